@@ -1,0 +1,491 @@
+"""What net drives and core feeds: one Connector a connection.
+
+Net calls `bytes_in`, `eof`, `deadline`, `writable` and, once per loop turn for each connector that marked itself,
+`bytes_out`.  Time comes in as an argument.  Nothing here waits, and nothing knows a socket.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, final
+
+from gateway.core.flow import Gate, Publisher, Valve
+from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST
+from gateway.core.router import Broker, Waiter
+
+REFUSED_TALKING_MAX: Final = 64
+"""Connections above maximumConnections that are heard far enough to be refused in their own words."""
+
+
+@final
+@dataclass(init=False, slots=True)
+class Limits:
+    """Bounds on each connection of one listener, with the names they have in its URI."""
+
+    maximum_connections: int
+    """`maximumConnections`"""
+    max_frame_size: int
+    """Bytes; `wireFormat.maxFrameSize`"""
+    connect_timeout_ms: int
+    """From accept until the protocol's CONNECT is whole; `connectTimeout`"""
+    idle_timeout_ms: int
+    """For clients that ask for no keep-alive or heart-beat; 0 is never; `maxInactivityDuration`"""
+    max_subscriptions: int
+    """`maximumSubscriptions`"""
+    max_inflight: int
+    """Deliveries that wait for this client's acknowledgement; `maximumInflight`"""
+    output_buffer: int
+    """Bytes held for a client that reads slowly; `outputBuffer`"""
+    slow_consumer: str
+    """What happens above that to messages that need no acknowledgement; `slowConsumer`"""
+    message_rate: int
+    """Messages a second a client may send; 0 is any; `messageRate`"""
+    byte_rate: int
+    """Bytes a second a client may send; 0 is any; `byteRate`"""
+    allow_anonymous: bool
+    """`allowAnonymous`"""
+
+    def __init__(
+        self,
+        maximum_connections: int = 10_000,
+        max_frame_size: int = 104_857_600,
+        connect_timeout_ms: int = 10_000,
+        idle_timeout_ms: int = 0,
+        max_subscriptions: int = 1_000,
+        max_inflight: int = 1_000,
+        output_buffer: int = 8_388_608,
+        slow_consumer: str = BLOCK,
+        message_rate: int = 0,
+        byte_rate: int = 0,
+        allow_anonymous: bool = True,
+    ) -> None:
+        self.maximum_connections = maximum_connections
+        self.max_frame_size = max_frame_size
+        self.connect_timeout_ms = connect_timeout_ms
+        self.idle_timeout_ms = idle_timeout_ms
+        self.max_subscriptions = max_subscriptions
+        self.max_inflight = max_inflight
+        self.output_buffer = output_buffer
+        self.slow_consumer = slow_consumer
+        self.message_rate = message_rate
+        self.byte_rate = byte_rate
+        self.allow_anonymous = allow_anonymous
+
+
+@final
+class Counters:
+    """What one listener and its connections count.  Rises only, but for `connections`."""
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "connections",
+        "connections_total",
+        "dropped_slow",
+        "limit_hits",
+        "messages_in",
+        "messages_out",
+        "protocol_errors",
+        "refused",
+    )
+
+    def __init__(self) -> None:
+        self.connections = 0
+        """Open now."""
+        self.connections_total = 0
+        self.refused = 0
+        """Turned away above maximumConnections."""
+        self.protocol_errors = 0
+        """Connections ended because the peer broke the protocol or ran into a time-out."""
+        self.limit_hits = 0
+        """Times a limit other than maximumConnections was hit."""
+        self.messages_in = 0
+        self.messages_out = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.dropped_slow = 0
+        """Messages dropped because a subscriber read too slowly."""
+
+    def as_dict(self) -> dict[str, int]:
+        """All of them by name."""
+        return {
+            "connections": self.connections,
+            "connections_total": self.connections_total,
+            "refused": self.refused,
+            "protocol_errors": self.protocol_errors,
+            "limit_hits": self.limit_hits,
+            "messages_in": self.messages_in,
+            "messages_out": self.messages_out,
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "dropped_slow": self.dropped_slow,
+        }
+
+
+@final
+class Turn:
+    """The connectors that have something to write, or changed their mind about reading, in this turn of the loop."""
+
+    __slots__ = ("_marked", "_schedule")
+
+    def __init__(self, schedule: Callable[[], None]) -> None:
+        self._schedule = schedule
+        """Called once when the first connector is marked; arranges for `take` at the end of the turn."""
+        self._marked: list[Connector] = []
+
+    def mark(self, connector: "Connector") -> None:
+        """Have `connector` flushed before the turn ends; once is enough."""
+        if not connector.marked:
+            connector.marked = True
+            marked = self._marked
+            marked.append(connector)
+            if len(marked) == 1:
+                self._schedule()
+
+    def take(self) -> "list[Connector]":
+        """The marked connectors; net flushes each of them."""
+        marked = self._marked
+        self._marked = []
+        for connector in marked:
+            connector.marked = False
+        return marked
+
+
+@final
+class Confirmations:
+    """Confirmations to a publisher, in order, each held until its position is durable."""
+
+    __slots__ = ("_pending",)
+
+    def __init__(self) -> None:
+        self._pending: deque[tuple[int, bytes]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def add(self, position: int, frame: bytes) -> None:
+        """Hold `frame` until `position` is durable and all before it have gone."""
+        self._pending.append((position, frame))
+
+    def take(self, durable: int) -> list[bytes]:
+        """The frames that may go now."""
+        pending = self._pending
+        ready: list[bytes] = []
+        while pending and pending[0][0] <= durable:
+            ready.append(pending.popleft()[1])
+        return ready
+
+
+class Connector(Valve):
+    """One client's connection, between its wire room and the core.
+
+    Subclasses implement the methods that raise NotImplementedError, and use `push`, `confirm` and `say` to write.
+    """
+
+    __slots__ = (
+        "_confirmations",
+        "_held",
+        "_held_bytes",
+        "_rate_bytes",
+        "_rate_messages",
+        "_rate_second",
+        "_slow_gate",
+        "_waiter",
+        "broker",
+        "closing",
+        "congested",
+        "counters",
+        "limits",
+        "marked",
+        "out",
+        "out_bytes",
+        "paused",
+        "peer",
+        "publisher",
+        "throttled",
+        "turn",
+    )
+
+    def __init__(self, broker: Broker, turn: Turn, limits: Limits, counters: Counters, peer: str) -> None:
+        self.broker = broker
+        self.turn = turn
+        self.limits = limits
+        self.counters = counters
+        self.peer = peer
+        """Address of the client, for logs."""
+        self.publisher = Publisher(peer, self)
+        self.out: list[bytes] = []
+        """Frames for the socket, in order; net takes them once per turn."""
+        self.out_bytes = 0
+        """Bytes of messages among them; answers and acknowledgements are not counted."""
+        self.closing = False
+        """Write what is in `out`, then close."""
+        self.throttled = False
+        """Do not read from this client for now."""
+        self.paused = False
+        """The socket takes no more for now."""
+        self.congested = False
+        """So much is waiting to be written that queues should hold and settled messages fall under the policy."""
+        self.marked = False
+        self._held: deque[bytes] | None = None
+        self._held_bytes = 0
+        self._slow_gate: Gate | None = None
+        self._confirmations: Confirmations | None = None
+        self._waiter: _ConfirmationWaiter | None = None
+        self._rate_second = 0
+        self._rate_messages = 0
+        self._rate_bytes = 0
+
+    # -- driven by net
+
+    def bytes_in(self, data: bytes, now_ms: int) -> None:
+        """The client sent `data`, any part of any number of frames.  Never raises for what a client may send."""
+        raise NotImplementedError
+
+    def eof(self, now_ms: int) -> None:
+        """The connection is gone, whoever ended it.  Called exactly once, last."""
+        raise NotImplementedError
+
+    def next_deadline_ms(self) -> int | None:
+        """When `deadline` wants to be called; looked at after each call in."""
+        raise NotImplementedError
+
+    def deadline(self, now_ms: int) -> None:
+        """The time that `next_deadline_ms` named has come (or passed)."""
+        raise NotImplementedError
+
+    def shutdown(self, now_ms: int) -> None:
+        """The gateway stops: tell the client in its protocol's words, and set `closing`."""
+        raise NotImplementedError
+
+    def refuse(self, now_ms: int) -> None:
+        """This connection is one too many: answer its CONNECT with a refusal in its protocol's words, then close.
+
+        Called once, straight after construction.
+        """
+        raise NotImplementedError
+
+    def resumed(self) -> None:
+        """The congestion is over: let queues deliver again."""
+        raise NotImplementedError
+
+    def on_rate_exceeded(self) -> None:
+        """The client sends faster than it may: tell it so and set `closing`."""
+        raise NotImplementedError
+
+    def prepare_out(self, now_ms: int) -> None:
+        """Just before `bytes_out` takes the frames: the last chance to add some, or to note the time."""
+
+    def bytes_out(self, now_ms: int) -> list[bytes]:
+        """Take the frames to write.  Net calls `written` afterwards."""
+        self.prepare_out(now_ms)
+        frames = self.out
+        self.out = []
+        self.out_bytes = 0
+        return frames
+
+    def written(self) -> None:
+        """The socket has taken what `bytes_out` gave."""
+        if self.congested and not self.paused:
+            self._resume()
+
+    def writable(self, yes: bool) -> None:
+        """The socket takes no more (False), or takes more again (True)."""
+        self.paused = not yes
+        if not yes:
+            self._congest()
+        elif self.congested:
+            self._resume()
+
+    # -- used by the subclasses
+
+    def push(self, frame: bytes) -> None:
+        """Write a message that needs no acknowledgement; the slow-consumer policy applies."""
+        if self.congested:
+            self._hold(frame)
+            return
+        self.out.append(frame)
+        self.out_bytes += len(frame)
+        if not self.marked:
+            self.turn.mark(self)
+        if self.out_bytes > self.limits.output_buffer:
+            self._congest()
+
+    def push_sure(self, frame: bytes) -> None:
+        """Write a message that waits for its acknowledgement: bounded by credit, so never dropped."""
+        self.out.append(frame)
+        self.out_bytes += len(frame)
+        if not self.marked:
+            self.turn.mark(self)
+        if self.out_bytes > self.limits.output_buffer and not self.congested:
+            self._congest()
+
+    def say(self, frame: bytes) -> None:
+        """Write an answer."""
+        self.out.append(frame)
+        if not self.marked:
+            self.turn.mark(self)
+
+    def confirm(self, position: int, frame: bytes) -> None:
+        """Write a confirmation once `position` is durable, behind the confirmations before it."""
+        waiting = self._confirmations
+        if position <= self.broker.store.durable and not waiting:
+            self.say(frame)
+            return
+        if waiting is None:
+            waiting = self._confirmations = Confirmations()
+        if not waiting:
+            self._waiter = _ConfirmationWaiter(self)
+            self.broker.wait(self._waiter)
+        waiting.add(position, frame)
+
+    def release_confirmations(self, position: int) -> bool:
+        """Write the confirmations that waited for `position`; answers whether there are more."""
+        waiting = self._confirmations
+        if waiting is None:
+            return False
+        for frame in waiting.take(position):
+            self.say(frame)
+        return len(waiting) > 0
+
+    def over_rate(self, messages: int, size: int, now_ms: int) -> bool:
+        """Count what the client sent in this second; True when that is more than it may."""
+        limits = self.limits
+        second = now_ms // 1000
+        if second != self._rate_second:
+            self._rate_second = second
+            self._rate_messages = 0
+            self._rate_bytes = 0
+        self._rate_messages += messages
+        self._rate_bytes += size
+        return (limits.message_rate != 0 and self._rate_messages > limits.message_rate) or (
+            limits.byte_rate != 0 and self._rate_bytes > limits.byte_rate
+        )
+
+    def detach(self) -> None:
+        """The connection is over: forget whatever would keep it in memory or make others wait for it."""
+        self.publisher.valve = None
+        if self._slow_gate is not None:
+            self._slow_gate.open()
+            self._slow_gate = None
+        self._held = None
+        self._held_bytes = 0
+        self._confirmations = None
+        if self._waiter is not None:
+            self._waiter.connector = None
+            self._waiter = None
+
+    # -- Valve, turned by core
+
+    def throttle(self, shut: bool) -> None:
+        """See Valve."""
+        self.throttled = shut
+        self.turn.mark(self)
+
+    # -- slow readers
+
+    def _congest(self) -> None:
+        self.congested = True
+        self.congestion_changed()
+
+    def congestion_changed(self) -> None:
+        """`congested` has a new value: pass it on to this connection's outlets."""
+        raise NotImplementedError
+
+    def _hold(self, frame: bytes) -> None:
+        """The client does not keep up: keep the frame if there is room, else follow the policy."""
+        policy = self.limits.slow_consumer
+        if policy == DISCONNECT:
+            self._give_up()
+            return
+        if self._held is None:
+            self._held = deque()
+        if self._held_bytes + len(frame) > self.limits.output_buffer:
+            self.counters.dropped_slow += 1
+            if policy == DROP_NEWEST or policy == BLOCK or not self._held:
+                return
+            while self._held and self._held_bytes + len(frame) > self.limits.output_buffer:
+                self._held_bytes -= len(self._held.popleft())
+        self._held.append(frame)
+        self._held_bytes += len(frame)
+
+    def _give_up(self) -> None:
+        self.counters.dropped_slow += 1
+        self.counters.limit_hits += 1
+        self.closing = True
+        self.turn.mark(self)
+
+    def hold_publisher(self, publisher: Publisher | None) -> None:
+        """Make a publisher wait for this slow reader, if that is the policy.  Called for each message it takes."""
+        if self.limits.slow_consumer == BLOCK and publisher is not self.publisher:
+            if self._slow_gate is None:
+                self._slow_gate = Gate()
+            self._slow_gate.hold(publisher)
+
+    def _resume(self) -> None:
+        self.congested = False
+        held = self._held
+        if held:
+            self._held = None
+            self.out.extend(held)
+            self.out_bytes += self._held_bytes
+            self._held_bytes = 0
+            self.turn.mark(self)
+        if self._slow_gate is not None:
+            self._slow_gate.open()
+            self._slow_gate = None
+        self.congestion_changed()
+        self.resumed()
+
+
+@final
+class _ConfirmationWaiter(Waiter):
+    """Stands in the broker's list for a connector that waits, and lets go of it when the connection ends."""
+
+    __slots__ = ("connector",)
+
+    def __init__(self, connector: Connector) -> None:
+        self.connector: Connector | None = connector
+
+    def on_durable(self, position: int) -> bool:
+        """See Waiter."""
+        connector = self.connector
+        return connector is not None and connector.release_confirmations(position)
+
+
+class Acceptor:
+    """Makes a connector for each connection of one listener."""
+
+    __slots__ = ("counters", "limits", "name", "protocol")
+
+    def __init__(self, name: str, protocol: str, limits: Limits) -> None:
+        self.name = name
+        """The listener's name in the configuration."""
+        self.protocol = protocol
+        """The scheme of its URI."""
+        self.limits = limits
+        self.counters = Counters()
+
+    def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
+        """A connector for a connection from `peer` that has just been accepted."""
+        raise NotImplementedError
+
+
+class Service:
+    """What all connectors of one protocol share (for MQTT: its sessions).  One per broker and protocol."""
+
+    __slots__ = ()
+
+    def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
+        """The acceptor for one listener of this protocol."""
+        raise NotImplementedError
+
+    def tick(self, now_ms: int) -> None:
+        """Let time pass where no connection does it: about four times a second."""
+
+    def stats(self) -> dict[str, int]:
+        """What there is to report beside the listeners' counters."""
+        return {}
+
+    def close(self, now_ms: int) -> None:
+        """The gateway has stopped: everything that waits for a time will not come."""

@@ -1,0 +1,56 @@
+"""A delivery: one message in one queue, and how it ended."""
+
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.message import Message
+
+if TYPE_CHECKING:
+    from gateway.core.queue import Queue
+    from gateway.core.subscription import Binding, Consumer
+
+# Outcomes.  AMQP 1.0 §3.4 has the same five; every protocol's acknowledgements map here.
+ACCEPTED: Final = 0
+"""Done with: it leaves the queue."""
+RELEASED: Final = 1
+"""Not tried: back to its old place, nothing counted."""
+FAILED: Final = 2
+"""Tried in vain: back to its old place with one more failure, or to the dead letters when there were too many."""
+REJECTED: Final = 3
+"""Never to be tried again: to the dead letters."""
+EXPIRED: Final = 4
+"""Its time ran out first: to the dead letters, if expired messages go there."""
+
+OUTCOME_NAMES: Final = ("accepted", "released", "failed", "rejected", "expired")
+
+READY: Final = 0
+ACQUIRED: Final = 1
+SETTLED: Final = 2
+
+
+@final
+class Delivery:
+    """A message's stay in one queue.  While a consumer has acquired it, it waits for its outcome."""
+
+    __slots__ = ("binding", "consumer", "failures", "message", "queue", "sequence", "state")
+
+    def __init__(self, queue: "Queue", message: Message, sequence: int, binding: "Binding | None") -> None:
+        self.queue = queue
+        self.message = message
+        self.sequence = sequence
+        """Its place in the queue; rises with each message."""
+        self.binding = binding
+        """The claim through which it came here, for queues that are bound to topics."""
+        self.consumer: Consumer | None = None
+        self.failures = 0
+        """Earlier deliveries that failed."""
+        self.state = READY
+
+    def __lt__(self, other: "Delivery") -> bool:
+        return self.sequence < other.sequence
+
+    def settle(self, outcome: int) -> int:
+        """Record how this delivery ended and give its credit back.
+
+        Returns the store's position that makes the outcome durable, 0 when there is nothing to wait for.
+        """
+        return self.queue.settle(self, outcome)

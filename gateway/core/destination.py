@@ -1,0 +1,61 @@
+"""Where messages go: a kind and a canonical name.
+
+Topic levels are separated by `.`; a level is any text without `.`, and empty levels count.  Queue names are
+flat.  Every protocol's spelling is turned into this form at its connector, and back, by a bijection.
+"""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+QUEUE: Final = 0
+TOPIC: Final = 1
+
+TEMPORARY_PREFIX: Final = "mx.tmp."
+"""Temporary destinations are ordinary ones whose name starts so; they die with the connection that owns them."""
+
+NAME_BYTES_MAX: Final = 65_535
+"""A name must fit every protocol; MQTT's UTF-8 strings are the shortest (MQTT 5.0 §1.5.4)."""
+
+_KIND_NAMES: Final = ("queue", "topic")
+
+
+@final
+@dataclass(init=False, slots=True)
+class Destination:
+    """One queue or one topic by its canonical name, never a wildcard."""
+
+    kind: int
+    name: str
+
+    def __init__(self, kind: int, name: str) -> None:
+        self.kind = kind
+        self.name = name
+
+    def __hash__(self) -> int:
+        return hash(self.name) ^ self.kind
+
+    def __str__(self) -> str:
+        return f"{_KIND_NAMES[self.kind]}:{self.name}"
+
+    @property
+    def temporary(self) -> bool:
+        """Does it die with its owner?"""
+        return self.name.startswith(TEMPORARY_PREFIX)
+
+
+class InvalidName(ValueError):
+    """A destination or pattern that cannot be; `str(error)` says what is wrong, fit for the client."""
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidName unless `name` can be carried by every protocol."""
+    if not name:
+        raise InvalidName("the destination is empty")
+    if "\0" in name:
+        raise InvalidName("a destination may not contain U+0000")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise InvalidName("a destination may not contain surrogates") from None
+    if size > NAME_BYTES_MAX:
+        raise InvalidName(f"the destination is longer than {NAME_BYTES_MAX} bytes")

@@ -1,0 +1,79 @@
+"""What the core may hold, and what it does when it may not hold more."""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+# What happens to a message for which a queue has no room.
+BLOCK: Final = "block"
+"""It is taken, and its producer's socket is not read until there is room."""
+REJECT: Final = "reject"
+"""It is refused, and its producer is told so."""
+DROP_OLDEST: Final = "drop-oldest"
+"""The oldest waiting message makes room."""
+DROP_NEWEST: Final = "drop-newest"
+"""It is dropped."""
+DISCONNECT: Final = "disconnect"
+"""A subscriber that is so slow is disconnected.  For subscribers' buffers only."""
+
+
+@final
+@dataclass(init=False, slots=True)
+class QueuePolicy:
+    """How one queue behaves."""
+
+    messages_max: int
+    """Messages it holds, 0 for no limit of its own."""
+    bytes_max: int
+    """Bytes of messages it holds, 0 for no limit of its own."""
+    when_full: str
+    """BLOCK, REJECT, DROP_OLDEST or DROP_NEWEST."""
+    deliveries_max: int
+    """Failed deliveries after which a message is dead-lettered, 0 for never."""
+    dead_letters: str | None
+    """Name of the queue for rejected, exhausted and expired messages; None discards and counts them."""
+    durable: bool
+    """Persistent messages in it are kept by the store."""
+
+    def __init__(
+        self,
+        messages_max: int = 0,
+        bytes_max: int = 268_435_456,
+        when_full: str = BLOCK,
+        deliveries_max: int = 20,
+        dead_letters: str | None = None,
+        durable: bool = True,
+    ) -> None:
+        self.messages_max = messages_max
+        self.bytes_max = bytes_max
+        self.when_full = when_full
+        self.deliveries_max = deliveries_max
+        self.dead_letters = dead_letters
+        self.durable = durable
+
+
+@final
+@dataclass(init=False, slots=True)
+class CoreLimits:
+    """Bounds on the whole broker."""
+
+    queues_max: int
+    subscriptions_max: int
+    """Bindings in the topic space."""
+    retained_messages_max: int
+    retained_bytes_max: int
+    transaction_operations_max: int
+    """Sends and outcomes that one transaction may hold back."""
+
+    def __init__(
+        self,
+        queues_max: int = 100_000,
+        subscriptions_max: int = 1_000_000,
+        retained_messages_max: int = 1_000_000,
+        retained_bytes_max: int = 268_435_456,
+        transaction_operations_max: int = 100_000,
+    ) -> None:
+        self.queues_max = queues_max
+        self.subscriptions_max = subscriptions_max
+        self.retained_messages_max = retained_messages_max
+        self.retained_bytes_max = retained_bytes_max
+        self.transaction_operations_max = transaction_operations_max

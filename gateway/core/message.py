@@ -1,0 +1,228 @@
+"""The message: immutable once published, kept in the form it arrived in, translated at most once per target form."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.destination import Destination
+
+if TYPE_CHECKING:
+    from gateway.core.flow import Publisher
+
+# Kinds of body: what the bytes mean, as far as the origin's protocol said.
+NONE: Final = 0
+BYTES: Final = 1
+TEXT: Final = 2
+MAP: Final = 3
+LIST: Final = 4
+VALUE: Final = 5
+SEQUENCE: Final = 6
+OBJECT: Final = 7
+
+PRIORITY_NONE: Final = -1
+PRIORITY_DEFAULT: Final = 4
+"""A message without a priority is scheduled as JMS schedules it."""
+
+
+@final
+@dataclass(init=False, slots=True)
+class Typed:
+    """A property value whose type Python's own int, float, str, bytes, bool and None do not say."""
+
+    token: str
+    """The type's short name: i8 u8 i16 u16 i32 u32 u64 f32 char ts sym uuid d32 d64 d128 dec9 list map array."""
+    value: object
+
+    def __init__(self, token: str, value: object) -> None:
+        self.token = token
+        self.value = value
+
+
+@final
+@dataclass(init=False, slots=True)
+class Fields:
+    """The canonical fields that the router does not need: decoded from the origin's wire form on first use.
+
+    None (or an empty list) means that the publisher did not say.
+    """
+
+    message_id: str | bytes | Typed | None
+    correlation_id: str | bytes | Typed | None
+    reply_to: Destination | str | None
+    """A destination, or opaque text when it does not parse as one."""
+    subject: str | None
+    content_type: str | None
+    content_encoding: str | None
+    body_kind: int
+    body_form: str
+    """The origin's shape of that kind, where one kind has several; empty when it has one."""
+    created_at_ms: int | None
+    ttl_ms: int | None
+    group_id: str | None
+    group_sequence: int | None
+    reply_group: str | None
+    user_id: str | bytes | None
+    app_id: str | None
+    payload_format: int | None
+    properties: list[tuple[str, object]]
+    annotations: list[tuple[str, object]]
+
+    def __init__(self) -> None:
+        self.message_id = None
+        self.correlation_id = None
+        self.reply_to = None
+        self.subject = None
+        self.content_type = None
+        self.content_encoding = None
+        self.body_kind = BYTES
+        self.body_form = ""
+        self.created_at_ms = None
+        self.ttl_ms = None
+        self.group_id = None
+        self.group_sequence = None
+        self.reply_group = None
+        self.user_id = None
+        self.app_id = None
+        self.payload_format = None
+        self.properties = []
+        self.annotations = []
+
+
+@final
+@dataclass(init=False, slots=True)
+class Death:
+    """One way a message came to be dead-lettered, with how often it took it."""
+
+    queue: str
+    """Key of the queue it left."""
+    reason: str
+    """rejected, delivery_limit, expired, maxlen or unrepresentable."""
+    count: int
+    first_ms: int
+    last_ms: int
+
+    def __init__(self, queue: str, reason: str, count: int, first_ms: int, last_ms: int) -> None:
+        self.queue = queue
+        self.reason = reason
+        self.count = count
+        self.first_ms = first_ms
+        self.last_ms = last_ms
+
+
+class Origin:
+    """The wire form a message arrived in.  Each connector has its own subclass; core only hands it around."""
+
+    __slots__ = ()
+
+    family: str = ""
+    """Messages of one family are forwarded without passing through Fields."""
+
+    def body(self) -> bytes:
+        """The body as it arrived."""
+        raise NotImplementedError
+
+    def decode(self) -> Fields:
+        """Read the canonical fields out of the wire form.  Message.fields remembers the answer."""
+        raise NotImplementedError
+
+
+@final
+class Message:
+    """One published message.  What differs from delivery to delivery is in Delivery, never here."""
+
+    __slots__ = (
+        "_fields",
+        "deaths",
+        "destination",
+        "expires_at_ms",
+        "forms",
+        "id",
+        "origin",
+        "original",
+        "persistent",
+        "priority",
+        "publisher",
+        "qos",
+        "received_at_ms",
+        "retain",
+        "size",
+    )
+
+    def __init__(
+        self,
+        id: int,
+        destination: Destination,
+        origin: Origin,
+        size: int,
+        received_at_ms: int,
+        persistent: bool,
+        qos: int,
+        retain: bool,
+        priority: int,
+        expires_at_ms: int,
+        publisher: "Publisher | None",
+    ) -> None:
+        self.id = id
+        """Rises with every message of this broker."""
+        self.destination = destination
+        self.original: Destination | None = None
+        """Where it was sent first, when it was dead-lettered or fanned out from there."""
+        self.origin = origin
+        self.size = size
+        """Bytes it counts against limits: its wire form."""
+        self.received_at_ms = received_at_ms
+        self.persistent = persistent
+        self.qos = qos
+        """0 to 2: the most a delivery of it may promise; protocols without the notion say 2."""
+        self.retain = retain
+        self.priority = priority
+        self.expires_at_ms = expires_at_ms
+        """Absolute, 0 for never."""
+        self.publisher = publisher
+        self.deaths: list[Death] | None = None
+        """Why it was dead-lettered, newest first; the broker alone writes it."""
+        self.forms: dict[int, object] | None = None
+        """Encoded forms by target variant; see `form` and `remember`."""
+        self._fields: Fields | None = None
+
+    def fields(self) -> Fields:
+        """The canonical fields, decoded once."""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = self.origin.decode()
+        return fields
+
+    def form(self, variant: int) -> object | None:
+        """The encoded form for `variant`, if a subscriber of that kind was served before."""
+        forms = self.forms
+        return None if forms is None else forms.get(variant)
+
+    def remember(self, variant: int, form: object) -> None:
+        """Keep an encoded form for the next subscriber of its kind."""
+        if self.forms is None:
+            self.forms = {variant: form}
+        else:
+            self.forms[variant] = form
+
+    def expired(self, now_ms: int) -> bool:
+        """Has its time run out?"""
+        return 0 < self.expires_at_ms <= now_ms
+
+    def redirected(self, destination: Destination) -> "Message":
+        """A copy for another destination that remembers the first one."""
+        copy = Message(
+            self.id,
+            destination,
+            self.origin,
+            self.size,
+            self.received_at_ms,
+            self.persistent,
+            self.qos,
+            False,
+            self.priority,
+            self.expires_at_ms,
+            self.publisher,
+        )
+        copy.original = self.original or self.destination
+        copy.deaths = self.deaths
+        copy._fields = self._fields
+        return copy

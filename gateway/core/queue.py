@@ -1,0 +1,338 @@
+"""The queue: an ordered store of messages with competing consumers.
+
+A named queue, a durable or shared topic subscription and an MQTT session's messages are all one of these,
+the latter three bound to topic patterns.
+"""
+
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.backlog import Backlog
+from gateway.core.delivery import (
+    ACCEPTED,
+    ACQUIRED,
+    EXPIRED,
+    FAILED,
+    READY,
+    REJECTED,
+    RELEASED,
+    SETTLED,
+    Delivery,
+)
+from gateway.core.flow import Gate
+from gateway.core.limits import BLOCK, DROP_OLDEST, REJECT, QueuePolicy
+from gateway.core.message import Message
+from gateway.core.ports import NOTHING, Dequeued, Enqueued, Redelivered
+from gateway.core.subscription import Binding, Consumer, Sink
+
+if TYPE_CHECKING:
+    from gateway.core.router import Broker
+
+QUEUE_PREFIX: Final = "queue:"
+
+REFUSED: Final = -2
+"""What `offer` answers when the queue is full and its policy is to reject."""
+
+# Reasons of a dead letter, as they are told to whoever reads it.
+REASON_REJECTED: Final = "rejected"
+REASON_DELIVERY_LIMIT: Final = "delivery_limit"
+REASON_EXPIRED: Final = "expired"
+REASON_MAXLEN: Final = "maxlen"
+
+
+@final
+class Queue(Sink):
+    """One queue.  Invariant: when it has both a waiting message and a ready consumer, it delivers before it returns."""
+
+    __slots__ = (
+        "_backlog",
+        "_bytes",
+        "_consumers",
+        "_dispatching",
+        "_expiry_ms",
+        "_gate",
+        "_next",
+        "_sequence",
+        "_starved",
+        "bindings",
+        "broker",
+        "deleted",
+        "enqueued_total",
+        "key",
+        "owner",
+        "policy",
+        "unsettled",
+    )
+
+    def __init__(self, broker: "Broker", key: str, policy: QueuePolicy, owner: object = None) -> None:
+        self.broker = broker
+        self.key = key
+        """`queue:NAME`, `sub:CLIENT/NAME` or `share:GROUP/FILTER`: unique in the broker, and its name in the store."""
+        self.policy = policy
+        self.owner = owner
+        """Who alone may consume, and with whom it dies; None for a queue of everyone's."""
+        self.bindings: list[Binding] = []
+        self.deleted = False
+        self.unsettled = 0
+        """Deliveries that wait for their outcome."""
+        self.enqueued_total = 0
+        self._backlog = Backlog()
+        self._bytes = 0
+        self._consumers: list[Consumer] = []
+        self._next = 0
+        self._starved = True
+        self._dispatching = False
+        # The earliest expiry among waiting messages may be this; 0 when none has one.
+        self._expiry_ms = 0
+        self._sequence = 0
+        self._gate: Gate | None = None
+
+    # -- what it holds
+
+    @property
+    def depth(self) -> int:
+        """Messages in it, waiting or unsettled."""
+        return self._backlog.count + self.unsettled
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for a consumer."""
+        return self._backlog.count
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the messages in it."""
+        return self._bytes
+
+    @property
+    def consumers_count(self) -> int:
+        """Consumers attached to it."""
+        return len(self._consumers)
+
+    def browse(self) -> list[Delivery]:
+        """What waits, in the order in which it would leave.  Nothing is taken."""
+        return self._backlog.all()
+
+    # -- messages come in
+
+    def offer(self, message: Message, binding: Binding | None = None) -> int:
+        """Take one message; see Sink.offer.  REFUSED when there is no room and the policy is to reject."""
+        if binding is not None and binding.no_local is not None and binding.no_local is message.publisher:
+            return NOTHING
+        if self._full() and not self._make_room(message):
+            return REFUSED if self.policy.when_full == REJECT else NOTHING
+        self._sequence += 1
+        self.enqueued_total += 1
+        self._bytes += message.size
+        delivery = Delivery(self, message, self._sequence, binding)
+        position = NOTHING
+        if message.persistent and self.policy.durable:
+            position = self.broker.store.append(Enqueued(self.key, self._sequence, message))
+        self._backlog.push(delivery)
+        if message.expires_at_ms:
+            self._note_expiry(message.expires_at_ms)
+        if not self._starved:
+            self.wake()
+        return position
+
+    def _full(self) -> bool:
+        policy = self.policy
+        return (policy.bytes_max != 0 and self._bytes >= policy.bytes_max) or (
+            policy.messages_max != 0 and self.depth >= policy.messages_max
+        )
+
+    def _make_room(self, message: Message) -> bool:
+        """Apply the policy of a full queue; False when the message may not come in."""
+        when_full = self.policy.when_full
+        if when_full == BLOCK:
+            # One read of each producer may still follow; that bounds the excess.
+            if self._gate is None:
+                self._gate = Gate()
+            self._gate.hold(message.publisher)
+            return True
+        if when_full == DROP_OLDEST and self._backlog.count:
+            self.broker.counters.dropped_full += 1
+            self._bury(self._backlog.pop(), REASON_MAXLEN)
+            return True
+        self.broker.counters.dropped_full += 1
+        return False
+
+    def _room_again(self) -> None:
+        """Let producers go on once a good part of the queue is free."""
+        gate = self._gate
+        if gate is None:
+            return
+        policy = self.policy
+        if (policy.bytes_max == 0 or self._bytes <= policy.bytes_max * 3 // 4) and (
+            policy.messages_max == 0 or self.depth <= policy.messages_max * 3 // 4
+        ):
+            self._gate = None
+            gate.open()
+
+    # -- messages go out
+
+    def wake(self) -> None:
+        """Deliver as long as there are waiting messages and ready consumers."""
+        if self._dispatching:
+            return
+        self._dispatching = True
+        backlog = self._backlog
+        while backlog.count:
+            consumer = self._ready_consumer()
+            if consumer is None:
+                self._starved = True
+                self._dispatching = False
+                return
+            delivery = backlog.pop()
+            if delivery.message.expires_at_ms and delivery.message.expired(self.broker.now_ms):
+                self.broker.counters.expired += 1
+                self._bury(delivery, REASON_EXPIRED)
+            else:
+                self._hand_over(delivery, consumer)
+        self._starved = False
+        self._dispatching = False
+
+    def _ready_consumer(self) -> Consumer | None:
+        """The next consumer in turn that can take a delivery."""
+        consumers = self._consumers
+        count = len(consumers)
+        at = self._next
+        for _ in range(count):
+            if at >= count:
+                at = 0
+            consumer = consumers[at]
+            at += 1
+            if consumer.ready:
+                self._next = at
+                return consumer
+        return None
+
+    def _hand_over(self, delivery: Delivery, consumer: Consumer) -> None:
+        delivery.state = ACQUIRED
+        delivery.consumer = consumer
+        self.unsettled += 1
+        if not consumer.automatic:
+            consumer.credit.available -= 1
+        consumer.outlet.deliver(delivery)
+        if consumer.automatic:
+            self.settle(delivery, ACCEPTED)
+
+    def settle(self, delivery: Delivery, outcome: int) -> int:
+        """See Delivery.settle.  Settling twice is our own mistake."""
+        assert delivery.state == ACQUIRED
+        consumer = delivery.consumer
+        assert consumer is not None
+        delivery.consumer = None
+        self.unsettled -= 1
+        position = self._conclude(delivery, outcome)
+        if not consumer.automatic:
+            consumer.credit.give(1)
+        if outcome != ACCEPTED:
+            # It may be somebody else's turn now.
+            self.wake()
+        return position
+
+    def _conclude(self, delivery: Delivery, outcome: int) -> int:
+        """Let the message go, or put it back."""
+        if self.deleted:
+            delivery.state = SETTLED
+            return NOTHING
+        if outcome == ACCEPTED:
+            return self._forget(delivery)
+        if outcome == REJECTED:
+            return self._bury(delivery, REASON_REJECTED)
+        if outcome == EXPIRED:
+            self.broker.counters.expired += 1
+            return self._bury(delivery, REASON_EXPIRED)
+        position = NOTHING
+        if outcome == FAILED:
+            delivery.failures += 1
+            limit = self.policy.deliveries_max
+            if limit and delivery.failures > limit:
+                return self._bury(delivery, REASON_DELIVERY_LIMIT)
+            if delivery.message.persistent and self.policy.durable:
+                position = self.broker.store.append(
+                    Redelivered(self.key, delivery.sequence, delivery.failures)
+                )
+        else:
+            assert outcome == RELEASED
+        delivery.state = READY
+        self._backlog.push_back(delivery)
+        if delivery.message.expires_at_ms:
+            self._note_expiry(delivery.message.expires_at_ms)
+        return position
+
+    def _forget(self, delivery: Delivery) -> int:
+        """The message leaves this queue."""
+        delivery.state = SETTLED
+        message = delivery.message
+        self._bytes -= message.size
+        if self._gate is not None:
+            self._room_again()
+        if message.persistent and self.policy.durable:
+            return self.broker.store.append(Dequeued(self.key, delivery.sequence))
+        return NOTHING
+
+    def _bury(self, delivery: Delivery, reason: str) -> int:
+        """The message leaves for the dead letters, or for nowhere when there are none."""
+        broker = self.broker
+        broker.store.begin()
+        position = self._forget(delivery)
+        dead_letters = self.policy.dead_letters
+        if dead_letters is None or QUEUE_PREFIX + dead_letters == self.key:
+            broker.counters.discarded += 1
+        else:
+            position = max(position, broker.bury(delivery, dead_letters, reason))
+        broker.store.end()
+        return position
+
+    # -- time
+
+    def _note_expiry(self, expires_at_ms: int) -> None:
+        if self._expiry_ms == 0 or expires_at_ms < self._expiry_ms:
+            self._expiry_ms = expires_at_ms
+
+    def expire(self, now_ms: int) -> None:
+        """Bury the waiting messages whose time has run out.  Costs nothing before the first one is due."""
+        if self._expiry_ms == 0 or now_ms < self._expiry_ms:
+            return
+        for delivery in self._backlog.remove_expired(now_ms):
+            self.broker.counters.expired += 1
+            self._bury(delivery, REASON_EXPIRED)
+        self._expiry_ms = 0
+        for delivery in self._backlog.all():
+            if delivery.message.expires_at_ms:
+                self._note_expiry(delivery.message.expires_at_ms)
+
+    # -- consumers
+
+    def attach(self, consumer: Consumer) -> None:
+        """Let `consumer` compete for the messages from now on."""
+        self._consumers.append(consumer)
+        consumer.credit.consumers.append(consumer)
+        self.wake()
+
+    def detach(self, consumer: Consumer) -> None:
+        """`consumer` gets no more.  What it has acquired stays with it until each delivery is settled."""
+        if consumer in self._consumers:
+            self._consumers.remove(consumer)
+            consumer.credit.consumers.remove(consumer)
+
+    # -- the end
+
+    def purge(self) -> int:
+        """Let go of everything that waits; returns how many messages that were."""
+        gone = self._backlog.clear()
+        for delivery in gone:
+            self._forget(delivery)
+        self._expiry_ms = 0
+        return len(gone)
+
+    def close(self) -> None:
+        """The queue is being deleted: let go of everything and let everybody go.  Called by Broker.delete_queue."""
+        for consumer in list(self._consumers):
+            self.detach(consumer)
+        self.purge()
+        self.deleted = True
+        if self._gate is not None:
+            self._gate.open()
+            self._gate = None

@@ -1,0 +1,246 @@
+"""Who gets a message.  Start at `Broker.publish`."""
+
+from typing import Final, final
+
+from gateway.core.counters import CoreCounters
+from gateway.core.delivery import Delivery
+from gateway.core.destination import QUEUE, TOPIC, Destination
+from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.message import Death, Message
+from gateway.core.pattern import Pattern, literal
+from gateway.core.ports import NOTHING, Authorizer, Retained, Store
+from gateway.core.queue import QUEUE_PREFIX, REFUSED, Queue
+from gateway.core.retained import RetainedTree
+from gateway.core.subscription import Binding
+from gateway.core.topics import Topic, TopicTree
+from gateway.core.transaction import Transaction
+
+UNROUTED: Final = -1
+"""What publishing answers when nobody has subscribed."""
+
+VIRTUAL_CONSUMER: Final = "Consumer."
+VIRTUAL_TOPIC: Final = "VirtualTopic."
+
+
+class LimitReached(Exception):
+    """The broker holds as many of something as its limits allow; `str(error)` names it, fit for the client."""
+
+
+class Waiter:
+    """Has confirmations to send once a position is durable: a connection."""
+
+    __slots__ = ()
+
+    def on_durable(self, position: int) -> bool:
+        """All up to `position` is safe now; answer whether there is more to wait for."""
+        raise NotImplementedError
+
+
+@final
+class Broker:
+    """The core in one object: topics, queues, retained values, and the ports to the world."""
+
+    __slots__ = (
+        "_next_message",
+        "_waiters",
+        "authorizer",
+        "counters",
+        "limits",
+        "now_ms",
+        "policy",
+        "queues",
+        "retained",
+        "store",
+        "topics",
+    )
+
+    def __init__(self, store: Store, authorizer: Authorizer, limits: CoreLimits, policy: QueuePolicy) -> None:
+        self.store = store
+        self.authorizer = authorizer
+        self.limits = limits
+        self.policy = policy
+        """For queues that name no policy of their own."""
+        self.now_ms = 0
+        """Wall clock, set from outside before each call in."""
+        self.topics = TopicTree()
+        self.queues: dict[str, Queue] = {}
+        """By key."""
+        self.retained = RetainedTree()
+        self.counters = CoreCounters()
+        self._next_message = 0
+        self._waiters: list[Waiter] = []
+
+    # -- publishing
+
+    def next_message_id(self) -> int:
+        """A number for a new message, above all earlier ones."""
+        self._next_message += 1
+        return self._next_message
+
+    def publish(self, message: Message, topic: Topic) -> int:
+        """Hand `message` to everything bound to `topic`, and keep it there if it is to be retained.
+
+        Returns the store's position to wait for before confirming, NOTHING (0) when nothing durable took the
+        message, UNROUTED when nobody took it at all.
+        """
+        self.counters.published += 1
+        position = NOTHING
+        if message.retain:
+            position = self._retain(message, topic.name)
+        if topic.generation != self.topics.generation:
+            self.topics.refresh(topic)
+        route = topic.route
+        if not route:
+            self.counters.unroutable += 1
+            return position or UNROUTED
+        for binding in route:
+            taken = binding.sink.offer(message, binding)
+            position = max(position, taken)
+        return position
+
+    def publish_to(self, destination: Destination, message: Message) -> int:
+        """Publish by name, for who has no Topic or Queue at hand.  As `publish`; REFUSED by a full queue.
+
+        Raises LimitReached when the queue would have to be made and there are too many.
+        """
+        if destination.kind == TOPIC:
+            return self.publish(message, self.topics.topic(destination.name))
+        return self.enqueue(message, self.queue(destination.name))
+
+    def enqueue(self, message: Message, queue: Queue) -> int:
+        """Put `message` into a named queue; returns as `publish`, or REFUSED."""
+        self.counters.published += 1
+        return queue.offer(message, None)
+
+    def _retain(self, message: Message, name: str) -> int:
+        """Replace the topic's last value; an empty body clears it (MQTT 5.0 §3.3.1.3)."""
+        if not message.origin.body():
+            if self.retained.clear(name):
+                return self.store.append(Retained(name, None))
+            return NOTHING
+        limits = self.limits
+        retained = self.retained
+        if (
+            retained.count >= limits.retained_messages_max
+            or retained.bytes + message.size > limits.retained_bytes_max
+        ) and retained.get(name) is None:
+            self.counters.dropped_full += 1
+            return NOTHING
+        retained.set(name, message)
+        return self.store.append(Retained(name, message)) if message.persistent else NOTHING
+
+    def retained_for(self, pattern: Pattern) -> list[Message]:
+        """The last values of all topics under `pattern` that have not expired, oldest first."""
+        return [message for message in self.retained.match(pattern) if not message.expired(self.now_ms)]
+
+    # -- subscribing
+
+    def bind(self, binding: Binding) -> None:
+        """Let the binding's sink have what matches its pattern.  Raises LimitReached."""
+        if self.topics.bindings_count >= self.limits.subscriptions_max:
+            raise LimitReached("too many subscriptions")
+        self.topics.bind(binding)
+
+    def unbind(self, binding: Binding) -> None:
+        """Undo `bind`."""
+        self.topics.unbind(binding)
+
+    def bind_queue(self, queue: Queue, binding: Binding) -> None:
+        """Bind a queue; deleting the queue undoes it.  Raises LimitReached."""
+        self.bind(binding)
+        queue.bindings.append(binding)
+
+    def unbind_queue(self, queue: Queue, binding: Binding) -> None:
+        """Undo `bind_queue`."""
+        self.unbind(binding)
+        queue.bindings.remove(binding)
+
+    # -- queues
+
+    def queue(self, name: str, policy: QueuePolicy | None = None, owner: object = None) -> Queue:
+        """The queue `name`, made on first use.  Raises LimitReached."""
+        queue = self.queues.get(QUEUE_PREFIX + name)
+        if queue is None:
+            queue = self.bound_queue(QUEUE_PREFIX + name, policy or self.policy, owner)
+            if name.startswith(VIRTUAL_CONSUMER):
+                self._bind_virtual(queue, name)
+        return queue
+
+    def bound_queue(self, key: str, policy: QueuePolicy, owner: object = None) -> Queue:
+        """The queue with this key, made on first use: for subscriptions, which live beside the named queues."""
+        queue = self.queues.get(key)
+        if queue is None:
+            if len(self.queues) >= self.limits.queues_max:
+                raise LimitReached("too many queues")
+            queue = self.queues[key] = Queue(self, key, policy, owner)
+        return queue
+
+    def delete_queue(self, queue: Queue) -> None:
+        """Forget the queue, its bindings and all that waits in it."""
+        if queue.deleted:
+            return
+        for binding in queue.bindings:
+            self.unbind(binding)
+        queue.bindings.clear()
+        queue.close()
+        self.queues.pop(queue.key, None)
+
+    def _bind_virtual(self, queue: Queue, name: str) -> None:
+        """`Consumer.NAME.VirtualTopic.X` gets what is sent to the topic `VirtualTopic.X` (ActiveMQ's virtual topics)."""
+        start = name.find(VIRTUAL_TOPIC, len(VIRTUAL_CONSUMER))
+        if start > 0 and name[start - 1] == ".":
+            self.bind_queue(queue, Binding(literal(name[start:]), queue))
+
+    def bury(self, delivery: Delivery, dead_letters: str, reason: str) -> int:
+        """Move a message that left its queue to the dead letters; returns as Queue.offer."""
+        message = delivery.message.redirected(Destination(QUEUE, dead_letters))
+        message.expires_at_ms = 0
+        message.deaths = _with_death(message.deaths, delivery.queue.key, reason, self.now_ms)
+        self.counters.dead_lettered += 1
+        try:
+            position = self.queue(dead_letters).offer(message, None)
+        except LimitReached:
+            self.counters.discarded += 1
+            return NOTHING
+        return NOTHING if position == REFUSED else position
+
+    # -- transactions, time, durability
+
+    def transaction(self) -> Transaction:
+        """A new transaction."""
+        return Transaction(self)
+
+    def tick(self, now_ms: int) -> None:
+        """Let time pass where nothing else happens: about once a second."""
+        self.now_ms = now_ms
+        for queue in list(self.queues.values()):
+            queue.expire(now_ms)
+
+    def wait(self, waiter: Waiter) -> None:
+        """Tell `waiter` about each commit until it says that it waits for nothing more."""
+        self._waiters.append(waiter)
+
+    def on_durable(self, position: int) -> None:
+        """The store has committed everything up to `position`."""
+        if not self._waiters:
+            return
+        waiters = self._waiters
+        self._waiters = []
+        for waiter in waiters:
+            if waiter.on_durable(position):
+                self._waiters.append(waiter)
+
+
+def _with_death(deaths: list[Death] | None, queue: str, reason: str, now_ms: int) -> list[Death]:
+    """The list with one more death at its head; the same queue and reason count up."""
+    result: list[Death] = []
+    count = 1
+    first_ms = now_ms
+    for death in deaths or []:
+        if death.queue == queue and death.reason == reason:
+            count = death.count + 1
+            first_ms = death.first_ms
+        else:
+            result.append(death)
+    result.insert(0, Death(queue, reason, count, first_ms, now_ms))
+    return result

@@ -1,0 +1,82 @@
+"""Who wants messages: sinks bound to topic patterns, and consumers of queues."""
+
+from typing import TYPE_CHECKING, final
+
+from gateway.core.credit import Credit
+from gateway.core.flow import Publisher
+from gateway.core.message import Message
+from gateway.core.pattern import Pattern
+
+if TYPE_CHECKING:
+    from gateway.core.delivery import Delivery
+    from gateway.core.queue import Queue
+
+
+class Sink:
+    """Takes the messages of the topics it is bound to: a live subscriber (Outlet) or a Queue."""
+
+    __slots__ = ()
+
+    def offer(self, message: Message, binding: "Binding") -> int:
+        """Take one message that came through `binding`.
+
+        Returns the store's position that makes it durable here; 0 when nothing durable took it.
+        """
+        raise NotImplementedError
+
+    def merge(self, bindings: "list[Binding]") -> "Binding":
+        """One binding to stand for several of this sink that match the same topic: it gets one copy."""
+        return bindings[0]
+
+
+class Binding:
+    """One claim of a sink on the topic space.  Connectors subclass it for what their protocol adds."""
+
+    __slots__ = ("no_local", "pattern", "sink")
+
+    def __init__(self, pattern: Pattern, sink: Sink, no_local: Publisher | None = None) -> None:
+        self.pattern = pattern
+        self.sink = sink
+        self.no_local = no_local
+        """Messages of this publisher are not wanted."""
+
+
+class Outlet(Sink):
+    """A subscriber's end of the broker, implemented by connectors."""
+
+    __slots__ = ("congested",)
+
+    def __init__(self) -> None:
+        self.congested = False
+        """The peer reads too slowly: queues keep what they have until `Credit.wake`."""
+
+    def deliver(self, delivery: "Delivery") -> None:
+        """Pass on one delivery of a queue; its consumer says to whom.  Called only while there is credit.
+
+        For an automatic consumer the delivery is settled on return, otherwise by Delivery.settle.
+        Must not call back into the queue.
+        """
+        raise NotImplementedError
+
+
+@final
+class Consumer:
+    """One claim on a queue's messages: competing with the others, as far as its credit goes."""
+
+    __slots__ = ("automatic", "credit", "outlet", "queue", "tag")
+
+    def __init__(
+        self, queue: "Queue", outlet: Outlet, credit: Credit, automatic: bool, tag: object = None
+    ) -> None:
+        self.queue = queue
+        self.outlet = outlet
+        self.credit = credit
+        self.automatic = automatic
+        """Deliveries count as accepted once they are written; they take no credit."""
+        self.tag = tag
+        """Whatever the connector wants to find again on delivery."""
+
+    @property
+    def ready(self) -> bool:
+        """Can it take a delivery now?"""
+        return not self.outlet.congested and (self.automatic or self.credit.available > 0)
