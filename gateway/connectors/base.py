@@ -195,6 +195,7 @@ class Connector(Valve):
         "closing",
         "congested",
         "counters",
+        "failure",
         "limits",
         "marked",
         "out",
@@ -220,6 +221,8 @@ class Connector(Valve):
         """Bytes of messages among them; answers and acknowledgements are not counted."""
         self.closing = False
         """Write what is in `out`, then close."""
+        self.failure = ""
+        """Why the connection was ended against the client's will, for the log."""
         self.throttled = False
         """Do not read from this client for now."""
         self.paused = False
@@ -339,6 +342,11 @@ class Connector(Valve):
             self.broker.wait(self._waiter)
         waiting.add(position, frame)
 
+    @property
+    def unconfirmed(self) -> int:
+        """Confirmations that still wait."""
+        return 0 if self._confirmations is None else len(self._confirmations)
+
     def release_confirmations(self, position: int) -> bool:
         """Write the confirmations that waited for `position`; answers whether there are more."""
         waiting = self._confirmations
@@ -364,7 +372,8 @@ class Connector(Valve):
 
     def detach(self) -> None:
         """The connection is over: forget whatever would keep it in memory or make others wait for it."""
-        self.publisher.valve = None
+        if self.publisher.valve is self:
+            self.publisher.valve = None
         if self._slow_gate is not None:
             self._slow_gate.open()
             self._slow_gate = None

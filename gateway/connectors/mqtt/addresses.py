@@ -1,0 +1,98 @@
+"""Topic names and filters to canonical destinations and patterns, and back.
+
+The separators change places: `a/b.c` is the topic of the levels `a` and `b/c`.  Swapping is its own inverse, so
+every name survives the way through other protocols and back.  Queues are reached under `$queue/NAME`.
+"""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
+from gateway.core.pattern import MANY, ONE, Pattern
+
+QUEUE_PREFIX: Final = "$queue/"
+SHARE_PREFIX: Final = "$share/"
+
+# `+` and `#` may stand in the names of other protocols but not in an MQTT topic name (MQTT 5.0 §4.7.1): there they
+# are written as private-use characters, U+F000 above their own code.
+_TO_CANONICAL: Final = str.maketrans({".": "/", "/": ".", "\uf02b": "+", "\uf023": "#"})
+_TO_TOPIC: Final = str.maketrans({".": "/", "/": ".", "+": "\uf02b", "#": "\uf023"})
+
+
+@final
+@dataclass(init=False, slots=True)
+class Filter:
+    """A topic filter, taken apart."""
+
+    text: str
+    """As the client wrote it: the key under which it can unsubscribe."""
+    group: str
+    """Name of the shared subscription; empty when it is not one."""
+    queue: str
+    """Name of the queue it reads; empty when it subscribes to topics."""
+    pattern: Pattern
+
+    def __init__(self, text: str, group: str, queue: str, pattern: Pattern) -> None:
+        self.text = text
+        self.group = group
+        self.queue = queue
+        self.pattern = pattern
+
+
+def destination_of(topic: str) -> Destination:
+    """The canonical destination of a topic name that a client publishes to.  Raises InvalidName."""
+    if topic.startswith("$"):
+        if topic.startswith(QUEUE_PREFIX):
+            name = topic[len(QUEUE_PREFIX) :]
+            if not name:
+                raise InvalidName("the queue's name is empty")
+            return Destination(QUEUE, name)
+        if topic.startswith("$SYS/") or topic.startswith(SHARE_PREFIX) or topic == "$SYS":
+            raise InvalidName(f"nobody may publish to {topic}")
+    for character in topic:
+        if "\uf000" <= character <= "\uf07f" and character != "\uf02b" and character != "\uf023":
+            raise InvalidName(
+                "the topic name has a character that is reserved for translation (U+F000 to U+F07F)"
+            )
+    return Destination(TOPIC, topic.translate(_TO_CANONICAL))
+
+
+def topic_of(destination: Destination) -> str:
+    """How an MQTT client sees the destination, and can publish to it."""
+    if destination.kind == QUEUE:
+        return QUEUE_PREFIX + destination.name
+    return destination.name.translate(_TO_TOPIC)
+
+
+def filter_of(text: str) -> Filter:
+    """Take apart a topic filter whose syntax has been checked.  Raises InvalidName for what cannot be served."""
+    group = ""
+    rest = text
+    if text.startswith(SHARE_PREFIX):
+        _, group, rest = text.split("/", 2)
+    if rest.startswith(QUEUE_PREFIX):
+        name = rest[len(QUEUE_PREFIX) :]
+        if group:
+            raise InvalidName("a queue cannot be shared: its subscribers compete anyway")
+        if not name or "+" in name or "#" in name:
+            raise InvalidName("a queue is subscribed to by its whole name, without wildcards")
+        return Filter(text, "", name, pattern_of(rest))
+    return Filter(text, group, "", pattern_of(rest))
+
+
+def pattern_of(text: str) -> Pattern:
+    """The canonical pattern of a filter without `$share/GROUP/`."""
+    levels: list[str] = []
+    for level in text.split("/"):
+        if level == "+":
+            levels.append(ONE)
+        elif level == "#":
+            levels.append(MANY)
+        else:
+            levels.append(level.translate(_TO_CANONICAL))
+    return Pattern(tuple(levels))
+
+
+def share_key(filter: Filter) -> str:
+    """The key of a shared subscription's queue: the same for every protocol's spelling of group and pattern."""
+    return f"share:{filter.group}/{filter.pattern}"

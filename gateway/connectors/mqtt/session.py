@@ -1,0 +1,367 @@
+"""One client's session: what it subscribed to and which exchanges are unfinished.  It outlives its connections.
+
+MQTT 5.0 §4.1 lists what a session holds.  Messages that wait for the client are in a core Queue bound to its
+filters; what has been sent and not acknowledged is in `inflight`, in the order of sending (§4.6).
+"""
+
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.connectors.mqtt.addresses import Filter, share_key
+from gateway.connectors.mqtt.settings import NEVER, MqttSettings
+from gateway.core.credit import Credit
+from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, Delivery
+from gateway.core.flow import Publisher
+from gateway.core.limits import QueuePolicy
+from gateway.core.message import Message
+from gateway.core.pattern import Pattern
+from gateway.core.ports import NOTHING
+from gateway.core.queue import Queue
+from gateway.core.router import Broker
+from gateway.core.subscription import Binding, Consumer, Outlet, Sink
+
+if TYPE_CHECKING:
+    from gateway.connectors.mqtt.connector import MqttConnector
+    from gateway.connectors.mqtt.mapping import WillMessage
+
+PACKET_ID_MAX: Final = 65_535
+
+
+@final
+class MqttBinding(Binding):
+    """A binding with the subscription options of MQTT 5.0 §3.8.3.1."""
+
+    __slots__ = ("identifiers", "plain", "qos", "replay", "retain_as_published")
+
+    def __init__(
+        self,
+        pattern: Pattern,
+        sink: Sink,
+        no_local: Publisher | None,
+        qos: int,
+        retain_as_published: bool,
+        identifiers: list[int],
+        replay: bool = False,
+    ) -> None:
+        super().__init__(pattern, sink, no_local)
+        self.qos = qos
+        self.retain_as_published = retain_as_published
+        self.identifiers = identifiers
+        self.replay = replay
+        """Carries retained messages to a new subscription: they keep their RETAIN flag (§3.3.1.3)."""
+        self.plain = not retain_as_published and not identifiers and not replay
+        """A QoS 0 delivery of it is the same packet for every subscriber."""
+
+    def replaying(self) -> "MqttBinding":
+        """The same, for the retained messages that follow a SUBSCRIBE."""
+        return MqttBinding(self.pattern, self.sink, self.no_local, self.qos, True, self.identifiers, True)
+
+
+@final
+class MqttSubscription:
+    """One topic filter of a session and what stands for it in the core."""
+
+    __slots__ = ("binding", "consumer", "filter")
+
+    def __init__(self, filter: Filter, binding: MqttBinding, consumer: Consumer | None) -> None:
+        self.filter = filter
+        self.binding = binding
+        self.consumer = consumer
+        """For shared subscriptions and queues, which have a queue of their own."""
+
+
+@final
+class MqttSession(Outlet):
+    """See the module."""
+
+    __slots__ = (
+        "_consumer",
+        "_next_packet_id",
+        "_queue",
+        "awaiting_pubcomp",
+        "broker",
+        "client_id",
+        "connector",
+        "credit",
+        "ended_at_ms",
+        "expiry_s",
+        "inflight",
+        "publisher",
+        "received",
+        "settings",
+        "subscriptions",
+        "will",
+        "will_due_ms",
+    )
+
+    def __init__(self, broker: Broker, settings: MqttSettings, client_id: str) -> None:
+        super().__init__()
+        self.broker = broker
+        self.settings = settings
+        self.client_id = client_id
+        self.publisher = Publisher(client_id, None)
+        self.connector: MqttConnector | None = None
+        self.expiry_s = 0
+        """Seconds it is kept after the connection has closed; NEVER for good."""
+        self.ended_at_ms = 0
+        """When its last connection closed; 0 while there is one."""
+        self.will: WillMessage | None = None
+        self.will_due_ms = 0
+        """When the will is to be published; 0 when nothing is pending."""
+        self.credit = Credit(0)
+        # Made when first used: most sessions of a large broker only publish, or only subscribe at QoS 0.
+        self.subscriptions: dict[str, MqttSubscription] | None = None
+        self.inflight: dict[int, Delivery] | None = None
+        """Sent and unfinished, by packet id, in the order of sending."""
+        self.awaiting_pubcomp: set[int] | None = None
+        """Those of `inflight` whose PUBREC has come."""
+        self.received: set[int] | None = None
+        """Packet ids of QoS 2 messages that have come and whose PUBREL has not (§4.3.3)."""
+        self._queue: Queue | None = None
+        self._consumer: Consumer | None = None
+        self._next_packet_id = 0
+        self.congested = True
+
+    @property
+    def key(self) -> str:
+        """Its queue's key in the broker."""
+        return f"sub:{self.client_id}/"
+
+    @property
+    def queued(self) -> int:
+        """Messages that wait to be sent."""
+        return 0 if self._queue is None else self._queue.waiting
+
+    # -- subscribing
+
+    def subscribe(
+        self, filter: Filter, qos: int, no_local: bool, retain_as_published: bool, identifier: int
+    ) -> MqttBinding:
+        """Add a subscription or replace the options of the same filter (§3.8.4).  Raises LimitReached."""
+        self.unsubscribe(filter.text)
+        if self.subscriptions is None:
+            self.subscriptions = {}
+        binding = MqttBinding(
+            filter.pattern,
+            self,
+            self.publisher if no_local else None,
+            qos,
+            retain_as_published,
+            [identifier] if identifier else [],
+        )
+        consumer: Consumer | None = None
+        if filter.queue:
+            consumer = Consumer(self.broker.queue(filter.queue), self, self.credit, qos == 0, binding)
+        elif filter.group:
+            consumer = Consumer(self._shared_queue(filter), self, self.credit, qos == 0, binding)
+        else:
+            if qos:
+                self._ensure_queue()
+            self.broker.bind(binding)
+        self.subscriptions[filter.text] = MqttSubscription(filter, binding, consumer)
+        if consumer is not None:
+            consumer.queue.attach(consumer)
+        return binding
+
+    def unsubscribe(self, text: str) -> bool:
+        """Drop a subscription; False when there was none.  What was sent stays to be finished (§3.10.4)."""
+        if self.subscriptions is None:
+            return False
+        subscription = self.subscriptions.pop(text, None)
+        if subscription is None:
+            return False
+        consumer = subscription.consumer
+        if consumer is None:
+            self.broker.unbind(subscription.binding)
+        else:
+            self._leave(subscription.filter, consumer)
+        return True
+
+    def _shared_queue(self, filter: Filter) -> Queue:
+        key = share_key(filter)
+        queue = self.broker.bound_queue(key, self.broker.policy)
+        if not queue.bindings:
+            # The members' own options decide on delivery; the queue takes everything.
+            self.broker.bind_queue(queue, Binding(filter.pattern, queue))
+        return queue
+
+    def _leave(self, filter: Filter, consumer: Consumer) -> None:
+        queue = consumer.queue
+        queue.detach(consumer)
+        if filter.group and queue.consumers_count == 0:
+            self.broker.delete_queue(queue)
+
+    def _ensure_queue(self) -> None:
+        """The queue for QoS 1 and 2 messages; its consumer is this session for as long as it lives."""
+        if self._queue is None:
+            settings = self.settings
+            policy = QueuePolicy(
+                settings.queued_messages_max,
+                settings.queued_bytes_max,
+                settings.when_full,
+                deliveries_max=0,
+                durable=self.expiry_s > 0,
+            )
+            self._queue = self.broker.bound_queue(self.key, policy, self)
+            self._consumer = Consumer(self._queue, self, self.credit, False)
+            self._queue.attach(self._consumer)
+
+    # -- Sink: messages of the topics it subscribed to
+
+    def offer(self, message: Message, binding: Binding) -> int:
+        """See Sink.  QoS 0 goes straight to the connection, or nowhere when there is none (§3.1.2.11.2 allows it)."""
+        assert isinstance(binding, MqttBinding)
+        if message.qos == 0 or binding.qos == 0:
+            connector = self.connector
+            if connector is not None and (
+                binding.no_local is None or binding.no_local is not message.publisher
+            ):
+                connector.send_qos0(message, binding)
+            return NOTHING
+        queue = self._queue
+        assert queue is not None
+        return queue.offer(message, binding)
+
+    def merge(self, bindings: list[Binding]) -> Binding:
+        """One copy for overlapping filters: the highest QoS, all identifiers (§3.3.4)."""
+        qos = 0
+        retain_as_published = False
+        # The message is wanted when any of the filters wants it from this publisher.
+        no_local: Publisher | None = self.publisher
+        identifiers: list[int] = []
+        for binding in bindings:
+            assert isinstance(binding, MqttBinding)
+            qos = max(qos, binding.qos)
+            retain_as_published = retain_as_published or binding.retain_as_published
+            if binding.no_local is None:
+                no_local = None
+            identifiers.extend(binding.identifiers)
+        return MqttBinding(bindings[0].pattern, self, no_local, qos, retain_as_published, identifiers)
+
+    # -- Outlet: messages of its queues
+
+    def deliver(self, delivery: Delivery) -> None:
+        """See Outlet.  Gives the delivery a packet id and sends it."""
+        connector = self.connector
+        assert connector is not None
+        binding = _binding_of(delivery)
+        message = delivery.message
+        qos = min(message.qos, binding.qos)
+        if qos == 0:
+            connector.send_qos0(message, binding)
+            consumer = delivery.consumer
+            assert consumer is not None
+            if not consumer.automatic:
+                delivery.settle(ACCEPTED)
+            return
+        packet_id = self._take_packet_id(delivery)
+        if not connector.send_delivery(delivery, binding, qos, packet_id, False):
+            # Above the client's Maximum Packet Size: as if it had been sent and acknowledged (§3.1.2.11.4).
+            assert self.inflight is not None
+            del self.inflight[packet_id]
+            delivery.settle(ACCEPTED)
+
+    def _take_packet_id(self, delivery: Delivery) -> int:
+        """The next free packet id, now in use for `delivery`.  Credit keeps fewer in flight than there are ids."""
+        inflight = self.inflight
+        if inflight is None:
+            inflight = self.inflight = {}
+        packet_id = self._next_packet_id
+        while True:
+            packet_id = 1 if packet_id >= PACKET_ID_MAX else packet_id + 1
+            if packet_id not in inflight:
+                break
+        self._next_packet_id = packet_id
+        inflight[packet_id] = delivery
+        return packet_id
+
+    def acknowledged(self, packet_id: int, refused: bool) -> bool:
+        """PUBACK or PUBCOMP came, or a PUBREC that refuses; False when no such exchange is open."""
+        if self.inflight is None:
+            return False
+        delivery = self.inflight.pop(packet_id, None)
+        if delivery is None:
+            return False
+        if self.awaiting_pubcomp is not None:
+            self.awaiting_pubcomp.discard(packet_id)
+        delivery.settle(REJECTED if refused else ACCEPTED)
+        return True
+
+    def note_pubrec(self, packet_id: int) -> bool:
+        """The client has the QoS 2 message; False when no such exchange is open."""
+        if self.inflight is None or packet_id not in self.inflight:
+            return False
+        if self.awaiting_pubcomp is None:
+            self.awaiting_pubcomp = set()
+        self.awaiting_pubcomp.add(packet_id)
+        return True
+
+    # -- connections come and go
+
+    def connected(self, connector: "MqttConnector", receive_maximum: int) -> None:
+        """A connection serves it from now on; `resume` starts the deliveries."""
+        self.connector = connector
+        self.publisher.valve = connector
+        self.ended_at_ms = 0
+        self.will_due_ms = 0
+        self.credit.available = receive_maximum - (0 if self.inflight is None else len(self.inflight))
+
+    def resume(self) -> None:
+        """Send again what is unfinished, in its order (§4.4), then what has been waiting."""
+        connector = self.connector
+        assert connector is not None
+        inflight = self.inflight
+        if inflight:
+            waiting = self.awaiting_pubcomp
+            for packet_id, delivery in list(inflight.items()):
+                if waiting is not None and packet_id in waiting:
+                    connector.send_pubrel(packet_id)
+                else:
+                    self._resend(connector, packet_id, delivery)
+        self.congested = connector.congested
+        if not self.congested:
+            self.credit.wake()
+
+    def _resend(self, connector: "MqttConnector", packet_id: int, delivery: Delivery) -> None:
+        binding = _binding_of(delivery)
+        qos = min(delivery.message.qos, binding.qos)
+        if not connector.send_delivery(delivery, binding, qos, packet_id, True):
+            self.acknowledged(packet_id, False)
+
+    def disconnected(self, now_ms: int) -> None:
+        """Its connection is gone; what comes from now on waits."""
+        self.connector = None
+        self.congested = True
+        self.ended_at_ms = now_ms
+
+    def expires_at_ms(self) -> int:
+        """When it ends if nobody connects; 0 for never, or while connected."""
+        if self.ended_at_ms == 0 or self.expiry_s == NEVER:
+            return 0
+        return self.ended_at_ms + self.expiry_s * 1000
+
+    def end(self) -> None:
+        """Forget everything (§4.1).  What others may have instead goes back to its queue."""
+        if self.subscriptions is not None:
+            for text in list(self.subscriptions):
+                self.unsubscribe(text)
+        if self.inflight is not None:
+            unfinished = list(self.inflight.values())
+            self.inflight = None
+            for delivery in unfinished:
+                if delivery.queue is not self._queue:
+                    delivery.settle(FAILED)
+        self.awaiting_pubcomp = None
+        self.received = None
+        if self._queue is not None:
+            self.broker.delete_queue(self._queue)
+            self._queue = None
+            self._consumer = None
+
+
+def _binding_of(delivery: Delivery) -> MqttBinding:
+    """The options that rule a delivery: those of its consumer, or of the filter through which it came."""
+    consumer = delivery.consumer
+    assert consumer is not None
+    binding = delivery.binding if consumer.tag is None else consumer.tag
+    assert isinstance(binding, MqttBinding)
+    return binding
