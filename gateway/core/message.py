@@ -30,7 +30,8 @@ class Typed:
 
     token: str
     """The type's short name: i8 u8 i16 u16 i32 u32 u64 f32 char ts sym uuid d32 d64 d128 dec9 list map array."""
-    value: object
+    # `| None` adds nothing to `object`, but mypyc cannot find the bare builtin when it builds the dataclass.
+    value: object | None
 
     def __init__(self, token: str, value: object) -> None:
         self.token = token

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
+from mypy_extensions import mypyc_attr
+
 from gateway.core.destination import Destination
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
@@ -73,6 +75,8 @@ class Retained(Operation):
         self.message = message
 
 
+# Called seldom enough for implementations that are not compiled.
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Store:
     """Keeps operations in order.  Core appends and goes on; it never waits.
 
@@ -98,6 +102,8 @@ class Store:
         raise NotImplementedError
 
 
+# Called seldom enough for implementations that are not compiled.
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Authorizer:
     """Decides what a publisher or subscriber may do.  The answer is cached; `generation` rises when rules change."""
 

@@ -2,6 +2,8 @@
 
 from typing import Final, final
 
+from mypy_extensions import mypyc_attr
+
 from gateway.core.counters import CoreCounters
 from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE, TOPIC, Destination
@@ -26,6 +28,8 @@ class LimitReached(Exception):
     """The broker holds as many of something as its limits allow; `str(error)` names it, fit for the client."""
 
 
+# Called once a commit, so it may be implemented by what is not compiled.
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Waiter:
     """Has confirmations to send once a position is durable: a connection."""
 
