@@ -11,5 +11,5 @@ class ProtocolError(Exception):
     """The peer broke the protocol; `str(error)` is a reason fit for the peer and for a log line."""
 
 
-class LocalProtocolError(RuntimeError):
+class LocalProtocolError(Exception):
     """We asked a connection for something its state or its protocol does not allow."""

@@ -43,7 +43,7 @@ class Destination:
         return self.name.startswith(TEMPORARY_PREFIX)
 
 
-class InvalidName(ValueError):
+class InvalidName(Exception):
     """A destination or pattern that cannot be; `str(error)` says what is wrong, fit for the client."""
 
 

@@ -114,9 +114,6 @@ class Origin:
 
     __slots__ = ()
 
-    family: str = ""
-    """Messages of one family are forwarded without passing through Fields."""
-
     def body(self) -> bytes:
         """The body as it arrived."""
         raise NotImplementedError

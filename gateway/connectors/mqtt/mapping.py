@@ -17,8 +17,6 @@ from protocols.mqtt.codec import encode_publish, publish_parts
 from protocols.mqtt.frames import Publish, Will
 from protocols.mqtt.properties import Properties, decode_properties, encode_properties, without_hop_properties
 
-FAMILY: Final = "M"
-
 SIDE: Final = "x-mx-"
 """Prefix of the user properties that carry what MQTT has no place for."""
 
@@ -47,7 +45,6 @@ class MqttOrigin(Origin):
         self.version = version
         self.forwardable = (5 if version == 5 else 3) if plain else 0
         """3 or 5 when subscribers of that version get `frame` itself at QoS 0; 0 when something must change."""
-        self.family = FAMILY
 
     def body(self) -> bytes:
         """See Origin."""

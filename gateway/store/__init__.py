@@ -1,0 +1,1 @@
+"""Where messages are kept: implementations of `gateway.core.ports.Store`."""

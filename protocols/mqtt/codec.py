@@ -1,0 +1,658 @@
+"""Packets to bytes and back: one pair of functions a packet.
+
+Decoders get the whole packet and where its variable header starts; they raise MqttError for what is wrong in it.
+"""
+
+from typing import Final
+
+from protocols.errors import LocalProtocolError
+from protocols.mqtt import constants as c
+from protocols.mqtt.constants import ReasonCode
+from protocols.mqtt.errors import MalformedPacket, NotMqtt, PacketTooLarge, ProtocolViolation
+from protocols.mqtt.frames import (
+    Auth,
+    Connack,
+    Connect,
+    Disconnect,
+    Packet,
+    Pingreq,
+    Pingresp,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
+    Suback,
+    Subscribe,
+    SubscriptionRequest,
+    Unsuback,
+    Unsubscribe,
+    Will,
+)
+from protocols.mqtt.properties import Properties, decode_properties, encode_properties, without
+from protocols.mqtt.strings import (
+    decode_binary,
+    decode_string,
+    decode_varint,
+    encode_binary,
+    encode_string,
+    encode_varint,
+)
+from protocols.mqtt.topics import check_topic_name
+from protocols.wire import u16
+
+NEED_MORE: Final = -1
+
+# -- framing
+
+
+def frame_end(data: bytes, pos: int, limit: int) -> int:
+    """Where the packet that begins at `pos` ends, which may be beyond `data`; NEED_MORE when that is not known yet.
+
+    Raises PacketTooLarge as soon as the length is known, MalformedPacket for a length of more than four bytes.
+    """
+    have = len(data)
+    if have - pos < 2:
+        return NEED_MORE
+    byte = data[pos + 1]
+    if byte < 128:
+        size = byte + 2
+    else:
+        length = byte & 127
+        shift = 7
+        at = pos + 2
+        while True:
+            if at >= have:
+                if at - pos > 4:
+                    raise MalformedPacket("a remaining length of more than four bytes")
+                return NEED_MORE
+            byte = data[at]
+            at += 1
+            length |= (byte & 127) << shift
+            if byte < 128:
+                break
+            shift += 7
+            if shift > 21:
+                raise MalformedPacket("a remaining length of more than four bytes")
+        size = length + at - pos
+    if size > limit:
+        raise PacketTooLarge(size, limit)
+    return pos + size
+
+
+def body_start(frame: bytes) -> int:
+    """Where the variable header begins in a whole packet."""
+    at = 1
+    while frame[at] > 127:
+        at += 1
+    return at + 1
+
+
+def _frame(first: int, body: bytes) -> bytes:
+    """A packet from its first byte and what follows the remaining length."""
+    return bytes((first,)) + encode_varint(len(body)) + body
+
+
+def looks_like(data: bytes) -> str:
+    """Which other protocol the first bytes of a connection are of; empty when they may be MQTT."""
+    if data[:1] == b"\x16" and data[1:2] in (b"", b"\x03"):
+        return "TLS"
+    head = data[:8]
+    for word, name in _OTHERS:
+        if head.startswith(word):
+            return name
+    return ""
+
+
+_OTHERS: Final = (
+    (b"GET ", "HTTP"),
+    (b"POST ", "HTTP"),
+    (b"PUT ", "HTTP"),
+    (b"HEAD ", "HTTP"),
+    (b"OPTIONS ", "HTTP"),
+    (b"PRI * HT", "HTTP/2"),
+    (b"CONNECT\n", "STOMP"),
+    (b"CONNECT\r", "STOMP"),
+    (b"CONNECT ", "HTTP"),
+    (b"STOMP\n", "STOMP"),
+    (b"STOMP\r", "STOMP"),
+    (b"AMQP", "AMQP"),
+)
+
+# -- CONNECT and CONNACK
+
+
+def decode_connect(frame: bytes, pos: int, levels: frozenset[int]) -> Connect:
+    """CONNECT (§3.1).  `levels` are the protocol versions accepted."""
+    end = len(frame)
+    name, pos = decode_binary(frame, pos, end)
+    if pos + 4 > end:
+        raise MalformedPacket("CONNECT is cut off")
+    version = frame[pos]
+    flags = frame[pos + 1]
+    keep_alive_s = u16(frame, pos + 2)
+    pos += 4
+    if name != (b"MQIsdp" if version == c.VERSION_3_1 else b"MQTT"):
+        if name not in (b"MQTT", b"MQIsdp"):
+            raise NotMqtt("a CONNECT of another protocol")
+        raise ProtocolViolation("unknown protocol version", ReasonCode.UNSUPPORTED_PROTOCOL_VERSION)
+    if version not in levels:
+        raise ProtocolViolation(
+            f"protocol version {version} is not accepted", ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
+        )
+    _check_connect_flags(flags, version)
+    properties: Properties | None = None
+    if version == c.VERSION_5:
+        block, pos = _take_block(frame, pos, end)
+        properties = decode_properties(block, c.CONNECT)
+    client_id, pos = decode_string(frame, pos, end)
+    will: Will | None = None
+    if flags & 0x04:
+        will, pos = _decode_will(frame, pos, end, flags, version)
+    username: str | None = None
+    password: bytes | None = None
+    if flags & 0x80:
+        username, pos = decode_string(frame, pos, end)
+    if flags & 0x40:
+        password, pos = decode_binary(frame, pos, end)
+    if pos != end:
+        raise MalformedPacket("bytes behind the end of CONNECT")
+    return Connect(client_id, flags & 0x02 != 0, keep_alive_s, version, will, username, password, properties)
+
+
+def _check_connect_flags(flags: int, version: int) -> None:
+    """§3.1.2.3 to §3.1.2.9."""
+    if flags & 0x01:
+        raise MalformedPacket("the reserved flag of CONNECT is set")
+    if not flags & 0x04 and flags & 0x38:
+        raise MalformedPacket("will flags without a will")
+    if flags & 0x18 == 0x18:
+        raise MalformedPacket("a will of QoS 3")
+    if flags & 0x40 and not flags & 0x80 and version != c.VERSION_5:
+        # MQTT 3.1.1 [MQTT-3.1.2-22]; MQTT 5 allows it.
+        raise MalformedPacket("a password without a user name")
+
+
+def _decode_will(frame: bytes, pos: int, end: int, flags: int, version: int) -> tuple[Will, int]:
+    block = b""
+    delay_s = 0
+    if version == c.VERSION_5:
+        block, pos = _take_block(frame, pos, end)
+        if block:
+            delay_s = decode_properties(block, c.WILL).will_delay_s or 0
+            block = without(block, _WILL_DELAY)
+    raw, pos = decode_binary(frame, pos, end)
+    topic = check_topic_name(raw)
+    payload, pos = decode_binary(frame, pos, end)
+    return Will(topic, payload, flags >> 3 & 3, flags & 0x20 != 0, block, delay_s), pos
+
+
+_WILL_DELAY: Final = frozenset((c.WILL_DELAY,))
+
+
+def encode_connect(connect: Connect) -> bytes:
+    """CONNECT."""
+    version = connect.protocol_version
+    flags = 0x02 if connect.clean_start else 0
+    will = connect.will
+    parts: list[bytes] = []
+    if version == c.VERSION_5:
+        parts.append(_block(connect.properties))
+    parts.append(encode_string(connect.client_id))
+    if will is not None:
+        flags |= 0x04 | will.qos << 3 | (0x20 if will.retain else 0)
+        if version == c.VERSION_5:
+            block = will.properties
+            if will.delay_s:
+                block = bytes((c.WILL_DELAY,)) + will.delay_s.to_bytes(4, "big") + block
+            parts.append(encode_varint(len(block)) + block)
+        parts.append(encode_string(will.topic) + encode_binary(will.payload))
+    if connect.username is not None:
+        flags |= 0x80
+        parts.append(encode_string(connect.username))
+    if connect.password is not None:
+        flags |= 0x40
+        parts.append(encode_binary(connect.password))
+    name = b"\x00\x06MQIsdp" if version == c.VERSION_3_1 else b"\x00\x04MQTT"
+    head = name + bytes((version, flags)) + connect.keep_alive_s.to_bytes(2, "big")
+    return _frame(0x10, head + b"".join(parts))
+
+
+def decode_connack(frame: bytes, pos: int, version: int) -> Connack:
+    """CONNACK (§3.2)."""
+    end = len(frame)
+    if pos + 2 > end:
+        raise MalformedPacket("CONNACK is cut off")
+    if frame[pos] > 1:
+        raise MalformedPacket("reserved flags of CONNACK are set")
+    properties: Properties | None = None
+    after = pos + 2
+    if version == c.VERSION_5:
+        block, after = _take_block(frame, after, end)
+        properties = decode_properties(block, c.CONNACK)
+    if after != end:
+        raise MalformedPacket("bytes behind the end of CONNACK")
+    return Connack(frame[pos] == 1, frame[pos + 1], properties)
+
+
+def encode_connack(connack: Connack, version: int) -> bytes:
+    """CONNACK."""
+    body = bytes((1 if connack.session_present else 0, connack.code))
+    if version == c.VERSION_5:
+        body += _block(connack.properties)
+    return _frame(0x20, body)
+
+
+# -- PUBLISH
+
+
+def encode_publish(
+    topic: str, payload: bytes, qos: int, retain: bool, dup: bool, packet_id: int, properties: bytes | None
+) -> bytes:
+    """PUBLISH.  `properties` is the block without its length; None before MQTT 5."""
+    first = 0x30 | (0x08 if dup else 0) | qos << 1 | (1 if retain else 0)
+    name = topic.encode()
+    parts: list[bytes] = [len(name).to_bytes(2, "big"), name]
+    if qos:
+        parts.append(packet_id.to_bytes(2, "big"))
+    if properties is not None:
+        parts.append(encode_varint(len(properties)))
+        parts.append(properties)
+    parts.append(payload)
+    return _frame(first, b"".join(parts))
+
+
+def publish_parts(topic: str, properties: bytes | None, payload: bytes) -> tuple[bytes, bytes]:
+    """A PUBLISH of QoS 1 or 2 but for its first byte and packet id: it is first + parts[0] + packet id + parts[1]."""
+    name = topic.encode()
+    tail = payload
+    if properties is not None:
+        tail = b"".join((encode_varint(len(properties)), properties, payload))
+    head = encode_varint(2 + len(name) + 2 + len(tail)) + len(name).to_bytes(2, "big") + name
+    return head, tail
+
+
+# -- PUBACK, PUBREC, PUBREL, PUBCOMP
+
+
+def _decode_ack(frame: bytes, pos: int, version: int, packet_type: int) -> tuple[int, int, Properties | None]:
+    """Packet id, reason code and properties: all four packets are alike (§3.4 to §3.7)."""
+    end = len(frame)
+    if pos + 2 > end:
+        raise MalformedPacket(f"{c.PACKET_NAMES[packet_type]} is cut off")
+    packet_id = u16(frame, pos)
+    if packet_id == 0:
+        raise ProtocolViolation("packet id 0")
+    pos += 2
+    if pos == end:
+        return packet_id, 0, None
+    if version != c.VERSION_5:
+        raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")
+    reason_code = frame[pos]
+    if reason_code not in _ACK_CODES[packet_type]:
+        raise ProtocolViolation(f"reason code 0x{reason_code:02x} in {c.PACKET_NAMES[packet_type]}")
+    pos += 1
+    if pos == end:
+        return packet_id, reason_code, None
+    block, pos = _take_block(frame, pos, end)
+    if pos != end:
+        raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")
+    return packet_id, reason_code, decode_properties(block, packet_type)
+
+
+_PUBLISH_CODES: Final = frozenset((0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99))
+_RELEASE_CODES: Final = frozenset((0x00, 0x92))
+_ACK_CODES: Final = {
+    c.PUBACK: _PUBLISH_CODES,
+    c.PUBREC: _PUBLISH_CODES,
+    c.PUBREL: _RELEASE_CODES,
+    c.PUBCOMP: _RELEASE_CODES,
+}
+
+
+def _encode_ack(
+    first: int, packet_id: int, reason_code: int, version: int, properties: Properties | None
+) -> bytes:
+    if version != c.VERSION_5 or (reason_code == 0 and properties is None):
+        # The short form; before MQTT 5 the only one.
+        return bytes((first, 2, packet_id >> 8, packet_id & 255))
+    if properties is None:
+        return bytes((first, 3, packet_id >> 8, packet_id & 255, reason_code))
+    return _frame(first, bytes((packet_id >> 8, packet_id & 255, reason_code)) + _block(properties))
+
+
+def encode_puback(
+    packet_id: int, reason_code: int, version: int, properties: Properties | None = None
+) -> bytes:
+    """PUBACK; reason and properties only in MQTT 5."""
+    return _encode_ack(0x40, packet_id, reason_code, version, properties)
+
+
+def encode_pubrec(
+    packet_id: int, reason_code: int, version: int, properties: Properties | None = None
+) -> bytes:
+    """PUBREC; reason and properties only in MQTT 5."""
+    return _encode_ack(0x50, packet_id, reason_code, version, properties)
+
+
+def encode_pubrel(
+    packet_id: int, reason_code: int, version: int, properties: Properties | None = None
+) -> bytes:
+    """PUBREL; reason and properties only in MQTT 5."""
+    return _encode_ack(0x62, packet_id, reason_code, version, properties)
+
+
+def encode_pubcomp(
+    packet_id: int, reason_code: int, version: int, properties: Properties | None = None
+) -> bytes:
+    """PUBCOMP; reason and properties only in MQTT 5."""
+    return _encode_ack(0x70, packet_id, reason_code, version, properties)
+
+
+# -- SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK
+
+
+def _take_packet_id(frame: bytes, pos: int, name: str) -> int:
+    if pos + 2 > len(frame):
+        raise MalformedPacket(f"{name} is cut off")
+    packet_id = u16(frame, pos)
+    if packet_id == 0:
+        raise ProtocolViolation("packet id 0")
+    return packet_id
+
+
+def decode_subscribe(frame: bytes, pos: int, version: int) -> Subscribe:
+    """SUBSCRIBE (§3.8)."""
+    end = len(frame)
+    packet_id = _take_packet_id(frame, pos, "SUBSCRIBE")
+    pos += 2
+    properties: Properties | None = None
+    subscription_id = 0
+    if version == c.VERSION_5:
+        block, pos = _take_block(frame, pos, end)
+        if block:
+            properties = decode_properties(block, c.SUBSCRIBE)
+            if properties.subscription_ids:
+                subscription_id = properties.subscription_ids[0]
+    requests: list[SubscriptionRequest] = []
+    while pos < end:
+        text, pos = decode_string(frame, pos, end)
+        if pos >= end:
+            raise MalformedPacket("a topic filter without options")
+        requests.append(_decode_options(text, frame[pos], version))
+        pos += 1
+    if not requests:
+        raise ProtocolViolation("SUBSCRIBE without a topic filter")
+    return Subscribe(packet_id, requests, subscription_id, properties)
+
+
+def _decode_options(text: str, options: int, version: int) -> SubscriptionRequest:
+    """§3.8.3.1; before MQTT 5 only the QoS."""
+    if not text:
+        raise ProtocolViolation("an empty topic filter")
+    if options & 3 == 3:
+        raise MalformedPacket("a subscription of QoS 3")
+    if options & (0xC0 if version == c.VERSION_5 else 0xFC):
+        raise MalformedPacket("reserved subscription options are set")
+    retain_handling = options >> 4 & 3
+    if retain_handling == 3:
+        raise ProtocolViolation("retain handling 3")
+    no_local = options & 0x04 != 0
+    if no_local and text.startswith("$share/"):
+        # [MQTT-3.8.3-4]
+        raise ProtocolViolation("no-local on a shared subscription")
+    return SubscriptionRequest(text, options & 3, no_local, options & 0x08 != 0, retain_handling)
+
+
+def encode_subscribe(subscribe: Subscribe, version: int) -> bytes:
+    """SUBSCRIBE."""
+    parts = [subscribe.packet_id.to_bytes(2, "big")]
+    if version == c.VERSION_5:
+        properties = subscribe.properties
+        if properties is None:
+            properties = Properties()
+            if subscribe.subscription_id:
+                properties.subscription_ids = [subscribe.subscription_id]
+        parts.append(_block(properties))
+    for request in subscribe.requests:
+        options = request.qos
+        if version == c.VERSION_5:
+            options |= (4 if request.no_local else 0) | (8 if request.retain_as_published else 0)
+            options |= request.retain_handling << 4
+        parts.append(encode_string(request.filter) + bytes((options,)))
+    return _frame(0x82, b"".join(parts))
+
+
+def decode_suback(frame: bytes, pos: int, version: int) -> Suback:
+    """SUBACK (§3.9)."""
+    packet_id = _take_packet_id(frame, pos, "SUBACK")
+    pos += 2
+    properties: Properties | None = None
+    if version == c.VERSION_5:
+        block, pos = _take_block(frame, pos, len(frame))
+        properties = decode_properties(block, c.SUBACK) if block else None
+    return Suback(packet_id, list(frame[pos:]), properties)
+
+
+def encode_suback(suback: Suback, version: int) -> bytes:
+    """SUBACK."""
+    body = suback.packet_id.to_bytes(2, "big")
+    if version == c.VERSION_5:
+        body += _block(suback.properties)
+    return _frame(0x90, body + bytes(suback.codes))
+
+
+def decode_unsubscribe(frame: bytes, pos: int, version: int) -> Unsubscribe:
+    """UNSUBSCRIBE (§3.10)."""
+    end = len(frame)
+    packet_id = _take_packet_id(frame, pos, "UNSUBSCRIBE")
+    pos += 2
+    properties: Properties | None = None
+    if version == c.VERSION_5:
+        block, pos = _take_block(frame, pos, end)
+        properties = decode_properties(block, c.UNSUBSCRIBE) if block else None
+    filters: list[str] = []
+    while pos < end:
+        text, pos = decode_string(frame, pos, end)
+        filters.append(text)
+    if not filters:
+        raise ProtocolViolation("UNSUBSCRIBE without a topic filter")
+    return Unsubscribe(packet_id, filters, properties)
+
+
+def encode_unsubscribe(unsubscribe: Unsubscribe, version: int) -> bytes:
+    """UNSUBSCRIBE."""
+    parts = [unsubscribe.packet_id.to_bytes(2, "big")]
+    if version == c.VERSION_5:
+        parts.append(_block(unsubscribe.properties))
+    for text in unsubscribe.filters:
+        parts.append(encode_string(text))
+    return _frame(0xA2, b"".join(parts))
+
+
+def decode_unsuback(frame: bytes, pos: int, version: int) -> Unsuback:
+    """UNSUBACK (§3.11)."""
+    packet_id = _take_packet_id(frame, pos, "UNSUBACK")
+    pos += 2
+    properties: Properties | None = None
+    if version == c.VERSION_5:
+        block, pos = _take_block(frame, pos, len(frame))
+        properties = decode_properties(block, c.UNSUBACK) if block else None
+    return Unsuback(packet_id, list(frame[pos:]), properties)
+
+
+def encode_unsuback(unsuback: Unsuback, version: int) -> bytes:
+    """UNSUBACK; codes and properties only in MQTT 5."""
+    body = unsuback.packet_id.to_bytes(2, "big")
+    if version == c.VERSION_5:
+        body += _block(unsuback.properties) + bytes(unsuback.codes)
+    return _frame(0xB0, body)
+
+
+# -- PINGREQ, PINGRESP, DISCONNECT, AUTH
+
+PINGREQ: Final = b"\xc0\x00"
+PINGRESP: Final = b"\xd0\x00"
+
+
+def decode_disconnect(frame: bytes, pos: int, version: int) -> Disconnect:
+    """DISCONNECT (§3.14)."""
+    reason_code, properties = _decode_reason(frame, pos, version, c.DISCONNECT)
+    if reason_code not in _DISCONNECT_CODES:
+        raise ProtocolViolation(f"reason code 0x{reason_code:02x} in DISCONNECT")
+    return Disconnect(reason_code, properties)
+
+
+_DISCONNECT_CODES: Final = frozenset(
+    (0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8C, 0x8D, 0x8E, 0x8F)
+    + (0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2)
+)
+
+
+def encode_disconnect(disconnect: Disconnect, version: int) -> bytes:
+    """DISCONNECT; reason and properties only in MQTT 5."""
+    if version != c.VERSION_5 or (disconnect.reason_code == 0 and disconnect.properties is None):
+        return b"\xe0\x00"
+    if disconnect.properties is None:
+        return bytes((0xE0, 1, disconnect.reason_code))
+    return _frame(0xE0, bytes((disconnect.reason_code,)) + _block(disconnect.properties))
+
+
+def decode_auth(frame: bytes, pos: int) -> Auth:
+    """AUTH (§3.15)."""
+    reason_code, properties = _decode_reason(frame, pos, c.VERSION_5, c.AUTH)
+    if reason_code not in (0x00, 0x18, 0x19):
+        raise ProtocolViolation(f"reason code 0x{reason_code:02x} in AUTH")
+    return Auth(reason_code, properties)
+
+
+def encode_auth(auth: Auth) -> bytes:
+    """AUTH."""
+    if auth.reason_code == 0 and auth.properties is None:
+        return b"\xf0\x00"
+    return _frame(0xF0, bytes((auth.reason_code,)) + _block(auth.properties))
+
+
+def _decode_reason(frame: bytes, pos: int, version: int, packet_type: int) -> tuple[int, Properties | None]:
+    """A reason code and properties, either of which may be left out (§3.14.2, §3.15.2)."""
+    end = len(frame)
+    if pos == end:
+        return 0, None
+    if version != c.VERSION_5:
+        raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")
+    reason_code = frame[pos]
+    pos += 1
+    if pos == end:
+        return reason_code, None
+    block, pos = _take_block(frame, pos, end)
+    if pos != end:
+        raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")
+    return reason_code, decode_properties(block, packet_type)
+
+
+# -- any packet
+
+
+def _take_block(frame: bytes, pos: int, end: int) -> tuple[bytes, int]:
+    """A property block without its length, and the position behind it."""
+    size, pos = decode_varint(frame, pos, end)
+    if pos + size > end:
+        raise MalformedPacket("the properties are longer than their packet")
+    return frame[pos : pos + size], pos + size
+
+
+def _block(properties: Properties | None) -> bytes:
+    """A property block with its length."""
+    if properties is None:
+        return b"\x00"
+    block = encode_properties(properties)
+    return encode_varint(len(block)) + block
+
+
+def check_flags(first: int) -> None:
+    """The low half of the first byte is fixed for all packets but PUBLISH (§2.1.3).  Raises MalformedPacket."""
+    packet_type = first >> 4
+    if packet_type == 0:
+        raise MalformedPacket("packet type 0")
+    if packet_type != c.PUBLISH and first & 15 != c.FIXED_FLAGS[packet_type]:
+        raise MalformedPacket(f"reserved flags of {c.PACKET_NAMES[packet_type]} are set")
+
+
+def decode_control(frame: bytes, version: int, levels: frozenset[int]) -> Packet:
+    """Any packet but PUBLISH, which needs the connection's memory of topics and aliases.  Raises MqttError."""
+    first = frame[0]
+    check_flags(first)
+    packet_type = first >> 4
+    pos = body_start(frame)
+    if packet_type == c.PUBACK:
+        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type)
+        return Puback(packet_id, reason, properties)
+    if packet_type == c.PUBREC:
+        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type)
+        return Pubrec(packet_id, reason, properties)
+    if packet_type == c.PUBREL:
+        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type)
+        return Pubrel(packet_id, reason, properties)
+    if packet_type == c.PUBCOMP:
+        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type)
+        return Pubcomp(packet_id, reason, properties)
+    if packet_type == c.SUBSCRIBE:
+        return decode_subscribe(frame, pos, version)
+    if packet_type == c.UNSUBSCRIBE:
+        return decode_unsubscribe(frame, pos, version)
+    if packet_type == c.CONNECT:
+        return decode_connect(frame, pos, levels)
+    if packet_type == c.CONNACK:
+        return decode_connack(frame, pos, version)
+    if packet_type == c.SUBACK:
+        return decode_suback(frame, pos, version)
+    if packet_type == c.UNSUBACK:
+        return decode_unsuback(frame, pos, version)
+    if packet_type == c.DISCONNECT:
+        return decode_disconnect(frame, pos, version)
+    if packet_type == c.AUTH:
+        if version != c.VERSION_5:
+            raise MalformedPacket("AUTH before MQTT 5")
+        return decode_auth(frame, pos)
+    if len(frame) != 2:
+        raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")
+    if packet_type == c.PINGREQ:
+        return Pingreq()
+    if packet_type == c.PINGRESP:
+        return Pingresp()
+    raise LocalProtocolError("decode_control was given a PUBLISH")
+
+
+def encode_packet(packet: Packet, version: int) -> bytes:
+    """Any packet, for who has it as a record: tests and clients.  A PUBLISH is its own frame."""
+    if isinstance(packet, Publish):
+        return packet.frame
+    if isinstance(packet, Connect):
+        return encode_connect(packet)
+    if isinstance(packet, Connack):
+        return encode_connack(packet, version)
+    if isinstance(packet, Puback):
+        return encode_puback(packet.packet_id, packet.reason_code, version, packet.properties)
+    if isinstance(packet, Pubrec):
+        return encode_pubrec(packet.packet_id, packet.reason_code, version, packet.properties)
+    if isinstance(packet, Pubrel):
+        return encode_pubrel(packet.packet_id, packet.reason_code, version, packet.properties)
+    if isinstance(packet, Pubcomp):
+        return encode_pubcomp(packet.packet_id, packet.reason_code, version, packet.properties)
+    if isinstance(packet, Subscribe):
+        return encode_subscribe(packet, version)
+    if isinstance(packet, Suback):
+        return encode_suback(packet, version)
+    if isinstance(packet, Unsubscribe):
+        return encode_unsubscribe(packet, version)
+    if isinstance(packet, Unsuback):
+        return encode_unsuback(packet, version)
+    if isinstance(packet, Pingreq):
+        return PINGREQ
+    if isinstance(packet, Pingresp):
+        return PINGRESP
+    if isinstance(packet, Disconnect):
+        return encode_disconnect(packet, version)
+    if isinstance(packet, Auth):
+        return encode_auth(packet)
+    raise LocalProtocolError(f"{packet!r} cannot be sent")

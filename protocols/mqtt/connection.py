@@ -1,0 +1,274 @@
+"""The server's side of one MQTT connection: bytes in, packets out; answers in, bytes out."""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from protocols.errors import LocalProtocolError
+from protocols.mqtt import constants as c
+from protocols.mqtt.codec import (
+    PINGRESP,
+    encode_auth,
+    encode_connack,
+    encode_disconnect,
+    encode_puback,
+    encode_pubcomp,
+    encode_pubrec,
+    encode_pubrel,
+    encode_suback,
+    encode_unsuback,
+    looks_like,
+)
+from protocols.mqtt.constants import RETURN_CODES_3, SERVER_UNAVAILABLE_3, ReasonCode
+from protocols.mqtt.decoder import ALL_LEVELS, PacketDecoder
+from protocols.mqtt.errors import MqttError, NotMqtt, ProtocolViolation
+from protocols.mqtt.frames import (
+    Auth,
+    Connack,
+    Connect,
+    ConnectionFailed,
+    Disconnect,
+    Packet,
+    Pingreq,
+    Suback,
+    Unsuback,
+)
+from protocols.mqtt.properties import Properties
+from protocols.mqtt.state import CLOSING, CONNECTED, CONNECTING, NEW, STATE_NAMES, may_receive
+
+CONNECT_SIZE_MAX: Final = 262_144
+"""Bytes of a CONNECT, which comes before anybody is known: room for the largest will and credentials."""
+
+
+_BAD_VERSION_3: Final = b"\x20\x02\x00\x01"
+
+
+@final
+@dataclass(init=False, slots=True)
+class MqttLimits:
+    """Bounds on one connection."""
+
+    max_packet_size: int
+    """Bytes of a packet, header included."""
+    connect_timeout_ms: int
+    topic_alias_maximum: int
+    levels: frozenset[int]
+    """Protocol versions accepted."""
+
+    def __init__(
+        self,
+        max_packet_size: int = 104_857_600,
+        connect_timeout_ms: int = 10_000,
+        topic_alias_maximum: int = 10,
+        levels: frozenset[int] = ALL_LEVELS,
+    ) -> None:
+        self.max_packet_size = max_packet_size
+        self.connect_timeout_ms = connect_timeout_ms
+        self.topic_alias_maximum = topic_alias_maximum
+        self.levels = levels
+
+
+@final
+class MqttConnection:
+    """See the module.  The owner calls `data_to_send` after each call in, and closes once `closing` is set."""
+
+    __slots__ = (
+        "_connect_deadline_ms",
+        "_decoder",
+        "_heard_ms",
+        "_limits",
+        "closing",
+        "keep_alive_ms",
+        "out",
+        "state",
+        "version",
+    )
+
+    def __init__(self, limits: MqttLimits, now_ms: int) -> None:
+        self._limits = limits
+        self._decoder = PacketDecoder(min(limits.max_packet_size, CONNECT_SIZE_MAX))
+        self._connect_deadline_ms = now_ms + limits.connect_timeout_ms
+        self._heard_ms = now_ms
+        self.state = NEW
+        self.version = 0
+        """3, 4 or 5 once a CONNECT has come."""
+        self.keep_alive_ms = 0
+        """Silence the client promised not to exceed; 0 for none (§3.1.2.10)."""
+        self.closing = False
+        """Send what there is to send, then close."""
+        self.out: list[bytes] = []
+
+    # -- bytes in
+
+    def receive_data(self, data: bytes, now_ms: int) -> list[Packet]:
+        """The packets that `data` completes.  A ConnectionFailed is the last one of a connection."""
+        packets: list[Packet] = []
+        if self.state == CLOSING:
+            return packets
+        self._heard_ms = now_ms
+        decoder = self._decoder
+        frame: bytes | None = None
+        try:
+            if self.state == NEW:
+                self._check_first_bytes(data)
+            decoder.push(data)
+            while True:
+                frame = decoder.next_frame()
+                if frame is None:
+                    break
+                if not may_receive(self.state, frame[0] >> 4):
+                    raise ProtocolViolation(
+                        f"{c.PACKET_NAMES[frame[0] >> 4]} on a connection that is {STATE_NAMES[self.state]}"
+                    )
+                packet = decoder.decode(frame, self._limits.levels)
+                if isinstance(packet, Pingreq):
+                    self.out.append(PINGRESP)
+                    continue
+                packets.append(packet)
+                if isinstance(packet, Connect):
+                    self._on_connect(packet)
+                elif isinstance(packet, Disconnect):
+                    # Nothing may follow (§3.14.4).
+                    self._close()
+                    break
+        except MqttError as error:
+            packets.append(self._fail(error, frame or b""))
+        return packets
+
+    def receive_eof(self, now_ms: int) -> list[Packet]:
+        """The peer closed its side."""
+        self._close()
+        return []
+
+    def _check_first_bytes(self, data: bytes) -> None:
+        if self._decoder.buffered == 0:
+            other = looks_like(data)
+            if other:
+                raise NotMqtt(other)
+
+    def _on_connect(self, connect: Connect) -> None:
+        self.version = connect.protocol_version
+        decoder = self._decoder
+        decoder.version = self.version
+        decoder.limit = self._limits.max_packet_size
+        decoder.alias_maximum = self._limits.topic_alias_maximum
+        self.keep_alive_ms = connect.keep_alive_s * 1000
+        self.state = CONNECTING
+
+    def _fail(self, error: MqttError, frame: bytes) -> ConnectionFailed:
+        """Tell the peer, as far as its version has words for it, and close (§4.13)."""
+        reason_code = error.reason_code
+        if self.state == NEW:
+            self._refuse_connect(error, frame)
+        elif self.version == c.VERSION_5:
+            self.out.append(encode_disconnect(Disconnect(reason_code.value), self.version))
+        self._close()
+        return ConnectionFailed(reason_code, str(error))
+
+    def _refuse_connect(self, error: MqttError, frame: bytes) -> None:
+        """Answer a bad CONNECT in the words of the version that it names, if it came as far as that."""
+        at = frame.find(b"\x00\x04MQTT", 0, 11)
+        if isinstance(error, NotMqtt) or at < 0 or len(frame) < at + 7:
+            if error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
+                self.out.append(_BAD_VERSION_3)
+            return
+        if frame[at + 6] >= c.VERSION_5:
+            self.out.append(encode_connack(Connack(False, error.reason_code.value), c.VERSION_5))
+        elif error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
+            # The only fault of a CONNECT for which 3.1.1 has an answer [MQTT-3.1.2-2].
+            self.out.append(_BAD_VERSION_3)
+
+    def _close(self) -> None:
+        self.state = CLOSING
+        self.closing = True
+        self._decoder.discard()
+
+    # -- time
+
+    def next_deadline_ms(self) -> int | None:
+        """When `handle_deadline` wants to be called."""
+        if self.state == NEW:
+            return self._connect_deadline_ms
+        if self.state == CLOSING or self.keep_alive_ms == 0:
+            return None
+        return self._heard_ms + self.keep_alive_ms * 3 // 2
+
+    def handle_deadline(self, now_ms: int) -> list[Packet]:
+        """Time has passed: a CONNECT that did not come, or a peer that fell silent (§3.1.2.10)."""
+        due_ms = self.next_deadline_ms()
+        if due_ms is None or now_ms < due_ms:
+            return []
+        if self.state == NEW:
+            self._close()
+            return [ConnectionFailed(ReasonCode.MAXIMUM_CONNECT_TIME, "no CONNECT in time")]
+        if self.version == c.VERSION_5:
+            self.out.append(encode_disconnect(Disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT.value), self.version))
+        self._close()
+        return [ConnectionFailed(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep-alive timeout")]
+
+    # -- answers
+
+    def data_to_send(self) -> list[bytes]:
+        """Take what is to be written."""
+        out = self.out
+        self.out = []
+        return out
+
+    def send_connack(
+        self, session_present: bool, reason_code: ReasonCode, properties: Properties | None = None
+    ) -> None:
+        """Answer the CONNECT; anything but SUCCESS closes.  Before MQTT 5 the code becomes a return code."""
+        if self.state != CONNECTING:
+            raise LocalProtocolError(f"CONNACK on a connection that is {STATE_NAMES[self.state]}")
+        code = reason_code.value
+        if self.version != c.VERSION_5:
+            code = RETURN_CODES_3.get(code, SERVER_UNAVAILABLE_3)
+            if self.version == c.VERSION_3_1:
+                session_present = False
+        self.out.append(
+            encode_connack(Connack(session_present and code == 0, code, properties), self.version)
+        )
+        if code == 0:
+            self.state = CONNECTED
+        else:
+            self._close()
+
+    def send_puback(self, packet_id: int, reason_code: int = 0, properties: Properties | None = None) -> None:
+        """Acknowledge a QoS 1 PUBLISH."""
+        self.out.append(encode_puback(packet_id, reason_code, self.version, properties))
+
+    def send_pubrec(self, packet_id: int, reason_code: int = 0, properties: Properties | None = None) -> None:
+        """First answer to a QoS 2 PUBLISH."""
+        self.out.append(encode_pubrec(packet_id, reason_code, self.version, properties))
+
+    def send_pubrel(self, packet_id: int, reason_code: int = 0, properties: Properties | None = None) -> None:
+        """Answer to a PUBREC."""
+        self.out.append(encode_pubrel(packet_id, reason_code, self.version, properties))
+
+    def send_pubcomp(
+        self, packet_id: int, reason_code: int = 0, properties: Properties | None = None
+    ) -> None:
+        """Answer to a PUBREL."""
+        self.out.append(encode_pubcomp(packet_id, reason_code, self.version, properties))
+
+    def send_suback(self, packet_id: int, codes: list[int], properties: Properties | None = None) -> None:
+        """Answer a SUBSCRIBE, a code for each filter."""
+        self.out.append(encode_suback(Suback(packet_id, codes, properties), self.version))
+
+    def send_unsuback(self, packet_id: int, codes: list[int], properties: Properties | None = None) -> None:
+        """Answer an UNSUBSCRIBE."""
+        self.out.append(encode_unsuback(Unsuback(packet_id, codes, properties), self.version))
+
+    def send_auth(self, reason_code: ReasonCode, properties: Properties | None = None) -> None:
+        """Go on with an enhanced authentication (§4.12)."""
+        self.out.append(encode_auth(Auth(reason_code.value, properties)))
+
+    def send_disconnect(self, reason_code: ReasonCode, properties: Properties | None = None) -> None:
+        """Close, and say why where the version has words for it: before MQTT 5 a server just closes."""
+        if self.state == CLOSING:
+            return
+        if self.version == c.VERSION_5:
+            if self.state == CONNECTING:
+                self.out.append(encode_connack(Connack(False, reason_code.value, properties), self.version))
+            else:
+                self.out.append(encode_disconnect(Disconnect(reason_code.value, properties), self.version))
+        self._close()

@@ -1,0 +1,208 @@
+"""Bytes to packets: framing, and the memory that decoding needs (topics seen, aliases, the version agreed on)."""
+
+from typing import Final, final
+
+from protocols.mqtt import constants as c
+from protocols.mqtt.codec import NEED_MORE, body_start, decode_control, frame_end
+from protocols.mqtt.constants import ReasonCode
+from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
+from protocols.mqtt.frames import Packet, Publish
+from protocols.mqtt.properties import decode_properties
+from protocols.mqtt.strings import decode_varint
+from protocols.mqtt.topics import check_topic_name
+from protocols.wire import u16
+
+TOPICS_REMEMBERED_MAX: Final = 1_024
+"""Topic names whose check is remembered, so that a publisher pays for it once."""
+
+ALL_LEVELS: Final = frozenset((c.VERSION_3_1, c.VERSION_3_1_1, c.VERSION_5))
+
+
+@final
+class PacketDecoder:
+    """One direction of one connection.  `push` bytes, then take frames and decode each."""
+
+    __slots__ = (
+        "_aliases",
+        "_data",
+        "_have",
+        "_needed",
+        "_pieces",
+        "_pos",
+        "_topics",
+        "alias_maximum",
+        "limit",
+        "version",
+    )
+
+    def __init__(self, limit: int, version: int = 0, alias_maximum: int = 0) -> None:
+        self.limit = limit
+        """Largest packet in bytes."""
+        self.version = version
+        """3, 4 or 5; 0 until it is known."""
+        self.alias_maximum = alias_maximum
+        self._data = b""
+        self._pos = 0
+        # A packet that is not whole yet: its pieces are joined once, when all of them are there, so that the
+        # work stays linear in the bytes received.
+        self._pieces: list[bytes] | None = None
+        self._have = 0
+        self._needed = 0
+        self._topics: dict[bytes, str] | None = None
+        self._aliases: dict[int, str] | None = None
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held of a packet that is not whole."""
+        return self._have if self._pieces is not None else len(self._data) - self._pos
+
+    def push(self, data: bytes) -> None:
+        """Take what has been read.  Call `next_frame` until it has no more before pushing again."""
+        pieces = self._pieces
+        if pieces is None:
+            if self._pos < len(self._data):
+                # At most four bytes: a length that was cut.
+                data = self._data[self._pos :] + data
+            self._data = data
+            self._pos = 0
+            return
+        pieces.append(data)
+        self._have += len(data)
+        if self._have >= self._needed:
+            self._data = b"".join(pieces)
+            self._pos = 0
+            self._pieces = None
+
+    def next_frame(self) -> bytes | None:
+        """The next whole packet; None when more bytes are needed.  Raises MqttError for a length that may not be."""
+        if self._pieces is not None:
+            return None
+        data = self._data
+        start = self._pos
+        end = frame_end(data, start, self.limit)
+        if end == NEED_MORE:
+            self._data = data[start:]
+            self._pos = 0
+            return None
+        if end > len(data):
+            self._pieces = [data[start:]]
+            self._have = len(data) - start
+            self._needed = end - start
+            self._data = b""
+            self._pos = 0
+            return None
+        self._pos = end
+        if start == 0 and end == len(data):
+            return data
+        return data[start:end]
+
+    def discard(self) -> None:
+        """Forget what was pushed: nothing more will be decoded."""
+        self._data = b""
+        self._pos = 0
+        self._pieces = None
+        self._have = 0
+
+    def decode(self, frame: bytes, levels: frozenset[int] = ALL_LEVELS) -> Packet:
+        """The packet in a whole frame.  Raises MqttError."""
+        if frame[0] >> 4 == c.PUBLISH:
+            return self._decode_publish(frame)
+        return decode_control(frame, self.version, levels)
+
+    def _decode_publish(self, frame: bytes) -> Publish:
+        """PUBLISH (§3.3)."""
+        first = frame[0]
+        qos = first >> 1 & 3
+        if qos == 3:
+            raise MalformedPacket("a PUBLISH of QoS 3")
+        dup = first & 8 != 0
+        if dup and qos == 0:
+            # [MQTT-3.3.1-2]
+            raise MalformedPacket("DUP on a QoS 0 PUBLISH")
+        end = len(frame)
+        pos = 2 if frame[1] < 128 else body_start(frame)
+        if pos + 2 > end:
+            raise MalformedPacket("PUBLISH is cut off")
+        stop = pos + 2 + u16(frame, pos)
+        if stop > end:
+            raise MalformedPacket("the topic is longer than its packet")
+        raw = frame[pos + 2 : stop]
+        pos = stop
+        packet_id = 0
+        if qos:
+            if pos + 2 > end:
+                raise MalformedPacket("PUBLISH is cut off")
+            packet_id = u16(frame, pos)
+            if packet_id == 0:
+                raise ProtocolViolation("packet id 0")
+            pos += 2
+        if self.version != c.VERSION_5:
+            topic = self._topic(raw)
+            return Publish(frame, topic, pos, qos, first & 1 != 0, dup, packet_id, b"", 0, -1, self.version)
+        return self._decode_publish_5(frame, raw, pos, qos, packet_id)
+
+    def _decode_publish_5(self, frame: bytes, raw: bytes, pos: int, qos: int, packet_id: int) -> Publish:
+        """The rest of a PUBLISH that has properties."""
+        first = frame[0]
+        end = len(frame)
+        size, pos = decode_varint(frame, pos, end)
+        stop = pos + size
+        if stop > end:
+            raise MalformedPacket("the properties are longer than their packet")
+        block = b""
+        alias = 0
+        expiry_s = -1
+        if size:
+            block = frame[pos:stop]
+            properties = decode_properties(block, c.PUBLISH)
+            if properties.subscription_ids and self.alias_maximum >= 0:
+                # [MQTT-3.3.4-6]: only a server may send them; a client's decoder has alias_maximum -1.
+                raise ProtocolViolation("a subscription identifier in a client's PUBLISH")
+            if properties.message_expiry_s is not None:
+                expiry_s = properties.message_expiry_s
+            if properties.topic_alias is not None:
+                alias = properties.topic_alias
+                if alias == 0 or (self.alias_maximum >= 0 and alias > self.alias_maximum):
+                    raise ProtocolViolation(f"topic alias {alias}", ReasonCode.TOPIC_ALIAS_INVALID)
+        topic = self._topic_or_alias(raw, alias)
+        return Publish(
+            frame,
+            topic,
+            stop,
+            qos,
+            first & 1 != 0,
+            first & 8 != 0,
+            packet_id,
+            block,
+            alias,
+            expiry_s,
+            self.version,
+        )
+
+    def _topic_or_alias(self, raw: bytes, alias: int) -> str:
+        """The topic, which an alias may stand for (§3.3.2.3.4)."""
+        if not alias:
+            return self._topic(raw)
+        aliases = self._aliases
+        if aliases is None:
+            aliases = self._aliases = {}
+        if raw:
+            topic = aliases[alias] = self._topic(raw)
+            return topic
+        known = aliases.get(alias)
+        if known is None:
+            raise ProtocolViolation(f"topic alias {alias} was never set")
+        return known
+
+    def _topic(self, raw: bytes) -> str:
+        """The name in `raw`, checked once."""
+        topics = self._topics
+        if topics is None:
+            topics = self._topics = {}
+        topic = topics.get(raw)
+        if topic is None:
+            topic = check_topic_name(raw)
+            if len(topics) >= TOPICS_REMEMBERED_MAX:
+                topics.clear()
+            topics[raw] = topic
+        return topic

@@ -1,0 +1,71 @@
+"""The data representations of §1.5: variable byte integers, UTF-8 strings, binary data."""
+
+from protocols.mqtt.errors import MalformedPacket
+from protocols.wire import u16
+
+
+def decode_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:
+    """A variable byte integer (§1.5.5) and the position behind it.  Raises MalformedPacket."""
+    value = 0
+    shift = 0
+    while pos < end:
+        byte = data[pos]
+        pos += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, pos
+        shift += 7
+        if shift > 21:
+            raise MalformedPacket("a variable byte integer of more than four bytes")
+    raise MalformedPacket("a variable byte integer is cut off")
+
+
+def encode_varint(value: int) -> bytes:
+    """`value`, 0 to 268,435,455, as a variable byte integer."""
+    if value < 128:
+        return bytes((value,))
+    if value < 16_384:
+        return bytes((value & 127 | 128, value >> 7))
+    result: list[int] = []
+    while value > 127:
+        result.append(value & 127 | 128)
+        value >>= 7
+    result.append(value)
+    return bytes(result)
+
+
+def decode_binary(data: bytes, pos: int, end: int) -> tuple[bytes, int]:
+    """Binary data (§1.5.6) and the position behind it.  Raises MalformedPacket."""
+    if pos + 2 > end:
+        raise MalformedPacket("a length is cut off")
+    stop = pos + 2 + u16(data, pos)
+    if stop > end:
+        raise MalformedPacket("a string is longer than its packet")
+    return data[pos + 2 : stop], stop
+
+
+def encode_binary(value: bytes) -> bytes:
+    """Binary data, at most 65,535 bytes."""
+    return len(value).to_bytes(2, "big") + value
+
+
+def decode_string(data: bytes, pos: int, end: int) -> tuple[str, int]:
+    """A UTF-8 string (§1.5.4) and the position behind it.  Raises MalformedPacket."""
+    raw, stop = decode_binary(data, pos, end)
+    return text_of(raw), stop
+
+
+def encode_string(value: str) -> bytes:
+    """A UTF-8 string, at most 65,535 bytes."""
+    return encode_binary(value.encode())
+
+
+def text_of(raw: bytes) -> str:
+    """`raw` as text: well-formed UTF-8 without surrogates and U+0000 [MQTT-1.5.4-1, -2].  Raises MalformedPacket."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise MalformedPacket("a string is not UTF-8") from None
+    if "\0" in text:
+        raise MalformedPacket("a string contains U+0000")
+    return text

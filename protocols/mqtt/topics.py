@@ -1,0 +1,46 @@
+"""Topic names and filters: what they may be (§4.7)."""
+
+from typing import Final
+
+from protocols.mqtt.constants import ReasonCode
+from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
+from protocols.mqtt.strings import text_of
+
+LEVELS_MAX: Final = 200
+"""Mosquitto's guard against topics made to cost time."""
+
+
+def check_topic_name(raw: bytes) -> str:
+    """The topic name in `raw`.  Raises MalformedPacket or ProtocolViolation."""
+    name = text_of(raw)
+    if not name:
+        raise ProtocolViolation("an empty topic name", ReasonCode.TOPIC_NAME_INVALID)
+    if "+" in name or "#" in name:
+        # [MQTT-3.3.2-2]
+        raise MalformedPacket("a wildcard in a topic name")
+    if name.count("/") >= LEVELS_MAX:
+        raise ProtocolViolation(f"a topic of more than {LEVELS_MAX} levels", ReasonCode.TOPIC_NAME_INVALID)
+    return name
+
+
+def filter_error(text: str) -> str:
+    """What is wrong with a topic filter, `$share/` included; empty when nothing is (§4.7.1, §4.8.2)."""
+    if not text:
+        return "an empty topic filter"
+    if text.startswith("$share/"):
+        parts = text.split("/", 2)
+        if len(parts) < 3 or not parts[1] or not parts[2]:
+            return "a shared subscription without a name or a filter"
+        if "+" in parts[1] or "#" in parts[1]:
+            return "a wildcard in the name of a shared subscription"
+        text = parts[2]
+    levels = text.split("/")
+    if len(levels) > LEVELS_MAX:
+        return f"a topic filter of more than {LEVELS_MAX} levels"
+    last = len(levels) - 1
+    for at, level in enumerate(levels):
+        if "#" in level and (level != "#" or at != last):
+            return "# is not the last level"
+        if "+" in level and level != "+":
+            return "+ is not a whole level"
+    return ""
