@@ -104,7 +104,9 @@ class RetainedTree:
                         pending.append((child, at + 1, False))
             else:
                 below = node.children.get(level)
-                if below is not None:
+                # A leading MANY that stood for no level hides `$` all the same (MQTT 5.0 §4.7.2).
+                hidden = first and at > 0 and level.startswith("$")
+                if below is not None and not hidden:
                     pending.append((below, at + 1, False))
         found.sort(key=_by_id)
         return found

@@ -1,0 +1,67 @@
+"""gateway/core/pattern.py"""
+
+import pytest
+from core_doubles import pattern
+
+from gateway.core.pattern import literal
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name", "answer"),
+    [
+        ("a.b", "a.b", True),
+        ("a.b", "a", False),
+        ("a.b", "a.b.c", False),
+        ("*", "a", True),
+        ("*", "a.b", False),
+        ("a.*", "a.b", True),
+        ("a.*", "a.", True),
+        ("a.*", "a", False),
+        ("*.b", "a.b", True),
+        (">", "a", True),
+        (">", "a.b.c", True),
+        ("a.>", "a", True),
+        ("a.>", "a.b.c", True),
+        ("a.>", "b", False),
+        (">.c", "c", True),
+        (">.c", "a.b.c", True),
+        (">.c", "a.c.b", False),
+        ("a.>.z", "a.z", True),
+        ("a.>.z", "a.b.c.z", True),
+        ("a.>.z", "a.b", False),
+        (">.m.>", "a.m.b", True),
+        (">.m.>", "m", True),
+        (">.m.>", "a.b", False),
+        ("*.>", "a", True),
+        ("a..b", "a..b", True),
+        ("a.*.b", "a..b", True),
+        # U+0024 is hidden from wildcards in the first level (MQTT 5.0 §4.7.2), and only there.
+        (">", "$SYS.x", False),
+        ("*.x", "$SYS.x", False),
+        (">.x", "$SYS.x", False),
+        ("$SYS.>", "$SYS.x", True),
+        ("$SYS.*", "$SYS.x", True),
+        ("a.*", "a.$b", True),
+        ("a.>", "a.$b", True),
+        (">.$SYS", "$SYS", False),
+    ],
+)
+def test_matches(wanted: str, name: str, answer: bool) -> None:
+    assert pattern(wanted).matches(name) is answer
+
+
+def test_a_literal_pattern_says_so_and_equals_its_like() -> None:
+    assert literal("a.b").literal
+    assert literal("a.b") == pattern("a.b")
+    assert hash(literal("a.b")) == hash(pattern("a.b"))
+    assert not pattern("a.*").literal
+    assert not pattern("a.>").literal
+
+
+def test_text_form_shows_wildcards() -> None:
+    assert str(pattern("a.*.b.>")) == "a.*.b.>"
+
+
+def test_many_manys_do_not_explode() -> None:
+    # Backtracking would take 2^n steps here.
+    assert not pattern(".".join([">", "a"] * 30 + ["z"])).matches(".".join(["a"] * 60))
