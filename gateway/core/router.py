@@ -99,7 +99,8 @@ class Broker:
             return position or UNROUTED
         for binding in route:
             taken = binding.sink.offer(message, binding)
-            position = max(position, taken)
+            if taken > position:
+                position = taken
         return position
 
     def publish_to(self, destination: Destination, message: Message) -> int:
@@ -124,14 +125,20 @@ class Broker:
             return NOTHING
         limits = self.limits
         retained = self.retained
-        if (
-            retained.count >= limits.retained_messages_max
-            or retained.bytes + message.size > limits.retained_bytes_max
-        ) and retained.get(name) is None:
+        before = retained.get(name)
+        count = retained.count - (0 if before is None else 1)
+        size = retained.bytes - (0 if before is None else before.size)
+        stored = before is not None and before.persistent
+        if count >= limits.retained_messages_max or size + message.size > limits.retained_bytes_max:
+            # What it was to replace goes too: an outdated value must not pass for the last one.
             self.counters.dropped_full += 1
-            return NOTHING
+            retained.clear(name)
+            return self.store.append(Retained(name, None)) if stored else NOTHING
         retained.set(name, message)
-        return self.store.append(Retained(name, message)) if message.persistent else NOTHING
+        if message.persistent:
+            return self.store.append(Retained(name, message))
+        # A passing value must not give way to an older one after a restart.
+        return self.store.append(Retained(name, None)) if stored else NOTHING
 
     def retained_for(self, pattern: Pattern) -> list[Message]:
         """The last values of all topics under `pattern` that have not expired, oldest first."""
@@ -167,7 +174,12 @@ class Broker:
         if queue is None:
             queue = self.bound_queue(QUEUE_PREFIX + name, policy or self.policy, owner)
             if name.startswith(VIRTUAL_CONSUMER):
-                self._bind_virtual(queue, name)
+                try:
+                    self._bind_virtual(queue, name)
+                except LimitReached:
+                    # A queue that seems to be there and gets nothing would be worse than none.
+                    self.delete_queue(queue)
+                    raise
         return queue
 
     def bound_queue(self, key: str, policy: QueuePolicy, owner: object = None) -> Queue:
@@ -192,7 +204,7 @@ class Broker:
     def _bind_virtual(self, queue: Queue, name: str) -> None:
         """`Consumer.NAME.VirtualTopic.X` gets what is sent to the topic `VirtualTopic.X` (ActiveMQ's virtual topics)."""
         start = name.find(VIRTUAL_TOPIC, len(VIRTUAL_CONSUMER))
-        if start > 0 and name[start - 1] == ".":
+        if start > len(VIRTUAL_CONSUMER) and name[start - 1] == ".":
             self.bind_queue(queue, Binding(literal(name[start:]), queue))
 
     def bury(self, delivery: Delivery, dead_letters: str, reason: str) -> int:

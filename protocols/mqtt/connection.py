@@ -112,7 +112,7 @@ class MqttConnection:
                 self._check_first_bytes(data)
             decoder.push(data)
             while True:
-                frame = decoder.next_frame()
+                frame = decoder.next_frame() if self.state == NEW else decoder.take_publishes(packets)
                 if frame is None:
                     break
                 if not may_receive(self.state, frame[0] >> 4):

@@ -96,6 +96,32 @@ class PacketDecoder:
             return data
         return data[start:end]
 
+    def take_publishes(self, packets: list[Packet]) -> bytes | None:
+        """Decode packets into `packets` as long as they are PUBLISH; returns the next other frame, None at the end.
+
+        One loop over a read, because on a busy connection nearly all of it is this.  Raises MqttError.
+        """
+        if self._pieces is not None:
+            return None
+        data = self._data
+        have = len(data)
+        limit = self.limit
+        start = self._pos
+        while start + 2 <= have:
+            length = data[start + 1]
+            end = (
+                start + 2 + length if length < 128 and length + 2 <= limit else frame_end(data, start, limit)
+            )
+            if end == NEED_MORE or end > have:
+                break
+            self._pos = end
+            frame = data[start:end]
+            if data[start] & 0xF0 != 0x30:
+                return frame
+            packets.append(self._decode_publish(frame))
+            start = end
+        return self.next_frame()
+
     def discard(self) -> None:
         """Forget what was pushed: nothing more will be decoded."""
         self._data = b""
@@ -137,7 +163,8 @@ class PacketDecoder:
                 raise ProtocolViolation("packet id 0")
             pos += 2
         if self.version != c.VERSION_5:
-            topic = self._topic(raw)
+            known = None if self._topics is None else self._topics.get(raw)
+            topic = self._topic(raw) if known is None else known
             return Publish(frame, topic, pos, qos, first & 1 != 0, dup, packet_id, b"", 0, -1, self.version)
         return self._decode_publish_5(frame, raw, pos, qos, packet_id)
 

@@ -5,7 +5,13 @@ from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.mqtt.addresses import Filter, destination_of, filter_of
-from gateway.connectors.mqtt.mapping import WillMessage, acknowledged_frame, message_from, qos0_frame
+from gateway.connectors.mqtt.mapping import (
+    MqttOrigin,
+    WillMessage,
+    acknowledged_frame,
+    message_from,
+    qos0_frame,
+)
 from gateway.connectors.mqtt.session import MqttBinding, MqttSession
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
@@ -51,6 +57,7 @@ class MqttConnector(Connector):
     """See the module and Connector."""
 
     __slots__ = (
+        "_forwards",
         "_packet_size_max",
         "_refusing",
         "_sessions",
@@ -84,6 +91,8 @@ class MqttConnector(Connector):
             now_ms,
         )
         self._version = 0
+        # Packets of this origin go to this client as they are: 3 before MQTT 5, else 5.
+        self._forwards = 0
         self._packet_size_max = PACKET_SIZE_MAX
         self._topics: dict[str, Topic] | None = None
         self._refusing = False
@@ -99,7 +108,10 @@ class MqttConnector(Connector):
         packets = self._wire.receive_data(data, now_ms)
         if packets:
             for packet in packets:
-                self._on_packet(packet, now_ms)
+                if isinstance(packet, Publish):
+                    self._on_publish(packet)
+                else:
+                    self._on_packet(packet, now_ms)
                 if self.closing:
                     return
             if self.over_rate(len(packets), len(data), now_ms):
@@ -180,6 +192,7 @@ class MqttConnector(Connector):
 
     def _on_connect(self, connect: Connect, now_ms: int) -> None:
         self._version = connect.protocol_version
+        self._forwards = 5 if self._version == 5 else 3
         if self._refusing:
             self._refuse_connect(ReasonCode.QUOTA_EXCEEDED, "maximumConnections is reached")
             return
@@ -305,20 +318,15 @@ class MqttConnector(Connector):
             if topic is None:
                 return
         self.counters.messages_in += 1
-        session = self.session
-        assert session is not None
         if publish.retain and not self._settings.retain_available:
             self._fail(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
             return
+        broker = self.broker
         if publish.qos == 0:
-            self.broker.publish(
-                message_from(publish, topic.destination, self.broker, session.publisher), topic
-            )
-            return
-        if not self._begin_exchange(publish, session):
-            return
-        message = message_from(publish, topic.destination, self.broker, session.publisher)
-        self._confirm_publish(publish, self.broker.publish(message, topic))
+            broker.publish(message_from(publish, topic.destination, broker, self.publisher), topic)
+        elif self._begin_exchange(publish):
+            message = message_from(publish, topic.destination, broker, self.publisher)
+            self._confirm_publish(publish, broker.publish(message, topic))
 
     def _resolve(self, publish: Publish) -> Topic | None:
         """The topic of a PUBLISH, looked up and checked; None when it was a queue's or was refused, and is dealt with."""
@@ -344,9 +352,8 @@ class MqttConnector(Connector):
 
     def _publish_to_queue(self, publish: Publish, name: str) -> None:
         """PUBLISH to `$queue/NAME`; RETAIN means nothing there."""
-        session = self._session()
         self.counters.messages_in += 1
-        if publish.qos and not self._begin_exchange(publish, session):
+        if publish.qos and not self._begin_exchange(publish):
             return
         try:
             queue = self.broker.queue(name)
@@ -354,7 +361,7 @@ class MqttConnector(Connector):
             self.counters.limit_hits += 1
             self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, str(error))
             return
-        message = message_from(publish, destination_of(publish.topic), self.broker, session.publisher)
+        message = message_from(publish, destination_of(publish.topic), self.broker, self.publisher)
         message.retain = False
         position = self.broker.enqueue(message, queue)
         if position == REFUSED:
@@ -362,12 +369,12 @@ class MqttConnector(Connector):
         elif publish.qos:
             self._confirm_publish(publish, position)
 
-    def _begin_exchange(self, publish: Publish, session: MqttSession) -> bool:
+    def _begin_exchange(self, publish: Publish) -> bool:
         """Look whether a QoS 1 or 2 PUBLISH is to be published; False when it is a repeat, or too much."""
         if publish.qos > self._settings.qos_max:
             self._fail(ReasonCode.QOS_NOT_SUPPORTED, "the QoS is above the maximum")
             return False
-        received = session.received
+        received = self._session().received
         if publish.qos == 2 and received is not None and publish.packet_id in received:
             # The message was published when it came first (§4.3.3, method B); only the answer was lost.
             self.confirm(NOTHING, encode_pubrec(publish.packet_id, 0, self._version))
@@ -486,7 +493,11 @@ class MqttConnector(Connector):
 
     def send_qos0(self, message: Message, binding: MqttBinding) -> None:
         """Send a QoS 0 delivery, or let the slow-consumer policy have it."""
-        frame = qos0_frame(message, binding, self._version, self.broker.now_ms)
+        origin = message.origin
+        if binding.plain and isinstance(origin, MqttOrigin) and origin.forwardable == self._forwards:
+            frame = origin.publish.frame
+        else:
+            frame = qos0_frame(message, binding, self._version, self.broker.now_ms)
         if len(frame) > self._packet_size_max:
             self.counters.dropped_slow += 1
             return

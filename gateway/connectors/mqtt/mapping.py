@@ -33,31 +33,25 @@ _BLOCK_ACKNOWLEDGED: Final = 0x55
 class MqttOrigin(Origin):
     """A PUBLISH packet as it came."""
 
-    __slots__ = ("forwardable", "frame", "payload_start", "properties", "topic", "version")
+    __slots__ = ("forwardable", "publish")
 
-    def __init__(
-        self, frame: bytes, payload_start: int, topic: str, properties: bytes, version: int, plain: bool
-    ) -> None:
-        self.frame = frame
-        self.payload_start = payload_start
-        self.topic = topic
-        self.properties = properties
-        self.version = version
-        self.forwardable = (5 if version == 5 else 3) if plain else 0
-        """3 or 5 when subscribers of that version get `frame` itself at QoS 0; 0 when something must change."""
+    def __init__(self, publish: Publish, forwardable: int) -> None:
+        self.publish = publish
+        self.forwardable = forwardable
+        """3 or 5 when subscribers of that version get the packet itself at QoS 0; 0 when something must change."""
 
     def body(self) -> bytes:
         """See Origin."""
-        return self.frame[self.payload_start :]
+        return self.publish.payload()
 
     def decode(self) -> Fields:
         """See Origin."""
         fields = Fields()
         body = self.body()
-        if not self.properties:
+        if not self.publish.properties:
             fields.body_kind = BYTES
             return fields
-        properties = decode_properties(self.properties)
+        properties = decode_properties(self.publish.properties)
         fields.content_type = properties.content_type
         fields.payload_format = properties.payload_format
         if properties.correlation_data is not None:
@@ -89,7 +83,9 @@ class WillMessage:
     def message(self, broker: Broker, publisher: Publisher) -> Message:
         """The message to publish now; its expiry starts now (§3.1.3.2.4).  Raises InvalidName."""
         will = self._will
-        origin = MqttOrigin(will.payload, 0, will.topic, will.properties, self.version, False)
+        publish = Publish(
+            will.payload, will.topic, 0, will.qos, will.retain, False, 0, will.properties, 0, -1, self.version
+        )
         expires_at_ms = 0
         if will.properties:
             expiry_s = decode_properties(will.properties).message_expiry_s
@@ -98,7 +94,7 @@ class WillMessage:
         return Message(
             broker.next_message_id(),
             destination_of(will.topic),
-            origin,
+            MqttOrigin(publish, 0),
             len(will.payload) + len(will.properties) + len(will.topic),
             broker.now_ms,
             will.qos > 0,
@@ -114,14 +110,14 @@ def message_from(publish: Publish, destination: Destination, broker: Broker, pub
     """The canonical message of a PUBLISH."""
     qos = publish.qos
     expiry_s = publish.expiry_s
-    plain = qos == 0 and not publish.retain and publish.topic_alias == 0 and expiry_s < 0
+    forwardable = 0
+    if qos == 0 and not publish.retain and publish.topic_alias == 0 and expiry_s < 0:
+        forwardable = 5 if publish.protocol_version == 5 else 3
     frame = publish.frame
     return Message(
         broker.next_message_id(),
         destination,
-        MqttOrigin(
-            frame, publish.payload_start, publish.topic, publish.properties, publish.protocol_version, plain
-        ),
+        MqttOrigin(publish, forwardable),
         len(frame),
         broker.now_ms,
         qos > 0,
@@ -140,7 +136,7 @@ def qos0_frame(message: Message, binding: MqttBinding, version: int, now_ms: int
     dynamic = version == 5 and (message.expires_at_ms != 0 or bool(binding.identifiers))
     if binding.plain and not dynamic:
         if isinstance(origin, MqttOrigin) and origin.forwardable == (5 if version == 5 else 3):
-            return origin.frame
+            return origin.publish.frame
         variant = _PLAIN_5 if version == 5 else _PLAIN_3
         known = message.form(variant)
         if isinstance(known, bytes):
@@ -202,7 +198,7 @@ def _encode(
 def _topic_text(message: Message) -> str:
     origin = message.origin
     if isinstance(origin, MqttOrigin) and message.original is None:
-        return origin.topic
+        return origin.publish.topic
     return topic_of(message.destination)
 
 
@@ -220,8 +216,9 @@ def _constant_block(message: Message, acknowledged: bool) -> bytes:
     """The MQTT 5 properties that are the same for every delivery."""
     origin = message.origin
     if isinstance(origin, MqttOrigin):
-        if not origin.properties or (origin.forwardable == 5 and message.original is None):
-            return origin.properties
+        properties = origin.publish.properties
+        if not properties or (origin.forwardable == 5 and message.original is None):
+            return properties
         variant = _BLOCK
     else:
         variant = _BLOCK_ACKNOWLEDGED if acknowledged else _BLOCK
@@ -229,7 +226,7 @@ def _constant_block(message: Message, acknowledged: bool) -> bytes:
     if isinstance(known, bytes):
         return known
     if isinstance(origin, MqttOrigin):
-        block = without_hop_properties(origin.properties)
+        block = without_hop_properties(origin.publish.properties)
     else:
         block = encode_properties(_properties_for(message, acknowledged))
     message.remember(variant, block)
