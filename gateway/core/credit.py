@@ -15,11 +15,13 @@ UNLIMITED: Final = 1 << 62
 class Credit:
     """One window, shared by all consumers that deliver into it (an MQTT session has one for all its queues)."""
 
-    __slots__ = ("available", "consumers")
+    __slots__ = ("_again", "_waking", "available", "consumers")
 
     def __init__(self, available: int) -> None:
         self.available = available
         self.consumers: list[Consumer] = []
+        self._waking = False
+        self._again = False
 
     def give(self, count: int) -> None:
         """Add to the window and let the queues behind it deliver."""
@@ -33,6 +35,16 @@ class Credit:
         if len(consumers) == 1:
             consumers[0].queue.wake()
             return
-        # A copy, because a delivery may end a subscription.
-        for consumer in list(consumers):
-            consumer.queue.wake()
+        # A delivery that is settled at once gives credit and wakes in turn: another round, not a call deeper.
+        self._again = True
+        if self._waking:
+            return
+        self._waking = True
+        try:
+            while self._again:
+                self._again = False
+                # A copy, because a delivery may end a subscription.
+                for consumer in list(consumers):
+                    consumer.queue.wake()
+        finally:
+            self._waking = False

@@ -150,8 +150,10 @@ class Queue(Sink):
             self._gate.hold(message.publisher)
             return True
         if when_full == DROP_OLDEST and self._backlog.count:
-            self.broker.counters.dropped_full += 1
-            self._bury(self._backlog.pop(), REASON_MAXLEN)
+            # One may not be enough: a large message among small ones.
+            while self._backlog.count and self._full():
+                self.broker.counters.dropped_full += 1
+                self._bury(self._backlog.pop(), REASON_MAXLEN)
             return True
         self.broker.counters.dropped_full += 1
         return False
@@ -175,21 +177,26 @@ class Queue(Sink):
         if self._dispatching:
             return
         self._dispatching = True
+        try:
+            self._starved = not self._dispatch()
+        finally:
+            # A connector that fails must not stop the queue for the others.
+            self._dispatching = False
+
+    def _dispatch(self) -> bool:
+        """Deliver until nothing waits; False when it stopped earlier for want of a ready consumer."""
         backlog = self._backlog
         while backlog.count:
             consumer = self._ready_consumer()
             if consumer is None:
-                self._starved = True
-                self._dispatching = False
-                return
+                return False
             delivery = backlog.pop()
             if delivery.message.expires_at_ms and delivery.message.expired(self.broker.now_ms):
                 self.broker.counters.expired += 1
                 self._bury(delivery, REASON_EXPIRED)
             else:
                 self._hand_over(delivery, consumer)
-        self._starved = False
-        self._dispatching = False
+        return True
 
     def _ready_consumer(self) -> Consumer | None:
         """The next consumer in turn that can take a delivery."""

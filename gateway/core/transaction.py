@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, final
 
 from gateway.core.delivery import FAILED, Delivery
+from gateway.core.destination import QUEUE
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
 
@@ -36,8 +37,14 @@ class Transaction:
         self._outcomes.append((delivery, outcome))
 
     def commit(self) -> int:
-        """Do all of it as one; returns the position that makes it durable."""
+        """Do all of it as one; returns the position that makes it durable.
+
+        Raises LimitReached, with nothing done, when a queue would have to be made and there are too many.
+        """
         broker = self._broker
+        for message in self._messages:
+            if message.destination.kind == QUEUE:
+                broker.queue(message.destination.name)
         broker.store.begin()
         position = NOTHING
         for message in self._messages:

@@ -89,7 +89,6 @@ if not COMPILED:
 
         def __init__(self, body: bytes) -> None:
             self._body = body
-            self.family = "test"
 
         def body(self) -> bytes:
             return self._body
@@ -179,7 +178,9 @@ def message(
     )
 
 
-def topic_message(broker: Broker, to: str, body: bytes = b"x", *, retain: bool = False, persistent: bool = False) -> Message:
+def topic_message(
+    broker: Broker, to: str, body: bytes = b"x", *, retain: bool = False, persistent: bool = False
+) -> Message:
     return message(broker, to, body, kind=TOPIC, retain=retain, persistent=persistent)
 
 

@@ -69,7 +69,9 @@ def test_dollar_is_hidden_from_leading_wildcards() -> None:
 
 @given(st.lists(NAMES, max_size=10), PATTERNS, st.data())
 @settings(deadline=None)
-def test_the_tree_answers_as_the_pattern_would(published: list[str], wanted: Pattern, data: st.DataObject) -> None:
+def test_the_tree_answers_as_the_pattern_would(
+    published: list[str], wanted: Pattern, data: st.DataObject
+) -> None:
     tree = RetainedTree()
     model: dict[str, Message] = {}
     for name in published:

@@ -1,0 +1,286 @@
+"""gateway/core/router.py"""
+
+import pytest
+from core_doubles import (
+    COMPILED,
+    LogWaiter,
+    broker_with,
+    consume,
+    message,
+    needs_outlet,
+    pattern,
+    store_of,
+    topic_message,
+    waiting_ids,
+)
+
+from gateway.core.destination import QUEUE, TOPIC, Destination
+from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
+from gateway.core.message import Message
+from gateway.core.pattern import literal
+from gateway.core.ports import NOTHING, Enqueued, Retained
+from gateway.core.queue import REFUSED
+from gateway.core.router import UNROUTED, Broker, LimitReached
+from gateway.core.subscription import Binding
+
+if not COMPILED:
+    from core_doubles import LogOutlet
+
+
+def publish(broker: Broker, one: Message) -> int:
+    return broker.publish(one, broker.topics.topic(one.destination.name))
+
+
+# -- topics
+
+
+@needs_outlet
+def test_everybody_bound_gets_one_copy() -> None:
+    broker = broker_with()
+    outlets = [LogOutlet() for _ in range(3)]
+    for outlet, text in zip(outlets, ("a.b", "a.*", "x"), strict=True):
+        broker.bind(Binding(pattern(text), outlet))
+    broker.bind(Binding(pattern(">"), outlets[0]))
+    one = topic_message(broker, "a.b")
+    assert publish(broker, one) == NOTHING
+    assert [outlet.ids for outlet in outlets] == [[one.id], [one.id], []]
+
+
+@needs_outlet
+def test_a_subscription_counts_from_the_next_message_on() -> None:
+    broker = broker_with()
+    topic = broker.topics.topic("a")
+    outlet = LogOutlet()
+    binding = Binding(pattern("a"), outlet)
+    assert broker.publish(topic_message(broker, "a"), topic) == UNROUTED
+    broker.bind(binding)
+    broker.publish(topic_message(broker, "a"), topic)
+    broker.unbind(binding)
+    assert broker.publish(topic_message(broker, "a"), topic) == UNROUTED
+    assert len(outlet.messages) == 1
+    assert broker.counters.unroutable == 2
+    assert broker.counters.published == 3
+
+
+def test_the_position_is_the_highest_of_what_took_it() -> None:
+    broker = broker_with()
+    for number in range(3):
+        queue = broker.bound_queue(f"sub:{number}", QueuePolicy(durable=number < 2))
+        broker.bind_queue(queue, Binding(literal("a"), queue))
+    assert publish(broker, topic_message(broker, "a", persistent=True)) == 2
+    assert publish(broker, topic_message(broker, "a")) == NOTHING
+
+
+def test_subscriptions_are_bounded() -> None:
+    broker = broker_with(CoreLimits(subscriptions_max=2))
+    queue = broker.bound_queue("sub:x", QueuePolicy())
+    first = Binding(literal("a"), queue)
+    broker.bind(first)
+    broker.bind(Binding(literal("b"), queue))
+    with pytest.raises(LimitReached, match="subscriptions"):
+        broker.bind(Binding(literal("c"), queue))
+    broker.unbind(first)
+    broker.bind(Binding(literal("c"), queue))
+
+
+# -- queues
+
+
+def test_publishing_by_name_makes_the_queue() -> None:
+    broker = broker_with()
+    one = message(broker, "jobs", persistent=True)
+    assert broker.publish_to(Destination(QUEUE, "jobs"), one) == 1
+    assert waiting_ids(broker.queue("jobs")) == [one.id]
+    assert broker.queue("jobs") is broker.queues["queue:jobs"]
+    assert broker.counters.published == 1
+    assert broker.publish_to(Destination(TOPIC, "jobs"), topic_message(broker, "jobs")) == UNROUTED
+
+
+def test_a_full_queue_may_refuse() -> None:
+    broker = broker_with(policy=QueuePolicy(messages_max=1, when_full=REJECT))
+    queue = broker.queue("q")
+    assert broker.enqueue(message(broker), queue) == NOTHING
+    assert broker.enqueue(message(broker), queue) == REFUSED
+
+
+def test_queues_are_bounded() -> None:
+    broker = broker_with(CoreLimits(queues_max=2))
+    broker.queue("a")
+    queue = broker.bound_queue("sub:x", QueuePolicy())
+    with pytest.raises(LimitReached, match="queues"):
+        broker.queue("b")
+    with pytest.raises(LimitReached):
+        broker.publish_to(Destination(QUEUE, "b"), message(broker, "b"))
+    assert broker.queue("a").key == "queue:a"
+    broker.delete_queue(queue)
+    broker.queue("b")
+
+
+def test_named_queues_and_subscriptions_do_not_share_names() -> None:
+    broker = broker_with()
+    assert broker.queue("sub:x") is not broker.bound_queue("sub:x", QueuePolicy())
+
+
+def test_a_dead_letter_that_finds_no_queue_is_discarded_and_counted() -> None:
+    broker = broker_with(CoreLimits(queues_max=1), QueuePolicy(dead_letters="DLQ"))
+    queue = broker.queue("q")
+    queue.offer(message(broker, expires_at_ms=1))
+    broker.tick(1)
+    assert queue.depth == 0
+    assert broker.counters.discarded == 1
+    assert store_of(broker).depth == 0
+
+
+# -- virtual topics (ActiveMQ)
+
+
+def test_each_consumer_queue_of_a_virtual_topic_gets_its_copy() -> None:
+    broker = broker_with()
+    one, two = broker.queue("Consumer.A.VirtualTopic.x"), broker.queue("Consumer.B.VirtualTopic.x")
+    assert publish(broker, topic_message(broker, "VirtualTopic.x")) == NOTHING
+    publish(broker, topic_message(broker, "VirtualTopic.y"))
+    assert (one.depth, two.depth) == (1, 1)
+    broker.delete_queue(one)
+    publish(broker, topic_message(broker, "VirtualTopic.x"))
+    assert (one.depth, two.depth) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["Consumer.A", "Consumer.VirtualTopic.x", "Consumer.A.xVirtualTopic.x", "x.VirtualTopic.x"]
+)
+def test_names_that_only_look_like_virtual_topics_are_plain_queues(name: str) -> None:
+    broker = broker_with()
+    assert broker.queue(name).bindings == []
+
+
+def test_a_virtual_topics_queue_that_cannot_be_bound_is_not_left_behind() -> None:
+    broker = broker_with(CoreLimits(subscriptions_max=0))
+    for _ in range(2):
+        with pytest.raises(LimitReached, match="subscriptions"):
+            broker.queue("Consumer.A.VirtualTopic.x")
+    assert broker.queues == {}
+
+
+# -- retained
+
+
+def retain(broker: Broker, name: str, body: bytes, persistent: bool = False) -> Message:
+    one = topic_message(broker, name, body, retain=True, persistent=persistent)
+    publish(broker, one)
+    return one
+
+
+def test_the_last_value_is_kept_and_an_empty_one_clears_it() -> None:
+    # MQTT 5.0 §3.3.1.3
+    broker = broker_with()
+    retain(broker, "a.b", b"1")
+    last = retain(broker, "a.b", b"2")
+    assert broker.retained_for(pattern("a.*")) == [last]
+    publish(broker, topic_message(broker, "a.b", b"3"))
+    assert broker.retained_for(pattern("a.*")) == [last]
+    retain(broker, "a.b", b"")
+    assert broker.retained_for(pattern("a.*")) == []
+    assert broker.retained.count == 0
+
+
+def test_only_persistent_values_go_to_the_store() -> None:
+    broker = broker_with()
+    retain(broker, "a", b"1")
+    assert store_of(broker).operations == []
+    one = topic_message(broker, "b", b"1", retain=True, persistent=True)
+    # Nobody has subscribed, and yet there is something to wait for.
+    assert publish(broker, one) == 1
+    assert store_of(broker).operations == [Retained("b", one)]
+
+
+def test_the_store_forgets_a_persistent_value_that_a_passing_one_replaces() -> None:
+    # Else the old value would be back after a restart.
+    broker = broker_with()
+    retain(broker, "a", b"old", persistent=True)
+    retain(broker, "a", b"new")
+    assert store_of(broker).operations[-1] == Retained("a", None)
+
+
+def test_expired_values_are_not_given_out() -> None:
+    broker = broker_with()
+    one = message(broker, "a", b"1", kind=TOPIC, retain=True, expires_at_ms=100)
+    publish(broker, one)
+    broker.now_ms = 99
+    assert broker.retained_for(pattern("a")) == [one]
+    broker.now_ms = 100
+    assert broker.retained_for(pattern("a")) == []
+
+
+def test_retained_messages_are_bounded_by_count() -> None:
+    broker = broker_with(CoreLimits(retained_messages_max=2))
+    for name in ("a", "b", "c"):
+        retain(broker, name, b"1")
+    assert broker.retained.count == 2
+    assert broker.counters.dropped_full == 1
+    # A value that is there can be replaced all the same.
+    last = retain(broker, "a", b"2")
+    assert broker.retained.get("a") is last
+
+
+def test_retained_messages_are_bounded_by_bytes_also_when_replaced() -> None:
+    broker = broker_with(CoreLimits(retained_bytes_max=10))
+    retain(broker, "a", b"12345")
+    retain(broker, "b", b"12345")
+    retain(broker, "b", b"123456789")
+    assert broker.retained.bytes <= 10
+    assert broker.counters.dropped_full == 1
+    # The outdated value is not passed off as the last one.
+    assert broker.retained.get("b") is None
+    retain(broker, "a", b"1234567890")
+    assert broker.retained.bytes == 10
+
+
+# -- durability
+
+
+def test_waiters_hear_of_commits_until_they_are_content() -> None:
+    broker = broker_with()
+    patient, quick = LogWaiter(3), LogWaiter(1)
+    broker.wait(patient)
+    broker.wait(quick)
+    for position in (1, 2, 3, 4):
+        broker.on_durable(position)
+    assert quick.seen == [1]
+    assert patient.seen == [1, 2, 3]
+
+
+def test_a_waiter_that_comes_while_others_are_told_hears_of_the_next() -> None:
+    broker = broker_with()
+    late = LogWaiter(9)
+
+    class Inviting(LogWaiter):
+        def on_durable(self, position: int) -> bool:
+            broker.wait(late)
+            return super().on_durable(position)
+
+    broker.wait(Inviting(1))
+    broker.on_durable(1)
+    assert late.seen == []
+    broker.on_durable(2)
+    assert late.seen == [2]
+
+
+def test_the_store_holds_the_position_until_it_has_committed() -> None:
+    broker = broker_with()
+    store = store_of(broker)
+    position = broker.publish_to(Destination(QUEUE, "q"), message(broker, persistent=True))
+    assert store.durable < position
+    waiter = LogWaiter(position)
+    broker.wait(waiter)
+    store.release(broker)
+    assert waiter.seen == [position]
+    assert isinstance(store.operations[0], Enqueued)
+
+
+@needs_outlet
+def test_counters_by_name() -> None:
+    broker = broker_with()
+    consume(broker.queue("q"), LogOutlet(), automatic=True)
+    broker.publish_to(Destination(QUEUE, "q"), message(broker))
+    assert broker.counters.as_dict()["published"] == 1
+    assert set(broker.counters.as_dict().values()) == {0, 1}

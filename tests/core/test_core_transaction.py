@@ -1,0 +1,110 @@
+"""gateway/core/transaction.py"""
+
+import pytest
+from core_doubles import (
+    COMPILED,
+    broker_with,
+    consume,
+    message,
+    needs_outlet,
+    pattern,
+    store_of,
+    topic_message,
+    waiting_ids,
+)
+
+from gateway.core.delivery import ACCEPTED, REJECTED
+from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.ports import NOTHING
+from gateway.core.router import LimitReached
+from gateway.core.subscription import Binding
+from gateway.core.transaction import TransactionTooLarge
+
+if not COMPILED:
+    from core_doubles import LogOutlet
+
+
+def test_nothing_is_published_before_commit_and_all_in_order_by_it() -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    bound = broker.bound_queue("sub:c/n", QueuePolicy())
+    broker.bind_queue(bound, Binding(pattern("t.>"), bound))
+    transaction = broker.transaction()
+    messages = [message(broker), topic_message(broker, "t.a"), message(broker)]
+    for one in messages:
+        transaction.publish(one)
+    assert (queue.depth, bound.depth) == (0, 0)
+    assert transaction.commit() == NOTHING
+    assert waiting_ids(queue) == [messages[0].id, messages[2].id]
+    assert waiting_ids(bound) == [messages[1].id]
+    assert broker.counters.transactions_committed == 1
+
+
+def test_commit_answers_the_position_that_makes_all_of_it_durable() -> None:
+    broker = broker_with()
+    transaction = broker.transaction()
+    transaction.publish(message(broker, persistent=True))
+    transaction.publish(message(broker, persistent=True))
+    transaction.publish(message(broker))
+    assert transaction.commit() == 2
+    assert store_of(broker).depth == 0
+
+
+@needs_outlet
+def test_outcomes_wait_for_commit() -> None:
+    broker = broker_with(policy=QueuePolicy(dead_letters="DLQ"))
+    queue = broker.queue("q")
+    for _ in range(2):
+        queue.offer(message(broker))
+    outlet = LogOutlet()
+    consume(queue, outlet, 2)
+    transaction = broker.transaction()
+    transaction.settle(outlet.taken[0], ACCEPTED)
+    transaction.settle(outlet.taken[1], REJECTED)
+    assert queue.unsettled == 2
+    transaction.commit()
+    assert queue.depth == 0
+    assert broker.queue("DLQ").depth == 1
+
+
+@needs_outlet
+def test_abort_publishes_nothing_and_fails_the_deliveries() -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    queue.offer(message(broker))
+    outlet = LogOutlet()
+    queue.detach(consume(queue, outlet))
+    transaction = broker.transaction()
+    transaction.publish(message(broker))
+    transaction.settle(outlet.taken[0], ACCEPTED)
+    transaction.abort()
+    (back,) = queue.browse()
+    assert back is outlet.taken[0]
+    assert back.failures == 1
+    assert broker.counters.transactions_aborted == 1
+    assert broker.counters.transactions_committed == 0
+
+
+def test_a_transaction_is_bounded() -> None:
+    broker = broker_with(CoreLimits(transaction_operations_max=2))
+    transaction = broker.transaction()
+    transaction.publish(message(broker))
+    transaction.publish(message(broker))
+    with pytest.raises(TransactionTooLarge, match="2 operations"):
+        transaction.publish(message(broker))
+    transaction.commit()
+    assert broker.queue("q").depth == 2
+
+
+def test_a_commit_that_needs_too_many_queues_does_nothing_of_it() -> None:
+    broker = broker_with(CoreLimits(queues_max=1))
+    queue = broker.queue("q")
+    transaction = broker.transaction()
+    transaction.publish(message(broker, "q", persistent=True))
+    transaction.publish(message(broker, "other", persistent=True))
+    with pytest.raises(LimitReached):
+        transaction.commit()
+    assert queue.depth == 0
+    assert store_of(broker).depth == 0
+    assert store_of(broker).operations == []
+    assert broker.counters.transactions_committed == 0
