@@ -404,13 +404,13 @@ class Connector(Valve):
     def _hold(self, frame: bytes) -> None:
         """The client does not keep up: keep the frame if there is room, else follow the policy."""
         policy = self.limits.slow_consumer
-        if policy == DISCONNECT:
-            self._give_up()
-            return
         if self._held is None:
             self._held = deque()
         if self._held_bytes + len(frame) > self.limits.output_buffer:
             self.counters.dropped_slow += 1
+            if policy == DISCONNECT:
+                self._give_up()
+                return
             if policy == DROP_NEWEST or policy == BLOCK or not self._held:
                 return
             while self._held and self._held_bytes + len(frame) > self.limits.output_buffer:
@@ -419,8 +419,10 @@ class Connector(Valve):
         self._held_bytes += len(frame)
 
     def _give_up(self) -> None:
-        self.counters.dropped_slow += 1
+        if self.closing:
+            return
         self.counters.limit_hits += 1
+        self.failure = "reads too slowly"
         self.closing = True
         self.turn.mark(self)
 

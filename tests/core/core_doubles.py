@@ -146,8 +146,9 @@ def origin_of(body: bytes) -> Origin:
     if not COMPILED:
         return BodyOrigin(body)
     from gateway.connectors.mqtt.mapping import MqttOrigin
+    from protocols.mqtt.frames import Publish
 
-    return MqttOrigin(body, 0, "t", b"", 4, False)
+    return MqttOrigin(Publish(body, "t", 0, 2, False, False, 1, b"", 0, -1, 4), 0)
 
 
 def message(
