@@ -33,7 +33,7 @@ from protocols.mqtt.frames import (
     Unsuback,
 )
 from protocols.mqtt.properties import Properties
-from protocols.mqtt.state import CLOSING, CONNECTED, CONNECTING, NEW, STATE_NAMES, may_receive
+from protocols.mqtt.state import CLOSING, CONNECTED, CONNECTING, DISCONNECTED, NEW, STATE_NAMES, may_receive
 
 CONNECT_SIZE_MAX: Final = 262_144
 """Bytes of a CONNECT, which comes before anybody is known: room for the largest will and credentials."""
@@ -102,7 +102,7 @@ class MqttConnection:
     def receive_data(self, data: bytes, now_ms: int) -> list[Packet]:
         """The packets that `data` completes.  A ConnectionFailed is the last one of a connection."""
         packets: list[Packet] = []
-        if self.state == CLOSING:
+        if self.state >= DISCONNECTED:
             return packets
         self._heard_ms = now_ms
         decoder = self._decoder
@@ -128,7 +128,8 @@ class MqttConnection:
                     self._on_connect(packet)
                 elif isinstance(packet, Disconnect):
                     # Nothing may follow (§3.14.4).
-                    self._close()
+                    self.state = DISCONNECTED
+                    decoder.discard()
                     break
         except MqttError as error:
             packets.append(self._fail(error, frame or b""))
@@ -188,7 +189,7 @@ class MqttConnection:
         """When `handle_deadline` wants to be called."""
         if self.state == NEW:
             return self._connect_deadline_ms
-        if self.state == CLOSING or self.keep_alive_ms == 0:
+        if self.state >= DISCONNECTED or self.keep_alive_ms == 0:
             return None
         return self._heard_ms + self.keep_alive_ms * 3 // 2
 

@@ -1,6 +1,7 @@
 """What is legal when, as a table.  What is absent is a protocol error.
 
-The server's side: NEW until a CONNECT is accepted, CLOSING once we said why we close, CLOSED after a DISCONNECT.
+The server's side: NEW until a CONNECT has come, CONNECTING until it is answered, CONNECTED, DISCONNECTED after the
+client's DISCONNECT (which may still be answered with a reason), CLOSING once we have said our last word.
 """
 
 from typing import Final
@@ -10,9 +11,10 @@ from protocols.mqtt import constants as c
 NEW: Final = 0
 CONNECTING: Final = 1
 CONNECTED: Final = 2
-CLOSING: Final = 3
+DISCONNECTED: Final = 3
+CLOSING: Final = 4
 
-STATE_NAMES: Final = ("new", "connecting", "connected", "closing")
+STATE_NAMES: Final = ("new", "connecting", "connected", "disconnected", "closing")
 
 _FROM_CLIENT: Final = (
     c.PUBLISH,
@@ -32,6 +34,7 @@ LEGAL: Final = {
     # A client may send on before it has seen the CONNACK (§3.1.4); AUTH may be part of connecting (§4.12).
     CONNECTING: frozenset(_FROM_CLIENT),
     CONNECTED: frozenset(_FROM_CLIENT),
+    DISCONNECTED: frozenset[int](),
     CLOSING: frozenset[int](),
 }
 """Packets that a client may send in each state; a second CONNECT never ([MQTT-3.1.0-2])."""

@@ -41,6 +41,7 @@ from protocols.mqtt.frames import (
     Unsubscribe,
 )
 from protocols.mqtt.properties import Properties
+from protocols.mqtt.topics import filter_error
 
 TOPICS_REMEMBERED_MAX: Final = 1_024
 """Topics whose lookup and access check a connection remembers."""
@@ -448,6 +449,8 @@ class MqttConnector(Connector):
 
     def _subscribe_one(self, session: MqttSession, request: SubscriptionRequest, identifier: int) -> int:
         """The reason code of one filter: the granted QoS, or why not."""
+        if filter_error(request.filter):
+            return self._subscription_failed(ReasonCode.TOPIC_FILTER_INVALID)
         qos = min(request.qos, self._settings.qos_max)
         try:
             filter = filter_of(request.filter)
