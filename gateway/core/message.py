@@ -129,10 +129,12 @@ class Message:
 
     __slots__ = (
         "_fields",
+        "_form",
+        "_forms",
+        "_variant",
         "deaths",
         "destination",
         "expires_at_ms",
-        "forms",
         "id",
         "origin",
         "original",
@@ -178,8 +180,10 @@ class Message:
         self.publisher = publisher
         self.deaths: list[Death] | None = None
         """Why it was dead-lettered, newest first; the broker alone writes it."""
-        self.forms: dict[int, object] | None = None
-        """Encoded forms by target variant; see `form` and `remember`."""
+        # Encoded forms by target variant.  Most messages have one, which needs no dict.
+        self._variant = 0
+        self._form: object = None
+        self._forms: dict[int, object] | None = None
         self._fields: Fields | None = None
 
     def fields(self) -> Fields:
@@ -189,17 +193,22 @@ class Message:
             fields = self._fields = self.origin.decode()
         return fields
 
-    def form(self, variant: int) -> object | None:
-        """The encoded form for `variant`, if a subscriber of that kind was served before."""
-        forms = self.forms
+    def form(self, variant: int) -> object:
+        """The encoded form for `variant` (not 0), if a subscriber of that kind was served before; else None."""
+        if self._variant == variant:
+            return self._form
+        forms = self._forms
         return None if forms is None else forms.get(variant)
 
     def remember(self, variant: int, form: object) -> None:
         """Keep an encoded form for the next subscriber of its kind."""
-        if self.forms is None:
-            self.forms = {variant: form}
+        if self._variant == 0:
+            self._variant = variant
+            self._form = form
+        elif self._forms is None:
+            self._forms = {variant: form}
         else:
-            self.forms[variant] = form
+            self._forms[variant] = form
 
     def expired(self, now_ms: int) -> bool:
         """Has its time run out?"""

@@ -310,12 +310,15 @@ _ACK_CODES: Final = {
 }
 
 
+_SHORT_ACKS: Final = [b"", b"", b"", b"", b"\x40\x02", b"\x50\x02", b"\x62\x02", b"\x70\x02"]
+
+
 def _encode_ack(
     first: int, packet_id: int, reason_code: int, version: int, properties: Properties | None
 ) -> bytes:
     if version != c.VERSION_5 or (reason_code == 0 and properties is None):
         # The short form; before MQTT 5 the only one.
-        return bytes((first, 2, packet_id >> 8, packet_id & 255))
+        return _SHORT_ACKS[first >> 4] + packet_id.to_bytes(2, "big")
     if properties is None:
         return bytes((first, 3, packet_id >> 8, packet_id & 255, reason_code))
     return _frame(first, bytes((packet_id >> 8, packet_id & 255, reason_code)) + _block(properties))

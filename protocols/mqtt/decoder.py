@@ -6,7 +6,7 @@ from protocols.mqtt import constants as c
 from protocols.mqtt.codec import NEED_MORE, body_start, decode_control, frame_end
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
-from protocols.mqtt.frames import Packet, Publish
+from protocols.mqtt.frames import Packet, Puback, Publish
 from protocols.mqtt.properties import decode_properties
 from protocols.mqtt.strings import decode_varint
 from protocols.mqtt.topics import check_topic_name
@@ -131,8 +131,14 @@ class PacketDecoder:
 
     def decode(self, frame: bytes, levels: frozenset[int] = ALL_LEVELS) -> Packet:
         """The packet in a whole frame.  Raises MqttError."""
-        if frame[0] >> 4 == c.PUBLISH:
+        first = frame[0]
+        if first >> 4 == c.PUBLISH:
             return self._decode_publish(frame)
+        if first == 0x40 and len(frame) == 4:
+            # The short PUBACK, which comes once for every QoS 1 delivery.
+            packet_id = u16(frame, 2)
+            if packet_id:
+                return Puback(packet_id)
         return decode_control(frame, self.version, levels)
 
     def _decode_publish(self, frame: bytes) -> Publish:

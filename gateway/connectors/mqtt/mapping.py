@@ -20,6 +20,8 @@ from protocols.mqtt.properties import Properties, decode_properties, encode_prop
 SIDE: Final = "x-mx-"
 """Prefix of the user properties that carry what MQTT has no place for."""
 
+_FIRST_BYTES: Final = [bytes((0x30 | flags,)) for flags in range(16)]
+
 # Variants under which a message remembers its encoded forms.
 _PLAIN_3: Final = 0x30
 _PLAIN_5: Final = 0x50
@@ -156,8 +158,8 @@ def acknowledged_frame(
         frame = _encode(message, binding, version, qos, retain, packet_id, now_ms)
         return bytes((frame[0] | 0x08,)) + frame[1:] if dup else frame
     head, tail = _parts(message, version)
-    first = 0x30 | (0x08 if dup else 0) | qos << 1 | (1 if retain else 0)
-    return b"".join((bytes((first,)), head, packet_id.to_bytes(2, "big"), tail))
+    first = _FIRST_BYTES[(8 if dup else 0) | qos << 1 | (1 if retain else 0)]
+    return b"".join([first, head, packet_id.to_bytes(2, "big"), tail])
 
 
 def retain_flag(message: Message, binding: MqttBinding) -> bool:

@@ -40,7 +40,7 @@ class MqttSettings:
         sessions_max: int = 100_000,
         session_expiry_max_s: int = NEVER,
         receive_maximum: int = 1_000,
-        inflight_max: int = 100,
+        inflight_max: int = 1_000,
         topic_alias_maximum: int = 10,
         queued_messages_max: int = 100_000,
         queued_bytes_max: int = 67_108_864,
