@@ -1,0 +1,89 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.  Needs python3 (3.11 or newer) and make.
+
+PYTHON ?= python3
+PLAIN := .venv
+COMPILED := .venv-compiled
+CONFIG ?= conf/gateway.toml
+PIP := pip --disable-pip-version-check --quiet
+SOURCES := $(shell find gateway protocols -name '*.py') pyproject.toml setup.py
+COMPILED_TESTS := protocols core connectors behaviour interop
+
+.PHONY: run test test-plain test-compiled check bench soak wheel peers clean
+
+run: $(COMPILED)/.installed
+	@exec $(COMPILED)/bin/gateway run $(CONFIG)
+
+test: test-plain test-compiled
+
+# -- environments
+
+# Plain: the source tree itself, editable.
+$(PLAIN)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(PLAIN)/bin/python || $(PYTHON) -m venv $(PLAIN)
+	@echo "installing into $(PLAIN)"
+	@$(PLAIN)/bin/$(PIP) install -c constraints.txt setuptools wheel
+	@$(PLAIN)/bin/$(PIP) install -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+# Compiled: a wheel, built from a copy so that no extension ever lies in the source tree.
+dist/.wheel: $(SOURCES) $(PLAIN)/.installed
+	@rm -rf build/source && mkdir -p build/source dist
+	@cp -R gateway protocols pyproject.toml setup.py README.md LICENSE build/source/
+	@find build/source \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +
+	@rm -f dist/*.whl
+	@if command -v $${CC:-cc} >/dev/null 2>&1; then \
+	    echo "compiling protocols, gateway/core and gateway/connectors (about a minute)"; \
+	    GATEWAY_COMPILE=1 $(PLAIN)/bin/$(PIP) wheel --no-deps --no-build-isolation -w dist build/source >build/compile.log 2>&1 \
+	    || { echo "compiling failed, see build/compile.log: the gateway will run as plain Python, several times slower"; \
+	         test -z "$$CI" || { tail -50 build/compile.log; exit 1; }; }; \
+	else echo "no C compiler found: the gateway will run as plain Python, several times slower"; fi
+	@ls dist/*.whl >/dev/null 2>&1 || $(PLAIN)/bin/$(PIP) wheel --no-deps --no-build-isolation -w dist build/source
+	@touch $@
+
+$(COMPILED)/.installed: dist/.wheel
+	@test -x $(COMPILED)/bin/python || $(PYTHON) -m venv $(COMPILED)
+	@$(COMPILED)/bin/$(PIP) install -c constraints.txt "$$(ls dist/*.whl)[dev]"
+	@$(COMPILED)/bin/$(PIP) install --no-deps --force-reinstall "$$(ls dist/*.whl)"
+	@touch $@
+
+wheel: dist/.wheel
+
+# Real clients that are no Python packages: installed where that is possible, else the tests say what is missing.
+peers:
+	@command -v mosquitto_pub >/dev/null 2>&1 || { \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	        echo "installing mosquitto-clients"; apt-get update -q >/dev/null 2>&1; \
+	        DEBIAN_FRONTEND=noninteractive apt-get install -y -q mosquitto-clients >/dev/null 2>&1 || true; \
+	    else echo "mosquitto_pub not found: its tests will be skipped (Debian: apt install mosquitto-clients)"; fi; }
+
+# -- tests
+
+test-plain: $(PLAIN)/.installed peers
+	@echo "== plain"
+	@$(PLAIN)/bin/python -m pytest -q
+
+# From a directory of its own: `gateway` and `protocols` must come from the installed wheel.
+test-compiled: $(COMPILED)/.installed peers
+	@echo "== compiled"
+	@rm -rf build/compiled && mkdir -p build/compiled/tests
+	@cp pyproject.toml build/compiled/ && cp -R conf build/compiled/
+	@for room in $(COMPILED_TESTS); do cp -R tests/$$room build/compiled/tests/; done
+	@cp tests/conftest.py tests/test_compiled.py build/compiled/tests/
+	@cd build/compiled && GATEWAY_EXPECT=$$(ls ../../dist/*.whl | grep -q none-any && echo plain || echo compiled) ../../$(COMPILED)/bin/python -m pytest -q
+
+check: $(PLAIN)/.installed
+	$(PLAIN)/bin/ruff format --check .
+	$(PLAIN)/bin/ruff check .
+	$(PLAIN)/bin/mypy
+	$(PLAIN)/bin/python -m pytest -q tests/test_import_rule.py
+
+soak: $(PLAIN)/.installed
+	HYPOTHESIS_PROFILE=soak $(PLAIN)/bin/python -m pytest -q -k "garbage or property or model or machine or random or every"
+
+# Peers that are installed take part (Debian: mosquitto rabbitmq-server activemq nats-server).
+bench: $(PLAIN)/.installed $(COMPILED)/.installed
+	$(PLAIN)/bin/python -m tests.perf.bench $(BENCH)
+
+clean:
+	rm -rf $(PLAIN) $(COMPILED) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
