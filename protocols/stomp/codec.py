@@ -118,11 +118,10 @@ def decode_send(lines: list[bytes], version: str, escaped: bool, memo: dict[byte
     seen = 0
     trimmed = version == V1_0
     for line in lines:
-        colon = line.find(b":")
-        name = line[:colon]
+        name, colon, value = line.partition(b":")
         if trimmed:
             name = name.strip(b" ")
-        if colon < 0 or not name:
+        if not colon or not name:
             # Says what is wrong.
             decode_header(line, version)
         key = SEND_HEADERS.get(name)
@@ -132,7 +131,6 @@ def decode_send(lines: list[bytes], version: str, escaped: bool, memo: dict[byte
         if seen >> key & 1:
             continue
         seen |= 1 << key
-        value = line[colon + 1 :]
         if trimmed:
             value = value.strip(b" ")
         if key == DESTINATION:

@@ -153,8 +153,8 @@ class FrameReader:
             known_head = self._known_head
             known = self._known
             frame: Frame
-            if known_head is not None and known is not None and data.startswith(known_head, pos):
-                start = pos + len(known_head)
+            start = pos if known_head is None else pos + len(known_head)
+            if known is not None and data[pos:start] == known_head:
                 need = self._known_need
                 stop = start + need if need >= 0 else data.find(b"\0", start)
                 if start <= stop < size and data[stop] == _NUL and stop - pos <= self._size_max:
@@ -163,11 +163,13 @@ class FrameReader:
                     continue
                 frame = _with_body(known, b"")
             else:
-                start = self._head_end(data, pos)
-                if start < 0:
+                head = self._whole_head(data, pos)
+                if not head:
                     self._keep_head(data, pos)
                     return
-                frame = self._decode_head(data[pos:start])
+                frame = self._decode_head(head)
+                known_head = head
+                start = pos + len(head)
                 need = self._need
                 stop = start + need if need >= 0 else data.find(b"\0", start)
             self._size = start - pos
@@ -176,7 +178,7 @@ class FrameReader:
                 return
             self._finish(frame, data[start:stop], data[stop], frames)
             if isinstance(frame, Send) and stop - pos <= HEAD_REMEMBERED_MAX:
-                self._known_head = data[pos:start]
+                self._known_head = known_head
                 self._known = frame
                 self._known_need = need
             pos = stop + 1
@@ -199,18 +201,17 @@ class FrameReader:
 
     # -- head
 
-    def _head_end(self, data: bytes, pos: int) -> int:
-        """Behind the blank line that ends the head of the frame at `pos`; -1: not there yet."""
+    def _whole_head(self, data: bytes, pos: int) -> bytes:
+        """The head of the frame at `pos` with the blank line that ends it; b"" when that has not come yet."""
         if not self._by_line:
             stop = data.find(b"\n\n", pos)
-            if stop >= 0:
-                if data.find(b"\r", pos, stop) < 0:
-                    return stop + 2
-            elif data.find(b"\r", pos) < 0:
-                return -1
+            head = data[pos:] if stop < 0 else data[pos : stop + 2]
+            if _CR not in head:
+                return b"" if stop < 0 else head
             # From now on, or a client that mixes EOLs would have each head searched for twice, far beyond its end.
             self._by_line = True
-        return _blank_line_end(data, pos)
+        stop = _blank_line_end(data, pos)
+        return b"" if stop < 0 else data[pos:stop]
 
     def _head_max(self) -> int:
         limit = self._limits.max_header_bytes
@@ -270,7 +271,7 @@ class FrameReader:
         if self._by_line and _CR in head:
             self._strip_cr(lines)
         first_line = lines.pop(0)
-        command = COMMANDS.get(first_line)
+        command = SEND if first_line == b"SEND" else COMMANDS.get(first_line)
         if command is None or (command == NACK and self.version == V1_0):
             self._check_command(head[: FIRST_BYTES + 1])
             raise MalformedFrame(f"unknown command {shown(first_line)}")
