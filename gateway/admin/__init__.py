@@ -1,0 +1,1 @@
+"""The gateway's own view of itself, over HTTP on loopback."""

@@ -1,0 +1,291 @@
+"""The composition root: builds the rooms from the configuration, and owns the order of start and stop."""
+
+import asyncio
+import gc
+import logging
+import signal
+import time
+from typing import Any, Final, final
+
+import gateway
+from gateway.admin.server import AdminServer
+from gateway.config import Config, ConnectorSection
+from gateway.connectors.base import Service
+from gateway.connectors.mqtt.connector import MqttService
+from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.stomp.connector import StompService
+from gateway.connectors.stomp.settings import StompSettings
+from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.router import Broker
+from gateway.net.clock import Clock
+from gateway.net.deadlines import Deadlines, Timed
+from gateway.net.listener import Listener, Machinery
+from gateway.net.transport import Transport
+from gateway.net.turn import Flusher
+from gateway.security.anyone import Anyone
+from gateway.store.memory import MemoryStore
+
+log = logging.getLogger("gateway")
+
+TICK_S: Final = 0.25
+"""How often time passes for sessions and queues that nobody touches."""
+
+DRAIN_STEP_S: Final = 0.02
+"""How often a stop looks whether the clients are gone."""
+
+RATE_WINDOW: Final = 20
+"""Ticks over which the rates in `status` are taken: five seconds."""
+
+
+def core_limits(config: Config) -> CoreLimits:
+    """[core] as the core wants it."""
+    section = config.core
+    return CoreLimits(
+        section.queues_max,
+        section.subscriptions_max,
+        section.retained_messages_max,
+        section.retained_bytes_max,
+        section.transaction_operations_max,
+    )
+
+
+def queue_policy(config: Config) -> QueuePolicy:
+    """[queues] as the core wants it."""
+    section = config.queues
+    return QueuePolicy(
+        section.messages_max,
+        section.bytes_max,
+        section.when_full,
+        section.deliveries_max,
+        section.dead_letters or None,
+    )
+
+
+def mqtt_service(broker: Broker, config: Config) -> Service:
+    """MQTT as [mqtt] wants it."""
+    return MqttService(broker, MqttSettings(**config.mqtt.model_dump()))
+
+
+def stomp_service(broker: Broker, config: Config) -> Service:
+    """STOMP as [stomp] wants it."""
+    return StompService(broker, StompSettings(**config.stomp.model_dump()))
+
+
+SERVICES: Final = {"mqtt": mqtt_service, "stomp": stomp_service}
+"""Scheme of a connector's URI → what serves it.  A new protocol adds a line here."""
+
+
+@final
+class Gateway:
+    """The whole gateway inside one event loop: `async with Gateway(config) as gateway: …`."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.broker = Broker(MemoryStore(), Anyone(), core_limits(config), queue_policy(config))
+        self.listeners: list[Listener] = []
+        """With their real ports, once started."""
+        self.admin: AdminServer | None = None
+        self._services: dict[str, Service] = {}
+        self._machinery: Machinery | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._started_s = 0.0
+        self._history: list[tuple[float, int, int]] = []
+
+    async def __aenter__(self) -> "Gateway":
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    # -- start
+
+    async def start(self) -> None:
+        """Open everything.  Raises OSError with the address in it when one cannot be had."""
+        loop = asyncio.get_running_loop()
+        clock = Clock()
+        self.broker.now_ms = clock.now_ms()
+        deadlines = Deadlines(loop, clock, _deadline_failed)
+        self._machinery = Machinery(loop, clock, self.broker, Flusher(loop), deadlines)
+        for section in self.config.connector:
+            await self._open(section, self._machinery)
+        if self.config.admin.enabled:
+            self.admin = AdminServer(self.config.admin.host, self.config.admin.port, self.status)
+            await _opened(f"admin {self.config.admin.uri}", self.admin.open())
+        self._started_s = time.monotonic()
+        self._tick()
+        _tune_gc()
+
+    async def _open(self, section: ConnectorSection, machinery: Machinery) -> None:
+        scheme = section.scheme
+        service = self._services.get(scheme)
+        if service is None:
+            service = self._services[scheme] = SERVICES[scheme](self.broker, self.config)
+        acceptor = service.acceptor(section.name, scheme, section.limits())
+        listener = Listener(acceptor, section.host, section.port, machinery)
+        await _opened(f"connector {section.name} on {section.host}:{section.port}", listener.open())
+        self.listeners.append(listener)
+
+    def _tick(self) -> None:
+        machinery = self._machinery
+        assert machinery is not None
+        now_ms = machinery.clock.now_ms()
+        self.broker.tick(now_ms)
+        for service in self._services.values():
+            service.tick(now_ms)
+        counters = [listener.counters for listener in self.listeners]
+        messages_in = sum(c.messages_in for c in counters)
+        messages_out = sum(c.messages_out for c in counters)
+        self._history.append((time.monotonic(), messages_in, messages_out))
+        del self._history[: -RATE_WINDOW - 1]
+        self._ticker = machinery.loop.call_later(TICK_S, self._tick)
+
+    # -- stop
+
+    async def stop(self) -> None:
+        """Stop accepting, tell each client, wait until they are gone or the time is up, close everything."""
+        machinery = self._machinery
+        if machinery is None:
+            return
+        self._machinery = None
+        for listener in self.listeners:
+            listener.stop_accepting()
+        now_ms = machinery.clock.now_ms()
+        self.broker.now_ms = now_ms
+        machinery.flusher.flush()
+        for listener in self.listeners:
+            for transport in list(listener.transports):
+                transport.shutdown(now_ms)
+        limit_s = time.monotonic() + self.config.gateway.shutdown_timeout_ms / 1000 - DRAIN_STEP_S * 5
+        while any(listener.transports for listener in self.listeners) and time.monotonic() < limit_s:
+            await asyncio.sleep(DRAIN_STEP_S)
+        for listener in self.listeners:
+            for transport in list(listener.transports):
+                transport.abort()
+        for service in self._services.values():
+            service.close(now_ms)
+        if self._ticker is not None:
+            self._ticker.cancel()
+        machinery.deadlines.close()
+        if self.admin is not None:
+            await self.admin.close()
+
+    # -- status
+
+    def status(self) -> dict[str, Any]:
+        """What there is to know about the running gateway, as JSON's types."""
+        connectors = []
+        for listener in self.listeners:
+            limits = listener.acceptor.limits
+            connectors.append(
+                {
+                    "name": listener.acceptor.name,
+                    "protocol": listener.acceptor.protocol,
+                    "address": f"{listener.host}:{listener.port}",
+                    "limits": {
+                        "maximumConnections": limits.maximum_connections,
+                        "maxFrameSize": limits.max_frame_size,
+                        "connectTimeout": limits.connect_timeout_ms,
+                        "maximumSubscriptions": limits.max_subscriptions,
+                        "maximumInflight": limits.max_inflight,
+                        "outputBuffer": limits.output_buffer,
+                        "slowConsumer": limits.slow_consumer,
+                        "messageRate": limits.message_rate,
+                        "byteRate": limits.byte_rate,
+                    },
+                    "internal_errors": listener.internal_errors,
+                    **listener.counters.as_dict(),
+                }
+            )
+        services: dict[str, int] = {}
+        for service in self._services.values():
+            services.update(service.stats())
+        rate_in, rate_out = self._rates()
+        broker = self.broker
+        return {
+            "status": "up",
+            "name": self.config.gateway.name,
+            "version": gateway.__version__,
+            "compiled": gateway.is_compiled(),
+            "uptime_s": round(time.monotonic() - self._started_s, 1),
+            "messages_in_per_s": rate_in,
+            "messages_out_per_s": rate_out,
+            "connectors": connectors,
+            "core": {
+                "queues": len(broker.queues),
+                "subscriptions": broker.topics.bindings_count,
+                "retained": broker.retained.count,
+                **broker.counters.as_dict(),
+            },
+            "services": services,
+        }
+
+    def _rates(self) -> tuple[int, int]:
+        """Messages a second, in and out, over the last seconds."""
+        if len(self._history) < 2:
+            return 0, 0
+        first = self._history[0]
+        last = self._history[-1]
+        seconds = last[0] - first[0]
+        return round((last[1] - first[1]) / seconds), round((last[2] - first[2]) / seconds)
+
+
+async def run(config: Config, started: "Any") -> int:
+    """Run until SIGTERM or SIGINT; `started(gateway)` is called once everything listens.  Returns the exit code.
+
+    The first signal stops gracefully (0); a second one stops at once (130).
+    """
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    at_once = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            at_once.set()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, on_signal)
+        except NotImplementedError:  # Windows: the loop has no signal handlers
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(on_signal))
+    gateway_ = Gateway(config)
+    await gateway_.__aenter__()
+    started(gateway_)
+    await stopping.wait()
+    log.info("stopping")
+    stop = asyncio.ensure_future(gateway_.stop())
+    hurry = asyncio.ensure_future(at_once.wait())
+    await asyncio.wait((stop, hurry), return_when=asyncio.FIRST_COMPLETED)
+    if not stop.done():
+        log.warning("stopped at once: clients may not have been told")
+        return 130
+    hurry.cancel()
+    await stop
+    log.info("stopped")
+    return 0
+
+
+async def _opened(what: str, opening: Any) -> None:
+    """Await `opening`; an OSError then says what could not be opened."""
+    try:
+        await opening
+    except OSError as error:
+        raise OSError(error.errno, f"{what}: {error.strerror or error}") from None
+
+
+def _deadline_failed(who: Timed) -> None:
+    """A deadline ran into a bug of ours: it costs that connection."""
+    if isinstance(who, Transport):
+        who.fail()
+
+
+def _tune_gc() -> None:
+    """Messages come and go in masses and hold no cycles: looking for cycles often would cost a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -1,0 +1,13 @@
+"""`gateway check`: look at a configuration without starting."""
+
+import typer
+
+from gateway.cli.settings import ConfigPath, load_or_exit
+
+
+def check(config: ConfigPath = None) -> None:
+    """Validate a configuration: exit code 0 and a line for each connector, or 1 and a line for each mistake."""
+    settings = load_or_exit(config)
+    for connector in settings.connector:
+        typer.echo(f"{connector.name}: {connector.uri}")
+    typer.echo("the configuration is valid")

@@ -1,0 +1,22 @@
+"""`gateway`: the commands put together."""
+
+import typer
+
+from gateway.cli.check import check
+from gateway.cli.run import run
+from gateway.cli.status import status
+from gateway.cli.version import version
+
+app = typer.Typer(
+    help="A multi-protocol message broker.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (run, check, status, version):
+    app.command()(command)
+
+
+def main() -> None:
+    """The console command."""
+    app()

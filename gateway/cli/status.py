@@ -1,0 +1,88 @@
+"""`gateway status`: ask a running gateway how it is."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.config import is_loopback
+from gateway.cli.settings import load_or_exit
+
+TIMEOUT_S: Final = 5.0
+PIPE_WIDTH: Final = 120
+"""Columns where no terminal says how many there are."""
+
+
+def status(
+    url: Annotated[
+        str, typer.Option(help="The gateway's [admin] uri; by default that of the configuration.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="The whole answer, as JSON.")] = False,
+) -> None:
+    """Is it up, which connectors and limits has it, how many connections, how fast is it?"""
+    address = url or load_or_exit(None).admin.uri
+    answer = fetch(address)
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+    else:
+        show(answer)
+
+
+def fetch(address: str) -> dict[str, Any]:
+    """The answer of the gateway at `address`; exits with 1 and a line when there is none."""
+    parts = urlsplit(address)
+    if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
+        typer.echo(f"{address}: must be http:// on a loopback address", err=True)
+        raise typer.Exit(1)
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{address.rstrip('/')}/status", timeout=TIMEOUT_S) as response:
+            answer = json.load(response)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        typer.echo(f"no gateway answers at {address}: {reason}", err=True)
+        raise typer.Exit(1) from None
+    if not isinstance(answer, dict):
+        typer.echo(f"{address} is no gateway", err=True)
+        raise typer.Exit(1)
+    return answer
+
+
+def show(answer: dict[str, Any]) -> None:
+    """The answer as tables."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    form = "compiled" if answer["compiled"] else "plain Python"
+    console.print(
+        f"[bold]{answer['name']}[/] is {answer['status']}: gateway-broker {answer['version']} ({form}), "
+        f"up {answer['uptime_s']:.0f} s, {answer['messages_in_per_s']} messages/s in, "
+        f"{answer['messages_out_per_s']} out"
+    )
+    table = Table("connector", "address", box=None, pad_edge=False)
+    for heading in ("connections", "max frame", "in", "out", "refused", "errors", "dropped"):
+        table.add_column(heading, justify="right")
+    for connector in answer["connectors"]:
+        limits = connector["limits"]
+        table.add_row(
+            connector["name"],
+            f"{connector['protocol']}://{connector['address']}",
+            f"{connector['connections']} of {limits['maximumConnections']}",
+            str(limits["maxFrameSize"]),
+            str(connector["messages_in"]),
+            str(connector["messages_out"]),
+            str(connector["refused"]),
+            str(connector["protocol_errors"]),
+            str(connector["dropped_slow"]),
+        )
+    console.print(table)
+    core = answer["core"]
+    console.print(
+        f"{core['queues']} queues, {core['subscriptions']} subscriptions, {core['retained']} retained; "
+        f"{core['dead_lettered']} dead-lettered, {core['expired']} expired, {core['dropped_full']} dropped when full"
+    )

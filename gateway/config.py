@@ -1,0 +1,395 @@
+"""The configuration: one documented record per section of the TOML file.
+
+Order of precedence: environment (`GATEWAY_SECTION__KEY`), file, the defaults below.
+"""
+
+import difflib
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from gateway.connectors.base import Limits
+from gateway.core.limits import BLOCK, DROP_OLDEST
+
+ENVIRONMENT_PREFIX: Final = "GATEWAY_"
+
+SCHEMES: Final = {"mqtt": 1883, "stomp": 61613}
+"""Protocols a connector can speak, and their usual ports."""
+
+DEFAULT_CONNECTORS: Final = (
+    {"name": "mqtt", "uri": "mqtt://127.0.0.1:1883"},
+    {"name": "stomp", "uri": "stomp://127.0.0.1:61613"},
+)
+
+
+class ConfigError(Exception):
+    """What is wrong with the configuration: one line for each mistake, naming file, key and value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Section(BaseModel):
+    """A table of the file; unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GatewaySection(Section):
+    """[gateway]"""
+
+    name: str = "gateway"
+    """How it names itself to clients and in logs."""
+    shutdown_timeout_ms: int = Field(5_000, ge=0, le=600_000)
+    """Longest a stop waits for clients to read what they are owed."""
+
+
+class CoreSection(Section):
+    """[core]: bounds on the whole broker."""
+
+    queues_max: int = Field(100_000, ge=1)
+    """Queues, those of subscriptions and sessions included."""
+    subscriptions_max: int = Field(1_000_000, ge=1)
+    """Subscriptions to topics."""
+    retained_messages_max: int = Field(1_000_000, ge=0)
+    """Topics that have a retained message."""
+    retained_bytes_max: int = Field(268_435_456, ge=0)
+    """Bytes of retained messages."""
+    transaction_operations_max: int = Field(100_000, ge=1)
+    """Sends and acknowledgements in one transaction."""
+
+
+class QueuesSection(Section):
+    """[queues]: how queues behave."""
+
+    messages_max: int = Field(0, ge=0)
+    """Messages in one queue; 0 is no limit."""
+    bytes_max: int = Field(268_435_456, ge=0)
+    """Bytes of messages in one queue; 0 is no limit."""
+    when_full: Literal["block", "reject", "drop-oldest", "drop-newest"] = "block"
+    """block: producers are not read until there is room; reject: they are told no; drop-oldest; drop-newest."""
+    deliveries_max: int = Field(20, ge=0)
+    """Failed deliveries after which a message is dead-lettered; 0 is never."""
+    dead_letters: str = "DLQ"
+    """Queue for rejected, exhausted and expired messages; empty discards (and counts) them."""
+
+
+class MqttSection(Section):
+    """[mqtt]: shared by all MQTT connectors."""
+
+    sessions_max: int = Field(100_000, ge=1)
+    """Sessions, connected or not."""
+    session_expiry_max_s: int = Field(4_294_967_295, ge=0, le=4_294_967_295)
+    """Longest a session is kept without a connection, in seconds; 4294967295 keeps it for good."""
+    receive_maximum: int = Field(1_000, ge=1, le=65_535)
+    """QoS 1 and 2 messages taken from one client before they are finished."""
+    inflight_max: int = Field(1_000, ge=1, le=65_535)
+    """Unacknowledged messages sent to a client that names no Receive Maximum."""
+    topic_alias_maximum: int = Field(10, ge=0, le=65_535)
+    """Topic aliases a client may set."""
+    queued_messages_max: int = Field(100_000, ge=0)
+    """Messages one session holds for its client; 0 is no limit."""
+    queued_bytes_max: int = Field(67_108_864, ge=0)
+    """Bytes one session holds for its client; 0 is no limit."""
+    when_full: Literal["block", "drop-oldest", "drop-newest"] = "drop-oldest"
+    """What a full session does with one more message."""
+    keep_alive_max_s: int = Field(0, ge=0, le=65_535)
+    """Longest keep-alive a client may have, in seconds; 0 lets clients choose."""
+    qos_max: int = Field(2, ge=0, le=2)
+    """Highest QoS."""
+    retain_available: bool = True
+    """Are retained messages allowed?"""
+
+
+class StompSection(Section):
+    """[stomp]: shared by all STOMP connectors."""
+
+    prefetch: int = Field(100, ge=1, le=65_535)
+    """Unacknowledged messages sent to a subscription that asks for no number of its own."""
+    nack: Literal["failed", "rejected", "released"] = "failed"
+    """What a NACK means: failed (again, dead letter after deliveries_max), rejected (dead letter), released (again)."""
+    heart_beat_send_ms: int = Field(10_000, ge=0)
+    """Heart-beats the gateway offers, in milliseconds; 0 is none."""
+    heart_beat_want_ms: int = Field(10_000, ge=0)
+    """Heart-beats the gateway would like from clients, in milliseconds; 0 is none."""
+    headers_max: int = Field(1_000, ge=1)
+    """Headers in one frame."""
+    header_bytes_max: int = Field(65_536, ge=256)
+    """Bytes of one frame's headers."""
+    transactions_max: int = Field(100, ge=1)
+    """Open transactions on one connection."""
+
+
+class LogSection(Section):
+    """[log]"""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least serious lines that are written."""
+    format: Literal["text", "json"] = "text"
+    """text for people, json for machines; both to stderr."""
+
+
+class AdminSection(Section):
+    """[admin]: the status endpoint, on loopback only."""
+
+    enabled: bool = True
+    """Is it there?"""
+    uri: str = "http://127.0.0.1:8161"
+    """Where it listens; port 0 takes a free one."""
+
+    @field_validator("uri")
+    @classmethod
+    def _loopback(cls, uri: str) -> str:
+        parts = urlsplit(uri)
+        if parts.scheme != "http" or parts.port is None:
+            raise ValueError("must be http://HOST:PORT")
+        if not is_loopback(parts.hostname or ""):
+            raise ValueError("must be on a loopback address")
+        return uri
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        return urlsplit(self.uri).hostname or "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        """The port to listen on."""
+        return urlsplit(self.uri).port or 0
+
+
+_DURATION_MAX: Final = 86_400_000
+
+OPTIONS: Final[dict[str, tuple[str, int, int]]] = {
+    "maximumConnections": ("maximum_connections", 1, 10_000_000),
+    "wireFormat.maxFrameSize": ("max_frame_size", 64, 268_435_460),
+    "connectTimeout": ("connect_timeout_ms", 1, _DURATION_MAX),
+    "maxInactivityDuration": ("idle_timeout_ms", 0, _DURATION_MAX),
+    "maximumSubscriptions": ("max_subscriptions", 0, 10_000_000),
+    "maximumInflight": ("max_inflight", 1, 65_535),
+    "outputBuffer": ("output_buffer", 1_024, 1 << 40),
+    "messageRate": ("message_rate", 0, 1 << 40),
+    "byteRate": ("byte_rate", 0, 1 << 40),
+}
+"""Options of a connector's URI that are whole numbers: field of Limits, least and most."""
+
+SLOW_CONSUMER: Final = ("block", "drop-oldest", "drop-newest", "disconnect")
+ALIASES: Final = {"maxFrameSize": "wireFormat.maxFrameSize", "transport.connectTimeout": "connectTimeout"}
+
+
+class ConnectorSection(Section):
+    """[[connector]]: one listening address, written as ActiveMQ writes it."""
+
+    name: str = Field(min_length=1)
+    """How it is called in logs and status."""
+    uri: str
+    """SCHEME://HOST:PORT?option=value&…; port 0 takes a free one."""
+    allow_anonymous: bool | None = None
+    """May clients come without a name?  Unset: on loopback only."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ConnectorSection":
+        self.limits()
+        if self.scheme not in SCHEMES:
+            raise ValueError(f"unknown protocol {self.scheme!r}{nearest(self.scheme, list(SCHEMES))}")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """The protocol."""
+        return urlsplit(self.uri).scheme
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        host = urlsplit(self.uri).hostname
+        if not host:
+            raise ValueError("the URI has no host: SCHEME://HOST:PORT")
+        return host
+
+    @property
+    def port(self) -> int:
+        """The port to listen on; 0 takes a free one."""
+        port = urlsplit(self.uri).port
+        return SCHEMES.get(self.scheme, 0) if port is None else port
+
+    def limits(self) -> Limits:
+        """The limits that the URI's options name, defaults for the others.  Raises ValueError."""
+        limits = Limits(slow_consumer=DROP_OLDEST if self.scheme == "mqtt" else BLOCK)
+        loopback = is_loopback(self.host)
+        if not loopback and self.allow_anonymous is None:
+            raise ValueError(
+                f"{self.host} is not a loopback address: anonymous access there must be written out, "
+                "allow_anonymous = true"
+            )
+        limits.allow_anonymous = loopback if self.allow_anonymous is None else self.allow_anonymous
+        if self.port < 0:
+            raise ValueError("no such port")
+        for key, value in parse_qsl(urlsplit(self.uri).query, keep_blank_values=True):
+            _apply_option(limits, ALIASES.get(key, key), value)
+        return limits
+
+
+def _apply_option(limits: Limits, key: str, value: str) -> None:
+    if key == "slowConsumer":
+        if value not in SLOW_CONSUMER:
+            raise ValueError(f"slowConsumer={value}: one of {', '.join(SLOW_CONSUMER)}")
+        limits.slow_consumer = value
+        return
+    option = OPTIONS.get(key)
+    if option is None:
+        raise ValueError(f"unknown option {key!r}{nearest(key, [*OPTIONS, 'slowConsumer'])}")
+    field, least, most = option
+    if not (value.isascii() and value.isdigit()) or len(value) > 18 or not least <= int(value) <= most:
+        raise ValueError(f"{key}={value}: a whole number from {least} to {most}")
+    setattr(limits, field, int(value))
+
+
+class Config(Section):
+    """The whole file."""
+
+    gateway: GatewaySection = GatewaySection()
+    connector: tuple[ConnectorSection, ...] = Field(
+        default_factory=lambda: tuple(ConnectorSection(**fields) for fields in DEFAULT_CONNECTORS)
+    )
+    core: CoreSection = CoreSection()
+    queues: QueuesSection = QueuesSection()
+    mqtt: MqttSection = MqttSection()
+    stomp: StompSection = StompSection()
+    log: LogSection = LogSection()
+    admin: AdminSection = AdminSection()
+
+    @field_validator("connector")
+    @classmethod
+    def _names_differ(cls, connectors: tuple[ConnectorSection, ...]) -> tuple[ConnectorSection, ...]:
+        names = [connector.name for connector in connectors]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two connectors are named {name!r}")
+        return connectors
+
+
+def is_loopback(host: str) -> bool:
+    """Is it an address of this machine only?"""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """`, did you mean …?` for a word that is nearly one of `known`; else the choice."""
+    close = difflib.get_close_matches(word, known, 1, 0.5)
+    if close:
+        return f", did you mean {close[0]!r}?"
+    return f"; known are {', '.join(sorted(known))}" if known else ""
+
+
+def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
+    """The configuration in `path` (None: defaults only), overridden by the environment.  Raises ConfigError."""
+    source = "defaults" if path is None else str(path)
+    data: dict[str, Any] = {}
+    if path is not None:
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError([f"{source}: {error.strerror}"]) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError([f"{source}: {error}"]) from None
+    problems = _override(data, environment)
+    if problems:
+        raise ConfigError(problems)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(
+            [_problem(_source_of(item["loc"], source, environment), data, item) for item in error.errors()]
+        ) from None
+
+
+def _override(data: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
+    """Put `GATEWAY_SECTION__KEY` into `data`; returns what cannot be."""
+    problems: list[str] = []
+    for variable in sorted(environment):
+        if not variable.startswith(ENVIRONMENT_PREFIX) or "__" not in variable:
+            continue
+        path = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        value = _literal(environment[variable])
+        if path[0] == "connector" and len(path) == 3:
+            connectors = data.setdefault("connector", [dict(fields) for fields in DEFAULT_CONNECTORS])
+            named = [item for item in connectors if str(item.get("name", "")).lower() == path[1]]
+            if not named:
+                problems.append(f"{variable}: there is no connector named {path[1]!r}")
+                continue
+            named[0][path[2]] = value
+        elif len(path) == 2:
+            section = data.setdefault(path[0], {})
+            if isinstance(section, dict):
+                section[path[1]] = value
+        else:
+            problems.append(f"{variable}: write {ENVIRONMENT_PREFIX}SECTION__KEY")
+    return problems
+
+
+def _literal(text: str) -> Any:
+    """A TOML value if it is one, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _problem(source: str, data: dict[str, Any], item: Any) -> str:
+    """One mistake as a line: file, key, value, and what would be right."""
+    location: tuple[str | int, ...] = item["loc"]
+    key = _dotted(location, data)
+    if item["type"] == "extra_forbidden":
+        section = _section(location[:-1])
+        known = list(section.model_fields) if section is not None else []
+        return f"{source}: unknown key {key}{nearest(str(location[-1]), known)}"
+    if item["type"] == "missing":
+        return f"{source}: {key} is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    value = item["input"]
+    if isinstance(value, dict):
+        value = value.get("uri", "")
+    return f"{source}: {key} = {value!r}: {message}"
+
+
+def _source_of(location: tuple[str | int, ...], source: str, environment: Mapping[str, str]) -> str:
+    """The environment variable that a value came from, or the file."""
+    variable = ENVIRONMENT_PREFIX + "__".join([str(part).upper() for part in location])
+    return variable if variable in environment else source
+
+
+def _dotted(location: tuple[str | int, ...], data: dict[str, Any]) -> str:
+    """`connector[mqtt].uri`, `queues.bytes_max`."""
+    parts: list[str] = []
+    for at, part in enumerate(location):
+        if isinstance(part, int):
+            items = data.get(str(location[at - 1]), [])
+            name = items[part].get("name", part) if isinstance(items[part], dict) else part
+            parts[-1] += f"[{name}]"
+        else:
+            parts.append(part)
+    return ".".join(parts)
+
+
+def _section(location: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The record that a key belongs to."""
+    if not location:
+        return Config
+    if location[0] == "connector":
+        return ConnectorSection
+    field = Config.model_fields.get(str(location[0]))
+    annotation = None if field is None else field.annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

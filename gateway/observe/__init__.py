@@ -1,0 +1,1 @@
+"""What operators see: logs.  Counters live where they are counted."""

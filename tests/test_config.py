@@ -1,0 +1,132 @@
+"""The configuration: what may be written, what is said about what may not, and that the shipped file is complete."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gateway.config import OPTIONS, Config, ConfigError, load
+from gateway.connectors.base import Limits
+
+SHIPPED = Path(__file__).parent.parent / "conf" / "gateway.toml"
+
+
+def _load(tmp_path: Path, text: str, **environment: str) -> Config:
+    path = tmp_path / "g.toml"
+    path.write_text(text)
+    return load(path, environment)
+
+
+def _problems(tmp_path: Path, text: str, **environment: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, text, **environment)
+    return "\n".join(caught.value.problems)
+
+
+def test_shipped_file_has_every_key_with_its_default() -> None:
+    data = tomllib.loads(SHIPPED.read_text())
+    for name, field in Config.model_fields.items():
+        if name == "connector":
+            continue
+        section = field.get_default()
+        assert data[name] == section.model_dump(), name
+
+
+def test_shipped_file_names_every_option_of_a_connector_with_its_default() -> None:
+    text = SHIPPED.read_text()
+    defaults = Limits()
+    for option, (field, _, _) in OPTIONS.items():
+        assert f"#   {option}={getattr(defaults, field)} " in text
+    assert "#   slowConsumer=drop-oldest" in text
+
+
+def test_shipped_file_is_valid_and_on_loopback() -> None:
+    config = load(SHIPPED, {})
+    assert [(c.name, c.scheme, c.host, c.port) for c in config.connector] == [
+        ("mqtt", "mqtt", "127.0.0.1", 1883),
+        ("stomp", "stomp", "127.0.0.1", 61613),
+    ]
+
+
+def test_no_file_gives_the_defaults() -> None:
+    config = load(None, {})
+    assert [c.uri for c in config.connector] == ["mqtt://127.0.0.1:1883", "stomp://127.0.0.1:61613"]
+
+
+def test_options_of_the_uri_become_limits(tmp_path: Path) -> None:
+    config = _load(
+        tmp_path,
+        """[[connector]]
+        name = "m"
+        uri = "mqtt://127.0.0.1:0?maximumConnections=7&wireFormat.maxFrameSize=1000&slowConsumer=disconnect"
+        """,
+    )
+    limits = config.connector[0].limits()
+    assert (limits.maximum_connections, limits.max_frame_size, limits.slow_consumer) == (
+        7,
+        1000,
+        "disconnect",
+    )
+    assert config.connector[0].port == 0
+
+
+CONNECTOR = '[[connector]]\nname = "m"\nuri = "{}"\n'
+
+MISTAKES = [
+    ("[log]\nlevl = 'info'", "unknown key log.levl, did you mean 'level'?"),
+    ("[lgo]\nlevel = 'info'", "unknown key lgo, did you mean 'log'?"),
+    ("[log]\nlevel = 'loud'", "log.level = 'loud'"),
+    ("[queues]\nbytes_max = -1", "queues.bytes_max = -1"),
+    ("[mqtt]\nqos_max = 3", "mqtt.qos_max = 3"),
+    ("[log]\n= 3", "at line 2"),
+    (CONNECTOR.format("amqtt://127.0.0.1:1"), "unknown protocol 'amqtt', did you mean 'mqtt'?"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1?maxConnections=2"), "did you mean 'maximumConnections'?"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1?maximumConnections=many"), "maximumConnections=many"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1?wireFormat.maxFrameSize=1"), "wireFormat.maxFrameSize=1"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1?slowConsumer=wait"), "slowConsumer=wait"),
+    (CONNECTOR.format("mqtt://127.0.0.1:99999"), "99999"),
+    (CONNECTOR.format("mqtt:1883"), "no host"),
+    (CONNECTOR.format("mqtt://0.0.0.0:1883"), "allow_anonymous = true"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1") * 2, "two connectors are named 'm'"),
+    ('[[connector]]\nname = "m"', "connector[m].uri is missing"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1") + "prot = 1", "unknown key connector[m].prot"),
+    ("[admin]\nuri = 'http://0.0.0.0:8161'", "loopback"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), MISTAKES, ids=[said for _, said in MISTAKES])
+def test_each_mistake_names_file_key_and_what_would_be_right(tmp_path: Path, text: str, said: str) -> None:
+    problems = _problems(tmp_path, text)
+    assert said in problems
+    assert "g.toml" in problems
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    assert len(_problems(tmp_path, "[log]\nlevel = 1\n[mqtt]\nqos_max = 9").splitlines()) == 2
+
+
+def test_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load(tmp_path / "none.toml", {})
+
+
+def test_anonymous_access_beyond_loopback_is_written_out(tmp_path: Path) -> None:
+    text = CONNECTOR.format("mqtt://0.0.0.0:0") + "allow_anonymous = true"
+    assert _load(tmp_path, text).connector[0].limits().allow_anonymous
+
+
+def test_environment_overrides_the_file(tmp_path: Path) -> None:
+    config = _load(
+        tmp_path,
+        CONNECTOR.format("mqtt://127.0.0.1:1") + "[log]\nlevel = 'info'",
+        GATEWAY_LOG__LEVEL="debug",
+        GATEWAY_MQTT__QOS_MAX="1",
+        GATEWAY_CONNECTOR__M__URI="mqtt://127.0.0.1:5",
+        GATEWAY_EXPECT="not ours: no section",
+    )
+    assert (config.log.level, config.mqtt.qos_max, config.connector[0].port) == ("debug", 1, 5)
+
+
+def test_mistakes_in_the_environment_name_the_variable(tmp_path: Path) -> None:
+    assert "GATEWAY_LOG__LEVL: unknown key" in _problems(tmp_path, "", GATEWAY_LOG__LEVL="x")
+    assert "no connector named 'x'" in _problems(tmp_path, "", GATEWAY_CONNECTOR__X__URI="mqtt://127.0.0.1:1")
