@@ -78,7 +78,7 @@ def content_length_of(lines: list[bytes], version: str) -> int:
 
 def decode_frame(command: int, lines: list[bytes], version: str) -> Frame:
     """Any frame but SEND; CONNECT ignores `version`.  Raises StompError."""
-    if command == ACK or command == NACK:
+    if command in (ACK, NACK):
         return _decode_ack(command, decode_headers(lines, version), version)
     if command == CONNECT:
         return _decode_connect(lines)

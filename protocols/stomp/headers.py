@@ -25,7 +25,7 @@ def escape(text: str, version: str) -> bytes:
         return raw
     if 0 in raw:
         raw = raw.replace(b"\0", b" ")
-    if version == V1_0 or version == V_CONNECT:
+    if version in (V1_0, V_CONNECT):
         return raw.replace(b"\n", b" ").replace(b"\r", b" ")
     if _BACKSLASH in raw:
         raw = raw.replace(b"\\", b"\\\\")
@@ -99,7 +99,7 @@ def decode_headers(lines: list[bytes], version: str) -> list[tuple[str, str]]:
 
 def encode_header(name: str, value: str, version: str) -> bytes:
     """A header line without its EOL."""
-    if version == V1_0 or version == V_CONNECT:
+    if version in (V1_0, V_CONNECT):
         # Without escapes, a colon in the name would move the rest of the name into the value.
         return escape(name.replace(":", "_"), version) + b":" + escape(value, version)
     return escape(name, version) + b":" + escape(value, version)

@@ -271,13 +271,11 @@ class FrameReader:
         if self._by_line and _CR in head:
             self._strip_cr(lines)
         first_line = lines.pop(0)
-        command = SEND if first_line == b"SEND" else COMMANDS.get(first_line)
-        if command is None or (command == NACK and self.version == V1_0):
-            self._check_command(head[: FIRST_BYTES + 1])
-            raise MalformedFrame(f"unknown command {shown(first_line)}")
-        if len(head) > self._head_max():
-            raise FrameTooLarge("header bytes", self._head_max())
         try:
+            command = SEND if first_line == b"SEND" else COMMANDS.get(first_line)
+            if command is None or (command == NACK and self.version == V1_0):
+                self._check_command(head[: FIRST_BYTES + 1])
+                raise MalformedFrame(f"unknown command {shown(first_line)}")
             return self._decode(command, head, lines)
         except StompError as error:
             error.receipt = _receipt_of(lines, self.version)
@@ -304,6 +302,8 @@ class FrameReader:
 
     def _check_lines(self, head: bytes, lines: list[bytes]) -> None:
         limits = self._limits
+        if len(head) > self._head_max():
+            raise FrameTooLarge("header bytes", self._head_max())
         if len(lines) > limits.max_headers:
             raise FrameTooLarge("number of headers", limits.max_headers)
         if len(head) > limits.max_line_bytes:
@@ -315,6 +315,10 @@ class FrameReader:
             raise MalformedFrame("NUL within the headers")
         if not head.isascii():
             text_of(head)
+        if self._by_line and self.version == V1_2:
+            for line in lines:
+                if _CR in line:
+                    raise MalformedFrame("a bare CR in a header")
 
     def _strip_cr(self, lines: list[bytes]) -> None:
         """Take the CR of each EOL away.
@@ -328,8 +332,6 @@ class FrameReader:
         for index, line in enumerate(lines):
             if line.endswith(b"\r"):
                 lines[index] = line[:-1]
-            if version == V1_2 and _CR in lines[index]:
-                raise MalformedFrame("a bare CR in a header")
 
     # -- body
 
@@ -404,7 +406,7 @@ def _receipt_of(lines: list[bytes], version: str) -> str | None:
     """The receipt id of a frame that could not be decoded, if that much can."""
     try:
         for line in lines:
-            if line.startswith(b"receipt"):
+            if line.startswith(b"receipt") and _NUL not in line:
                 name, value = decode_header(line, version)
                 if name == "receipt":
                     return value
