@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, final
 
 import gateway
@@ -18,9 +19,9 @@ from gateway.connectors.stomp.settings import StompSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
-from gateway.net.deadlines import Deadlines, Timed
+from gateway.net.deadlines import Deadlines
 from gateway.net.listener import Listener, Machinery
-from gateway.net.transport import Transport
+from gateway.net.reports import Reports
 from gateway.net.turn import Flusher
 from gateway.security.anyone import Anyone
 from gateway.store.memory import MemoryStore
@@ -28,10 +29,16 @@ from gateway.store.memory import MemoryStore
 log = logging.getLogger("gateway")
 
 TICK_S: Final = 0.25
-"""How often time passes for sessions and queues that nobody touches."""
+"""How often time passes for sessions that nobody touches."""
+
+QUEUE_TICKS: Final = 4
+"""Ticks after which it passes for queues too."""
 
 DRAIN_STEP_S: Final = 0.02
 """How often a stop looks whether the clients are gone."""
+
+LINGER_S: Final = 0.3
+"""How long a stop waits, once all is written, for clients to close their side."""
 
 RATE_WINDOW: Final = 20
 """Ticks over which the rates in `status` are taken: five seconds."""
@@ -89,6 +96,7 @@ class Gateway:
         self._machinery: Machinery | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._started_s = 0.0
+        self._ticks = 0
         self._history: list[tuple[float, int, int]] = []
 
     async def __aenter__(self) -> "Gateway":
@@ -109,8 +117,14 @@ class Gateway:
         loop = asyncio.get_running_loop()
         clock = Clock()
         self.broker.now_ms = clock.now_ms()
-        deadlines = Deadlines(loop, clock, _deadline_failed)
-        self._machinery = Machinery(loop, clock, self.broker, Flusher(loop), deadlines)
+        self._machinery = Machinery(
+            loop,
+            clock,
+            self.broker,
+            Flusher(loop, clock, self.broker),
+            Deadlines(loop, clock),
+            Reports(),
+        )
         for section in self.config.connector:
             await self._open(section, self._machinery)
         if self.config.admin.enabled:
@@ -118,7 +132,6 @@ class Gateway:
             await _opened(f"admin {self.config.admin.uri}", self.admin.open())
         self._started_s = time.monotonic()
         self._tick()
-        _tune_gc()
 
     async def _open(self, section: ConnectorSection, machinery: Machinery) -> None:
         scheme = section.scheme
@@ -129,20 +142,36 @@ class Gateway:
         listener = Listener(acceptor, section.host, section.port, machinery)
         await _opened(f"connector {section.name} on {section.host}:{section.port}", listener.open())
         self.listeners.append(listener)
+        log.info("connector %s listens on %s:%d", section.name, listener.host, listener.port)
 
     def _tick(self) -> None:
         machinery = self._machinery
-        assert machinery is not None
+        if machinery is None:
+            return
+        self._ticker = machinery.loop.call_later(TICK_S, self._tick)
         now_ms = machinery.clock.now_ms()
-        self.broker.tick(now_ms)
+        self.broker.now_ms = now_ms
+        try:
+            self._let_time_pass(now_ms)
+        except Exception:
+            log.exception("internal error while time passed")
+        machinery.reports.tick(now_ms)
+        self._sample()
+
+    def _let_time_pass(self, now_ms: int) -> None:
         for service in self._services.values():
             service.tick(now_ms)
+        self._ticks += 1
+        if self._ticks % QUEUE_TICKS == 0:
+            self.broker.tick(now_ms)
+
+    def _sample(self) -> None:
+        """Remember the counters, for the rates."""
         counters = [listener.counters for listener in self.listeners]
         messages_in = sum(c.messages_in for c in counters)
         messages_out = sum(c.messages_out for c in counters)
         self._history.append((time.monotonic(), messages_in, messages_out))
         del self._history[: -RATE_WINDOW - 1]
-        self._ticker = machinery.loop.call_later(TICK_S, self._tick)
 
     # -- stop
 
@@ -152,27 +181,36 @@ class Gateway:
         if machinery is None:
             return
         self._machinery = None
-        for listener in self.listeners:
-            listener.stop_accepting()
+        if self._ticker is not None:
+            self._ticker.cancel()
         now_ms = machinery.clock.now_ms()
         self.broker.now_ms = now_ms
-        machinery.flusher.flush()
         for listener in self.listeners:
+            listener.stop_accepting()
             for transport in list(listener.transports):
                 transport.shutdown(now_ms)
-        limit_s = time.monotonic() + self.config.gateway.shutdown_timeout_ms / 1000 - DRAIN_STEP_S * 5
-        while any(listener.transports for listener in self.listeners) and time.monotonic() < limit_s:
-            await asyncio.sleep(DRAIN_STEP_S)
+        await self._drain()
         for listener in self.listeners:
             for transport in list(listener.transports):
                 transport.abort()
         for service in self._services.values():
             service.close(now_ms)
-        if self._ticker is not None:
-            self._ticker.cancel()
+        # Aborted sockets report their end in the next turn.
+        await asyncio.sleep(0)
         machinery.deadlines.close()
         if self.admin is not None:
             await self.admin.close()
+
+    async def _drain(self) -> None:
+        """Wait until all clients have taken what they are owed, and then a moment for them to close."""
+        limit_s = time.monotonic() + self.config.gateway.shutdown_timeout_ms / 1000
+        while time.monotonic() < limit_s:
+            transports = [transport for listener in self.listeners for transport in listener.transports]
+            if not transports:
+                return
+            if all(transport.drained for transport in transports):
+                limit_s = min(limit_s, time.monotonic() + LINGER_S)
+            await asyncio.sleep(DRAIN_STEP_S)
 
     # -- status
 
@@ -190,6 +228,7 @@ class Gateway:
                         "maximumConnections": limits.maximum_connections,
                         "maxFrameSize": limits.max_frame_size,
                         "connectTimeout": limits.connect_timeout_ms,
+                        "maxInactivityDuration": limits.idle_timeout_ms,
                         "maximumSubscriptions": limits.max_subscriptions,
                         "maximumInflight": limits.max_inflight,
                         "outputBuffer": limits.output_buffer,
@@ -234,43 +273,43 @@ class Gateway:
         return round((last[1] - first[1]) / seconds), round((last[2] - first[2]) / seconds)
 
 
-async def run(config: Config, started: "Any") -> int:
+async def run(config: Config, started: Callable[[Gateway], None]) -> int:
     """Run until SIGTERM or SIGINT; `started(gateway)` is called once everything listens.  Returns the exit code.
 
-    The first signal stops gracefully (0); a second one stops at once (130).
+    The first signal stops gracefully (0), a second one at once (128 + its number, as if it had not been caught).
     """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    at_once = asyncio.Event()
+    at_once: asyncio.Future[int] = loop.create_future()
 
-    def on_signal() -> None:
-        if stopping.is_set():
-            at_once.set()
+    def on_signal(number: int) -> None:
+        if stopping.is_set() and not at_once.done():
+            at_once.set_result(128 + number)
         stopping.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
-            loop.add_signal_handler(number, on_signal)
+            loop.add_signal_handler(number, on_signal, number)
         except NotImplementedError:  # Windows: the loop has no signal handlers
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(on_signal))
-    gateway_ = Gateway(config)
-    await gateway_.__aenter__()
-    started(gateway_)
+            signal.signal(number, lambda got, _: loop.call_soon_threadsafe(on_signal, got))
+    running = Gateway(config)
+    await running.__aenter__()
+    _tune_gc()
+    started(running)
+    log.info("started")
     await stopping.wait()
-    log.info("stopping")
-    stop = asyncio.ensure_future(gateway_.stop())
-    hurry = asyncio.ensure_future(at_once.wait())
-    await asyncio.wait((stop, hurry), return_when=asyncio.FIRST_COMPLETED)
-    if not stop.done():
+    log.info("stopping: %d ms for clients to be told", config.gateway.shutdown_timeout_ms)
+    stop = asyncio.ensure_future(running.stop())
+    await asyncio.wait((stop, at_once), return_when=asyncio.FIRST_COMPLETED)
+    if at_once.done():
         log.warning("stopped at once: clients may not have been told")
-        return 130
-    hurry.cancel()
+        return at_once.result()
     await stop
     log.info("stopped")
     return 0
 
 
-async def _opened(what: str, opening: Any) -> None:
+async def _opened(what: str, opening: Awaitable[None]) -> None:
     """Await `opening`; an OSError then says what could not be opened."""
     try:
         await opening
@@ -278,14 +317,8 @@ async def _opened(what: str, opening: Any) -> None:
         raise OSError(error.errno, f"{what}: {error.strerror or error}") from None
 
 
-def _deadline_failed(who: Timed) -> None:
-    """A deadline ran into a bug of ours: it costs that connection."""
-    if isinstance(who, Transport):
-        who.fail()
-
-
 def _tune_gc() -> None:
-    """Messages come and go in masses and hold no cycles: looking for cycles often would cost a tenth of the time."""
+    """Messages come and go in masses and hold no cycles: look for cycles seldom, and not in what is there for good."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

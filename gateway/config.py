@@ -39,7 +39,7 @@ class ConfigError(Exception):
 class Section(BaseModel):
     """A table of the file; unknown keys are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class GatewaySection(Section):
@@ -148,7 +148,7 @@ class AdminSection(Section):
     @classmethod
     def _loopback(cls, uri: str) -> str:
         parts = urlsplit(uri)
-        if parts.scheme != "http" or parts.port is None:
+        if parts.scheme != "http" or parts.port is None or parts.path.strip("/") or parts.query:
             raise ValueError("must be http://HOST:PORT")
         if not is_loopback(parts.hostname or ""):
             raise ValueError("must be on a loopback address")
@@ -181,13 +181,15 @@ OPTIONS: Final[dict[str, tuple[str, int, int]]] = {
 """Options of a connector's URI that are whole numbers: field of Limits, least and most."""
 
 SLOW_CONSUMER: Final = ("block", "drop-oldest", "drop-newest", "disconnect")
-ALIASES: Final = {"maxFrameSize": "wireFormat.maxFrameSize", "transport.connectTimeout": "connectTimeout"}
+
+PREFIXES: Final = ("wireFormat.", "transport.")
+"""What ActiveMQ's users write before some options; it may be left out, or stand before any."""
 
 
 class ConnectorSection(Section):
     """[[connector]]: one listening address, written as ActiveMQ writes it."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
     """How it is called in logs and status."""
     uri: str
     """SCHEME://HOST:PORT?option=value&…; port 0 takes a free one."""
@@ -196,7 +198,12 @@ class ConnectorSection(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "ConnectorSection":
+        parts = urlsplit(self.uri)
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("names and passwords do not belong in a URI")
         self.limits()
+        if parts.path.strip("/") or parts.fragment or self.port < 0:
+            raise ValueError("must be SCHEME://HOST:PORT?option=value&…")
         if self.scheme not in SCHEMES:
             raise ValueError(f"unknown protocol {self.scheme!r}{nearest(self.scheme, list(SCHEMES))}")
         return self
@@ -224,17 +231,30 @@ class ConnectorSection(Section):
         """The limits that the URI's options name, defaults for the others.  Raises ValueError."""
         limits = Limits(slow_consumer=DROP_OLDEST if self.scheme == "mqtt" else BLOCK)
         loopback = is_loopback(self.host)
-        if not loopback and self.allow_anonymous is None:
+        # Nobody checks names and passwords yet: `false` would let in everybody who makes up a name.
+        if not loopback and not self.allow_anonymous:
             raise ValueError(
                 f"{self.host} is not a loopback address: anonymous access there must be written out, "
                 "allow_anonymous = true"
             )
         limits.allow_anonymous = loopback if self.allow_anonymous is None else self.allow_anonymous
-        if self.port < 0:
-            raise ValueError("no such port")
+        seen: set[str] = set()
         for key, value in parse_qsl(urlsplit(self.uri).query, keep_blank_values=True):
-            _apply_option(limits, ALIASES.get(key, key), value)
+            option = _option_name(key)
+            if option in seen:
+                raise ValueError(f"{option} is there twice")
+            seen.add(option)
+            _apply_option(limits, option, value)
         return limits
+
+
+def _option_name(key: str) -> str:
+    """An option as OPTIONS spells it."""
+    bare = key
+    for prefix in PREFIXES:
+        bare = bare.removeprefix(prefix)
+    prefixed = PREFIXES[0] + bare
+    return prefixed if prefixed in OPTIONS else bare
 
 
 def _apply_option(limits: Limits, key: str, value: str) -> None:
@@ -245,6 +265,8 @@ def _apply_option(limits: Limits, key: str, value: str) -> None:
         return
     option = OPTIONS.get(key)
     if option is None:
+        if key == "allowAnonymous":
+            raise ValueError("allowAnonymous is a key beside the URI: allow_anonymous")
         raise ValueError(f"unknown option {key!r}{nearest(key, [*OPTIONS, 'slowConsumer'])}")
     field, least, most = option
     if not (value.isascii() and value.isdigit()) or len(value) > 18 or not least <= int(value) <= most:
@@ -269,10 +291,12 @@ class Config(Section):
     @field_validator("connector")
     @classmethod
     def _names_differ(cls, connectors: tuple[ConnectorSection, ...]) -> tuple[ConnectorSection, ...]:
-        names = [connector.name for connector in connectors]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two connectors are named {name!r}")
+        names: set[str] = set()
+        for connector in connectors:
+            name = _variable_name(connector.name)
+            if name in names:
+                raise ValueError(f"two connectors are named {connector.name!r}")
+            names.add(name)
         return connectors
 
 
@@ -305,39 +329,59 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
             raise ConfigError([f"{source}: {error.strerror}"]) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError([f"{source}: {error}"]) from None
-    problems = _override(data, environment)
+    variables: dict[str, str] = {}
+    problems = _override(data, environment, variables)
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        problems += [_problem(source, data, variables, item) for item in error.errors()]
+        raise ConfigError(problems) from None
     if problems:
         raise ConfigError(problems)
-    try:
-        return Config.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(
-            [_problem(_source_of(item["loc"], source, environment), data, item) for item in error.errors()]
-        ) from None
+    return config
 
 
-def _override(data: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
-    """Put `GATEWAY_SECTION__KEY` into `data`; returns what cannot be."""
+def _override(data: dict[str, Any], environment: Mapping[str, str], variables: dict[str, str]) -> list[str]:
+    """Put `GATEWAY_SECTION__KEY` into `data`, and into `variables` which key came from where; returns mistakes."""
     problems: list[str] = []
     for variable in sorted(environment):
         if not variable.startswith(ENVIRONMENT_PREFIX) or "__" not in variable:
             continue
         path = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-        value = _literal(environment[variable])
-        if path[0] == "connector" and len(path) == 3:
-            connectors = data.setdefault("connector", [dict(fields) for fields in DEFAULT_CONNECTORS])
-            named = [item for item in connectors if str(item.get("name", "")).lower() == path[1]]
-            if not named:
-                problems.append(f"{variable}: there is no connector named {path[1]!r}")
-                continue
-            named[0][path[2]] = value
-        elif len(path) == 2:
-            section = data.setdefault(path[0], {})
-            if isinstance(section, dict):
-                section[path[1]] = value
-        else:
-            problems.append(f"{variable}: write {ENVIRONMENT_PREFIX}SECTION__KEY")
+        table = _table(data, path[:-1])
+        if isinstance(table, str):
+            problems.append(f"{variable}: {table}")
+            continue
+        table[path[-1]] = _literal(environment[variable])
+        dotted = f"connector[{table['name']}].{path[-1]}" if path[0] == "connector" else ".".join(path)
+        variables[dotted] = variable
     return problems
+
+
+def _table(data: dict[str, Any], path: list[str]) -> dict[str, Any] | str:
+    """The table of `data` that a variable's path names, or why there is none."""
+    if path[0] != "connector":
+        if len(path) != 1:
+            return f"write {ENVIRONMENT_PREFIX}SECTION__KEY"
+        if path[0] not in Config.model_fields:
+            return f"unknown section {path[0]!r}{nearest(path[0], list(Config.model_fields))}"
+        table = data.setdefault(path[0], {})
+        return table if isinstance(table, dict) else f"{path[0]} is not a section"
+    if len(path) != 2:
+        return f"write {ENVIRONMENT_PREFIX}CONNECTOR__NAME__KEY"
+    connectors = data.setdefault("connector", [dict(fields) for fields in DEFAULT_CONNECTORS])
+    if not isinstance(connectors, list):
+        return "write [[connector]] in the file, with two brackets"
+    named = [item for item in connectors if isinstance(item, dict) and "name" in item]
+    for item in named:
+        if _variable_name(str(item["name"])) == path[1]:
+            return item
+    return f"there is no connector named {path[1]!r}{nearest(path[1], [str(item['name']) for item in named])}"
+
+
+def _variable_name(name: str) -> str:
+    """A connector's name as a variable spells it."""
+    return name.lower().replace("-", "_").replace(".", "_")
 
 
 def _literal(text: str) -> Any:
@@ -348,27 +392,33 @@ def _literal(text: str) -> Any:
         return text
 
 
-def _problem(source: str, data: dict[str, Any], item: Any) -> str:
-    """One mistake as a line: file, key, value, and what would be right."""
+def _problem(source: str, data: dict[str, Any], variables: Mapping[str, str], item: Any) -> str:
+    """One mistake as a line: file or variable, key, value, and what would be right."""
     location: tuple[str | int, ...] = item["loc"]
     key = _dotted(location, data)
+    value = item["input"]
     if item["type"] == "extra_forbidden":
         section = _section(location[:-1])
         known = list(section.model_fields) if section is not None else []
-        return f"{source}: unknown key {key}{nearest(str(location[-1]), known)}"
+        return f"{variables.get(key, source)}: unknown key {key}{nearest(str(location[-1]), known)}"
     if item["type"] == "missing":
         return f"{source}: {key} is missing"
     message = item["msg"].removeprefix("Value error, ")
-    value = item["input"]
     if isinstance(value, dict):
+        # What a connector's table as a whole can get wrong is its URI.
+        key = f"{key}.uri"
         value = value.get("uri", "")
-    return f"{source}: {key} = {value!r}: {message}"
+    if isinstance(value, list | tuple):
+        return f"{source}: {key}: {message}"
+    return f"{variables.get(key, source)}: {key} = {_shown(value)}: {message}"
 
 
-def _source_of(location: tuple[str | int, ...], source: str, environment: Mapping[str, str]) -> str:
-    """The environment variable that a value came from, or the file."""
-    variable = ENVIRONMENT_PREFIX + "__".join([str(part).upper() for part in location])
-    return variable if variable in environment else source
+def _shown(value: Any) -> str:
+    """A value as it may be shown: not endless, and without what stands before @ in a URI."""
+    text = repr(value)
+    if "://" in text and "@" in text:
+        text = f"{text.split('://', 1)[0]}://…@{text.rsplit('@', 1)[1]}"
+    return text if len(text) <= 200 else text[:200] + "…"
 
 
 def _dotted(location: tuple[str | int, ...], data: dict[str, Any]) -> str:
@@ -377,8 +427,8 @@ def _dotted(location: tuple[str | int, ...], data: dict[str, Any]) -> str:
     for at, part in enumerate(location):
         if isinstance(part, int):
             items = data.get(str(location[at - 1]), [])
-            name = items[part].get("name", part) if isinstance(items[part], dict) else part
-            parts[-1] += f"[{name}]"
+            item = items[part] if isinstance(items, list) and part < len(items) else None
+            parts[-1] += f"[{item.get('name', part) if isinstance(item, dict) else part}]"
         else:
             parts.append(part)
     return ".".join(parts)

@@ -1,5 +1,6 @@
 """The configuration: what may be written, what is said about what may not, and that the shipped file is complete."""
 
+import dataclasses
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from gateway.config import OPTIONS, Config, ConfigError, load
 from gateway.connectors.base import Limits
+from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.core.limits import CoreLimits, QueuePolicy
 
 SHIPPED = Path(__file__).parent.parent / "conf" / "gateway.toml"
 
@@ -70,6 +73,38 @@ def test_options_of_the_uri_become_limits(tmp_path: Path) -> None:
     assert config.connector[0].port == 0
 
 
+def test_prefixes_of_options_may_be_left_out_or_stand_before_any(tmp_path: Path) -> None:
+    text = CONNECTOR.format(
+        "mqtt://127.0.0.1?maxFrameSize=100&transport.connectTimeout=7&wireFormat.byteRate=9"
+    )
+    section = _load(tmp_path, text).connector[0]
+    limits = section.limits()
+    assert (limits.max_frame_size, limits.connect_timeout_ms, limits.byte_rate) == (100, 7, 9)
+    assert section.port == 1883
+
+
+def test_every_limit_but_anonymous_access_is_an_option() -> None:
+    fields = {field for field, _, _ in OPTIONS.values()} | {"slow_consumer", "allow_anonymous"}
+    assert fields == {field.name for field in dataclasses.fields(Limits)}
+
+
+@pytest.mark.parametrize(("scheme", "policy"), [("mqtt", "drop-oldest"), ("stomp", "block")])
+def test_slow_consumers_are_treated_as_each_protocols_users_expect(
+    tmp_path: Path, scheme: str, policy: str
+) -> None:
+    text = CONNECTOR.format(f"{scheme}://127.0.0.1:1")
+    assert _load(tmp_path, text).connector[0].limits().slow_consumer == policy
+
+
+@pytest.mark.parametrize(
+    ("section", "record"),
+    [("core", CoreLimits()), ("queues", QueuePolicy(dead_letters="DLQ")), ("mqtt", MqttSettings())],
+)
+def test_defaults_are_those_of_the_rooms(section: str, record: object) -> None:
+    values = getattr(Config(), section).model_dump()
+    assert values == {name: getattr(record, name) for name in values}
+
+
 CONNECTOR = '[[connector]]\nname = "m"\nuri = "{}"\n'
 
 MISTAKES = [
@@ -86,7 +121,13 @@ MISTAKES = [
     (CONNECTOR.format("mqtt://127.0.0.1:1?slowConsumer=wait"), "slowConsumer=wait"),
     (CONNECTOR.format("mqtt://127.0.0.1:99999"), "99999"),
     (CONNECTOR.format("mqtt:1883"), "no host"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1/path"), "must be SCHEME://HOST:PORT"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1?byteRate=1&byteRate=2"), "byteRate is there twice"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1?maxFrameSize=99&wireFormat.maxFrameSize=99"), "is there twice"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1?allowAnonymous=true"), "allow_anonymous"),
     (CONNECTOR.format("mqtt://0.0.0.0:1883"), "allow_anonymous = true"),
+    (CONNECTOR.format("mqtt://0.0.0.0:1883") + "allow_anonymous = false", "allow_anonymous = true"),
+    (CONNECTOR.format("mqtt://[::]:1883"), "allow_anonymous = true"),
     (CONNECTOR.format("mqtt://127.0.0.1:1") * 2, "two connectors are named 'm'"),
     ('[[connector]]\nname = "m"', "connector[m].uri is missing"),
     (CONNECTOR.format("mqtt://127.0.0.1:1") + "prot = 1", "unknown key connector[m].prot"),
@@ -99,6 +140,12 @@ def test_each_mistake_names_file_key_and_what_would_be_right(tmp_path: Path, tex
     problems = _problems(tmp_path, text)
     assert said in problems
     assert "g.toml" in problems
+
+
+def test_a_mistake_never_shows_a_password(tmp_path: Path) -> None:
+    problems = _problems(tmp_path, CONNECTOR.format("mqtt://bob:s3cret@127.0.0.1:1"))
+    assert "names and passwords do not belong in a URI" in problems
+    assert "s3cret" not in problems
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
@@ -129,4 +176,22 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
 
 def test_mistakes_in_the_environment_name_the_variable(tmp_path: Path) -> None:
     assert "GATEWAY_LOG__LEVL: unknown key" in _problems(tmp_path, "", GATEWAY_LOG__LEVL="x")
+    assert "GATEWAY_LOG__LEVEL: log.level = 'loud'" in _problems(tmp_path, "", GATEWAY_LOG__LEVEL="loud")
+    assert "GATEWAY_LGO__LEVEL: unknown section 'lgo', did you mean 'log'?" in _problems(
+        tmp_path, "", GATEWAY_LGO__LEVEL="x"
+    )
+    assert "GATEWAY_CONNECTOR__MQTT__URI: connector[mqtt].uri = 'http://x'" in _problems(
+        tmp_path, "", GATEWAY_CONNECTOR__MQTT__URI="http://x"
+    )
+    assert "GATEWAY_LOG__A__B: write GATEWAY_SECTION__KEY" in _problems(tmp_path, "", GATEWAY_LOG__A__B="1")
     assert "no connector named 'x'" in _problems(tmp_path, "", GATEWAY_CONNECTOR__X__URI="mqtt://127.0.0.1:1")
+
+
+def test_a_variable_spells_a_connectors_name_with_underscores(tmp_path: Path) -> None:
+    text = '[[connector]]\nname = "mqtt-east.1"\nuri = "mqtt://127.0.0.1:1"\n'
+    config = _load(tmp_path, text, GATEWAY_CONNECTOR__MQTT_EAST_1__URI="mqtt://127.0.0.1:2")
+    assert config.connector[0].port == 2
+
+
+def test_what_looks_like_a_number_may_be_a_name(tmp_path: Path) -> None:
+    assert _load(tmp_path, "", GATEWAY_GATEWAY__NAME="7").gateway.name == "7"

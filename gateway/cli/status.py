@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.config import is_loopback
 from gateway.cli.settings import load_or_exit
+from gateway.config import is_loopback
 
 TIMEOUT_S: Final = 5.0
 PIPE_WIDTH: Final = 120

@@ -1,24 +1,20 @@
 """One listening address: accepts connections up to its limit, and refuses the rest in their own words."""
 
 import asyncio
-import logging
+import os
 from dataclasses import dataclass
 from typing import Final, final
 
-from gateway.connectors.base import REFUSED_TALKING_MAX, Acceptor, Connector, Counters
+from gateway.connectors.base import REFUSED_TALKING_MAX, Acceptor, Counters
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
+from gateway.net.reports import Reports
 from gateway.net.transport import Transport
 from gateway.net.turn import Flusher
 
-log = logging.getLogger("gateway.net")
-
 BACKLOG: Final = 1_024
 """Connections the kernel holds until they are accepted."""
-
-REPORTS_A_SECOND: Final = 10
-"""Ended connections that are logged; the others are only counted."""
 
 
 @final
@@ -31,6 +27,7 @@ class Machinery:
     broker: Broker
     flusher: Flusher
     deadlines: Deadlines
+    reports: Reports
 
 
 @final
@@ -47,13 +44,14 @@ class Listener:
         self.broker = machinery.broker
         self.flusher = machinery.flusher
         self.deadlines = machinery.deadlines
+        self.reports = machinery.reports
         self.internal_errors = 0
+        """Connections that were ended by a bug of ours."""
         self.transports: set[Transport] = set()
+        """All open sockets, also those whose connector has ended already."""
         self._refusing = 0
         self._server: asyncio.Server | None = None
-        self._report_second = 0
-        self._reports = 0
-        self._unreported = 0
+        self._stopped = False
 
     @property
     def counters(self) -> Counters:
@@ -63,12 +61,21 @@ class Listener:
     async def open(self) -> None:
         """Listen.  Raises OSError."""
         self._server = await self.loop.create_server(
-            lambda: Transport(self), self.host, self.port, backlog=BACKLOG, reuse_address=True
+            self._transport,
+            self.host,
+            self.port,
+            backlog=BACKLOG,
+            # On Windows this option lets others take the port away.
+            reuse_address=os.name == "posix",
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def _transport(self) -> Transport:
+        return Transport(self)
+
     def stop_accepting(self) -> None:
         """Close the listening socket; connections stay."""
+        self._stopped = True
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -77,49 +84,39 @@ class Listener:
 
     def opened(self, transport: Transport) -> None:
         """A client has connected: give it a connector, or refuse it."""
+        self.transports.add(transport)
         counters = self.counters
         counters.connections_total += 1
-        over = counters.connections >= self.acceptor.limits.maximum_connections
-        if over:
+        transport.refusing = counters.connections >= self.acceptor.limits.maximum_connections
+        if transport.refusing:
             counters.refused += 1
-            if self._refusing >= REFUSED_TALKING_MAX:
-                transport.abort()
-                return
             self._refusing += 1
-            transport.refusing = True
         else:
             counters.connections += 1
+        if self._stopped:
+            transport.abort()
+        elif self._refusing > REFUSED_TALKING_MAX and transport.refusing:
+            self.reports.add(
+                f"{self.acceptor.name}: {transport.peer_name()}: maximumConnections is reached, closed unheard"
+            )
+            transport.abort()
+        else:
+            self._connect(transport)
+
+    def _connect(self, transport: Transport) -> None:
         now_ms = self.clock.now_ms()
         self.broker.now_ms = now_ms
         connector = self.acceptor.accept(transport.peer_name(), self.flusher.turn, now_ms)
         transport.connector = connector
-        self.transports.add(transport)
         self.flusher.transports[connector] = transport
-        if over:
+        if transport.refusing:
             connector.refuse(now_ms)
         self.deadlines.watch(transport)
 
     def closed(self, transport: Transport) -> None:
-        """A connection is gone."""
+        """A socket is gone."""
         self.transports.discard(transport)
-        if transport.connector is not None:
-            self.flusher.transports.pop(transport.connector, None)
         if transport.refusing:
             self._refusing -= 1
         else:
             self.counters.connections -= 1
-
-    def report(self, connector: Connector) -> None:
-        """Log why a connection was ended, but not more often than a log can bear."""
-        second = self.clock.now_ms() // 1000
-        if second != self._report_second:
-            if self._unreported:
-                log.info("%s: %d more connections ended with errors", self.acceptor.name, self._unreported)
-            self._report_second = second
-            self._reports = 0
-            self._unreported = 0
-        self._reports += 1
-        if self._reports > REPORTS_A_SECOND:
-            self._unreported += 1
-        else:
-            log.info("%s: %s: %s", self.acceptor.name, connector.peer, connector.failure)

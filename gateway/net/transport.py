@@ -19,24 +19,35 @@ WRITE_HIGH_WATER: Final = 262_144
 JOIN_MAX: Final = 1_048_576
 """Frames up to this many bytes are joined into one write; more are handed over as they are."""
 
-CLOSE_TIMEOUT_S: Final = 2.0
-"""How long a peer may take to read our last words."""
+CLOSE_TIMEOUT_MS: Final = 3_000
+"""How long a peer may take to read our last words and to close its side."""
 
 
 @final
 class Transport(asyncio.Protocol, Timed):
-    """asyncio's view of the socket on one side, the connector on the other.  An idle one is all there is per client."""
+    """asyncio's view of the socket on one side, the connector on the other.  An idle one is all there is per client.
 
-    __slots__ = ("_closing", "_listener", "_socket", "connector", "refusing")
+    The connector is told its end as soon as nothing more will be read from the client or said to it; the socket may
+    stay a little longer, until the last words are through.
+    """
+
+    __slots__ = ("_close_by_ms", "_listener", "_reading", "_socket", "connector", "refusing")
 
     def __init__(self, listener: "Listener") -> None:
         Timed.__init__(self)
         self._listener = listener
         self._socket: asyncio.Transport | None = None
-        self._closing = False
+        self._reading = True
+        self._close_by_ms = 0
         self.connector: Connector | None = None
+        """None before the connection is accepted and after it has ended."""
         self.refusing = False
         """It is one too many, and is told so."""
+
+    @property
+    def drained(self) -> bool:
+        """Has the kernel taken everything that was written?"""
+        return self._socket is None or self._socket.get_write_buffer_size() == 0
 
     # -- called by asyncio
 
@@ -47,90 +58,109 @@ class Transport(asyncio.Protocol, Timed):
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._listener.opened(self)
+        try:
+            self._listener.opened(self)
+        except Exception:
+            self.fail()
 
     def data_received(self, data: bytes) -> None:
-        """The client has sent something."""
+        """The client has sent something; what comes after its connection was ended is read and forgotten."""
         connector = self.connector
-        if connector is None or self._closing:
+        if connector is None:
             return
         listener = self._listener
         now_ms = listener.clock.now_ms()
         listener.broker.now_ms = now_ms
         try:
             connector.bytes_in(data, now_ms)
+            listener.deadlines.watch(self)
         except Exception:
             self.fail()
             return
-        listener.deadlines.watch(self)
         if connector.throttled:
             self._read(False)
 
     def eof_received(self) -> bool:
-        """The client will send no more; what it is owed is still written before the socket is closed."""
+        """The client will send no more: write the answers to what it sent last, and close."""
+        self.flush(self._listener.clock.now_ms())
         return False
 
     def pause_writing(self) -> None:
         """The socket's buffer is full."""
-        if self.connector is not None:
-            self.connector.writable(False)
+        self._writable(False)
 
     def resume_writing(self) -> None:
         """There is room in the socket's buffer again."""
-        if self.connector is not None:
-            self._listener.broker.now_ms = self._listener.clock.now_ms()
-            self.connector.writable(True)
-            self._listener.flusher.turn.mark(self.connector)
+        self._writable(True)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone, whoever ended it."""
+    def _writable(self, yes: bool) -> None:
         connector = self.connector
-        self._closing = True
         if connector is None:
             return
-        now_ms = self._listener.clock.now_ms()
-        self._listener.broker.now_ms = now_ms
+        self._listener.broker.now_ms = self._listener.clock.now_ms()
         try:
-            connector.eof(now_ms)
+            connector.writable(yes)
         except Exception:
-            log.exception("%s: a connection could not be ended properly", connector.peer)
+            self.fail()
+            return
+        if yes:
+            self._listener.flusher.turn.mark(connector)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone, whoever closed it."""
+        self._end()
+        self._socket = None
         self._listener.closed(self)
-        self.connector = None
+        self._listener.deadlines.forget(self)
 
     # -- Timed
 
     def next_deadline_ms(self) -> int | None:
         """See Timed."""
         connector = self.connector
-        return None if connector is None or self._closing else connector.next_deadline_ms()
+        if connector is not None:
+            return connector.next_deadline_ms()
+        return self._close_by_ms or None
 
     def deadline(self, now_ms: int) -> None:
         """See Timed."""
-        if self.connector is not None:
-            self._listener.broker.now_ms = now_ms
-            self.connector.deadline(now_ms)
+        connector = self.connector
+        if connector is None:
+            self._close_by_ms = 0
+            self.abort()
+            return
+        self._listener.broker.now_ms = now_ms
+        try:
+            connector.deadline(now_ms)
+        except Exception:
+            self.fail()
 
     # -- called by net
 
-    def flush(self) -> None:
+    def flush(self, now_ms: int) -> None:
         """Write what the connector has to say; close if it wants that; read on if it wants that again."""
         connector = self.connector
         target = self._socket
-        if connector is None or target is None or self._closing:
+        if connector is None or target is None:
             return
-        if not connector.paused or connector.closing:
-            frames = connector.bytes_out(self._listener.clock.now_ms())
-            if frames:
-                self._write(target, frames)
-            connector.written()
+        try:
+            if not connector.paused or connector.closing:
+                frames = connector.bytes_out(now_ms)
+                if frames:
+                    self._write(target, frames)
+                connector.written()
+        except Exception:
+            self.fail()
+            return
         if connector.closing:
             self.close()
-        else:
+        elif self._reading == connector.throttled:
             self._read(not connector.throttled)
 
     def _write(self, target: asyncio.Transport, frames: list[bytes]) -> None:
-        data = frames[0] if len(frames) == 1 else b""
-        if not data:
+        if len(frames) == 1:
+            data = frames[0]
+        else:
             size = 0
             for frame in frames:
                 size += len(frame)
@@ -144,8 +174,9 @@ class Transport(asyncio.Protocol, Timed):
 
     def _read(self, yes: bool) -> None:
         target = self._socket
-        if target is None or target.is_closing() or target.is_reading() == yes:
+        if target is None or target.is_closing() or self._reading == yes:
             return
+        self._reading = yes
         if yes:
             target.resume_reading()
         else:
@@ -153,40 +184,68 @@ class Transport(asyncio.Protocol, Timed):
 
     def shutdown(self, now_ms: int) -> None:
         """The gateway stops: say so, then close."""
-        if self.connector is not None and not self._closing:
+        if self.connector is not None:
             try:
                 self.connector.shutdown(now_ms)
             except Exception:
                 self.fail()
                 return
-            self.flush()
+            self.flush(now_ms)
 
     def close(self) -> None:
-        """Close once what was written has gone out, or after a while whether or not it has."""
-        target = self._socket
-        if target is None or self._closing:
-            return
-        self._closing = True
+        """End the connection.  What was written goes out; then the peer is waited for, but not for long.
+
+        Closing a socket with unread bytes in it resets the connection, and the reset overtakes our last words: so
+        only our direction is closed, and what still comes is read, until the peer has closed its own.
+        """
         connector = self.connector
-        if connector is not None and connector.failure:
-            self._listener.report(connector)
-        target.close()
-        self._listener.loop.call_later(CLOSE_TIMEOUT_S, target.abort)
+        target = self._socket
+        if connector is None or target is None:
+            return
+        if connector.failure:
+            self._listener.reports.add(
+                f"{self._listener.acceptor.name}: {connector.peer}: {connector.failure}"
+            )
+        self._end()
+        if target.is_closing() or not target.can_write_eof():
+            target.close()
+        else:
+            target.write_eof()
+            self._read(True)
+        self._close_by_ms = self._listener.clock.now_ms() + CLOSE_TIMEOUT_MS
+        self._listener.deadlines.watch(self)
+
+    def _end(self) -> None:
+        """Tell the connector that its connection is over, exactly once."""
+        connector = self.connector
+        if connector is None:
+            return
+        self.connector = None
+        listener = self._listener
+        listener.flusher.transports.pop(connector, None)
+        now_ms = listener.clock.now_ms()
+        listener.broker.now_ms = now_ms
+        try:
+            connector.eof(now_ms)
+        except Exception:
+            listener.internal_errors += 1
+            log.exception("%s: internal error at the end of a connection", connector.peer)
 
     def abort(self) -> None:
-        """Close at once."""
-        self._closing = True
+        """Close at once, whatever is still to be written."""
         if self._socket is not None:
             self._socket.abort()
+
+    def fail(self) -> None:
+        """A bug of ours, to be called where its exception is handled: it costs this connection, and no other."""
+        self._listener.internal_errors += 1
+        log.exception("%s: internal error, the connection is closed", self.peer_name())
+        self._end()
+        self.abort()
 
     def peer_name(self) -> str:
         """The client's address as host:port."""
         name = None if self._socket is None else self._socket.get_extra_info("peername")
-        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "local"
-
-    def fail(self) -> None:
-        """A bug of ours: it costs this connection, and no other."""
-        peer = "" if self.connector is None else self.connector.peer
-        log.exception("%s: internal error, the connection is closed", peer)
-        self._listener.internal_errors += 1
-        self.abort()
+        if not isinstance(name, tuple):
+            return "local"
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"

@@ -4,6 +4,8 @@ import asyncio
 from typing import TYPE_CHECKING, final
 
 from gateway.connectors.base import Connector, Turn
+from gateway.core.router import Broker
+from gateway.net.clock import Clock
 
 if TYPE_CHECKING:
     from gateway.net.transport import Transport
@@ -13,8 +15,12 @@ if TYPE_CHECKING:
 class Flusher:
     """Finds the socket of each connector that marked itself, and has it flushed."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("_broker", "_clock", "_loop", "transports", "turn")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, broker: Broker) -> None:
         self._loop = loop
+        self._clock = clock
+        self._broker = broker
         self.turn = Turn(self._schedule)
         self.transports: dict[Connector, Transport] = {}
 
@@ -23,8 +29,10 @@ class Flusher:
 
     def flush(self) -> None:
         """Write what has been said."""
+        now_ms = self._clock.now_ms()
+        self._broker.now_ms = now_ms
         transports = self.transports
         for connector in self.turn.take():
             transport = transports.get(connector)
             if transport is not None:
-                transport.flush()
+                transport.flush(now_ms)
