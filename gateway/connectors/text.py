@@ -42,7 +42,9 @@ def id_from_text(text: str) -> str | bytes | Typed:
             return text
     if text.startswith(_ULONG):
         digits = text[len(_ULONG) :]
-        return Typed("u64", int(digits)) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else text
+        return (
+            Typed("u64", int(digits)) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else text
+        )
     if text.startswith(_UUID):
         return Typed("uuid", text[len(_UUID) :])
     return text
@@ -146,7 +148,7 @@ def _value_of(text: str, token: str) -> object:
     if token == "f32":
         return Typed(token, float(text))
     if token == "null":
-        return None if not text else text
+        return text or None
     if token == "bin":
         return base64.b64decode(text, validate=True)
     if token == "strb64":

@@ -47,7 +47,7 @@ def destination_of(topic: str) -> Destination:
             if not name:
                 raise InvalidName("the queue's name is empty")
             return Destination(QUEUE, name)
-        if topic.startswith("$SYS/") or topic.startswith(SHARE_PREFIX) or topic == "$SYS":
+        if topic.startswith(("$SYS/", SHARE_PREFIX)) or topic == "$SYS":
             raise InvalidName(f"nobody may publish to {topic}")
     for character in topic:
         if "\uf000" <= character <= "\uf07f" and character != "\uf02b" and character != "\uf023":

@@ -103,8 +103,6 @@ class MqttConnector(Connector):
 
     def bytes_in(self, data: bytes, now_ms: int) -> None:
         """See Connector."""
-        if self.closing:
-            return
         self.counters.bytes_in += len(data)
         packets = self._wire.receive_data(data, now_ms)
         if packets:

@@ -3,7 +3,6 @@
 from heapq import heappop, heappush
 from typing import final
 
-from gateway.connectors.mqtt.mapping import WillMessage
 from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.core.destination import InvalidName
