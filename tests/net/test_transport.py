@@ -1,0 +1,193 @@
+"""The socket's side of a connection: reading, writing once a turn, back-pressure, and every way to end."""
+
+import asyncio
+import logging
+
+import pytest
+
+from gateway.connectors.base import Limits
+from gateway.net.transport import CLOSE_TIMEOUT_MS, JOIN_MAX, WRITE_HIGH_WATER
+
+
+async def test_answers_come_back_and_bytes_are_counted(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"a\nb\n")
+    assert await reader.readexactly(10) == b"ok a\nok b\n"
+    assert net.listener.counters.bytes_out == 10
+
+
+async def test_what_is_said_in_a_turn_is_one_write(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"a\n")
+    await reader.readline()
+    transport = next(iter(net.listener.transports))
+    writes: list[bytes] = []
+    socket = transport._socket
+
+    class Spy:
+        def write(self, data: bytes) -> None:
+            writes.append(data)
+            socket.write(data)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(socket, name)
+
+    transport._socket = Spy()
+    writer.write(b"b\nc\nd\n")
+    assert await reader.readexactly(15) == b"ok b\nok c\nok d\n"
+    assert writes == [b"ok b\nok c\nok d\n"]
+
+
+@pytest.mark.parametrize("limits", [Limits(output_buffer=1 << 30)])
+async def test_more_than_is_joined_arrives_whole(net) -> None:
+    size = JOIN_MAX * 4
+    reader, writer = await net.client()
+    writer.write(b"big %d\n" % size)
+    assert await reader.readexactly(size) == b"x" * size
+    assert net.listener.counters.bytes_out == size
+
+
+@pytest.mark.parametrize("limits", [Limits(output_buffer=1 << 30)])
+async def test_a_client_that_does_not_read_pauses_its_connector_until_it_does(net) -> None:
+    # More than the sockets' own buffers hold.
+    size = 64 << 20
+    reader, writer = await net.client()
+    writer.write(b"big %d\n" % size)
+    await net.until(lambda: net.acceptor.made and net.acceptor.made[0].writable_calls == [False])
+    connector = net.acceptor.made[0]
+    assert connector.paused
+    held = net.listener.counters.bytes_out
+    writer.write(b"more\n")
+    await net.until(lambda: connector.heard.endswith(b"more\n"))
+    assert net.listener.counters.bytes_out == held
+    assert await reader.readexactly(size + 8) == b"x" * size + b"ok more\n"
+    assert connector.writable_calls[:2] == [False, True]
+    assert not connector.paused
+    assert held > WRITE_HIGH_WATER
+
+
+async def test_a_throttled_client_is_not_read_until_released(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"hold\n")
+    await net.until(lambda: net.acceptor.made and net.acceptor.made[0].throttled)
+    connector = net.acceptor.made[0]
+    writer.write(b"later\n")
+    # Another client's round trip shows that the loop has had every chance to read.
+    other_reader, other_writer = await net.client()
+    other_writer.write(b"x\n")
+    await other_reader.readline()
+    assert connector.heard == b"hold\n"
+    connector.throttle(False)
+    assert await reader.readline() == b"ok later\n"
+
+
+async def test_a_failing_connector_loses_its_connection_and_no_other(
+    net, caplog: pytest.LogCaptureFixture
+) -> None:
+    other_reader, other_writer = await net.client()
+    reader, writer = await net.client()
+    writer.write(b"boom secret-payload\n")
+    with pytest.raises(ConnectionError):
+        if await reader.read() == b"":
+            raise ConnectionResetError("closed")
+    other_writer.write(b"fine\n")
+    assert await other_reader.readline() == b"ok fine\n"
+    assert net.listener.internal_errors == 1
+    record = next(record for record in caplog.records if record.levelno == logging.ERROR)
+    assert record.exc_info is not None
+    assert "secret-payload" not in record.getMessage()
+    await net.until(lambda: [connector.ends for connector in net.acceptor.made] == [0, 1])
+
+
+async def test_one_that_fails_at_the_end_of_a_turn_does_not_keep_others_from_writing(net) -> None:
+    reader, writer = await net.client()
+    other_reader, other_writer = await net.client()
+    for pair in ((reader, writer), (other_reader, other_writer)):
+        pair[1].write(b"x\n")
+        await pair[0].readline()
+    broken, fine = net.acceptor.made
+    broken.broken_output = True
+    broken.say(b"never\n")
+    fine.say(b"arrives\n")
+    assert await other_reader.readline() == b"arrives\n"
+    await net.until(lambda: broken.ends == 1)
+    assert net.listener.internal_errors == 1
+
+
+async def test_last_words_arrive_although_the_client_is_still_sending(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"fail enough\n" + b"quiet\n" * 100_000)
+    assert await reader.readline() == b"bad: enough\n"
+    assert await reader.read() == b""
+    writer.write(b"quiet\n" * 100_000)
+    await writer.drain()
+    connector = net.acceptor.made[0]
+    assert connector.ends == 1
+    writer.close()
+    await net.until(lambda: not net.listener.transports)
+    assert connector.ends == 1
+
+
+async def test_the_connector_ends_at_once_even_when_the_client_does_not_close(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"fail over\n")
+    assert await reader.read() == b"bad: over\n"
+    assert net.acceptor.made[0].ends == 1
+    assert net.machinery.flusher.transports == {}
+    assert len(net.listener.transports) == 1
+
+
+async def test_a_client_that_never_closes_is_cut_off(net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.net.transport.CLOSE_TIMEOUT_MS", 50)
+    assert CLOSE_TIMEOUT_MS <= 5_000
+    reader, writer = await net.client()
+    writer.write(b"fail over\n")
+    assert await reader.read() == b"bad: over\n"
+    await net.until(lambda: not net.listener.transports)
+
+
+@pytest.mark.parametrize("limits", [Limits(output_buffer=1 << 30)])
+async def test_a_client_that_never_reads_is_cut_off(net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.net.transport.CLOSE_TIMEOUT_MS", 50)
+    _, writer = await net.client()
+    writer.write(b"big %d\nfail slow\n" % (64 << 20))
+    await net.until(lambda: net.acceptor.made and net.acceptor.made[0].ends == 1)
+    await net.until(lambda: not net.listener.transports)
+
+
+async def test_a_client_that_closes_its_side_still_gets_its_answers(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"a\nb\n")
+    writer.write_eof()
+    assert await reader.read() == b"ok a\nok b\n"
+    await net.until(lambda: not net.listener.transports)
+    assert net.acceptor.made[0].ends == 1
+
+
+async def test_a_client_that_vanishes_ends_its_connector_once(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"a\n")
+    await reader.readline()
+    writer.transport.abort()
+    await net.until(lambda: not net.listener.transports)
+    assert net.acceptor.made[0].ends == 1
+    assert net.machinery.flusher.transports == {}
+    assert net.listener.counters.connections == 0
+
+
+async def test_shutdown_says_so_and_closes(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"a\n")
+    await reader.readline()
+    for transport in list(net.listener.transports):
+        transport.shutdown(net.machinery.clock.now_ms())
+    assert await reader.read() == b"bye\n"
+
+
+async def test_a_deadline_is_called_when_it_has_come(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"due 30\n")
+    start = net.machinery.clock.now_ms()
+    async with asyncio.timeout(5):
+        assert await reader.readline() == b"due\n"
+    assert net.machinery.clock.now_ms() - start >= 25
