@@ -66,7 +66,7 @@ class Transport(asyncio.Protocol, Timed):
     def data_received(self, data: bytes) -> None:
         """The client has sent something; what comes after its connection was ended is read and forgotten."""
         connector = self.connector
-        if connector is None:
+        if connector is None or connector.closing:
             return
         listener = self._listener
         now_ms = listener.clock.now_ms()
