@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from typing import Any, Final, final
 
 import h11
 
+log = logging.getLogger("gateway.admin")
+
 CONNECTIONS_MAX: Final = 64
 """Open at a time; more are closed at once."""
 
-IDLE_TIMEOUT_S: Final = 10.0
-"""How long a connection may be silent."""
+EXCHANGE_TIMEOUT_S: Final = 10.0
+"""How long a request may take to come and its answer to be read."""
 
 REQUEST_BYTES_MAX: Final = 16_384
 """Request line and headers."""
@@ -50,60 +53,56 @@ class AdminServer:
             return
         self._clients.add(task)
         try:
-            await self._serve(reader, writer)
+            async with asyncio.timeout(EXCHANGE_TIMEOUT_S):
+                writer.write(await self._exchange(reader))
+                await writer.drain()
         except (TimeoutError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             self._clients.discard(task)
             writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _exchange(self, reader: asyncio.StreamReader) -> bytes:
+        """The answer to one request; nobody asks so often that connections would be worth keeping."""
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES_MAX)
-        while True:
-            try:
+        try:
+            event = connection.next_event()
+            while event is h11.NEED_DATA:
+                connection.receive_data(await reader.read(REQUEST_BYTES_MAX))
                 event = connection.next_event()
-                if event is h11.NEED_DATA:
-                    async with asyncio.timeout(IDLE_TIMEOUT_S):
-                        connection.receive_data(await reader.read(REQUEST_BYTES_MAX))
-                    continue
-                if isinstance(event, h11.Request):
-                    code, body = self._answer(event)
-                    writer.write(_response(connection, code, body, event.method))
-                    await writer.drain()
-                elif isinstance(event, h11.EndOfMessage):
-                    if connection.our_state is h11.MUST_CLOSE:
-                        return
-                    connection.start_next_cycle()
-                elif isinstance(event, h11.ConnectionClosed):
-                    return
-            except h11.RemoteProtocolError as error:
-                if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-                    problem = {"error": str(error)}
-                    writer.write(_response(connection, error.error_status_hint, problem, b"GET"))
-                    await writer.drain()
-                return
+        except h11.RemoteProtocolError as error:
+            return _response(connection, error.error_status_hint, {"error": str(error)})
+        if not isinstance(event, h11.Request):
+            return b""
+        try:
+            code, answer = self._answer(event)
+        except Exception:
+            log.exception("internal error in the status")
+            code, answer = 500, {"error": "internal error"}
+        return _response(connection, code, answer, event.method == b"HEAD")
 
     def _answer(self, request: h11.Request) -> tuple[int, dict[str, Any]]:
         path = request.target.split(b"?", 1)[0]
         if path not in (b"/status", b"/health"):
             return 404, {"error": "there are /status and /health"}
-        if request.method not in (b"GET", b"HEAD"):
-            return 405, {"error": "only GET and HEAD"}
+        if request.method != b"GET":
+            return 405, {"error": "only GET"}
         return 200, (self._status() if path == b"/status" else {"status": "up"})
 
 
-def _response(connection: h11.Connection, code: int, answer: dict[str, Any], method: bytes) -> bytes:
-    """A whole response as bytes."""
+def _response(connection: h11.Connection, code: int, answer: dict[str, Any], head: bool = False) -> bytes:
+    """A whole response as bytes, after which the connection is closed."""
     body = json.dumps(answer).encode() + b"\n"
     headers = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
+        ("Connection", "close"),
     ]
     if code == 405:
-        headers.append(("Allow", "GET, HEAD"))
+        headers.append(("Allow", "GET"))
     data = connection.send(h11.Response(status_code=code, headers=headers)) or b""
-    if method != b"HEAD":
+    if not head:
         data += connection.send(h11.Data(data=body)) or b""
     return data + (connection.send(h11.EndOfMessage()) or b"")

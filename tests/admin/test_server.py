@@ -1,0 +1,111 @@
+"""The status endpoint: two paths, GET only, and nothing a client sends makes it hang or grow."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from gateway.admin import server as server_module
+from gateway.admin.server import CONNECTIONS_MAX, REQUEST_BYTES_MAX, AdminServer
+
+
+@pytest_asyncio.fixture
+async def admin() -> AsyncIterator[AdminServer]:
+    server = AdminServer("127.0.0.1", 0, lambda: {"answer": 42})
+    await server.open()
+    yield server
+    await server.close()
+
+
+async def ask(admin: AdminServer, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Status code, headers and body of the answer to `request`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
+    writer.write(request)
+    head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+    writer.close()
+    line, *fields = head.decode().split("\r\n")
+    return int(line.split()[1]), dict(field.lower().split(": ", 1) for field in fields), body
+
+
+async def test_status_is_what_it_was_given(admin: AdminServer) -> None:
+    code, headers, body = await ask(admin, b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (code, json.loads(body)) == (200, {"answer": 42})
+    assert headers["content-type"] == "application/json"
+    assert headers["connection"] == "close"
+    assert int(headers["content-length"]) == len(body)
+
+
+async def test_health_is_up(admin: AdminServer) -> None:
+    code, _, body = await ask(admin, b"GET /health?now HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (code, json.loads(body)) == (200, {"status": "up"})
+
+
+async def test_a_request_may_come_in_pieces(admin: AdminServer) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
+    for piece in (b"GET /hea", b"lth HTTP/1.1\r\nHo", b"st: x\r\n\r\n"):
+        writer.write(piece)
+        await asyncio.sleep(0.01)
+    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "code"),
+    [
+        (b"GET / HTTP/1.1", 404),
+        (b"GET /statusx HTTP/1.1", 404),
+        (b"POST /status HTTP/1.1", 405),
+        (b"HEAD /nothing HTTP/1.1", 404),
+        (b"DELETE /health HTTP/1.1", 405),
+    ],
+)
+async def test_everything_else_is_refused(admin: AdminServer, request_line: bytes, code: int) -> None:
+    got, headers, _ = await ask(admin, request_line + b"\r\nHost: x\r\n\r\n")
+    assert got == code
+    assert (headers.get("allow") == "get") == (code == 405)
+
+
+async def test_what_is_not_http_is_answered_400(admin: AdminServer) -> None:
+    code, _, _ = await ask(admin, b"\x10\x1a\x00\x04MQTT\r\n\r\n")
+    assert code == 400
+
+
+async def test_headers_without_end_are_answered_431_and_not_kept(admin: AdminServer) -> None:
+    code, _, _ = await ask(admin, b"GET /status HTTP/1.1\r\nx: " + b"y" * (REQUEST_BYTES_MAX * 2))
+    assert code == 431
+
+
+async def test_a_client_that_says_nothing_is_closed(
+    admin: AdminServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "EXCHANGE_TIMEOUT_S", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
+async def test_only_so_many_connections_are_kept(admin: AdminServer) -> None:
+    silent = [await asyncio.open_connection("127.0.0.1", admin.port) for _ in range(CONNECTIONS_MAX)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    for _, other in [*silent, (reader, writer)]:
+        other.close()
+
+
+async def test_a_status_that_fails_is_a_500_and_the_next_one_is_answered() -> None:
+    answers = iter([None, {"fine": True}])
+
+    def status() -> dict[str, bool]:
+        answer = next(answers)
+        if answer is None:
+            raise RuntimeError("a bug of ours")
+        return answer
+
+    server = AdminServer("127.0.0.1", 0, status)
+    await server.open()
+    request = b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert (await ask(server, request))[0] == 500
+    assert json.loads((await ask(server, request))[2]) == {"fine": True}
+    await server.close()
