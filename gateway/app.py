@@ -10,8 +10,8 @@ from typing import Any, Final, final
 
 import gateway
 from gateway.admin.server import AdminServer
-from gateway.config import Config, ConnectorSection
-from gateway.connectors.base import Service
+from gateway.config import OPTIONS, Config, ConnectorSection
+from gateway.connectors.base import Limits, Service
 from gateway.connectors.mqtt.connector import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.stomp.connector import StompService
@@ -66,6 +66,13 @@ def queue_policy(config: Config) -> QueuePolicy:
         section.deliveries_max,
         section.dead_letters or None,
     )
+
+
+def limits_by_option(limits: Limits) -> dict[str, int | str]:
+    """A listener's limits by the names they have in its URI."""
+    named: dict[str, int | str] = {name: getattr(limits, field) for name, (field, _, _) in OPTIONS.items()}
+    named["slowConsumer"] = limits.slow_consumer
+    return named
 
 
 def mqtt_service(broker: Broker, config: Config) -> Service:
@@ -142,7 +149,7 @@ class Gateway:
         listener = Listener(acceptor, section.host, section.port, machinery)
         await _opened(f"connector {section.name} on {section.host}:{section.port}", listener.open())
         self.listeners.append(listener)
-        log.info("connector %s listens on %s:%d", section.name, listener.host, listener.port)
+        log.info("connector %s listens on %s", section.name, listener.address)
 
     def _tick(self) -> None:
         machinery = self._machinery
@@ -218,24 +225,12 @@ class Gateway:
         """What there is to know about the running gateway, as JSON's types."""
         connectors = []
         for listener in self.listeners:
-            limits = listener.acceptor.limits
             connectors.append(
                 {
                     "name": listener.acceptor.name,
                     "protocol": listener.acceptor.protocol,
-                    "address": f"{listener.host}:{listener.port}",
-                    "limits": {
-                        "maximumConnections": limits.maximum_connections,
-                        "maxFrameSize": limits.max_frame_size,
-                        "connectTimeout": limits.connect_timeout_ms,
-                        "maxInactivityDuration": limits.idle_timeout_ms,
-                        "maximumSubscriptions": limits.max_subscriptions,
-                        "maximumInflight": limits.max_inflight,
-                        "outputBuffer": limits.output_buffer,
-                        "slowConsumer": limits.slow_consumer,
-                        "messageRate": limits.message_rate,
-                        "byteRate": limits.byte_rate,
-                    },
+                    "address": listener.address,
+                    "limits": limits_by_option(listener.acceptor.limits),
                     "internal_errors": listener.internal_errors,
                     **listener.counters.as_dict(),
                 }

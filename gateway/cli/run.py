@@ -2,47 +2,69 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
+from typing import Final
 
 import typer
 
 import gateway
-from gateway.app import Gateway
+from gateway.app import Gateway, limits_by_option
 from gateway.app import run as run_gateway
 from gateway.cli.settings import ConfigPath, load_or_exit
 from gateway.observe.log import set_up
 
+FILES_MAX: Final = 1_048_576
+"""Open files beyond which no more are asked for: each connection is one."""
+
 
 def run(config: ConfigPath = None) -> None:
-    """Start the gateway.  SIGTERM or SIGINT stops it gracefully, a second one at once."""
+    """Start the gateway.  SIGTERM or SIGINT stops it gracefully (0), a second one at once (128 + its number)."""
     settings = load_or_exit(config)
     set_up(settings.log.level, settings.log.format)
+    raise_file_limit()
     try:
-        if sys.platform == "win32":
-            code = asyncio.run(run_gateway(settings, announce))
-        else:
-            import uvloop
-
-            code = uvloop.run(run_gateway(settings, announce))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            code = runner.run(run_gateway(settings, announce))
     except OSError as error:
         typer.echo(f"cannot start: {error.strerror or error}", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(code)
 
 
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop where it is installed (there is none for Windows), else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def raise_file_limit() -> None:
+    """Take as many open files as the system allows without asking: the usual 1024 are fewer than connections."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            # What there is must do; a system may allow less than it says.
+            return
+
+
 def announce(started: Gateway) -> None:
-    """Say what listens where, with its limits."""
+    """Say what listens where, with its limits; `ready` comes last."""
     form = "compiled" if gateway.is_compiled() else "plain Python"
     print(f"{started.config.gateway.name}: gateway-broker {gateway.__version__} ({form})")
-    width = max((len(listener.acceptor.name) for listener in started.listeners), default=0)
+    width = max([len(listener.acceptor.name) for listener in started.listeners], default=5)
     for listener in started.listeners:
-        limits = listener.acceptor.limits
-        print(
-            f"  {listener.acceptor.name:<{width}}  "
-            f"{listener.acceptor.protocol}://{listener.host}:{listener.port}  "
-            f"maximumConnections={limits.maximum_connections}  "
-            f"maxFrameSize={limits.max_frame_size}  "
-            f"slowConsumer={limits.slow_consumer}"
-        )
+        acceptor = listener.acceptor
+        options = [f"{name}={value}" for name, value in limits_by_option(acceptor.limits).items()]
+        print(f"  {acceptor.name:<{width}}  {acceptor.protocol}://{listener.address}  {' '.join(options)}")
     if started.admin is not None:
         print(f"  {'admin':<{width}}  http://{started.admin.host}:{started.admin.port}/status")
     print("ready", flush=True)

@@ -73,7 +73,7 @@ def show(answer: dict[str, Any]) -> None:
             connector["name"],
             f"{connector['protocol']}://{connector['address']}",
             f"{connector['connections']} of {limits['maximumConnections']}",
-            str(limits["maxFrameSize"]),
+            str(limits["wireFormat.maxFrameSize"]),
             str(connector["messages_in"]),
             str(connector["messages_out"]),
             str(connector["refused"]),

@@ -54,6 +54,11 @@ class Listener:
         self._stopped = False
 
     @property
+    def address(self) -> str:
+        """Where it listens, as host:port."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def counters(self) -> Counters:
         """What this listener's connections count."""
         return self.acceptor.counters

@@ -1,0 +1,48 @@
+"""`gateway check` and `gateway version`."""
+
+import platform
+
+import gateway
+
+
+def test_check_of_a_good_file_lists_the_connectors(gateway_command, tmp_path) -> None:
+    path = tmp_path / "good.toml"
+    path.write_text('[[connector]]\nname = "m"\nuri = "mqtt://127.0.0.1:1883?maximumConnections=7"\n')
+    code, said, _ = gateway_command("check", str(path))
+    assert code == 0
+    assert said.splitlines() == [
+        "m: mqtt://127.0.0.1:1883?maximumConnections=7",
+        "the configuration is valid",
+    ]
+
+
+def test_check_of_a_bad_file_lists_every_mistake(gateway_command, tmp_path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text('[lgo]\n[[connector]]\nname = "m"\nuri = "mqtt://0.0.0.0:1883"\n')
+    code, _, said = gateway_command("check", str(path))
+    assert code == 1
+    assert len(said.splitlines()) == 2
+    assert "allow_anonymous = true" in said
+    assert "did you mean 'log'?" in said
+    assert str(path) in said
+
+
+def test_check_sees_the_environment(gateway_command, tmp_path) -> None:
+    path = tmp_path / "good.toml"
+    path.write_text("")
+    code, _, said = gateway_command("check", str(path), GATEWAY_LOG__LEVEL="loud")
+    assert code == 1
+    assert "GATEWAY_LOG__LEVEL" in said
+
+
+def test_check_of_no_file_is_an_error(gateway_command, tmp_path) -> None:
+    code, _, said = gateway_command("check", str(tmp_path / "none.toml"))
+    assert code == 1
+    assert "No such file" in said
+
+
+def test_version_names_gateway_python_and_whether_it_is_compiled(gateway_command) -> None:
+    code, said, _ = gateway_command("version")
+    assert code == 0
+    form = "compiled" if gateway.is_compiled() else "plain Python"
+    assert said == f"gateway-broker {gateway.__version__} ({form}), Python {platform.python_version()}\n"
