@@ -4,7 +4,7 @@ PYTHON ?= python3
 PLAIN := .venv
 COMPILED := .venv-compiled
 CONFIG ?= conf/gateway.toml
-PIP := pip --disable-pip-version-check --quiet
+PIP := pip --disable-pip-version-check -qq
 SOURCES := $(shell find gateway protocols -name '*.py') pyproject.toml setup.py
 COMPILED_TESTS := protocols core connectors behaviour interop
 

@@ -1,7 +1,13 @@
-"""The message: immutable once published, kept in the form it arrived in, translated at most once per target form."""
+"""The message: immutable once published, kept in the form it arrived in, translated at most once per target form.
+
+`acyclic`: compiled, messages and their origins are not tracked by the garbage collector.  The one way back from a
+message to what holds it is its publisher's valve, which a connection takes away when it ends.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
+
+from mypy_extensions import mypyc_attr
 
 from gateway.core.destination import Destination
 
@@ -109,6 +115,7 @@ class Death:
         self.last_ms = last_ms
 
 
+@mypyc_attr(acyclic=True)
 class Origin:
     """The wire form a message arrived in.  Each connector has its own subclass; core only hands it around."""
 
@@ -124,6 +131,7 @@ class Origin:
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Message:
     """One published message.  What differs from delivery to delivery is in Delivery, never here."""
 

@@ -145,9 +145,10 @@ class Transport(asyncio.Protocol, Timed):
             return
         try:
             if not connector.paused or connector.closing:
+                large = connector.out_bytes > JOIN_MAX
                 frames = connector.bytes_out(now_ms)
                 if frames:
-                    self._write(target, frames)
+                    self._write(target, frames, large)
                 connector.written()
         except Exception:
             self.fail()
@@ -157,18 +158,13 @@ class Transport(asyncio.Protocol, Timed):
         elif self._reading == connector.throttled:
             self._read(not connector.throttled)
 
-    def _write(self, target: asyncio.Transport, frames: list[bytes]) -> None:
-        if len(frames) == 1:
-            data = frames[0]
-        else:
-            size = 0
-            for frame in frames:
-                size += len(frame)
-            if size > JOIN_MAX:
-                self._listener.counters.bytes_out += size
-                target.writelines(frames)
-                return
-            data = b"".join(frames)
+    def _write(self, target: asyncio.Transport, frames: list[bytes], large: bool) -> None:
+        # Nothing here is done for each frame: a turn may bring thousands.
+        if large:
+            self._listener.counters.bytes_out += sum(map(len, frames))
+            target.writelines(frames)
+            return
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
         self._listener.counters.bytes_out += len(data)
         target.write(data)
 

@@ -1,12 +1,18 @@
-"""Control packets, one record each (§3), and the event that ends a bad connection."""
+"""Control packets, one record each (§3), and the event that ends a bad connection.
+
+`acyclic`: compiled, they are not tracked by the garbage collector, which they could only keep busy.
+"""
 
 from dataclasses import dataclass
 from typing import final
+
+from mypy_extensions import mypyc_attr
 
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.properties import Properties
 
 
+@mypyc_attr(acyclic=True)
 class Packet:
     """What a connection reports: the packets a peer sends, and ConnectionFailed."""
 
@@ -89,6 +95,7 @@ class Connack(Packet):
 
 
 @final
+@mypyc_attr(acyclic=True)
 @dataclass(init=False, slots=True)
 class Publish(Packet):
     """PUBLISH (§3.3), with the packet as it came, so that it can go on as it is."""

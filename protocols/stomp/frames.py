@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import final
 
+from mypy_extensions import mypyc_attr
+
 
 class AckMode(Enum):
     """How deliveries of a subscription are acknowledged (§SUBSCRIBE ack Header)."""
@@ -17,6 +19,7 @@ class AckMode(Enum):
     CLIENT_INDIVIDUAL = "client-individual"
 
 
+@mypyc_attr(acyclic=True)
 @dataclass(init=False, slots=True)
 class Frame:
     """What `StompConnection.receive_data` returns."""
@@ -68,6 +71,7 @@ class Connect(Frame):
 
 
 @final
+@mypyc_attr(acyclic=True)
 @dataclass(init=False, slots=True)
 class Send(Frame):
     """SEND (§SEND)."""

@@ -6,6 +6,8 @@ else from its topic, property block and payload.  Other messages go through the 
 
 from typing import Final, final
 
+from mypy_extensions import mypyc_attr
+
 from gateway.connectors.mqtt.addresses import destination_of, topic_of
 from gateway.connectors.mqtt.session import MqttBinding
 from gateway.connectors.text import encode_types, id_from_text, id_to_text, is_textual, value_to_text
@@ -32,6 +34,7 @@ _BLOCK_ACKNOWLEDGED: Final = 0x55
 
 
 @final
+@mypyc_attr(acyclic=True)
 class MqttOrigin(Origin):
     """A PUBLISH packet as it came."""
 

@@ -6,6 +6,8 @@ canonical fields, once per version, since escaping differs.
 
 from typing import Final, final
 
+from mypy_extensions import mypyc_attr
+
 from gateway.connectors.stomp.addresses import destination_of, text_of
 from gateway.connectors.text import (
     decode_types,
@@ -64,6 +66,7 @@ _SECONDS_BELOW: Final = 100_000_000_000
 
 
 @final
+@mypyc_attr(acyclic=True)
 class StompOrigin(Origin):
     """A SEND as it came."""
 
