@@ -46,7 +46,7 @@ class GatewaySection(Section):
     """[gateway]"""
 
     name: str = "gateway"
-    """How it names itself to clients and in logs."""
+    """What it is called in its status."""
     shutdown_timeout_ms: int = Field(5_000, ge=0, le=600_000)
     """Longest a stop waits for clients to read what they are owed."""
 

@@ -9,6 +9,7 @@ import pytest
 from gateway.config import OPTIONS, Config, ConfigError, load
 from gateway.connectors.base import Limits
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.stomp.settings import StompSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
 
 SHIPPED = Path(__file__).parent.parent / "conf" / "gateway.toml"
@@ -98,7 +99,12 @@ def test_slow_consumers_are_treated_as_each_protocols_users_expect(
 
 @pytest.mark.parametrize(
     ("section", "record"),
-    [("core", CoreLimits()), ("queues", QueuePolicy(dead_letters="DLQ")), ("mqtt", MqttSettings())],
+    [
+        ("core", CoreLimits()),
+        ("queues", QueuePolicy(dead_letters="DLQ")),
+        ("mqtt", MqttSettings()),
+        ("stomp", StompSettings()),
+    ],
 )
 def test_defaults_are_those_of_the_rooms(section: str, record: object) -> None:
     values = getattr(Config(), section).model_dump()
