@@ -151,23 +151,23 @@ class Report:
 def measure(peer: Peer, workloads: list[Workload], seconds: float, repeat: int, report: Report) -> None:
     """Start a broker, run what it can run, end it."""
     for workload in workloads:
-        # A fresh start for each: one workload's sessions and memory are not the next one's.
-        running = peers.start(peer)
+        running: Running | None = None
         try:
-            if not all(protocol in running.endpoints for protocol in workload.protocols):
-                continue
+            # A fresh start for each: one workload's sessions and memory are not the next one's.
+            running = peers.start(peer)
             values = [
                 workload.run(running, seconds) for _ in range(1 if workload.unit == "bytes" else repeat)
             ]
-            report.figures[peer.name, workload.name] = statistics.median(values)
-            print(
-                f"  {peer.name:<16} {workload.title:<36} {statistics.median(values):>12,.0f} {workload.unit}",
-                flush=True,
-            )
-        except (ConnectionError, OSError) as error:
-            print(f"  {peer.name:<16} {workload.title:<36} failed: {error}", flush=True)
+            figure = statistics.median(values)
+            report.figures[peer.name, workload.name] = figure
+            said = f"{figure:>12,.0f} {workload.unit}"
+        except (OSError, RuntimeError) as error:
+            said = f"failed: {error}"
+            report.missing.append(f"{peer.name}, {workload.title}: {error}")
         finally:
-            running.stop()
+            if running is not None:
+                running.stop()
+        print(f"  {peer.name:<16} {workload.title:<36} {said}", flush=True)
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,8 @@ def run(
     publishers: int = 1,
     subscribers: int = 1,
     seconds: float = 3.0,
-    window: int = 2_000,
-    batch: int = 250,
+    window: int = 8_000,
+    batch: int = 1_000,
 ) -> Result:
     """Publish through one protocol, receive through another (or the same), for some seconds."""
     selector = selectors.DefaultSelector()

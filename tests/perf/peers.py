@@ -1,6 +1,7 @@
 """The brokers: each started on spare loopback ports with sane settings, and ended by its process id."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,10 +21,15 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody has now, below the range from which the kernel gives out its own."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 @dataclass
