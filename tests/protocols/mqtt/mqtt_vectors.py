@@ -128,7 +128,8 @@ SERVER_READS = [
     _v(
         "CONNECT 5 with properties and a delayed will",
         5,
-        "10 2b 0004 'MQTT' 05 06 0001 0b 11 00000078 21 0014 22 000a 0001 'c' 0b 18 0000001e 03 0003 't/p' 0001 'w' 0001 'x'",
+        "10 2b 0004 'MQTT' 05 06 0001 0b 11 00000078 21 0014 22 000a 0001 'c' "
+        "0b 18 0000001e 03 0003 't/p' 0001 'w' 0001 'x'",
         Connect(
             "c",
             True,
