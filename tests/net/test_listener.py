@@ -112,3 +112,13 @@ async def test_many_connections_at_once(net) -> None:
     answers = await asyncio.gather(*[reader.readline() for reader, _ in clients])
     assert answers == [b"ok x\n"] * 200
     assert net.listener.counters.connections == 200
+
+
+async def test_a_refused_client_that_leaves_makes_room_for_another_to_be_told(net) -> None:
+    for _ in range(3):
+        await net.client()
+    for _ in range(REFUSED_TALKING_MAX + 5):
+        reader, writer = await net.client()
+        assert await reader.read() == b"full\n"
+        writer.close()
+    assert net.listener.counters.refused == REFUSED_TALKING_MAX + 5

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from gateway.connectors.base import Limits
+from gateway.net.deadlines import DEAD_MIN
 from gateway.net.transport import CLOSE_TIMEOUT_MS, JOIN_MAX, WRITE_HIGH_WATER
 
 
@@ -191,3 +192,37 @@ async def test_a_deadline_is_called_when_it_has_come(net) -> None:
     async with asyncio.timeout(5):
         assert await reader.readline() == b"due\n"
     assert net.machinery.clock.now_ms() - start >= 25
+
+
+async def test_the_end_of_input_flushes_what_was_said_in_the_same_turn(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"a\n")
+    await reader.readline()
+    transport = next(iter(net.listener.transports))
+    net.acceptor.made[0].say(b"last\n")
+    transport.eof_received()
+    assert net.acceptor.made[0].out == []
+    assert await reader.readline() == b"last\n"
+
+
+async def test_what_comes_after_the_end_was_decided_is_not_heard(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"a\n")
+    await reader.readline()
+    connector = net.acceptor.made[0]
+    connector.closing = True
+    # uvloop may read several times before the turn ends.
+    next(iter(net.listener.transports)).data_received(b"b\n")
+    assert connector.heard == b"a\n"
+
+
+async def test_connections_that_are_gone_leave_no_deadline_behind(net) -> None:
+    net.acceptor.limits.maximum_connections = 1_000
+    for _ in range(200):
+        reader, writer = await net.client()
+        writer.write(b"due 86400000\na\n")
+        while await reader.readline() != b"ok a\n":
+            pass
+        writer.transport.abort()
+    await net.until(lambda: not net.listener.transports)
+    assert len(net.machinery.deadlines) <= 2 * DEAD_MIN
