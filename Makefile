@@ -6,7 +6,7 @@ COMPILED := .venv-compiled
 CONFIG ?= conf/gateway.toml
 PIP := pip --disable-pip-version-check -qq
 SOURCES := $(shell find gateway protocols -name '*.py') pyproject.toml setup.py
-COMPILED_TESTS := protocols core connectors behaviour interop
+COMPILED_TESTS := protocols connectors behaviour interop
 
 .PHONY: run test test-plain test-compiled check bench soak wheel peers clean
 

@@ -76,6 +76,7 @@ class MqttConnection:
         "_decoder",
         "_heard_ms",
         "_limits",
+        "_listening",
         "closing",
         "keep_alive_ms",
         "out",
@@ -88,6 +89,7 @@ class MqttConnection:
         self._decoder = PacketDecoder(min(limits.max_packet_size, CONNECT_SIZE_MAX))
         self._connect_deadline_ms = now_ms + limits.connect_timeout_ms
         self._heard_ms = now_ms
+        self._listening = True
         self.state = NEW
         self.version = 0
         """3, 4 or 5 once a CONNECT has come."""
@@ -189,7 +191,7 @@ class MqttConnection:
         """When `handle_deadline` wants to be called."""
         if self.state == NEW:
             return self._connect_deadline_ms
-        if self.state >= DISCONNECTED or self.keep_alive_ms == 0:
+        if self.state >= DISCONNECTED or self.keep_alive_ms == 0 or not self._listening:
             return None
         return self._heard_ms + self.keep_alive_ms * 3 // 2
 
@@ -205,6 +207,12 @@ class MqttConnection:
             self.out.append(encode_disconnect(Disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT.value), self.version))
         self._close()
         return [ConnectionFailed(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep-alive timeout")]
+
+    def listen(self, yes: bool, now_ms: int) -> None:
+        """Whether the peer's bytes are read at all: while they are not, its silence is not its fault."""
+        if yes and not self._listening:
+            self._heard_ms = now_ms
+        self._listening = yes
 
     # -- answers
 

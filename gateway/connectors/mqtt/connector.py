@@ -140,6 +140,11 @@ class MqttConnector(Connector):
         """See Connector."""
         self._refusing = True
 
+    def throttle(self, shut: bool) -> None:
+        """See Valve.  A client that is not read cannot be blamed for its silence."""
+        super().throttle(shut)
+        self._wire.listen(not shut, self.broker.now_ms)
+
     def resumed(self) -> None:
         """See Connector."""
         if self.session is not None:

@@ -200,6 +200,9 @@ def _tail(message: Message, version: str, owner: str, node: str) -> bytes:
     if isinstance(origin, StompOrigin):
         send = origin.send
         lines = passing_lines(send.lines)
+        for at, line in enumerate(lines):
+            if line.startswith(b"reply-to:") and line[9:].lstrip(b" ").startswith(_TEMPORARY):
+                lines[at] = encode_header("reply-to", _for_others(line[9:].decode(), origin.owner), send.version)
         if send.version != version:
             # Escapes differ between the versions.
             lines = [
@@ -211,6 +214,17 @@ def _tail(message: Message, version: str, owner: str, node: str) -> bytes:
         lines.append(encode_header(name, value, version))
     destination = text_of(message.destination, owner)
     return message_tail(message_id(message, node), destination, lines, origin.body(), version)
+
+
+_TEMPORARY: Final = (b"/temp-queue/", b"/reply-queue/")
+
+
+def _for_others(reply_to: str, owner: str) -> str:
+    """A temporary queue of `owner` as everybody can send to it."""
+    try:
+        return text_of(destination_of(reply_to.strip(), owner), "")
+    except InvalidName:
+        return reply_to
 
 
 def _headers_for(message: Message, owner: str) -> list[tuple[str, str]]:

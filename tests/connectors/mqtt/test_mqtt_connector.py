@@ -116,6 +116,17 @@ def test_3_1_2_24_silence_of_one_and_a_half_keep_alives_ends_the_connection() ->
     assert client.connector.failure
 
 
+def test_client_that_is_held_back_is_not_blamed_for_its_silence() -> None:
+    world = World()
+    client = world.client(keep_alive_s=10)
+    client.received()
+    client.connector.throttle(True)
+    assert client.connector.next_deadline_ms() is None
+    world.broker.now_ms = world.now_ms + 60_000
+    client.connector.throttle(False)
+    assert client.connector.next_deadline_ms() == world.now_ms + 75_000
+
+
 def test_server_keep_alive_rules() -> None:
     client = World(MqttSettings(keep_alive_max_s=20)).client(version=5, keep_alive_s=600)
     [connack] = client.received()
