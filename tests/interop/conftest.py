@@ -1,0 +1,61 @@
+"""A gateway of its own process on free ports, for real clients over real sockets."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clients import Ports
+
+CONFIG = """
+[[connector]]
+name = "mqtt"
+uri = "mqtt://127.0.0.1:0"
+[[connector]]
+name = "stomp"
+uri = "stomp://127.0.0.1:0"
+[admin]
+uri = "http://127.0.0.1:0"
+"""
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
+    """A running gateway, stopped gracefully at the end, which is checked too."""
+    directory: Path = tmp_path_factory.mktemp("gateway")
+    (directory / "gateway.toml").write_text(CONFIG)
+    errors = (directory / "errors").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "run", str(directory / "gateway.toml")],
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        cwd=Path.cwd(),
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if line.strip() == "ready":
+            break
+    found = {name: int(port) for name, port in re.findall(r"(mqtt|stomp|http)://127\.0\.0\.1:(\d+)", said)}
+    assert set(found) == {"mqtt", "stomp", "http"}, said + (directory / "errors").read_text()
+    yield Ports(found["mqtt"], found["stomp"], found["http"])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert "internal error" not in (directory / "errors").read_text()
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> None:
+    """mosquitto_pub and mosquitto_sub must be there; in continuous integration their absence is a failure."""
+    if not shutil.which("mosquitto_pub") or not shutil.which("mosquitto_sub"):
+        if os.environ.get("CI"):
+            pytest.fail("mosquitto_pub and mosquitto_sub are not installed")
+        pytest.skip("mosquitto_pub and mosquitto_sub are not installed (Debian: mosquitto-clients)")
