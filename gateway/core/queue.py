@@ -18,6 +18,7 @@ from gateway.core.delivery import (
     SETTLED,
     Delivery,
 )
+from gateway.core.destination import QUEUE, Destination
 from gateway.core.flow import Gate
 from gateway.core.limits import BLOCK, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
@@ -56,6 +57,7 @@ class Queue(Sink):
         "bindings",
         "broker",
         "deleted",
+        "destination",
         "enqueued_total",
         "key",
         "owner",
@@ -67,6 +69,7 @@ class Queue(Sink):
         self.broker = broker
         self.key = key
         """`queue:NAME`, `sub:CLIENT/NAME` or `share:GROUP/FILTER`: unique in the broker, and its name in the store."""
+        self.destination = Destination(QUEUE, key.removeprefix(QUEUE_PREFIX))
         self.policy = policy
         self.owner = owner
         """Who alone may consume, and with whom it dies; None for a queue of everyone's."""

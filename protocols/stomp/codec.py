@@ -351,11 +351,16 @@ def message_head(subscription: str, ack: str, redelivered: bool, delivery_count:
     return head
 
 
-def message_tail(message_id: str, destination: str, lines: list[bytes], body: bytes, version: str) -> bytes:
-    """What follows `message_head`, the same for all subscribers that speak `version`.
+def message_constant(destination: str, lines: list[bytes], version: str) -> bytes:
+    """The header lines of MESSAGE that are the same for all messages with the same head.
 
     `lines` are header lines escaped for `version`, without the ones that a server writes (`passing_lines`)."""
-    head = b"destination:" + escape(destination, version) + b"\nmessage-id:" + escape(message_id, version)
-    if lines:
-        head += b"\n" + b"\n".join(lines)
-    return b"%b\ncontent-length:%d\n\n%b\0" % (head, len(body), body)
+    head = b"destination:" + escape(destination, version) + b"\n"
+    return head + b"\n".join(lines) + b"\n" if lines else head
+
+
+def message_tail(message_id: str, constant: bytes, body: bytes) -> bytes:
+    """What follows `message_head`, the same for all subscribers that speak the version of `constant`.
+
+    `message_id` is ours and needs no escapes."""
+    return b"%bmessage-id:%b\ncontent-length:%d\n\n%b\0" % (constant, message_id.encode(), len(body), body)

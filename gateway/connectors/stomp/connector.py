@@ -11,7 +11,7 @@ from gateway.connectors.stomp.addresses import (
     source_of,
     temporary_name,
 )
-from gateway.connectors.stomp.mapping import StompOrigin, message_from
+from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.connectors.stomp.subscription import StompSubscription
 from gateway.core.delivery import ACCEPTED
@@ -58,6 +58,7 @@ class StompConnector(Connector):
     """See the module and Connector."""
 
     __slots__ = (
+        "_head",
         "_leaving",
         "_queues",
         "_refusing",
@@ -108,6 +109,7 @@ class StompConnector(Connector):
         self._refusing = False
         self._leaving = False
         # Made when first used.
+        self._head: Head | None = None
         self._topics: dict[str, Topic] | None = None
         self._queues: dict[str, Queue] | None = None
         self._subscriptions: dict[str, StompSubscription] | None = None
@@ -259,7 +261,7 @@ class StompConnector(Connector):
             topics = self._topics
             topic = None if topics is None else topics.get(send.destination)
             if topic is not None:
-                origin = StompOrigin(send, self.owner)
+                origin = StompOrigin(send, self._head_of(send))
                 message = message_from(send, topic.destination, origin, broker, self.publisher)
                 position = broker.publish(message, topic)
                 if send.receipt is not None:
@@ -268,13 +270,21 @@ class StompConnector(Connector):
             queues = self._queues
             queue = None if queues is None else queues.get(send.destination)
             if queue is not None and not queue.deleted:
-                self._confirm(self._enqueue(send, queue, StompOrigin(send, self.owner)), send.receipt)
+                self._confirm(
+                    self._enqueue(send, queue, StompOrigin(send, self._head_of(send))), send.receipt
+                )
                 return
         self._send_anywhere(send)
 
+    def _head_of(self, send: Send) -> Head:
+        """What is made of the header lines, made anew only when they change."""
+        head = self._head
+        if head is None or head.lines is not send.lines:
+            head = self._head = Head(send.lines, send.version, self.owner)
+        return head
+
     def _enqueue(self, send: Send, queue: Queue, origin: StompOrigin) -> int:
-        destination = Destination(QUEUE, queue.key.removeprefix("queue:"))
-        message = message_from(send, destination, origin, self.broker, self.publisher)
+        message = message_from(send, queue.destination, origin, self.broker, self.publisher)
         message.retain = False
         position = self.broker.enqueue(message, queue)
         if position == REFUSED:
@@ -289,7 +299,7 @@ class StompConnector(Connector):
         for destination in destinations:
             if not broker.authorizer.may_publish(self.publisher, destination):
                 raise StompRefusal(f"not allowed to send to {send.destination}")
-        origin = StompOrigin(send, self.owner)
+        origin = StompOrigin(send, self._head_of(send))
         position = NOTHING
         for destination in destinations:
             if send.transaction is not None:

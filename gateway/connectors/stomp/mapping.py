@@ -23,7 +23,7 @@ from gateway.core.destination import Destination, InvalidName
 from gateway.core.flow import Publisher
 from gateway.core.message import BYTES, NONE, PRIORITY_NONE, TEXT, Fields, Message, Origin
 from gateway.core.router import Broker
-from protocols.stomp.codec import message_tail
+from protocols.stomp.codec import message_constant, message_tail
 from protocols.stomp.constants import HOP_HEADERS, V1_0, V1_1
 from protocols.stomp.frames import Send
 from protocols.stomp.headers import decode_headers, encode_header, passing_lines
@@ -67,15 +67,61 @@ _SECONDS_BELOW: Final = 100_000_000_000
 
 @final
 @mypyc_attr(acyclic=True)
+class Head:
+    """What the header lines of a SEND become in MESSAGE.  A publisher's frames mostly have the same lines."""
+
+    __slots__ = ("_known", "lines", "owner", "size", "version")
+
+    def __init__(self, lines: list[bytes], version: str, owner: str) -> None:
+        self.lines = lines
+        """As they came; the reader hands out the same list as long as they do not change."""
+        self.version = version
+        self.owner = owner
+        """The connection, in whose words /temp-queue/ is to be understood."""
+        self.size = sum([len(line) for line in lines])
+        self._known: list[tuple[Destination, str, bytes]] = []
+
+    def constant(self, destination: Destination, version: str) -> bytes:
+        """The header lines for subscribers of `version`: made once for each destination."""
+        for known_destination, known_version, known in self._known:
+            # Topics and queues have one object for their name.
+            if known_destination is destination and known_version == version:
+                return known
+        constant = message_constant(text_of(destination, ""), self.passing(version), version)
+        if len(self._known) >= CONSTANTS_MAX:
+            self._known.clear()
+        self._known.append((destination, version, constant))
+        return constant
+
+    def passing(self, version: str) -> list[bytes]:
+        """The lines that go on, with the escapes of `version`."""
+        lines = passing_lines(self.lines)
+        for at, line in enumerate(lines):
+            if line.startswith(b"reply-to:") and line[9:].lstrip(b" ").startswith(_TEMPORARY):
+                lines[at] = encode_header(
+                    "reply-to", _for_others(line[9:].decode(), self.owner), self.version
+                )
+        if self.version != version:
+            lines = [
+                encode_header(name, value, version) for name, value in decode_headers(lines, self.version)
+            ]
+        return lines
+
+
+CONSTANTS_MAX: Final = 8
+"""Encoded heads that one Head remembers: three versions, and the destinations of a composite."""
+
+
+@final
+@mypyc_attr(acyclic=True)
 class StompOrigin(Origin):
     """A SEND as it came."""
 
-    __slots__ = ("owner", "send")
+    __slots__ = ("head", "send")
 
-    def __init__(self, send: Send, owner: str) -> None:
+    def __init__(self, send: Send, head: "Head") -> None:
         self.send = send
-        self.owner = owner
-        """The connection, in whose words /temp-queue/ is to be understood."""
+        self.head = head
 
     def body(self) -> bytes:
         """See Origin."""
@@ -134,7 +180,7 @@ class StompOrigin(Origin):
 
     def _reply_to(self, text: str) -> Destination | str:
         try:
-            return destination_of(text, self.owner)
+            return destination_of(text, self.head.owner)
         except InvalidName:
             return text
 
@@ -153,9 +199,7 @@ def message_from(
     expires_at_ms = send.expires_ms
     if expires_at_ms == 0 and send.expiration_ms:
         expires_at_ms = broker.now_ms + send.expiration_ms
-    size = len(send.body) + 64
-    for line in send.lines:
-        size += len(line)
+    size = len(send.body) + origin.head.size
     return Message(
         broker.next_message_id(),
         destination,
@@ -181,39 +225,37 @@ def tail_of(message: Message, version: str, owner: str, node: str) -> bytes:
         variant = _VARIANT_1_2
     if message.destination.temporary:
         # Its owner sees it under another name than the others.
-        return _tail(message, version, owner, node)
+        return _foreign_tail(message, version, owner, node)
+    origin = message.origin
     known = message.form(variant)
     if isinstance(known, bytes):
         return known
-    tail = _tail(message, version, owner, node)
+    if isinstance(origin, StompOrigin) and message.original is None:
+        send = origin.send
+        constant = origin.head.constant(message.destination, version)
+        tail = message_tail(message_id(message, node), constant, send.body)
+    else:
+        tail = _foreign_tail(message, version, owner, node)
     message.remember(variant, tail)
     return tail
 
 
 def message_id(message: Message, node: str) -> str:
-    """Unique for this gateway, and the same however often the message is delivered."""
-    return f"ID:{node}:{message.id}"
+    """Unique for this gateway, the same however often the message is delivered, and in no need of escapes."""
+    return f"ID-{node}-{message.id}"
 
 
-def _tail(message: Message, version: str, owner: str, node: str) -> bytes:
+def _foreign_tail(message: Message, version: str, owner: str, node: str) -> bytes:
+    """The same for what cannot take the short way: other protocols, temporary queues, dead letters."""
     origin = message.origin
     if isinstance(origin, StompOrigin):
-        send = origin.send
-        lines = passing_lines(send.lines)
-        for at, line in enumerate(lines):
-            if line.startswith(b"reply-to:") and line[9:].lstrip(b" ").startswith(_TEMPORARY):
-                lines[at] = encode_header("reply-to", _for_others(line[9:].decode(), origin.owner), send.version)
-        if send.version != version:
-            # Escapes differ between the versions.
-            lines = [
-                encode_header(name, value, version) for name, value in decode_headers(lines, send.version)
-            ]
+        lines = origin.head.passing(version)
     else:
         lines = [encode_header(name, value, version) for name, value in _headers_for(message, owner)]
     for name, value in _death_headers(message, owner):
         lines.append(encode_header(name, value, version))
-    destination = text_of(message.destination, owner)
-    return message_tail(message_id(message, node), destination, lines, origin.body(), version)
+    constant = message_constant(text_of(message.destination, owner), lines, version)
+    return message_tail(message_id(message, node), constant, origin.body())
 
 
 _TEMPORARY: Final = (b"/temp-queue/", b"/reply-queue/")
