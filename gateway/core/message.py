@@ -125,6 +125,10 @@ class Origin:
         """The body as it arrived."""
         raise NotImplementedError
 
+    def bare(self) -> bool:
+        """Is there nothing to say about it beyond the body (as bytes) and what Message itself holds?"""
+        return False
+
     def decode(self) -> Fields:
         """Read the canonical fields out of the wire form.  Message.fields remembers the answer."""
         raise NotImplementedError

@@ -19,6 +19,12 @@ _TO_CANONICAL: Final = str.maketrans({".": "/", "/": ".", "\uf02b": "+", "\uf023
 _TO_TOPIC: Final = str.maketrans({".": "/", "/": ".", "+": "\uf02b", "#": "\uf023"})
 
 
+TOPICS_REMEMBERED_MAX: Final = 16_384
+
+# What `topic_of` has found, since other protocols' messages go to the same few topics again and again.
+_topics: Final[dict[str, str]] = {}
+
+
 @final
 @dataclass(init=False, slots=True)
 class Filter:
@@ -61,7 +67,13 @@ def topic_of(destination: Destination) -> str:
     """How an MQTT client sees the destination, and can publish to it."""
     if destination.kind == QUEUE:
         return QUEUE_PREFIX + destination.name
-    return destination.name.translate(_TO_TOPIC)
+    topic = _topics.get(destination.name)
+    if topic is None:
+        topic = destination.name.translate(_TO_TOPIC)
+        if len(_topics) >= TOPICS_REMEMBERED_MAX:
+            _topics.clear()
+        _topics[destination.name] = topic
+    return topic
 
 
 def filter_of(text: str) -> Filter:

@@ -49,6 +49,10 @@ class MqttOrigin(Origin):
         """See Origin."""
         return self.publish.payload()
 
+    def bare(self) -> bool:
+        """See Origin."""
+        return not self.publish.properties
+
     def decode(self) -> Fields:
         """See Origin."""
         fields = Fields()

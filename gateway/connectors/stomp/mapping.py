@@ -234,10 +234,34 @@ def tail_of(message: Message, version: str, owner: str, node: str) -> bytes:
         send = origin.send
         constant = origin.head.constant(message.destination, version)
         tail = message_tail(message_id(message, node), constant, send.body)
+    elif origin.bare() and message.original is None and not message.expires_at_ms and message.priority < 0:
+        tail = message_tail(message_id(message, node), _bare_constant(message, version), origin.body())
     else:
         tail = _foreign_tail(message, version, owner, node)
     message.remember(variant, tail)
     return tail
+
+
+BARE_REMEMBERED_MAX: Final = 16_384
+
+# What `_bare_constant` has found, by destination: for messages that are persistent, and for those that are not.
+_bare_constants: Final[list[dict[str, bytes]]] = [{}, {}]
+
+
+def _bare_constant(message: Message, version: str) -> bytes:
+    """The header lines of a message of which there is nothing to say but where it was sent."""
+    known = _bare_constants[1 if message.persistent else 0]
+    destination = message.destination
+    # Names hold no U+0000, so the version cannot be mistaken for a part of one.
+    key = f"{destination.name}\0{version}\0{destination.kind}"
+    constant = known.get(key)
+    if constant is None:
+        lines = [b"persistent:true"] if message.persistent else []
+        constant = message_constant(text_of(destination, ""), lines, version)
+        if len(known) >= BARE_REMEMBERED_MAX:
+            known.clear()
+        known[key] = constant
+    return constant
 
 
 def message_id(message: Message, node: str) -> str:
