@@ -631,6 +631,42 @@ def test_client_that_sends_too_fast_is_told_0x96() -> None:
     assert client.world.acceptor.counters.limit_hits == 1
 
 
+def test_byte_rate_is_a_limit_too() -> None:
+    client = World(limits=Limits(byte_rate=200)).client(version=5)
+    client.received()
+    client.publish("t", b"x" * 500)
+    assert client.received() == [Disconnect(0x96)]
+
+
+def test_rates_begin_anew_each_second() -> None:
+    client = World(limits=Limits(message_rate=3)).client()
+    client.received()
+    for _ in range(5):
+        client.world.now_ms += 1000
+        client.publish("t", b"1").publish("t", b"2")
+    assert not client.connector.closing
+
+
+def test_maximum_inflight_caps_what_a_client_may_ask_for() -> None:
+    world = World(limits=Limits(max_inflight=2))
+    for version in (4, 5):
+        sub = world.client(f"s{version}", version).subscribe(("t", 1))
+        sub.received()
+        pub = world.client("p")
+        for n in range(5):
+            pub.publish("t", b"x", 1, n + 1)
+        assert len(sub.publishes()) == 2
+
+
+def test_maximum_inactivity_ends_clients_that_ask_for_no_keep_alive() -> None:
+    client = World(limits=Limits(idle_timeout_ms=30_000)).client(version=5)
+    client.received()
+    due = client.connector.next_deadline_ms()
+    assert due == client.world.now_ms + 30_000
+    client.connector.deadline(due)
+    assert client.received() == [Disconnect(0x8D)]
+
+
 def test_shutdown_says_goodbye() -> None:
     client = World().client(version=5)
     client.received()

@@ -489,6 +489,28 @@ def test_client_that_sends_too_fast_is_told() -> None:
     assert client.world.acceptor.counters.limit_hits == 1
 
 
+def test_byte_rate_is_a_limit_too() -> None:
+    client = World(limits=Limits(byte_rate=300)).client()
+    client.send("SEND", "x" * 500, destination="/topic/t")
+    assert "faster" in client.received()[-1].headers["message"]
+
+
+def test_maximum_inflight_caps_the_prefetch_a_client_asks_for() -> None:
+    world = World(limits=Limits(max_inflight=2))
+    client = world.client().send("SUBSCRIBE", id="1", destination="q", ack="client", prefetch_count="50")
+    pub = world.client()
+    for n in range(5):
+        pub.send("SEND", str(n), destination="q")
+    assert client.bodies() == [b"0", b"1"]
+
+
+def test_maximum_inactivity_ends_clients_without_heart_beats() -> None:
+    client = World(limits=Limits(idle_timeout_ms=30_000)).client()
+    assert client.connector.next_deadline_ms() == client.world.now_ms + 30_000
+    client.connector.deadline(client.world.now_ms + 30_000)
+    assert client.received()[0].command == "ERROR"
+
+
 def test_shutdown_says_goodbye() -> None:
     client = World().client()
     client.connector.shutdown(client.world.now_ms)
