@@ -5,6 +5,7 @@ from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.mqtt.addresses import Filter, destination_of, filter_of
+from gateway.connectors.mqtt.handshake import Handshake
 from gateway.connectors.mqtt.mapping import (
     MqttOrigin,
     WillMessage,
@@ -59,6 +60,7 @@ class MqttConnector(Connector):
 
     __slots__ = (
         "_forwards",
+        "_handshake",
         "_packet_size_max",
         "_refusing",
         "_sessions",
@@ -97,6 +99,7 @@ class MqttConnector(Connector):
         self._packet_size_max = PACKET_SIZE_MAX
         self._topics: dict[str, Topic] | None = None
         self._refusing = False
+        self._handshake: Handshake | None = None
         self.session: MqttSession | None = None
 
     # -- driven by net
@@ -104,6 +107,12 @@ class MqttConnector(Connector):
     def bytes_in(self, data: bytes, now_ms: int) -> None:
         """See Connector."""
         self.counters.bytes_in += len(data)
+        self._take(data, now_ms)
+        while self._wire.more and not self.closing:
+            self._take(b"", now_ms)
+        self._collect()
+
+    def _take(self, data: bytes, now_ms: int) -> None:
         packets = self._wire.receive_data(data, now_ms)
         if packets:
             for packet in packets:
@@ -115,7 +124,6 @@ class MqttConnector(Connector):
                     return
             if self.over_rate(len(packets), len(data), now_ms):
                 self.on_rate_exceeded()
-        self._collect()
 
     def eof(self, now_ms: int) -> None:
         """See Connector."""
@@ -140,10 +148,9 @@ class MqttConnector(Connector):
         """See Connector."""
         self._refusing = True
 
-    def throttle(self, shut: bool) -> None:
-        """See Valve.  A client that is not read cannot be blamed for its silence."""
-        super().throttle(shut)
-        self._wire.listen(not shut, self.broker.now_ms)
+    def reading_changed(self) -> None:
+        """See Connector."""
+        self._wire.listen(not self.throttled, self.broker.now_ms)
 
     def resumed(self) -> None:
         """See Connector."""
@@ -158,7 +165,7 @@ class MqttConnector(Connector):
     def on_rate_exceeded(self) -> None:
         """See Connector."""
         self.counters.limit_hits += 1
-        self._fail(ReasonCode.MESSAGE_RATE_TOO_HIGH, "sends faster than its limit")
+        self.fail(ReasonCode.MESSAGE_RATE_TOO_HIGH, "sends faster than its limit")
 
     # -- packets
 
@@ -178,14 +185,15 @@ class MqttConnector(Connector):
         elif isinstance(packet, Unsubscribe):
             self._on_unsubscribe(packet)
         elif isinstance(packet, Connect):
-            self._on_connect(packet, now_ms)
+            self._on_connect(packet)
         elif isinstance(packet, Disconnect):
             self._on_disconnect(packet, now_ms)
         elif isinstance(packet, ConnectionFailed):
             self._on_failed(packet, now_ms)
         elif isinstance(packet, Auth):
-            # No CONNECT has named an authentication method that was accepted (§4.12).
-            self._fail(ReasonCode.PROTOCOL_ERROR, "AUTH without an authentication method")
+            handshake = self._handshake
+            assert handshake is not None
+            handshake.on_auth(packet)
 
     def _session(self) -> MqttSession:
         session = self.session
@@ -194,27 +202,37 @@ class MqttConnector(Connector):
 
     # -- connecting
 
-    def _on_connect(self, connect: Connect, now_ms: int) -> None:
+    def _on_connect(self, connect: Connect) -> None:
         self._version = connect.protocol_version
         self._forwards = 5 if self._version == 5 else 3
         if self._refusing:
-            self._refuse_connect(ReasonCode.QUOTA_EXCEEDED, "maximumConnections is reached")
+            self.refuse_connect(ReasonCode.QUOTA_EXCEEDED, "maximumConnections is reached")
             return
-        properties = connect.properties or Properties()
-        if properties.authentication_method is not None:
-            self._refuse_connect(ReasonCode.BAD_AUTHENTICATION_METHOD, "unknown authentication method")
-            return
-        if not self._authenticate(connect):
-            return
+        self._handshake = Handshake(self, connect)
+        self._handshake.begin()
+
+    def identified(self, granted: bool, user: str | None) -> None:
+        """See Connector."""
+        if granted:
+            self.welcome(user, Properties())
+        else:
+            self.refuse_connect(ReasonCode.BAD_USER_NAME_OR_PASSWORD, "bad user name or password")
+
+    def welcome(self, user: str | None, answer: Properties) -> None:
+        """The client is `user`: open its session and say so.  `answer` holds what is to be in the CONNACK already."""
+        handshake = self._handshake
+        assert handshake is not None
+        connect = handshake.connect
+        now_ms = self.broker.now_ms
+        self.publisher.user = user
         will = None if connect.will is None else WillMessage(connect.will, self._version)
         if will is not None and not self._will_allowed(connect):
             return
         client_id = connect.client_id
-        answer = Properties()
         if not client_id:
             if self._version != 5 and not connect.clean_start:
                 # MQTT 3.1.1 [MQTT-3.1.3-8]: return code 2.
-                self._refuse_connect(
+                self.refuse_connect(
                     ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "an empty client id needs a clean session"
                 )
                 return
@@ -224,38 +242,40 @@ class MqttConnector(Connector):
             session, present = self._sessions.open(client_id, connect.clean_start, now_ms)
         except LimitReached as error:
             self.counters.limit_hits += 1
-            self._refuse_connect(ReasonCode.QUOTA_EXCEEDED, str(error))
+            self.refuse_connect(ReasonCode.QUOTA_EXCEEDED, str(error))
             return
         session.will = will
-        session.expiry_s = self._session_expiry(connect, properties, answer)
-        self._adopt(session, properties)
+        session.expiry_s = self._session_expiry(connect, handshake.properties, answer)
+        session.publisher.user = user
+        self._adopt(session, handshake.properties)
         self._negotiate(connect, answer)
         self._wire.send_connack(present, ReasonCode.SUCCESS, answer if self._version == 5 else None)
         self._collect()
         session.resume()
 
-    def _authenticate(self, connect: Connect) -> bool:
-        if connect.username is None and not self.limits.allow_anonymous:
-            self._refuse_connect(ReasonCode.NOT_AUTHORIZED, "anonymous clients are not allowed")
-            return False
-        if not self.broker.authorizer.may_connect(connect.username, connect.password):
-            self._refuse_connect(ReasonCode.BAD_USER_NAME_OR_PASSWORD, "bad user name or password")
-            return False
-        return True
+    def challenge(self, answer: Properties) -> None:
+        """Go on with an enhanced authentication."""
+        self._wire.send_auth(ReasonCode.CONTINUE_AUTHENTICATION, answer)
+        self._collect()
+
+    def reauthenticated(self, answer: Properties) -> None:
+        """The client has shown anew who it is (§4.12.1)."""
+        self._wire.send_auth(ReasonCode.SUCCESS, answer)
+        self._collect()
 
     def _will_allowed(self, connect: Connect) -> bool:
         will = connect.will
         assert will is not None
         if will.qos > self._settings.qos_max:
-            self._refuse_connect(ReasonCode.QOS_NOT_SUPPORTED, "the will's QoS is above the maximum")
+            self.refuse_connect(ReasonCode.QOS_NOT_SUPPORTED, "the will's QoS is above the maximum")
             return False
         if will.retain and not self._settings.retain_available:
-            self._refuse_connect(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
+            self.refuse_connect(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
             return False
         try:
             destination_of(will.topic)
         except InvalidName as error:
-            self._refuse_connect(ReasonCode.TOPIC_NAME_INVALID, str(error))
+            self.refuse_connect(ReasonCode.TOPIC_NAME_INVALID, str(error))
             return False
         return True
 
@@ -302,7 +322,11 @@ class MqttConnector(Connector):
         if not settings.retain_available:
             answer.retain_available = 0
 
-    def _refuse_connect(self, reason: ReasonCode, why: str) -> None:
+    def refuse_connect(self, reason: ReasonCode, why: str) -> None:
+        """CONNACK with a failure, then the end; after the CONNACK, DISCONNECT."""
+        if self.session is not None:
+            self.fail(reason, why)
+            return
         answer: Properties | None = None
         if self._version == 5:
             answer = Properties()
@@ -323,7 +347,7 @@ class MqttConnector(Connector):
                 return
         self.counters.messages_in += 1
         if publish.retain and not self._settings.retain_available:
-            self._fail(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
+            self.fail(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
             return
         broker = self.broker
         if publish.qos == 0:
@@ -376,7 +400,7 @@ class MqttConnector(Connector):
     def _begin_exchange(self, publish: Publish) -> bool:
         """Look whether a QoS 1 or 2 PUBLISH is to be published; False when it is a repeat, or too much."""
         if publish.qos > self._settings.qos_max:
-            self._fail(ReasonCode.QOS_NOT_SUPPORTED, "the QoS is above the maximum")
+            self.fail(ReasonCode.QOS_NOT_SUPPORTED, "the QoS is above the maximum")
             return False
         received = self._session().received
         if publish.qos == 2 and received is not None and publish.packet_id in received:
@@ -386,7 +410,7 @@ class MqttConnector(Connector):
         unfinished = self.unconfirmed + (0 if received is None else len(received))
         if self._version == 5 and unfinished >= self._settings.receive_maximum:
             self.counters.limit_hits += 1
-            self._fail(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "more than Receive Maximum in flight")
+            self.fail(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "more than Receive Maximum in flight")
             return False
         return True
 
@@ -409,7 +433,7 @@ class MqttConnector(Connector):
     def _refuse_publish(self, publish: Publish, reason: ReasonCode, why: str) -> None:
         """Answer a PUBLISH that is not taken.  3.1.1 has no word for it but closing (MQTT 3.1.1 §3.3.5)."""
         if self._version != 5:
-            self._fail(reason, why)
+            self.fail(reason, why)
         elif publish.qos == 1:
             self.confirm(NOTHING, encode_puback(publish.packet_id, reason.value, self._version))
         elif publish.qos == 2:
@@ -481,7 +505,7 @@ class MqttConnector(Connector):
 
     def _replay(self, session: MqttSession, binding: MqttBinding, filter: Filter) -> None:
         """Send the last values of the topics under a new subscription (§3.8.4)."""
-        messages = self.broker.retained_for(filter.pattern)
+        messages = self.broker.retained_for(filter.pattern, session.publisher)
         if messages:
             replaying = binding.replaying()
             for message in messages:
@@ -548,7 +572,7 @@ class MqttConnector(Connector):
         if properties is not None and properties.session_expiry_s is not None:
             if session.expiry_s == 0 and properties.session_expiry_s != 0:
                 # A session that was to end with the connection cannot be kept after all (§3.14.2.2.2).
-                self._fail(ReasonCode.PROTOCOL_ERROR, "session expiry changed from 0")
+                self.fail(ReasonCode.PROTOCOL_ERROR, "session expiry changed from 0")
                 return
             session.expiry_s = min(properties.session_expiry_s, self._settings.session_expiry_max_s)
         if disconnect.reason_code != ReasonCode.DISCONNECT_WITH_WILL.value:
@@ -570,7 +594,7 @@ class MqttConnector(Connector):
         self._say_goodbye(ReasonCode.SESSION_TAKEN_OVER)
         self._end_session(now_ms)
 
-    def _fail(self, reason: ReasonCode, why: str) -> None:
+    def fail(self, reason: ReasonCode, why: str) -> None:
         """The client did what it may not: say why and close; its will is due."""
         self.counters.protocol_errors += 1
         self.failure = why
