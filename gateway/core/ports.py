@@ -196,8 +196,11 @@ class Authorizer:
         """May `publisher` send to `destination`?"""
         return True
 
-    def may_subscribe(self, publisher: "Publisher", kind: int, pattern: Pattern) -> bool:
-        """May the connection known as `publisher` read from queues (or topics) that match `pattern`?"""
+    def may_subscribe(self, publisher: "Publisher", kind: int, pattern: Pattern, whole: bool = False) -> bool:
+        """May the connection known as `publisher` read from queues (or topics) that match `pattern`?
+
+        `whole`: several subscribers share it, so nothing under it can be held back from one of them by `may_receive`.
+        """
         return True
 
     def may_receive(self, publisher: "Publisher", destination: Destination) -> bool:

@@ -17,8 +17,9 @@ from gateway.connectors.mqtt.session import MqttBinding, MqttSession
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.core.delivery import Delivery
-from gateway.core.destination import QUEUE, InvalidName
+from gateway.core.destination import QUEUE, TOPIC, InvalidName
 from gateway.core.message import Message
+from gateway.core.pattern import literal
 from gateway.core.ports import NOTHING
 from gateway.core.queue import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached
@@ -483,8 +484,9 @@ class MqttConnector(Connector):
             filter = filter_of(request.filter)
         except InvalidName:
             return self._subscription_failed(ReasonCode.TOPIC_FILTER_INVALID)
-        kind = QUEUE if filter.queue else 1
-        if not self.broker.authorizer.may_subscribe(self.publisher, kind, filter.pattern):
+        kind = QUEUE if filter.queue else TOPIC
+        pattern = literal(filter.queue) if filter.queue else filter.pattern
+        if not self.broker.authorizer.may_subscribe(self.publisher, kind, pattern, bool(filter.group)):
             return self._subscription_failed(ReasonCode.NOT_AUTHORIZED)
         count = 0 if session.subscriptions is None else len(session.subscriptions)
         if count >= self.limits.max_subscriptions and (

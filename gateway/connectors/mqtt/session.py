@@ -41,8 +41,9 @@ class MqttBinding(Binding):
         retain_as_published: bool,
         identifiers: list[int],
         replay: bool = False,
+        owner: Publisher | None = None,
     ) -> None:
-        super().__init__(pattern, sink, no_local)
+        super().__init__(pattern, sink, no_local, owner)
         self.qos = qos
         self.retain_as_published = retain_as_published
         self.identifiers = identifiers
@@ -53,7 +54,9 @@ class MqttBinding(Binding):
 
     def replaying(self) -> "MqttBinding":
         """The same, for the retained messages that follow a SUBSCRIBE."""
-        return MqttBinding(self.pattern, self.sink, self.no_local, self.qos, True, self.identifiers, True)
+        return MqttBinding(
+            self.pattern, self.sink, self.no_local, self.qos, True, self.identifiers, True, self.owner
+        )
 
 
 @final
@@ -147,6 +150,7 @@ class MqttSession(Outlet):
             qos,
             retain_as_published,
             [identifier] if identifier else [],
+            owner=self.publisher,
         )
         consumer: Consumer | None = None
         if filter.queue:
@@ -235,7 +239,9 @@ class MqttSession(Outlet):
             if binding.no_local is None:
                 no_local = None
             identifiers.extend(binding.identifiers)
-        return MqttBinding(bindings[0].pattern, self, no_local, qos, retain_as_published, identifiers)
+        return MqttBinding(
+            bindings[0].pattern, self, no_local, qos, retain_as_published, identifiers, owner=self.publisher
+        )
 
     # -- Outlet: messages of its queues
 
