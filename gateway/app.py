@@ -26,7 +26,7 @@ from gateway.net.turn import Flusher
 from gateway.security.guard import Guard, User
 from gateway.security.passwords import PasswordChecks
 from gateway.security.rules import Area, Rule, Rules
-from gateway.store.memory import MemoryStore
+from gateway.store.passing import PassingStore
 
 log = logging.getLogger("gateway")
 
@@ -118,7 +118,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.guard = guard(config, self._post, self._bring_clock_up_to_date)
-        self.broker = Broker(MemoryStore(), self.guard, core_limits(config), queue_policy(config))
+        self.broker = Broker(PassingStore(), self.guard, core_limits(config), queue_policy(config))
         self.listeners: list[Listener] = []
         """With their real ports, once started."""
         self.admin: AdminServer | None = None

@@ -37,7 +37,7 @@ class Delivery:
     `acyclic`: compiled, it is not tracked by the garbage collector; its queue lets go of it when it is settled.
     """
 
-    __slots__ = ("binding", "consumer", "failures", "message", "queue", "sequence", "state")
+    __slots__ = ("binding", "consumer", "failures", "message", "position", "queue", "sequence", "state")
 
     def __init__(self, queue: "Queue", message: Message, sequence: int, binding: "Binding | None") -> None:
         self.queue = queue
@@ -49,6 +49,8 @@ class Delivery:
         self.consumer: Consumer | None = None
         self.failures = 0
         """Earlier deliveries that failed."""
+        self.position = 0
+        """Where the store was told of it in this run; 0 when it was not."""
         self.state = READY
 
     def __lt__(self, other: "Delivery") -> bool:

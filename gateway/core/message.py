@@ -133,6 +133,14 @@ class Origin:
         """Read the canonical fields out of the wire form.  Message.fields remembers the answer."""
         raise NotImplementedError
 
+    def wire_id(self) -> int:
+        """Which Restorer reads `stored` back: 1 to 255, one a protocol; 0 keeps the body alone."""
+        return 0
+
+    def stored(self) -> bytes:
+        """The wire form and what is needed to read it, for the store."""
+        return self.body()
+
 
 @final
 @mypyc_attr(acyclic=True)

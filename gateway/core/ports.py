@@ -22,16 +22,20 @@ class Operation:
 @final
 @dataclass(init=False, slots=True)
 class Enqueued(Operation):
-    """`message` took place `sequence` in `queue`."""
+    """`message` took place `sequence` in the queue `queue`."""
 
-    queue: str
+    queue: int
+    """Its number in the store; see QueueMade."""
     sequence: int
     message: Message
+    note: bytes
+    """What the binding through which it came must know again (`Binding.stored`)."""
 
-    def __init__(self, queue: str, sequence: int, message: Message) -> None:
+    def __init__(self, queue: int, sequence: int, message: Message, note: bytes = b"") -> None:
         self.queue = queue
         self.sequence = sequence
         self.message = message
+        self.note = note
 
 
 @final
@@ -39,12 +43,15 @@ class Enqueued(Operation):
 class Dequeued(Operation):
     """The message at `sequence` left `queue`."""
 
-    queue: str
+    queue: int
     sequence: int
+    enqueued: int
+    """The position of its Enqueued in this run, 0 when not known: what never reached the disk need not be undone."""
 
-    def __init__(self, queue: str, sequence: int) -> None:
+    def __init__(self, queue: int, sequence: int, enqueued: int = 0) -> None:
         self.queue = queue
         self.sequence = sequence
+        self.enqueued = enqueued
 
 
 @final
@@ -52,14 +59,74 @@ class Dequeued(Operation):
 class Redelivered(Operation):
     """The message at `sequence` in `queue` has now failed `failures` times."""
 
-    queue: str
+    queue: int
     sequence: int
     failures: int
 
-    def __init__(self, queue: str, sequence: int, failures: int) -> None:
+    def __init__(self, queue: int, sequence: int, failures: int) -> None:
         self.queue = queue
         self.sequence = sequence
         self.failures = failures
+
+
+@final
+@dataclass(init=False, slots=True)
+class Quarantined(Operation):
+    """The message at `sequence` in `queue` cannot be read: set it aside, so that it is neither served nor lost."""
+
+    queue: int
+    sequence: int
+    reason: str
+
+    def __init__(self, queue: int, sequence: int, reason: str) -> None:
+        self.queue = queue
+        self.sequence = sequence
+        self.reason = reason
+
+
+@final
+@dataclass(init=False, slots=True)
+class Cleared(Operation):
+    """All messages of one lane from `first` to `last` left `queue`."""
+
+    queue: int
+    lane: int
+    first: int
+    last: int
+
+    def __init__(self, queue: int, lane: int, first: int, last: int) -> None:
+        self.queue = queue
+        self.lane = lane
+        self.first = first
+        self.last = last
+
+
+@final
+@dataclass(init=False, slots=True)
+class QueueMade(Operation):
+    """The queue `key` is kept under `number` from now on; said again when `note` changes."""
+
+    number: int
+    """1 to QUEUE_NUMBER_MAX, never that of another queue that is kept."""
+    key: str
+    note: bytes
+    """What it is bound to, for queues that nobody else remembers."""
+
+    def __init__(self, number: int, key: str, note: bytes = b"") -> None:
+        self.number = number
+        self.key = key
+        self.note = note
+
+
+@final
+@dataclass(init=False, slots=True)
+class QueueGone(Operation):
+    """The queue is deleted with everything in it."""
+
+    number: int
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 @final
@@ -75,22 +142,223 @@ class Retained(Operation):
         self.message = message
 
 
+@final
+@dataclass(init=False, slots=True)
+class Noted(Operation):
+    """A connector's own state: `key` in `space` is now `value`; None forgets it."""
+
+    space: str
+    """Who reads it back: a protocol and a kind, such as `mqtt.session`."""
+    key: str
+    value: bytes | None
+
+    def __init__(self, space: str, key: str, value: bytes | None) -> None:
+        self.space = space
+        self.key = key
+        self.value = value
+
+
+SEQUENCE_BITS: Final = 40
+SEQUENCE_MAX: Final = (1 << SEQUENCE_BITS) - 1
+"""A queue takes this many messages in its life: at 100,000 a second, four months of nothing else."""
+
+QUEUE_NUMBER_MAX: Final = (1 << 23) - 1
+"""Queues that are kept at one time; number and sequence together are one 63-bit key."""
+
+
+@final
+@dataclass(init=False, slots=True)
+class Entry:
+    """One message of a queue as the store gives it back."""
+
+    sequence: int
+    lane: int
+    """Its priority, PRIORITY_DEFAULT for none."""
+    failures: int
+    size: int
+    expires_at_ms: int
+    note: bytes
+    record: bytes
+    """As `gateway.core.record` wrote it; empty when only heads were asked for."""
+
+    def __init__(
+        self,
+        sequence: int,
+        lane: int,
+        failures: int,
+        size: int,
+        expires_at_ms: int,
+        note: bytes,
+        record: bytes,
+    ) -> None:
+        self.sequence = sequence
+        self.lane = lane
+        self.failures = failures
+        self.size = size
+        self.expires_at_ms = expires_at_ms
+        self.note = note
+        self.record = record
+
+
+@final
+@dataclass(init=False, slots=True)
+class Page:
+    """A question to the store: the next messages of one lane of a queue, in order."""
+
+    queue: int
+    lane: int
+    """ANY_LANE asks for all."""
+    first: int
+    last: int
+    """Sequences, both included."""
+    count_max: int
+    bytes_max: int
+    """No more than this many bytes of messages, but always one message."""
+    expired_by_ms: int
+    """Only those whose time had run out then; 0 asks for all."""
+    heads_only: bool
+
+    def __init__(
+        self,
+        queue: int,
+        lane: int,
+        first: int,
+        last: int,
+        count_max: int,
+        bytes_max: int,
+        expired_by_ms: int = 0,
+        heads_only: bool = False,
+    ) -> None:
+        self.queue = queue
+        self.lane = lane
+        self.first = first
+        self.last = last
+        self.count_max = count_max
+        self.bytes_max = bytes_max
+        self.expired_by_ms = expired_by_ms
+        self.heads_only = heads_only
+
+
+ANY_LANE: Final = -1
+
+
+@final
+@dataclass(init=False, slots=True)
+class LaneFound:
+    """What one lane of a queue holds at start."""
+
+    lane: int
+    count: int
+    bytes: int
+    first: int
+    last: int
+    expires_at_ms: int
+    """The earliest expiry among them; 0 when none expires."""
+
+    def __init__(self, lane: int, count: int, bytes: int, first: int, last: int, expires_at_ms: int) -> None:
+        self.lane = lane
+        self.count = count
+        self.bytes = bytes
+        self.first = first
+        self.last = last
+        self.expires_at_ms = expires_at_ms
+
+
+@final
+@dataclass(init=False, slots=True)
+class QueueFound:
+    """One queue that the store kept."""
+
+    number: int
+    key: str
+    note: bytes
+    lanes: list[LaneFound]
+
+    def __init__(self, number: int, key: str, note: bytes, lanes: list[LaneFound]) -> None:
+        self.number = number
+        self.key = key
+        self.note = note
+        self.lanes = lanes
+
+
+@final
+@dataclass(init=False, slots=True)
+class Recovered:
+    """What the store kept of earlier runs, bodies of queues left where they are."""
+
+    epoch: int
+    """Rises with every start."""
+    clean: bool
+    """The last run ended in order: whoever had unsettled messages gave them back."""
+    queues: list[QueueFound]
+    retained: list[tuple[str, bytes]]
+    """Topic and record."""
+    notes: dict[str, dict[str, bytes]]
+    """Space → key → value."""
+    numbers_used: set[int]
+    """Numbers that no new queue may have yet."""
+
+    def __init__(
+        self,
+        epoch: int,
+        clean: bool,
+        queues: list[QueueFound],
+        retained: list[tuple[str, bytes]],
+        notes: dict[str, dict[str, bytes]],
+        numbers_used: set[int],
+    ) -> None:
+        self.epoch = epoch
+        self.clean = clean
+        self.queues = queues
+        self.retained = retained
+        self.notes = notes
+        self.numbers_used = numbers_used
+
+
+# Called once a commit, so it may be implemented by what is not compiled.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class StoreListener:
+    """Hears from the store: the broker.  Every call comes on the thread that appends."""
+
+    __slots__ = ()
+
+    def on_durable(self, position: int) -> None:
+        """Everything up to `position` is safe."""
+        raise NotImplementedError
+
+    def on_loaded(self, page: Page, entries: list[Entry]) -> None:
+        """The answer to `Store.load`; fewer entries than asked for means that the range has no more."""
+        raise NotImplementedError
+
+    def on_accepting(self, accepting: bool) -> None:
+        """The store can keep nothing more (False), or can again."""
+        raise NotImplementedError
+
+
 # Called seldom enough for implementations that are not compiled.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Store:
     """Keeps operations in order.  Core appends and goes on; it never waits.
 
-    `durable` is the highest position that has reached safety; the store raises it and then calls
-    `Broker.on_durable`.  Implementations live in gateway/store.
+    Implementations live in gateway/store; tests/store runs one suite against each.
     """
 
-    __slots__ = ("durable",)
+    __slots__ = ("accepting", "congested", "durable", "pages", "position")
 
     def __init__(self) -> None:
+        self.position = 0
+        """The position of what was appended last."""
         self.durable = 0
+        """The highest position that has reached safety; raised before `StoreListener.on_durable` is called."""
+        self.accepting = True
+        """False while the disk is full: persistent messages must be refused, since nothing can confirm them."""
+        self.congested = False
+        """More waits to be written than should: publishers had better wait too."""
+        self.pages = False
+        """Does `load` give back what was appended?  Then queues may let go of messages."""
 
     def append(self, operation: Operation) -> int:
-        """Queue one operation for the next commit; returns its position, which is above all earlier ones."""
+        """Queue one operation for the next commit; returns the position to wait for."""
         raise NotImplementedError
 
     def begin(self) -> None:
@@ -99,6 +367,18 @@ class Store:
 
     def end(self) -> None:
         """See `begin`."""
+        raise NotImplementedError
+
+    def load(self, page: Page) -> None:
+        """Ask for messages; the listener gets them later, everything appended before the call taken into account."""
+        raise NotImplementedError
+
+    def recover(self) -> Recovered:
+        """What earlier runs left.  Called once, before anything else."""
+        raise NotImplementedError
+
+    def fetch(self, queue: int, sequences: list[int]) -> list[Entry]:
+        """These messages at once, in order; those that are not there are left out.  Before the first append only."""
         raise NotImplementedError
 
 

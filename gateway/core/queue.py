@@ -60,6 +60,7 @@ class Queue(Sink):
         "destination",
         "enqueued_total",
         "key",
+        "number",
         "owner",
         "policy",
         "unsettled",
@@ -75,6 +76,8 @@ class Queue(Sink):
         """Who alone may consume, and with whom it dies; None for a queue of everyone's."""
         self.bindings: list[Binding] = []
         self.deleted = False
+        self.number = 0
+        """Its number in the store; 0 until there is something to keep."""
         self.unsettled = 0
         """Deliveries that wait for their outcome."""
         self.enqueued_total = 0
@@ -129,7 +132,11 @@ class Queue(Sink):
         delivery = Delivery(self, message, self._sequence, binding)
         position = NOTHING
         if message.persistent and self.policy.durable:
-            position = self.broker.store.append(Enqueued(self.key, self._sequence, message))
+            if self.number == 0:
+                self.broker.keep_queue(self)
+            note = b"" if binding is None else binding.stored()
+            position = self.broker.store.append(Enqueued(self.number, self._sequence, message, note))
+            delivery.position = position
         self._backlog.push(delivery)
         if message.expires_at_ms:
             self._note_expiry(message.expires_at_ms)
@@ -261,7 +268,7 @@ class Queue(Sink):
                 return self._bury(delivery, REASON_DELIVERY_LIMIT)
             if delivery.message.persistent and self.policy.durable:
                 position = self.broker.store.append(
-                    Redelivered(self.key, delivery.sequence, delivery.failures)
+                    Redelivered(self.number, delivery.sequence, delivery.failures)
                 )
         else:
             assert outcome == RELEASED
@@ -279,7 +286,7 @@ class Queue(Sink):
         if self._gate is not None:
             self._room_again()
         if message.persistent and self.policy.durable:
-            return self.broker.store.append(Dequeued(self.key, delivery.sequence))
+            return self.broker.store.append(Dequeued(self.number, delivery.sequence, delivery.position))
         return NOTHING
 
     def _bury(self, delivery: Delivery, reason: str) -> int:

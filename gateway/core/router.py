@@ -11,7 +11,7 @@ from gateway.core.flow import Publisher
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import Death, Message
 from gateway.core.pattern import Pattern, literal
-from gateway.core.ports import NOTHING, Authorizer, Retained, Store
+from gateway.core.ports import NOTHING, QUEUE_NUMBER_MAX, Authorizer, QueueGone, QueueMade, Retained, Store
 from gateway.core.queue import QUEUE_PREFIX, REFUSED, Queue
 from gateway.core.retained import RetainedTree
 from gateway.core.subscription import Binding
@@ -47,6 +47,8 @@ class Broker:
 
     __slots__ = (
         "_next_message",
+        "_next_number",
+        "_numbers_used",
         "_waiters",
         "authorizer",
         "counters",
@@ -73,6 +75,9 @@ class Broker:
         self.retained = RetainedTree()
         self.counters = CoreCounters()
         self._next_message = 0
+        self._next_number = 1
+        # Of queues that the store keeps or still forgets.
+        self._numbers_used: set[int] = set()
         self._waiters: list[Waiter] = []
 
     # -- publishing
@@ -219,7 +224,22 @@ class Broker:
             self.unbind(binding)
         queue.bindings.clear()
         queue.close()
+        if queue.number:
+            self.store.append(QueueGone(queue.number))
         self.queues.pop(queue.key, None)
+
+    def keep_queue(self, queue: Queue) -> None:
+        """Give the queue a number and have the store remember it: there is something to keep.  Raises LimitReached."""
+        used = self._numbers_used
+        number = self._next_number
+        while number in used:
+            number = number + 1 if number < QUEUE_NUMBER_MAX else 1
+            if number == self._next_number:
+                raise LimitReached("too many queues are kept")
+        self._next_number = number + 1 if number < QUEUE_NUMBER_MAX else 1
+        used.add(number)
+        queue.number = number
+        self.store.append(QueueMade(number, queue.key, b""))
 
     def _bind_virtual(self, queue: Queue, name: str) -> None:
         """`Consumer.NAME.VirtualTopic.X` gets what is sent to the topic `VirtualTopic.X` (ActiveMQ's virtual topics)."""

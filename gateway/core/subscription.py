@@ -44,6 +44,10 @@ class Binding:
         self.no_local = no_local
         """Messages of this publisher are not wanted."""
 
+    def stored(self) -> bytes:
+        """What a message that came through it must know again after a restart; see Restorer.binding."""
+        return b""
+
 
 class Outlet(Sink):
     """A subscriber's end of the broker, implemented by connectors."""

@@ -37,7 +37,8 @@ class LogStore(Store):
 
     def append(self, operation: Operation) -> int:
         self.operations.append(operation)
-        return len(self.operations)
+        self.position = len(self.operations)
+        return self.position
 
     def begin(self) -> None:
         self.depth += 1

@@ -17,7 +17,7 @@ from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, EXPIRED, FAILED, READY, REJECTED, RELEASED, SETTLED, Delivery
 from gateway.core.flow import Publisher
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
-from gateway.core.ports import NOTHING, Dequeued, Enqueued, Redelivered
+from gateway.core.ports import NOTHING, Dequeued, Enqueued, QueueMade, Redelivered
 from gateway.core.queue import REFUSED, Queue
 from gateway.core.router import Broker
 from gateway.core.subscription import Binding
@@ -61,7 +61,7 @@ def test_purge_lets_go_of_what_waits_and_tells_the_store() -> None:
     queue.offer(message(queue.broker))
     assert queue.purge() == 2
     assert (queue.depth, queue.bytes) == (0, 0)
-    assert store_of(queue.broker).operations[1:] == [Dequeued("queue:q", 1)]
+    assert store_of(queue.broker).operations[2:] == [Dequeued(1, 1, 2)]
 
 
 # -- delivering
@@ -336,15 +336,16 @@ def test_persistent_messages_are_kept_by_the_store() -> None:
     queue = queue_with()
     store = store_of(queue.broker)
     kept = message(queue.broker, persistent=True)
-    assert queue.offer(kept) == 1
+    assert queue.offer(kept) == 2
     outlet = LogOutlet()
     consume(queue, outlet, 1)
-    assert outlet.taken[0].settle(FAILED) == 2
-    assert outlet.taken[1].settle(ACCEPTED) == 3
+    assert outlet.taken[0].settle(FAILED) == 3
+    assert outlet.taken[1].settle(ACCEPTED) == 4
     assert store.operations == [
-        Enqueued("queue:q", 1, kept),
-        Redelivered("queue:q", 1, 1),
-        Dequeued("queue:q", 1),
+        QueueMade(1, "queue:q"),
+        Enqueued(1, 1, kept),
+        Redelivered(1, 1, 1),
+        Dequeued(1, 1, 2),
     ]
 
 
@@ -355,7 +356,7 @@ def test_released_leaves_no_trace_in_the_store() -> None:
     outlet = LogOutlet()
     queue.detach(consume(queue, outlet, 1))
     assert outlet.taken[0].settle(RELEASED) == NOTHING
-    assert len(store_of(queue.broker).operations) == 1
+    assert len(store_of(queue.broker).operations) == 2
 
 
 def test_a_queue_that_is_not_durable_asks_nothing_of_the_store() -> None:
@@ -373,8 +374,14 @@ def test_moving_to_the_dead_letters_is_one_step_for_the_store() -> None:
     outlet = LogOutlet()
     consume(queue, outlet)
     position = outlet.taken[0].settle(REJECTED)
-    assert position == 3
-    assert [type(operation) for operation in store.operations] == [Enqueued, Dequeued, Enqueued]
+    assert position == 5
+    assert [type(operation) for operation in store.operations] == [
+        QueueMade,
+        Enqueued,
+        Dequeued,
+        QueueMade,
+        Enqueued,
+    ]
     assert store.depth == 0
 
 

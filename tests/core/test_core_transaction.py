@@ -46,7 +46,7 @@ def test_commit_answers_the_position_that_makes_all_of_it_durable() -> None:
     transaction.publish(message(broker, persistent=True))
     transaction.publish(message(broker, persistent=True))
     transaction.publish(message(broker))
-    assert transaction.commit() == 2
+    assert transaction.commit() == 3
     assert store_of(broker).depth == 0
 
 

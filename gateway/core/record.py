@@ -1,0 +1,233 @@
+"""A message as the store keeps it: a fixed index, then the origin's wire form, which reading back does not decode.
+
+    crc32 of all that follows | index | destination | original | publisher | user | deaths | wire form
+
+Integers are little-endian.  `version` comes first in the index, so a later form can be told from this one.
+"""
+
+import json
+from struct import Struct
+from struct import error as StructError
+from typing import Final, final
+from zlib import crc32
+
+from mypy_extensions import mypyc_attr
+
+from gateway.core.destination import Destination
+from gateway.core.flow import Publisher
+from gateway.core.message import BYTES, Death, Fields, Message, Origin
+from gateway.core.subscription import Binding
+
+RECORD_VERSION: Final = 1
+
+# version, wire form, flags, priority, id, received, expires, size, lengths of: destination, original, publisher,
+# user, deaths.
+_INDEX: Final = Struct("<BBBhqqqIHHHHI")
+_CRC: Final = Struct("<I")
+_INDEX_AT: Final = 4
+_NAMES_AT: Final = 4 + _INDEX.size
+
+_PERSISTENT: Final = 1
+_RETAIN: Final = 2
+_TOPIC: Final = 4
+_ORIGINAL_TOPIC: Final = 8
+_USER: Final = 16
+_QOS_SHIFT: Final = 6
+
+_TEXT_MAX: Final = 65_535
+
+
+class BadRecord(Exception):
+    """A record that cannot be read; `str(error)` says why."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Restorer:
+    """Reads back what one protocol's connector stored.  One per `Origin.wire_id`, registered with the broker."""
+
+    __slots__ = ()
+
+    def origin(self, data: bytes, start: int) -> Origin:
+        """The origin whose `stored` form is `data` from `start` on; keep slices, decode nothing."""
+        raise NotImplementedError
+
+    def binding(self, note: bytes) -> Binding | None:
+        """The binding whose `stored` form is `note`."""
+        return None
+
+
+@final
+@mypyc_attr(acyclic=True)
+class BareOrigin(Origin):
+    """A body of which nothing else is known."""
+
+    __slots__ = ("_data", "_start")
+
+    def __init__(self, data: bytes, start: int) -> None:
+        self._data = data
+        self._start = start
+
+    def body(self) -> bytes:
+        """See Origin."""
+        return self._data[self._start :]
+
+    def bare(self) -> bool:
+        """See Origin."""
+        return True
+
+    def decode(self) -> Fields:
+        """See Origin."""
+        fields = Fields()
+        fields.body_kind = BYTES
+        return fields
+
+
+@final
+class BareRestorer(Restorer):
+    """Reads back the bodies of origins that have no protocol (`Origin.wire_id` 0)."""
+
+    __slots__ = ()
+
+    def origin(self, data: bytes, start: int) -> Origin:
+        """See Restorer."""
+        return BareOrigin(data, start)
+
+
+def encode_record(message: Message) -> bytes:
+    """`message` as the store keeps it."""
+    origin = message.origin
+    destination = message.destination
+    original = message.original
+    publisher = message.publisher
+    flags = message.qos << _QOS_SHIFT
+    if message.persistent:
+        flags |= _PERSISTENT
+    if message.retain:
+        flags |= _RETAIN
+    if destination.kind:
+        flags |= _TOPIC
+    name = destination.name.encode()
+    original_name = b""
+    if original is not None:
+        original_name = original.name.encode()
+        if original.kind:
+            flags |= _ORIGINAL_TOPIC
+    publisher_id = b""
+    user = b""
+    if publisher is not None:
+        publisher_id = publisher.id.encode("utf-8", "replace")[:_TEXT_MAX]
+        if publisher.user is not None:
+            flags |= _USER
+            user = publisher.user.encode("utf-8", "replace")[:_TEXT_MAX]
+    deaths = b"" if message.deaths is None else _encode_deaths(message.deaths)
+    index = _INDEX.pack(
+        RECORD_VERSION,
+        origin.wire_id(),
+        flags,
+        message.priority,
+        message.id,
+        message.received_at_ms,
+        message.expires_at_ms,
+        message.size,
+        len(name),
+        len(original_name),
+        len(publisher_id),
+        len(user),
+        len(deaths),
+    )
+    content = b"".join([index, name, original_name, publisher_id, user, deaths, origin.stored()])
+    return _CRC.pack(crc32(content)) + content
+
+
+def check_record(record: bytes) -> None:
+    """Raise BadRecord unless `record` is whole."""
+    if len(record) < _NAMES_AT:
+        raise BadRecord(f"{len(record)} bytes, shorter than any record")
+    if crc32(memoryview(record)[_INDEX_AT:]) != _CRC.unpack_from(record, 0)[0]:
+        raise BadRecord("its checksum does not match")
+    version = record[_INDEX_AT]
+    if version != RECORD_VERSION:
+        raise BadRecord(f"it has the form {version}, this program knows {RECORD_VERSION}")
+
+
+@final
+class Decoder:
+    """Makes messages of records.  Publishers are remembered: most records of a page have the same few."""
+
+    __slots__ = ("_publishers", "restorers")
+
+    def __init__(self) -> None:
+        self.restorers: dict[int, Restorer] = {0: BareRestorer()}
+        """By `Origin.wire_id`."""
+        self._publishers: dict[tuple[str, str | None], Publisher] = {}
+
+    def message(self, record: bytes) -> Message:
+        """The message that `encode_record` was given.  Raises BadRecord."""
+        check_record(record)
+        try:
+            return self._message(record)
+        except (StructError, UnicodeDecodeError, ValueError, IndexError, KeyError, TypeError) as error:
+            # The checksum held: it was written so.
+            raise BadRecord(f"it cannot be read: {error}") from None
+
+    def _message(self, record: bytes) -> Message:
+        index = _INDEX.unpack_from(record, _INDEX_AT)
+        flags: int = index[2]
+        at = _NAMES_AT
+        end = at + index[8]
+        destination = Destination(1 if flags & _TOPIC else 0, record[at:end].decode())
+        at = end
+        end = at + index[9]
+        original = None
+        if end > at:
+            original = Destination(1 if flags & _ORIGINAL_TOPIC else 0, record[at:end].decode())
+        at = end
+        end = at + index[10]
+        publisher_id = record[at:end].decode()
+        at = end
+        end = at + index[11]
+        user = record[at:end].decode() if flags & _USER else None
+        at = end
+        end = at + index[12]
+        deaths = None if end == at else _decode_deaths(record[at:end])
+        wire_id: int = index[1]
+        restorer = self.restorers.get(wire_id)
+        if restorer is None:
+            raise BadRecord(f"it came by a protocol that is not served (form {wire_id})")
+        message = Message(
+            index[4],
+            destination,
+            restorer.origin(record, end),
+            index[7],
+            index[5],
+            flags & _PERSISTENT != 0,
+            flags >> _QOS_SHIFT,
+            flags & _RETAIN != 0,
+            index[3],
+            index[6],
+            self._publisher(publisher_id, user),
+        )
+        message.original = original
+        message.deaths = deaths
+        return message
+
+    def _publisher(self, id: str, user: str | None) -> Publisher:
+        key = (id, user)
+        publisher = self._publishers.get(key)
+        if publisher is None:
+            if len(self._publishers) >= PUBLISHERS_REMEMBERED_MAX:
+                self._publishers.clear()
+            publisher = self._publishers[key] = Publisher(id, None)
+            publisher.user = user
+        return publisher
+
+
+PUBLISHERS_REMEMBERED_MAX: Final = 1_024
+
+
+def _encode_deaths(deaths: list[Death]) -> bytes:
+    return json.dumps([[d.queue, d.reason, d.count, d.first_ms, d.last_ms] for d in deaths]).encode()
+
+
+def _decode_deaths(data: bytes) -> list[Death]:
+    return [Death(row[0], row[1], row[2], row[3], row[4]) for row in json.loads(data)]

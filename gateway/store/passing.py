@@ -1,0 +1,36 @@
+"""The store of a gateway that keeps nothing."""
+
+from typing import final
+
+from gateway.core.ports import Entry, Operation, Page, Recovered, Store
+
+
+@final
+class PassingStore(Store):
+    """Calls everything durable at once: what the broker holds in memory is all there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def append(self, operation: Operation) -> int:
+        """See Store."""
+        self.position = self.durable = self.durable + 1
+        return self.durable
+
+    def begin(self) -> None:
+        """See Store."""
+
+    def end(self) -> None:
+        """See Store."""
+
+    def load(self, page: Page) -> None:
+        """Never called: `pages` says that there is nothing to load."""
+        raise AssertionError("a store without pages was asked for one")
+
+    def recover(self) -> Recovered:
+        """See Store."""
+        return Recovered(1, True, [], [], {}, set())
+
+    def fetch(self, queue: int, sequences: list[int]) -> list[Entry]:
+        """See Store."""
+        return []

@@ -1,0 +1,163 @@
+"""The tables, their version, and how an older version becomes this one.
+
+| table | row |
+|---|---|
+| meta | epoch (starts so far), clean (the last run ended in order) |
+| queue | number → key and what it is bound to |
+| entry | number << 40 + sequence → one message of one queue; a queue's messages lie together, in order |
+| gone | numbers of deleted queues whose entries are still being removed |
+| retained | topic → last value |
+| note | a connector's own state by space and key |
+| quarantine | entries that could not be read, with the reason |
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from gateway.store.database import Database
+from gateway.store.errors import StoreError, StoreFailed, StoreRefused
+
+APPLICATION_ID: Final = 0x4D58_4757
+"""Tells a store from other programs' SQLite files."""
+
+VERSION: Final = 1
+
+PAGE_SIZE: Final = 4_096
+
+_MAGIC: Final = b"SQLite format 3\0"
+_PAGE_COUNT_AT: Final = 28
+_VERSION_AT: Final = 60
+_APPLICATION_AT: Final = 68
+_HEADER_SIZE: Final = 100
+
+TABLES: Final = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE queue (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, note BLOB NOT NULL)",
+    "CREATE TABLE gone (number INTEGER PRIMARY KEY)",
+    "CREATE TABLE entry (id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, failures INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, expires INTEGER NOT NULL, note BLOB NOT NULL, record BLOB NOT NULL)",
+    "CREATE INDEX entry_expires ON entry (expires) WHERE expires > 0",
+    "CREATE TABLE retained (topic TEXT NOT NULL UNIQUE, record BLOB NOT NULL)",
+    "CREATE TABLE note (space TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,"
+    " PRIMARY KEY (space, key)) WITHOUT ROWID",
+    "CREATE TABLE quarantine (place TEXT NOT NULL, reason TEXT NOT NULL, record BLOB NOT NULL)",
+    "INSERT INTO meta VALUES ('epoch', 0), ('clean', 1)",
+)
+
+MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
+"""Version → the statements that make the next one of it."""
+
+Opener = Callable[[str], Database]
+"""Opens an existing file for writing."""
+
+
+def create(path: Path, opener: Opener) -> None:
+    """Make an empty store.  It gets its name only when it is whole."""
+    new = path.with_name(path.name + ".new")
+    for name in (new, Path(f"{new}-journal"), Path(f"{new}-wal"), Path(f"{new}-shm")):
+        name.unlink(missing_ok=True)
+    new.touch(0o600)
+    database = opener(str(new))
+    try:
+        database.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("BEGIN IMMEDIATE")
+        for statement in TABLES:
+            database.execute(statement)
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.execute(f"PRAGMA user_version = {VERSION}")
+        database.execute("COMMIT")
+    finally:
+        database.close()
+    os.replace(new, path)
+    sync_directory(path.parent)
+
+
+def look(path: Path) -> None:
+    """Refuse what is no store of ours, before anything touches it.  Raises StoreRefused."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_SIZE)
+    except OSError as error:
+        raise StoreRefused(f"{path}: {error.strerror or error}") from None
+    if not header:
+        raise StoreRefused(f"{path}: offset 0: an empty file, which no store is")
+    if header[: len(_MAGIC)] != _MAGIC:
+        raise StoreRefused(f"{path}: offset 0: not an SQLite file, so not a store")
+    if len(header) < _HEADER_SIZE:
+        raise StoreRefused(f"{path}: offset {len(header)}: cut off within its header")
+    application = _number(header, _APPLICATION_AT)
+    if application != APPLICATION_ID:
+        raise StoreRefused(f"{path}: offset {_APPLICATION_AT}: an SQLite file of another program")
+    _check_version(path, _number(header, _VERSION_AT))
+
+
+def missing_from(path: Path) -> int | None:
+    """The offset at which a file ends that should be longer; None when nothing is missing."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_SIZE)
+        size = file.seek(0, os.SEEK_END)
+    if len(header) < _HEADER_SIZE:
+        return size
+    page_size = int.from_bytes(header[16:18], "big")
+    expected = _number(header, _PAGE_COUNT_AT) * (65_536 if page_size == 1 else page_size)
+    return size if size < expected else None
+
+
+def configure(path: Path, database: Database) -> None:
+    """Set what durability rests on, and read it back."""
+    mode = database.value("PRAGMA journal_mode = WAL")
+    if mode != "wal":
+        raise StoreFailed(f"{path}: journal_mode is {mode!r} where WAL was asked for")
+    database.execute("PRAGMA synchronous = FULL")
+    synchronous = database.value("PRAGMA synchronous")
+    if synchronous != 2:
+        raise StoreFailed(f"{path}: synchronous is {synchronous} where FULL (2) was asked for")
+    database.execute("PRAGMA temp_store = MEMORY")
+    # The writer thread does it between commits: within one, confirmations would wait for it.
+    database.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def migrate(path: Path, database: Database) -> None:
+    """Make this version of an older one, step by step, each in one transaction.  Raises StoreRefused for a newer one."""
+    version = database.value("PRAGMA user_version")
+    _check_version(path, version)
+    while version < VERSION:
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in MIGRATIONS[version]:
+                database.execute(statement)
+            version += 1
+            database.execute(f"PRAGMA user_version = {version}")
+            database.execute("COMMIT")
+        except StoreError:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version > VERSION:
+        raise StoreRefused(
+            f"{path}: written by a newer version of this program (store version {version}, known are up to {VERSION})"
+        )
+    if version < 1:
+        raise StoreRefused(f"{path}: offset {_VERSION_AT}: its version is {version}, which no store has")
+
+
+def _number(header: bytes, at: int) -> int:
+    return int.from_bytes(header[at : at + 4], "big")
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a new name in `directory` survive a power loss."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

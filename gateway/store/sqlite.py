@@ -1,0 +1,327 @@
+"""The store in an SQLite file: one writer thread, one commit stream.
+
+The thread of the loop appends and hands batches over; the writer thread commits one after the other, and between them
+answers requests for pages, checkpoints and sweeps.  Both meet in two places only: `_requests`, and the callable that
+brings an outcome back to the loop.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Final, final
+
+from gateway.core.journal import Batch, Journal
+from gateway.core.ports import Entry, Page, Recovered, StoreListener
+from gateway.store import recovery
+from gateway.store.database import Database
+from gateway.store.errors import StoreError, StoreFull
+from gateway.store.lock import StoreLock
+from gateway.store.schema import Opener
+from gateway.store.tables import Tables
+
+log = logging.getLogger("gateway.store")
+
+Call = Callable[[], None]
+
+FULL_RETRY_S: Final = 1.0
+"""How often a full disk is tried again."""
+
+VACUUM_PAGES_MIN: Final = 1_024
+"""Free pages that are kept for reuse."""
+
+VACUUM_PAGES_STEP: Final = 256
+"""Free pages given back to the system in one step, while there is nothing else to do."""
+
+IDLE_S: Final = 0.5
+"""Silence after which the writer thread looks after its file."""
+
+
+@final
+class SqliteStore(Journal):
+    """See the module.
+
+    Life: construct (opens, recovers the file, takes the lock), `recover` and `fetch`, `start`, `append` …, `close`.
+    """
+
+    def __init__(self, path: Path, bytes_max: int = 67_108_864, opener: Opener = Database) -> None:
+        """Open or make the store at `path`.
+
+        `bytes_max` of messages may wait for their commit before publishers must.  Raises StoreError.
+        """
+        super().__init__(bytes_max)
+        self.path = path
+        self.pages = True
+        self.damages: list[str] = []
+        """What could not be read, one line each; empty for a sound store."""
+        self.failure: StoreError | None = None
+        """Why nothing can be kept any more; the process should end."""
+        self.commits = 0
+        """Batches that reached the disk."""
+        recovery.prepare(path)
+        self._lock = StoreLock(path)
+        try:
+            self._database = recovery.open_database(path, opener, self.damages)
+        except StoreError:
+            self._lock.release()
+            raise
+        for damage in self.damages:
+            log.error("store: %s", damage)
+        self._tables = Tables(self._database)
+        self._requests: SimpleQueue[Batch | Page | None] = SimpleQueue()
+        self._committing = False
+        self._scheduled = False
+        self._pages_asked: list[Page] = []
+        self._log_pages = 0
+        self._closing = threading.Event()
+        # Set by the writer thread; `failure` is the same as the loop's thread knows it.
+        self._broken: StoreError | None = None
+        self._listener: StoreListener | None = None
+        self._soon: Callable[[Call], object] = _at_once
+        self._across: Callable[[Call], object] = _at_once
+        self._on_failure: Callable[[StoreError], None] = _raise
+        self._thread: threading.Thread | None = None
+
+    # -- start
+
+    def recover(self) -> Recovered:
+        """See Store."""
+        return recovery.recover(self._database)
+
+    def fetch(self, queue: int, sequences: list[int]) -> list[Entry]:
+        """See Store."""
+        assert self._thread is None
+        return self._tables.fetch(queue, sequences)
+
+    def start(
+        self,
+        listener: StoreListener,
+        soon: Callable[[Call], object],
+        across: Callable[[Call], object],
+        on_failure: Callable[[StoreError], None],
+    ) -> None:
+        """Begin to commit.
+
+        `soon` has the loop call something after the present call (`call_soon`); `across` does the same from another
+        thread (`call_soon_threadsafe`).  `on_failure` hears, on the loop, that nothing can be kept any more.
+        """
+        self._listener = listener
+        self._soon = soon
+        self._across = across
+        self._on_failure = on_failure
+        self._thread = threading.Thread(target=self._write, name="store", daemon=True)
+        self._thread.start()
+        if self.waiting:
+            self.wake()
+
+    # -- on the loop's thread
+
+    def wake(self) -> None:
+        """See Journal."""
+        self._schedule()
+
+    def load(self, page: Page) -> None:
+        """See Store."""
+        self._pages_asked.append(page)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Have `_hand_over` called, unless the end of the running commit will do so."""
+        if not self._scheduled and not self._committing and self._thread is not None:
+            self._scheduled = True
+            self._soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        """Give the writer thread everything that waits; what is asked comes behind it, so that it is seen."""
+        self._scheduled = False
+        if self._committing or self.failure is not None:
+            return
+        if self.waiting or self.position > self.durable:
+            batch = self.take()
+            if batch is not None:
+                self._committing = True
+                self._requests.put(batch)
+            elif self._listener is not None:
+                self._listener.on_durable(self.durable)
+        for page in self._pages_asked:
+            self._requests.put(page)
+        self._pages_asked.clear()
+
+    def _committed(self, position: int) -> None:
+        """A batch is on the disk."""
+        self.commits += 1
+        self._committing = False
+        self.finish(position)
+        if not self.accepting:
+            self.accepting = True
+            log.info("store: there is room again, going on")
+            if self._listener is not None:
+                self._listener.on_accepting(True)
+        if self._listener is not None:
+            self._listener.on_durable(position)
+        if self.waiting or self._pages_asked:
+            self._schedule()
+
+    def _loaded(self, page: Page, entries: list[Entry]) -> None:
+        if self._listener is not None and not self._closing.is_set():
+            self._listener.on_loaded(page, entries)
+
+    def _full(self, error: StoreFull) -> None:
+        if self.accepting:
+            self.accepting = False
+            log.error("store: %s: nothing is confirmed until there is room", error)
+            if self._listener is not None:
+                self._listener.on_accepting(False)
+
+    def _failed(self, error: StoreError) -> None:
+        self.failure = error
+        self.accepting = False
+        log.critical("store: %s: nothing can be kept any more", error)
+        if self._listener is not None:
+            self._listener.on_accepting(False)
+        self._on_failure(error)
+
+    def close(self, clean: bool) -> None:
+        """Commit what waits and let go of the file.
+
+        `clean`: no delivery is unsettled, so the next run need not suspect that one was made.
+        """
+        thread = self._thread
+        if thread is not None:
+            # The loop no longer turns: what the thread still wants to say is read from `_broken`.
+            self._closing.set()
+            self._requests.put(None)
+            thread.join()
+            self._thread = None
+        try:
+            if self.failure is None and self._broken is None:
+                self._close_in_order(clean)
+        finally:
+            self._database.close()
+            self._lock.release()
+
+    def _close_in_order(self, clean: bool) -> None:
+        self._committing = False
+        batch = self.take()
+        if batch is not None:
+            self._tables.apply(batch)
+            self.finish(batch.position)
+        if clean:
+            self._database.execute("UPDATE meta SET value = 1 WHERE key = 'clean'")
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    # -- on the writer thread
+
+    def _write(self) -> None:
+        """Serve requests until told to stop."""
+        idle = False
+        while True:
+            try:
+                request = self._requests.get(timeout=None if idle else IDLE_S)
+            except Empty:
+                idle = self._broken is not None or not self._guarded(self._tidy)
+                continue
+            idle = False
+            if request is None:
+                return
+            if self._broken is not None:
+                continue
+            if isinstance(request, Batch):
+                self._commit(request)
+            else:
+                self._answer(request)
+            if self._log_pages >= CHECKPOINT_PAGES and self._broken is None:
+                self._log_pages = 0
+                self._guarded(self._checkpoint)
+
+    def _commit(self, batch: Batch) -> None:
+        while True:
+            try:
+                self._tables.apply(batch)
+                break
+            except StoreFull as error:
+                self._tell(partial(self._full, error))
+                if not self._wait_for_room():
+                    self._broken = error
+                    return
+            except StoreError as error:
+                self._give_up(error)
+                return
+        self._log_pages += (batch.bytes >> 11) + 4
+        self._tell(partial(self._committed, batch.position))
+
+    def _wait_for_room(self) -> bool:
+        """Serve reads for a while; False when the store is being closed."""
+        until = time.monotonic() + FULL_RETRY_S
+        while (left := until - time.monotonic()) > 0:
+            try:
+                request = self._requests.get(timeout=left)
+            except Empty:
+                break
+            if request is None:
+                return False
+            assert isinstance(request, Page)
+            self._answer(request)
+        return True
+
+    def _answer(self, page: Page) -> None:
+        try:
+            entries = self._tables.load(page)
+        except StoreError as error:
+            self._give_up(error)
+            return
+        self._tell(partial(self._loaded, page, entries))
+
+    def _give_up(self, error: StoreError) -> None:
+        """What is on the disk is not known any more: nothing is tried again on this file."""
+        self._broken = error
+        self._tell(partial(self._failed, error))
+
+    def _tell(self, what: Call) -> None:
+        """Have the loop's thread do something; once the store is being closed nobody turns the loop."""
+        if not self._closing.is_set():
+            self._across(what)
+
+    def _checkpoint(self) -> bool:
+        """Move the log into the file, as far as readers allow."""
+        self._database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return True
+
+    def _tidy(self) -> bool:
+        """One step of what can wait for quiet; False when nothing is left."""
+        if self._tables.sweeping:
+            self._tables.sweep()
+            return True
+        if self._log_pages:
+            self._log_pages = 0
+            return self._checkpoint()
+        if self._database.value("PRAGMA freelist_count") > VACUUM_PAGES_MIN:
+            self._database.rows(f"PRAGMA incremental_vacuum({VACUUM_PAGES_STEP})")
+            self._log_pages = 1
+            return True
+        return False
+
+    def _guarded(self, step: Callable[[], bool]) -> bool:
+        """Carry out a step that nobody waits for; False when it did nothing."""
+        try:
+            return step()
+        except StoreFull:
+            return False
+        except StoreError as error:
+            self._give_up(error)
+            return False
+
+
+CHECKPOINT_PAGES: Final = 2_048
+"""Pages of log after which they are moved into the file: about 8 MiB, which is then written over."""
+
+
+def _at_once(call: Call) -> None:
+    call()
+
+
+def _raise(error: StoreError) -> None:
+    raise error

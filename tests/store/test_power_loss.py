@@ -1,0 +1,223 @@
+"""Power fails at every sync and at every confirmation: nothing confirmed is missing, and the file is never corrupt."""
+
+import random
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from power_loss import ApswDatabase, CarelessDatabase, Disk, Image, RecordingVfs
+from store_doubles import SqliteHarness, everything, make, message
+
+import gateway.store.sqlite
+from gateway.core.ports import Dequeued, Enqueued, Noted, QueueGone, Redelivered, Retained
+from gateway.store.database import Database
+from gateway.store.sqlite import SqliteStore
+
+BATCHES = 40
+SEEDS = [1] if settings().max_examples <= 100 else list(range(1, 21))
+"""More of them under the soak profile."""
+
+MEMORY_DISK = Path("/dev/shm")
+"""Crashed files are looked at where a sync costs nothing, if there is such a place."""
+
+CRASHES_PER_MOMENT = 3
+"""One with nothing of what was not synced, the others with some of it."""
+
+State = dict[Any, Any]
+
+
+def state_of(path: Path) -> State:
+    """What a store holds, opened as the gateway opens it.  Fails if anything in it is damaged."""
+    harness = SqliteHarness(path)
+    try:
+        assert harness.sqlite.damages == []
+        found = harness.sqlite.recover()
+        harness.start()
+        state: State = {("note", s, k): v for s, values in found.notes.items() for k, v in values.items()}
+        state.update({("retained", topic): record for topic, record in found.retained})
+        for queue in found.queues:
+            state[("queue", queue.number)] = queue.key
+            for entry in harness.load(everything(queue.number)):
+                state[("entry", queue.number, entry.sequence)] = (entry.failures, entry.record)
+        database = Database(str(path), read_only=True)
+        assert database.rows("PRAGMA integrity_check") == [("ok",)]
+        database.close()
+        return state
+    finally:
+        harness.close()
+
+
+class Workload:
+    """Random operations, a batch at a time, with the state that each batch should lead to."""
+
+    def __init__(self, path: Path, opener: Callable[[str], Database], disk: Disk, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.disk = disk
+        self.harness = SqliteHarness(path, opener)
+        self.harness.sqlite.recover()
+        self.harness.start()
+        self.listener = self.harness.listener
+        self.live: list[tuple[int, int]] = []
+        self.sequence = 0
+        self.queues = [1, 2]
+
+    def run(self) -> list[int]:
+        """Carry out all batches; returns the position that each ends at."""
+        store = self.harness.sqlite
+        positions = []
+        make(store, 1, 2)
+        for _ in range(BATCHES):
+            for _ in range(self.chance.choice((1, 2, 5, 40))):
+                self._one(store)
+            positions.append(store.position)
+            self.harness.settle()
+            self.disk.events.append(("durable", store.durable))
+        self.harness.close()
+        return positions
+
+    def _one(self, store: SqliteStore) -> None:
+        chance = self.chance
+        kind = chance.random()
+        if kind < 0.5 or not self.live:
+            self.sequence += 1
+            queue = chance.choice(self.queues)
+            body = chance.randbytes(chance.choice((10, 700, 3_000, 20_000)))
+            store.append(Enqueued(queue, self.sequence, message(self.sequence, body)))
+            self.live.append((queue, self.sequence))
+        elif kind < 0.8:
+            queue, sequence = self.live.pop(chance.randrange(len(self.live)))
+            store.append(Dequeued(queue, sequence))
+        elif kind < 0.85:
+            queue, sequence = chance.choice(self.live)
+            store.append(Redelivered(queue, sequence, chance.randrange(9)))
+        elif kind < 0.9:
+            store.append(Retained(chance.choice("abc"), message(1, chance.randbytes(50))))
+        elif kind < 0.98 or len(self.queues) < 2:
+            store.append(Noted("s", chance.choice("abc"), chance.randbytes(30)))
+        else:
+            gone = self.queues.pop()
+            store.append(QueueGone(gone))
+            self.live = [key for key in self.live if key[0] != gone]
+
+
+def crashes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    database: type[ApswDatabase],
+    seed: int,
+    enough: int = 1_000,
+) -> tuple[list[str], int]:
+    """Run a workload on a recorded disk and crash it everywhere, until it went wrong often `enough`.
+
+    Returns what was wrong, and how many crashes there were.
+    """
+    # Small steps: the log is moved into the file and begun anew all the time.
+    monkeypatch.setattr(gateway.store.sqlite, "CHECKPOINT_PAGES", 8)
+    path = tmp_path / "store.db"
+    SqliteStore(path).close(True)
+    image = Image()
+    image.synced["store.db"] = bytearray(path.read_bytes())
+    disk = Disk()
+    layer = f"recording-{seed}-{database.__name__}"
+    vfs = RecordingVfs(layer, disk)
+    workload = Workload(path, lambda name: database(name, layer), disk, seed)
+    positions = workload.run()
+    states = replay(tmp_path / "model", positions, seed)
+    chance = random.Random(seed)
+    crashed = Path(tempfile.mkdtemp(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else tmp_path))
+    confirmed = 0
+    wrong: list[str] = []
+    count = 0
+    for number, event in enumerate(disk.events):
+        if event[0] == "durable":
+            confirmed = event[1]
+        if event[0] in ("sync", "durable") and len(wrong) < enough:
+            for attempt in range(CRASHES_PER_MOMENT):
+                files = image.crash(chance if attempt else None)
+                count += 1
+                fault = judge(crashed / f"{number}-{attempt}", files, confirmed, positions, states)
+                if fault:
+                    wrong.append(f"event {number} {event[:2]}, attempt {attempt}: {fault}")
+        if event[0] != "durable":
+            image.apply(event)
+    vfs.unregister()
+    shutil.rmtree(crashed)
+    return wrong, count
+
+
+def replay(directory: Path, positions: list[int], seed: int) -> list[State]:
+    """The state after each batch, from the same operations on an undisturbed store, read after each batch."""
+    directory.mkdir()
+    path = directory / "store.db"
+    SqliteStore(path).close(True)
+    states: list[State] = [state_of(path)]
+    workload = Workload(path, Database, Disk(), seed)
+    store = workload.harness.sqlite
+    make(store, 1, 2)
+    for position in positions:
+        for _ in range(workload.chance.choice((1, 2, 5, 40))):
+            workload._one(store)
+        assert store.position == position
+        workload.harness.settle()
+        reader = Database(str(path), read_only=True)
+        states.append(_read(reader))
+        reader.close()
+    workload.harness.close()
+    return states
+
+
+def _read(reader: Database) -> State:
+    state: State = {}
+    for space, key, value in reader.rows("SELECT space, key, value FROM note"):
+        state[("note", space, key)] = value
+    for topic, record in reader.rows("SELECT topic, record FROM retained"):
+        state[("retained", topic)] = record
+    for number, key in reader.rows("SELECT number, key FROM queue"):
+        state[("queue", number)] = key
+        for id, failures, record in reader.rows(
+            "SELECT id, failures, record FROM entry WHERE id >> 40 = ?", (number,)
+        ):
+            state[("entry", number, id & (1 << 40) - 1)] = (failures, record)
+    return state
+
+
+def judge(
+    directory: Path, files: dict[str, bytes], confirmed: int, positions: list[int], states: list[State]
+) -> str:
+    """What is wrong with a crashed store; empty when it shows a state that it may show."""
+    directory.mkdir()
+    for name, data in files.items():
+        if not name.endswith("-shm"):
+            (directory / name).write_bytes(data)
+    try:
+        found = state_of(directory / "store.db")
+    except Exception as error:
+        return f"cannot be opened: {error!r}"
+    after = len([position for position in positions if position <= confirmed])
+    if found in states[after:]:
+        return ""
+    if found in states:
+        return f"confirmed up to batch {after}, but shows batch {states.index(found)}"
+    return f"shows a state that never was (confirmed up to batch {after})"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_confirmed_is_lost_when_power_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    wrong, count = crashes(tmp_path, monkeypatch, ApswDatabase, seed)
+    print(f"power failed {count} times, {len(wrong)} faults")
+    assert wrong == []
+    assert count > 200
+
+
+def test_the_test_itself_finds_a_store_that_does_not_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong, count = crashes(tmp_path, monkeypatch, CarelessDatabase, 1, enough=20)
+    print(f"power failed {count} times, {len(wrong)} faults found")
+    assert any("confirmed up to" in fault for fault in wrong)
