@@ -549,8 +549,13 @@ class MqttConnector(Connector):
     # -- the end
 
     def _on_disconnect(self, disconnect: Disconnect, now_ms: int) -> None:
-        session = self._session()
+        session = self.session
         properties = disconnect.properties
+        if session is None:
+            # It gave up while it was being authenticated.
+            self.closing = True
+            self.turn.mark(self)
+            return
         if properties is not None and properties.session_expiry_s is not None:
             if session.expiry_s == 0 and properties.session_expiry_s != 0:
                 # A session that was to end with the connection cannot be kept after all (§3.14.2.2.2).
