@@ -94,7 +94,7 @@ def _shown(properties: Properties | None, hidden: tuple[str, ...] = ()) -> list[
         if value is not None and field not in hidden:
             words.append(f"{name}={value}")
     if properties.correlation_data is not None:
-        words.append("corr=" + properties.correlation_data.decode())
+        words.append("corr=" + properties.correlation_data.decode("utf-8", "backslashreplace"))
     words += [f"subid={identifier}" for identifier in sorted(properties.subscription_ids)]
     words += [f"user.{name}={value}" for name, value in properties.user]
     return words
