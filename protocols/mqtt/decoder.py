@@ -8,7 +8,7 @@ from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
 from protocols.mqtt.frames import Packet, Puback, Publish
 from protocols.mqtt.properties import decode_properties
-from protocols.mqtt.strings import decode_varint
+from protocols.mqtt.strings import check_minimal, decode_varint
 from protocols.mqtt.topics import check_topic_name
 from protocols.wire import u16
 
@@ -31,6 +31,7 @@ class PacketDecoder:
         "_pos",
         "_topics",
         "alias_maximum",
+        "control_characters",
         "limit",
         "version",
     )
@@ -41,6 +42,8 @@ class PacketDecoder:
         self.version = version
         """3, 4 or 5; 0 until it is known."""
         self.alias_maximum = alias_maximum
+        self.control_characters = True
+        """Are they allowed in topic names?"""
         self._data = b""
         self._pos = 0
         # A packet that is not whole yet: its pieces are joined once, when all of them are there, so that the
@@ -55,6 +58,10 @@ class PacketDecoder:
     def buffered(self) -> int:
         """Bytes held of a packet that is not whole."""
         return self._have if self._pieces is not None else len(self._data) - self._pos
+
+    def head(self) -> bytes:
+        """The first bytes, sixteen at most, of a packet that is not whole."""
+        return self._data[self._pos : self._pos + 16]
 
     def push(self, data: bytes) -> None:
         """Take what has been read.  Call `next_frame` until it has no more before pushing again."""
@@ -148,8 +155,8 @@ class PacketDecoder:
         if qos == 3:
             raise MalformedPacket("a PUBLISH of QoS 3")
         dup = first & 8 != 0
-        if dup and qos == 0:
-            # [MQTT-3.3.1-2]
+        if dup and qos == 0 and self.version != c.VERSION_3_1:
+            # [MQTT-3.3.1-2]; MQTT 3.1 does not say so.
             raise MalformedPacket("DUP on a QoS 0 PUBLISH")
         end = len(frame)
         pos = 2 if frame[1] < 128 else body_start(frame)
@@ -178,6 +185,8 @@ class PacketDecoder:
         """The rest of a PUBLISH that has properties."""
         first = frame[0]
         end = len(frame)
+        if frame[1] > 127:
+            check_minimal(frame, 1, body_start(frame))
         size, pos = decode_varint(frame, pos, end)
         stop = pos + size
         if stop > end:
@@ -234,7 +243,7 @@ class PacketDecoder:
             topics = self._topics = {}
         topic = topics.get(raw)
         if topic is None:
-            topic = check_topic_name(raw)
+            topic = check_topic_name(raw, self.control_characters)
             if len(topics) >= TOPICS_REMEMBERED_MAX:
                 topics.clear()
             topics[raw] = topic
