@@ -48,7 +48,7 @@ TOPICS_REMEMBERED_MAX: Final = 1_024
 PACKET_SIZE_MAX: Final = 268_435_460
 """No MQTT packet is larger than this (§2.1.4)."""
 
-ACKNOWLEDGEMENT_BYTES: Final = 16
+ACKNOWLEDGEMENT_BYTES: Final = 20
 """What there is in an acknowledgement beside its reason string, at most."""
 
 _ELSEWHERE: Final = (ReasonCode.USE_ANOTHER_SERVER, ReasonCode.SERVER_MOVED)
@@ -221,6 +221,8 @@ class MqttConnector(Connector):
         self._explains = self._version == 5 and (
             properties is None or properties.request_problem_information != 0
         )
+        if properties is not None and properties.maximum_packet_size is not None:
+            self._packet_size_max = properties.maximum_packet_size
         if self._refusing:
             self.refuse_connect(ReasonCode.QUOTA_EXCEEDED, "maximumConnections is reached")
             return
@@ -242,8 +244,6 @@ class MqttConnector(Connector):
         self.publisher = session.publisher
         self._shut = session.publisher.held
         self._look_at_reading()
-        if properties.maximum_packet_size is not None:
-            self._packet_size_max = properties.maximum_packet_size
         aliases = min(properties.topic_alias_maximum or 0, self.settings.topic_alias_send_maximum)
         if aliases:
             self._aliases = TopicAliases(aliases)
@@ -273,9 +273,10 @@ class MqttConnector(Connector):
         """CONNACK with a failure, then the end."""
         answer: Properties | None = None
         if self._version == 5:
-            answer = Properties()
-            answer.reason_string = why
+            # A CONNACK may say why whether it was asked to or not (§3.1.2.11.7).
+            answer = self._reason_string(why, 0)
             if self.settings.server_reference and reason in _ELSEWHERE:
+                answer = answer or Properties()
                 answer.server_reference = self.settings.server_reference
         self._wire.send_connack(False, reason, answer)
         self._collect()
@@ -283,9 +284,13 @@ class MqttConnector(Connector):
         self.closing = True
         self.turn.mark(self)
 
-    def _why(self, why: str) -> Properties | None:
-        """A reason string for an acknowledgement, if the client wants one and has room for it (§3.4.2.2.2)."""
-        if not self._explains or self._packet_size_max < len(why) + ACKNOWLEDGEMENT_BYTES:
+    def _why(self, why: str, codes: int = 1) -> Properties | None:
+        """A reason string for an acknowledgement with so many codes, if the client wants one (§3.4.2.2.2)."""
+        return self._reason_string(why, codes) if self._explains else None
+
+    def _reason_string(self, why: str, codes: int) -> Properties | None:
+        """A reason string, if the client has room for it [MQTT-3.2.2-19] and so on."""
+        if self._packet_size_max < len(why.encode()) + codes + ACKNOWLEDGEMENT_BYTES:
             return None
         properties = Properties()
         properties.reason_string = why
@@ -450,7 +455,11 @@ class MqttConnector(Connector):
                 subscription = session.subscriptions[request.filter]
                 if subscription.consumer is None:
                     replays.append((subscription.binding, subscription.filter))
-        why = None if max(codes) < UNSPECIFIED or self._version != 5 else self._why(_explained(max(codes)))
+        why = (
+            None
+            if max(codes) < UNSPECIFIED or self._version != 5
+            else self._why(_explained(max(codes)), len(codes))
+        )
         self._wire.send_suback(subscribe.packet_id, codes, why)
         self._collect()
         # Retained messages follow the SUBACK, which some clients rely on.
@@ -562,7 +571,8 @@ class MqttConnector(Connector):
                 self.fail(ReasonCode.PROTOCOL_ERROR, "session expiry changed from 0")
                 return
             session.expiry_s = min(properties.session_expiry_s, self.settings.session_expiry_max_s)
-        if disconnect.reason_code != ReasonCode.DISCONNECT_WITH_WILL.value:
+        if disconnect.reason_code == 0:
+            # Every other reason leaves the will in force [MQTT-3.1.2-10].
             session.will = None
         self.closing = True
         self._end_session(now_ms)
