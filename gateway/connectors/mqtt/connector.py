@@ -42,8 +42,11 @@ from protocols.mqtt.frames import (
 from protocols.mqtt.properties import Properties, decode_properties
 from protocols.mqtt.topics import filter_error
 
-TOPICS_REMEMBERED_MAX: Final = 1_024
-"""Topics whose lookup and access check a connection remembers."""
+TOPICS_SHARED_MAX: Final = 65_536
+"""Topics whose lookup is remembered for all connections."""
+
+TOPICS_REMEMBERED_MAX: Final = 4_096
+"""Topics whose lookup and access check are remembered for one connection, where there are rules."""
 
 PACKET_SIZE_MAX: Final = 268_435_460
 """No MQTT packet is larger than this (§2.1.4)."""
@@ -86,6 +89,7 @@ class MqttConnector(Connector):
         peer: str,
         sessions: Sessions,
         settings: MqttSettings,
+        topics: dict[str, Topic],
         now_ms: int,
     ) -> None:
         super().__init__(broker, turn, limits, counters, peer)
@@ -96,7 +100,9 @@ class MqttConnector(Connector):
                 max_packet_size=limits.max_frame_size,
                 connect_timeout_ms=limits.connect_timeout_ms,
                 topic_alias_maximum=settings.topic_alias_maximum,
-                levels=settings.levels(),
+                levels=settings.accepted_levels,
+                client_id_max_3_1=settings.client_id_max_3_1,
+                control_characters=settings.control_characters,
             ),
             now_ms,
         )
@@ -107,7 +113,8 @@ class MqttConnector(Connector):
         # The client wants to be told why (Request Problem Information, §3.1.2.11.7).
         self._explains = False
         self._aliases: TopicAliases | None = None
-        self._topics: dict[str, Topic] | None = None
+        # Shared by all connections, unless what one client may do another may not.
+        self._topics: dict[str, Topic] = {} if broker.authorizer.restricts_publish else topics
         self._refusing = False
         self._handshake: Handshake | None = None
         self.session: MqttSession | None = None
@@ -299,8 +306,7 @@ class MqttConnector(Connector):
     # -- publishing
 
     def _on_publish(self, publish: Publish) -> None:
-        topics = self._topics
-        topic = None if topics is None else topics.get(publish.topic)
+        topic = self._topics.get(publish.topic)
         if topic is None:
             topic = self._resolve(publish)
             if topic is None:
@@ -344,9 +350,9 @@ class MqttConnector(Connector):
             return None
         topic = self.broker.topics.topic(destination.name)
         topics = self._topics
-        if topics is None:
-            topics = self._topics = {}
-        elif len(topics) >= TOPICS_REMEMBERED_MAX:
+        if len(topics) >= (
+            TOPICS_REMEMBERED_MAX if self.broker.authorizer.restricts_publish else TOPICS_SHARED_MAX
+        ):
             topics.clear()
         topics[publish.topic] = topic
         return topic
@@ -646,7 +652,15 @@ class MqttAcceptor(Acceptor):
         """See Acceptor."""
         service = self._service
         return MqttConnector(
-            service.broker, turn, self.limits, self.counters, peer, service.sessions, service.settings, now_ms
+            service.broker,
+            turn,
+            self.limits,
+            self.counters,
+            peer,
+            service.sessions,
+            service.settings,
+            service.topics,
+            now_ms,
         )
 
 
@@ -654,12 +668,14 @@ class MqttAcceptor(Acceptor):
 class MqttService(Service):
     """MQTT on one broker: the sessions, shared by its listeners."""
 
-    __slots__ = ("_acceptors", "_sys_topics", "broker", "sessions", "settings")
+    __slots__ = ("_acceptors", "_sys_topics", "broker", "sessions", "settings", "topics")
 
     def __init__(self, broker: Broker, settings: MqttSettings, version: str = "gateway-broker") -> None:
         self.broker = broker
         self.settings = settings
         self.sessions = Sessions(broker, settings)
+        self.topics: dict[str, Topic] = {}
+        """Topic names that clients have published to."""
         self._acceptors: list[Acceptor] = []
         self._sys_topics = SysTopics(broker, self.sessions, self._acceptors, settings.sys_interval_s, version)
 
