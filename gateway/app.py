@@ -99,7 +99,9 @@ def limits_by_option(limits: Limits) -> dict[str, int | str]:
 
 def mqtt_service(broker: Broker, config: Config) -> Service:
     """MQTT as [mqtt] wants it."""
-    return MqttService(broker, MqttSettings(**config.mqtt.model_dump()))
+    return MqttService(
+        broker, MqttSettings(**config.mqtt.model_dump()), f"gateway-broker {gateway.__version__}"
+    )
 
 
 def stomp_service(broker: Broker, config: Config) -> Service:

@@ -108,6 +108,34 @@ class MqttSection(Section):
     """Highest QoS."""
     retain_available: bool = True
     """Are retained messages allowed?"""
+    versions: tuple[Literal["3.1", "3.1.1", "5.0"], ...] = Field(("3.1", "3.1.1", "5.0"), min_length=1)
+    """Versions that are accepted."""
+    topic_alias_send_maximum: int = Field(10, ge=0, le=65_535)
+    """Topic aliases set up for a client that takes some."""
+    check_payload_format: bool = False
+    """Refuse payloads that say that they are UTF-8 and are not?"""
+    response_information: str = ""
+    """Told to clients that ask for it; {client_id} stands for the client's own; empty is none."""
+    server_reference: str = ""
+    """Another server: named when clients are redirected, or when this one stops."""
+    redirect: Literal["no", "use-another-server", "server-moved"] = "no"
+    """Send every client there instead?"""
+    publish_denied: Literal["acknowledge", "disconnect"] = "acknowledge"
+    """What a client before MQTT 5 gets for a PUBLISH that is not allowed: an acknowledgement, or the end."""
+    queue_qos0: bool = False
+    """Keep QoS 0 messages too for a session without a connection?"""
+    client_id_max_3_1: int = Field(0, ge=0, le=65_535)
+    """Characters of a client id of MQTT 3.1, which allows 23; 0 is any number."""
+    control_characters: bool = False
+    """Are control characters allowed in topics, filters, client ids and user names?"""
+    sys_interval_s: int = Field(10, ge=0, le=86_400)
+    """How often the $SYS topics are published, in seconds; 0 is never."""
+
+    @model_validator(mode="after")
+    def _redirect_somewhere(self) -> "MqttSection":
+        if self.redirect != "no" and not self.server_reference:
+            raise ValueError(f"redirect = {self.redirect!r} needs a server_reference")
+        return self
 
 
 class StompSection(Section):

@@ -33,7 +33,7 @@ def test_shipped_file_has_every_key_with_its_default() -> None:
         if name in ("connector", "user", "rule"):
             continue
         section = field.get_default()
-        assert data[name] == section.model_dump(), name
+        assert data[name] == section.model_dump(mode="json"), name
 
 
 def test_shipped_file_names_every_option_of_a_connector_with_its_default() -> None:
