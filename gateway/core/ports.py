@@ -217,6 +217,8 @@ class Page:
     expired_by_ms: int
     """Only those whose time had run out then; 0 asks for all."""
     heads_only: bool
+    complete: bool
+    """Set with the answer: False when the disk was full, so that what waits for its commit could not be looked at."""
 
     def __init__(
         self,
@@ -237,6 +239,7 @@ class Page:
         self.bytes_max = bytes_max
         self.expired_by_ms = expired_by_ms
         self.heads_only = heads_only
+        self.complete = True
 
 
 ANY_LANE: Final = -1
@@ -327,7 +330,7 @@ class StoreListener:
         raise NotImplementedError
 
     def on_loaded(self, page: Page, entries: list[Entry]) -> None:
-        """The answer to `Store.load`; fewer entries than asked for means that the range has no more."""
+        """The answer to `Store.load`; if it is complete, fewer entries than asked for means that there are no more."""
         raise NotImplementedError
 
     def on_accepting(self, accepting: bool) -> None:

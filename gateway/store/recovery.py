@@ -6,6 +6,7 @@ cannot is named in a report.
 
 import logging
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,16 @@ from typing import Any, Final
 from gateway.core.ports import SEQUENCE_BITS, LaneFound, QueueFound, Recovered
 from gateway.store.database import Database
 from gateway.store.errors import StoreDamaged, StoreError, StoreRefused
-from gateway.store.schema import Opener, configure, create, look, migrate, missing_from, sync_directory
+from gateway.store.schema import (
+    Opener,
+    configure,
+    create,
+    look,
+    migrate,
+    missing_from,
+    size_of,
+    sync_directory,
+)
 
 log = logging.getLogger("gateway.store")
 
@@ -127,19 +137,24 @@ def recover(database: Database) -> Recovered:
 
 
 def _save(path: Path, opener: Opener, damages: list[str]) -> Database:
-    """Copy what can be read into a new file, under the store's name; the damaged one is kept beside it."""
-    kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-    number = 1
-    while kept.exists():
-        kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{number}")
-        number += 1
+    """Copy what can be read into a new file, under the store's name; the damaged one is kept beside it, untouched."""
+    kept = _free_name(path)
+    # SQLite would write to what it reads: it carries over its log, and refuses a file that is too short.
+    work = path.with_name(path.name + ".work")
     fresh = path.with_name(path.name + ".saved")
-    fresh.unlink(missing_ok=True)
+    for suffix in SUFFIXES:
+        for name in (work, fresh):
+            name.with_name(name.name + suffix).unlink(missing_ok=True)
+        if suffix != "-shm" and path.with_name(path.name + suffix).exists():
+            shutil.copyfile(path.with_name(path.name + suffix), work.with_name(work.name + suffix))
+    size = size_of(path)
+    if work.stat().st_size < size:
+        os.truncate(work, size)
     create(fresh, opener)
     copy = opener(str(fresh))
     try:
         configure(fresh, copy)
-        source = opener(str(path))
+        source = opener(str(work))
         try:
             _copy_readable(source, copy, damages)
         finally:
@@ -147,7 +162,8 @@ def _save(path: Path, opener: Opener, damages: list[str]) -> Database:
         copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         copy.close()
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in SUFFIXES:
+        work.with_name(work.name + suffix).unlink(missing_ok=True)
         old = path.with_name(path.name + suffix)
         if old.exists():
             os.replace(old, kept.with_name(kept.name + suffix))
@@ -155,6 +171,21 @@ def _save(path: Path, opener: Opener, damages: list[str]) -> Database:
     sync_directory(path.parent)
     damages.append(f"{path}: was damaged; it is kept as {kept}, what could be read goes on")
     return _open(path, opener)
+
+
+SUFFIXES: Final = ("", "-wal", "-shm")
+"""The files that make one SQLite database."""
+
+
+def _free_name(path: Path) -> Path:
+    """Where the damaged file is to be kept."""
+    base = f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+    kept = path.with_name(base)
+    number = 1
+    while kept.exists():
+        kept = path.with_name(f"{base}-{number}")
+        number += 1
+    return kept
 
 
 def _copy_readable(source: Database, copy: Database, damages: list[str]) -> None:

@@ -95,16 +95,18 @@ def look(path: Path) -> None:
     _check_version(path, _number(header, _VERSION_AT))
 
 
-def missing_from(path: Path) -> int | None:
-    """The offset at which a file ends that should be longer; None when nothing is missing."""
+def size_of(path: Path) -> int:
+    """Bytes that the file should have by its own account."""
     with path.open("rb") as file:
         header = file.read(_HEADER_SIZE)
-        size = file.seek(0, os.SEEK_END)
-    if len(header) < _HEADER_SIZE:
-        return size
     page_size = int.from_bytes(header[16:18], "big")
-    expected = _number(header, _PAGE_COUNT_AT) * (65_536 if page_size == 1 else page_size)
-    return size if size < expected else None
+    return _number(header, _PAGE_COUNT_AT) * (65_536 if page_size == 1 else page_size)
+
+
+def missing_from(path: Path) -> int | None:
+    """The offset at which a file ends that should be longer; None when nothing is missing."""
+    size = path.stat().st_size
+    return size if size < size_of(path) else None
 
 
 def configure(path: Path, database: Database) -> None:

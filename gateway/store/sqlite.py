@@ -125,8 +125,11 @@ class SqliteStore(Journal):
 
     def load(self, page: Page) -> None:
         """See Store."""
-        self._pages_asked.append(page)
-        self._schedule()
+        if self.accepting:
+            self._pages_asked.append(page)
+            self._schedule()
+        else:
+            self._requests.put(page)
 
     def _schedule(self) -> None:
         """Have `_hand_over` called, unless the end of the running commit will do so."""
@@ -175,6 +178,9 @@ class SqliteStore(Journal):
             log.error("store: %s: nothing is confirmed until there is room", error)
             if self._listener is not None:
                 self._listener.on_accepting(False)
+            for page in self._pages_asked:
+                self._requests.put(page)
+            self._pages_asked.clear()
 
     def _failed(self, error: StoreError) -> None:
         self.failure = error
@@ -264,6 +270,7 @@ class SqliteStore(Journal):
             if request is None:
                 return False
             assert isinstance(request, Page)
+            request.complete = False
             self._answer(request)
         return True
 

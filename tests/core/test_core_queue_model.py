@@ -192,7 +192,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_who_could_be_served(self) -> None:
-        if self.waiting:
+        if self.queue.waiting:
             assert not [consumer for consumer in self.attached if consumer.ready]
 
 

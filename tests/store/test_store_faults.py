@@ -1,0 +1,308 @@
+"""A store that is not what it should be: damaged, foreign, newer, in use, on a full or failing disk."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store_doubles import WAIT_S, SqliteHarness, everything, make, put, sequences
+
+from gateway.core.ports import Quarantined, QueueGone
+from gateway.core.record import BadRecord, Decoder
+from gateway.store.database import Database
+from gateway.store.errors import StoreFailed, StoreFull, StoreRefused
+from gateway.store.schema import VERSION
+from gateway.store.sqlite import SqliteStore
+
+root_only_writes = pytest.mark.skipif(
+    hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere"
+)
+
+
+def filled(path: Path, count: int = 2_000) -> Path:
+    """A store with `count` messages of 200 bytes in one queue."""
+    harness = SqliteHarness(path)
+    harness.start()
+    make(harness.store, 1)
+    put(harness.store, 1, *range(1, count + 1), body=b"m" * 200)
+    harness.settle()
+    harness.close()
+    return path
+
+
+def refused(path: Path) -> str:
+    """Why the store is refused; nothing is changed by that."""
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(StoreRefused) as caught:
+        SqliteStore(path)
+    if before is not None:
+        assert path.read_bytes() == before
+    assert str(path.parent) in str(caught.value)
+    return str(caught.value)
+
+
+# -- refused, untouched
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store.db").mkdir()
+    assert "a directory" in refused(tmp_path / "store.db")
+
+
+@root_only_writes
+def test_a_place_that_is_not_writable_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert "not writable" in refused(tmp_path / "store.db")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "offset 0: an empty file"),
+        (b"[gateway]\nname = 1\n" * 20, "offset 0: not an SQLite file"),
+        (b"SQLite format 3\0" + b"\0" * 10, "offset 26: cut off within its header"),
+    ],
+)
+def test_files_that_are_no_store_are_refused(tmp_path: Path, content: bytes, why: str) -> None:
+    (tmp_path / "store.db").write_bytes(content)
+    assert why in refused(tmp_path / "store.db")
+
+
+def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute("CREATE TABLE entry (id INTEGER PRIMARY KEY)")
+    connection.commit()
+    connection.close()
+    assert "offset 68: an SQLite file of another program" in refused(tmp_path / "store.db")
+
+
+def test_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.db", 1)
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    assert f"newer version of this program (store version {VERSION + 1}" in refused(path)
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = SqliteStore(path)
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom gateway.store.sqlite import SqliteStore\n"
+        "try:\n    SqliteStore(Path(sys.argv[1]))\nexcept Exception as error:\n    print(error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=WAIT_S, check=True
+    )
+    assert ran.stdout.strip() == f"{path}: in use by another process (id {os.getpid()})"
+    store.close(True)
+    SqliteStore(path).close(True)
+
+
+# -- damaged: what can be read goes on, nothing is overwritten
+
+
+def damaged(path: Path) -> tuple[SqliteHarness, Path]:
+    """The store opened in spite of its damage, and where the damaged file is kept."""
+    before = path.read_bytes()
+    harness = SqliteHarness(path)
+    assert harness.sqlite.damages
+    (kept,) = [
+        name for name in path.parent.glob("store.db.damaged-*") if not name.name.endswith(("-wal", "-shm"))
+    ]
+    assert kept.read_bytes() == before
+    assert str(kept) in harness.sqlite.damages[-1]
+    return harness, kept
+
+
+def test_a_page_overwritten_with_rubbish_costs_its_messages_only(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.db")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"m" * 200, len(data) // 2) // 4096 * 4096
+    data[at : at + 4096] = os.urandom(4096)
+    path.write_bytes(data)
+    harness, _ = damaged(path)
+    found = harness.store.recover()
+    harness.start()
+    left = sequences(harness.load(everything(1)))
+    harness.close()
+    assert found.queues[0].key == "queue:1"
+    assert 1_940 <= len(left) < 2_000
+    assert left[0] == 1
+    assert left[-1] == 2_000
+
+
+def test_a_file_that_was_cut_off_keeps_what_is_before_the_cut(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.db")
+    data = path.read_bytes()
+    cut = len(data) // 2 // 4096 * 4096 + 100
+    path.write_bytes(data[:cut])
+    harness, _ = damaged(path)
+    assert any(f"offset {cut}: the file ends here" in damage for damage in harness.sqlite.damages)
+    harness.store.recover()
+    harness.start()
+    left = sequences(harness.load(everything(1)))
+    harness.close()
+    assert 500 < len(left) < 1_500
+    assert left[:500] == list(range(1, 501))
+
+
+def test_a_flipped_bit_in_a_message_is_found_and_the_message_set_aside(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.db", 50)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"m" * 200) + 20] ^= 1
+    path.write_bytes(data)
+    harness = SqliteHarness(path)
+    assert harness.sqlite.damages == []
+    harness.store.recover()
+    harness.start()
+    decoder = Decoder()
+    bad = []
+    for entry in harness.load(everything(1)):
+        try:
+            decoder.message(entry.record)
+        except BadRecord as error:
+            assert "checksum" in str(error)
+            bad.append(entry.sequence)
+            harness.store.append(Quarantined(1, entry.sequence, str(error)))
+    assert len(bad) == 1
+    harness.settle()
+    assert bad[0] not in sequences(harness.load(everything(1)))
+    harness.close()
+    database = Database(str(path), read_only=True)
+    assert database.rows("SELECT place, reason FROM quarantine") == [
+        (f"queue 1, message {bad[0]}", "its checksum does not match")
+    ]
+    database.close()
+
+
+def test_messages_whose_queue_lost_its_name_get_another(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.db", 3)
+    connection = sqlite3.connect(path)
+    connection.execute("DELETE FROM queue")
+    connection.commit()
+    connection.close()
+    harness = SqliteHarness(path)
+    assert [(queue.key, queue.lanes[0].count) for queue in harness.store.recover().queues] == [
+        ("queue:recovered.1", 3)
+    ]
+    harness.close()
+
+
+# -- the disk
+
+
+class Fault:
+    """Makes commits fail while it is on."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.commits = 0
+
+    def opener(self, path: str) -> Database:
+        fault = self
+
+        class Faulty(Database):
+            def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+                if sql == "COMMIT" and fault.error is not None:
+                    fault.commits += 1
+                    raise fault.error
+                return super().execute(sql, parameters)
+
+        return Faulty(path)
+
+
+def test_a_full_disk_stops_confirming_serves_reads_and_recovers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.FULL_RETRY_S", 0.05)
+    fault = Fault()
+    harness = SqliteHarness(tmp_path / "store.db", fault.opener)
+    harness.start()
+    make(harness.store, 1)
+    put(harness.store, 1, 1)
+    harness.settle()
+    fault.error = StoreFull("no space left")
+    position = put(harness.store, 1, 2)
+    harness.loop.turn_until(lambda: not harness.store.accepting)
+    assert harness.listener.accepting == [False]
+    assert harness.store.durable < position
+    page = everything(1)
+    assert sequences(harness.load(page)) == [1]
+    assert not page.complete
+    fault.error = None
+    harness.settle()
+    assert harness.listener.accepting == [False, True]
+    assert harness.store.durable == position
+    assert sequences(harness.load(everything(1))) == [1, 2]
+    assert harness.listener.failures == []
+    harness.close()
+
+
+def test_a_sync_that_failed_is_never_tried_again(tmp_path: Path) -> None:
+    fault = Fault()
+    harness = SqliteHarness(tmp_path / "store.db", fault.opener)
+    harness.store.recover()
+    harness.start()
+    make(harness.store, 1)
+    put(harness.store, 1, 1)
+    harness.settle()
+    fault.error = StoreFailed("disk I/O error")
+    position = put(harness.store, 1, 2)
+    harness.loop.turn_until(lambda: bool(harness.listener.failures))
+    put(harness.store, 1, 3)
+    harness.loop.turn_out()
+    assert fault.commits == 1
+    assert harness.store.durable < position
+    assert not harness.store.accepting
+    fault.error = None
+    harness.sqlite.close(True)
+    reopened = SqliteHarness(tmp_path / "store.db")
+    assert not reopened.store.recover().clean
+    reopened.start()
+    assert sequences(reopened.load(everything(1))) == [1]
+    reopened.close()
+
+
+def test_publishers_had_better_wait_while_much_is_uncommitted(tmp_path: Path) -> None:
+    harness = SqliteHarness(tmp_path / "store.db", bytes_max=1_000)
+    harness.start()
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=b"x" * 900)
+    assert not harness.store.congested
+    put(harness.store, 1, 2, body=b"x" * 900)
+    assert harness.store.congested
+    harness.settle()
+    assert not harness.store.congested
+    harness.close()
+
+
+def test_deleted_queues_are_swept_and_their_pages_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.store.sqlite.VACUUM_PAGES_MIN", 0)
+    monkeypatch.setattr("gateway.store.tables.SWEPT_PER_STEP", 700)
+    path = filled(tmp_path / "store.db", 2_000)
+    size = path.stat().st_size
+    harness = SqliteHarness(path)
+    harness.store.recover()
+    harness.start()
+    harness.store.append(QueueGone(1))
+    harness.settle()
+    reader = Database(str(path), read_only=True)
+    pause = threading.Event()
+    for _ in range(3_000):
+        if not reader.rows("SELECT 1 FROM gone") and reader.value("PRAGMA freelist_count") == 0:
+            break
+        pause.wait(0.01)
+    assert reader.rows("SELECT 1 FROM entry LIMIT 1") == []
+    reader.close()
+    harness.close()
+    assert path.stat().st_size < size // 4
