@@ -119,8 +119,9 @@ class MqttConnection:
 
     def __init__(self, limits: MqttLimits, now_ms: int) -> None:
         self._limits = limits
-        self._decoder = PacketDecoder(min(limits.max_packet_size, CONNECT_SIZE_MAX))
-        self._decoder.control_characters = limits.control_characters
+        self._decoder = PacketDecoder(
+            min(limits.max_packet_size, CONNECT_SIZE_MAX), control_characters=limits.control_characters
+        )
         self._connect_deadline_ms = now_ms + limits.connect_timeout_ms
         self._heard_ms = now_ms
         self._listening = True

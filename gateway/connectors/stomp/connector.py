@@ -368,7 +368,9 @@ class StompConnector(Connector):
             self.counters.limit_hits += 1
             raise StompRefusal("too many subscriptions")
         source = source_of(subscribe.destination, self.owner)
-        if not self.broker.authorizer.may_subscribe(self.publisher, source.kind, source.pattern):
+        if not self.broker.authorizer.may_subscribe(
+            self.publisher, source.kind, source.pattern, bool(source.group)
+        ):
             raise StompRefusal(f"not allowed to subscribe to {subscribe.destination}")
         self._subscriptions_made += 1
         subscription = StompSubscription(
@@ -381,7 +383,7 @@ class StompConnector(Connector):
             and subscribe.ack == AckMode.AUTO
         ):
             no_local = self.publisher if subscribe.no_local else None
-            binding = Binding(source.pattern, subscription, no_local)
+            binding = Binding(source.pattern, subscription, no_local, self.publisher)
             self.broker.bind(binding)
             subscription.binding = binding
             subscription.congested = self.congested
