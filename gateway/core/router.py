@@ -105,6 +105,13 @@ class Broker:
         message, UNROUTED when nobody took it at all.
         """
         self.counters.published += 1
+        position = self.announce(message, topic)
+        if position == UNROUTED:
+            self.counters.unroutable += 1
+        return position
+
+    def announce(self, message: Message, topic: Topic) -> int:
+        """As `publish`, for what the broker has to say itself, which is not counted."""
         position = NOTHING
         if message.retain:
             position = self._retain(message, topic.name)
@@ -112,7 +119,6 @@ class Broker:
             self._refresh(topic)
         route = topic.route
         if not route:
-            self.counters.unroutable += 1
             return position or UNROUTED
         for binding in route:
             taken = binding.sink.offer(message, binding)

@@ -330,5 +330,3 @@ def test_model_every_consumer_gets_the_first_that_it_wants(steps: list[tuple[str
                 assert [i for i in waiting if not colour or expected[i][0] == colour] == []
         for outlet, colour in zip(outlets[:2], COLOURS, strict=True):
             assert all(expected[d.message.id][0] == colour for d in outlet.open)
-
-

@@ -63,7 +63,9 @@ def test_3_8_1_1_literals_identifiers_and_comparisons(text: str, expected: bool)
     assert selects(text, **given) is expected
 
 
-@pytest.mark.parametrize("text", ["and = 1", "a = 5 AnD b = 6 oR c iS nULL", "a between 1 and 9 and NOT b in ('x')"])
+@pytest.mark.parametrize(
+    "text", ["and = 1", "a = 5 AnD b = 6 oR c iS nULL", "a between 1 and 9 and NOT b in ('x')"]
+)
 def test_3_8_1_1_key_words_are_written_in_any_case(text: str) -> None:
     if text.startswith("and"):
         with pytest.raises(InvalidSelector):
@@ -170,7 +172,9 @@ def test_3_8_1_2_three_valued_logic(text: str, expected: bool) -> None:
     assert selects(text, t=True, f=False) is expected
 
 
-@pytest.mark.parametrize("text", ["n = 'x'", "n <> 'x'", "s = 5", "s <> 5", "b = 1", "b <> 1", "b > FALSE", "raw = 'x'"])
+@pytest.mark.parametrize(
+    "text", ["n = 'x'", "n <> 'x'", "s = 5", "s <> 5", "b = 1", "b <> 1", "b > FALSE", "raw = 'x'"]
+)
 def test_3_8_1_1_values_that_are_not_alike_never_compare(text: str) -> None:
     assert not selects(text, n=5, s="5", b=True, raw=b"x")
 
@@ -264,7 +268,9 @@ def test_length_is_bounded() -> None:
         parse_selector("a = 5", 4, 64, False)
 
 
-@pytest.mark.parametrize("text", ["(" * 70 + "a" + ")" * 70, "NOT " * 70 + "a", "-" * 70 + "a = 1", "a" + "+1" * 70 + "=1"])
+@pytest.mark.parametrize(
+    "text", ["(" * 70 + "a" + ")" * 70, "NOT " * 70 + "a", "-" * 70 + "a = 1", "a" + "+1" * 70 + "=1"]
+)
 def test_depth_is_bounded(text: str) -> None:
     with pytest.raises(InvalidSelector, match="nested deeper than 64"):
         parse_selector(text, 4096, 64, False)

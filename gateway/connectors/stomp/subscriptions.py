@@ -95,7 +95,7 @@ class Subscriptions:
             if subscribe.browser and source.kind != QUEUE:
                 raise StompRefusal("only queues can be browsed")
             if not source.durable_key and not connector.broker.authorizer.may_subscribe(
-                connector.publisher, source.kind, source.pattern
+                connector.publisher, source.kind, source.pattern, bool(source.group)
             ):
                 raise StompRefusal(f"not allowed to subscribe to {subscribe.destination}")
 
@@ -150,7 +150,9 @@ class Subscriptions:
         if queue is None:
             raise StompRefusal(f"there is no durable subscription {subscribe.destination}")
         for binding in queue.bindings:
-            if not connector.broker.authorizer.may_subscribe(connector.publisher, TOPIC, binding.pattern):
+            if not connector.broker.authorizer.may_subscribe(
+                connector.publisher, TOPIC, binding.pattern, True
+            ):
                 raise StompRefusal(f"not allowed to subscribe to {subscribe.destination}")
         return queue
 
