@@ -11,6 +11,7 @@ from protocols.stomp.codec import content_length_of, decode_frame, decode_send
 from protocols.stomp.constants import (
     COMMAND_LENGTH_MAX,
     COMMANDS,
+    CONNECT,
     HEAD_REMEMBERED_MAX,
     NACK,
     PRE_CONNECT_BYTES_MAX,
@@ -23,7 +24,7 @@ from protocols.stomp.errors import FrameTooLarge, MalformedFrame, NotStomp, Stom
 from protocols.stomp.frames import Connect, Frame, Send
 from protocols.stomp.headers import decode_header, shown, text_of
 from protocols.stomp.lookalikes import FIRST_BYTES, MQTT_CONNECT, looks_like
-from protocols.stomp.state import CLOSING, NEW, after
+from protocols.stomp.state import CLOSING, CONNECTED, NEW, after
 
 _NUL: Final = 0
 _LF: Final = 10
@@ -50,6 +51,8 @@ class StompLimits:
     """How often we can send something; 0 is never (§Heart-beating)."""
     heart_beat_want_ms: int
     """How often we would like to hear something; 0 is never."""
+    implicit_connect: bool
+    """A client may begin without CONNECT."""
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class StompLimits:
         max_line_bytes: int = 32_768,
         heart_beat_send_ms: int = 10_000,
         heart_beat_want_ms: int = 10_000,
+        implicit_connect: bool = False,
     ) -> None:
         self.max_frame_size = max_frame_size
         self.connect_timeout_ms = connect_timeout_ms
@@ -68,6 +72,7 @@ class StompLimits:
         self.max_line_bytes = max_line_bytes
         self.heart_beat_send_ms = heart_beat_send_ms
         self.heart_beat_want_ms = heart_beat_want_ms
+        self.implicit_connect = implicit_connect
 
 
 @final
@@ -189,6 +194,10 @@ class FrameReader:
                 if not head:
                     self._keep_head(data, pos)
                     return
+                if self.state == NEW and self._limits.implicit_connect and _no_connect(head):
+                    frames.append(self._connect_implicitly())
+                    self._rest = data[pos:]
+                    return
                 frame = self._decode_head(head)
                 known_head = head
                 start = pos + len(head)
@@ -207,6 +216,13 @@ class FrameReader:
             if isinstance(frame, Connect):
                 self._rest = data[pos:]
                 return
+
+    def _connect_implicitly(self) -> Connect:
+        """The CONNECT of 1.0 that a client has left out."""
+        self.state = CONNECTED
+        self.version = V1_0
+        self._size_max = self._limits.max_frame_size
+        return Connect([], None, None, None, (0, 0), [], V1_0, None, True)
 
     # -- between frames
 
@@ -416,6 +432,11 @@ class FrameReader:
         frames.append(frame)
 
 
+def _no_connect(head: bytes) -> bool:
+    """Is it the head of a frame other than CONNECT?"""
+    return COMMANDS.get(head[: head.find(b"\n")].rstrip(b"\r"), CONNECT) != CONNECT
+
+
 def _blank_line_end(data: bytes, pos: int) -> int:
     """Behind the first blank line after `pos`, LF or CR LF; -1: there is none."""
     while True:
@@ -455,4 +476,5 @@ def _with_body(send: Send, body: bytes) -> Send:
         send.content_length,
         send.content_type,
         send.version,
+        send.special,
     )
