@@ -13,6 +13,8 @@ class CoreCounters:
         "dropped_full",
         "expired",
         "published",
+        "quarantined",
+        "refused",
         "transactions_aborted",
         "transactions_committed",
         "unroutable",
@@ -21,6 +23,10 @@ class CoreCounters:
     def __init__(self) -> None:
         self.published = 0
         """Messages that publishers handed in."""
+        self.refused = 0
+        """Persistent messages that were refused because the store could not keep them."""
+        self.quarantined = 0
+        """Stored messages that could not be read, and were set aside."""
         self.unroutable = 0
         """Messages that nobody had subscribed to."""
         self.expired = 0
@@ -36,6 +42,8 @@ class CoreCounters:
         """All of them by name."""
         return {
             "published": self.published,
+            "refused": self.refused,
+            "quarantined": self.quarantined,
             "unroutable": self.unroutable,
             "expired": self.expired,
             "dead_lettered": self.dead_lettered,

@@ -56,6 +56,11 @@ class Delivery:
         """Where the store was told of it in this run; 0 when it was not."""
         self.state = READY
 
+    @property
+    def redelivered(self) -> bool:
+        """May it have been delivered before?  After a crash nobody knows of what was there then."""
+        return self.failures > 0 or self.sequence <= self.queue.suspect_through
+
     def __lt__(self, other: "Delivery") -> bool:
         return self.sequence < other.sequence
 

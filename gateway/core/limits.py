@@ -24,7 +24,7 @@ class QueuePolicy:
     messages_max: int
     """Messages it holds, 0 for no limit of its own."""
     bytes_max: int
-    """Bytes of messages it holds, 0 for no limit of its own."""
+    """Bytes of messages it holds in memory, 0 for no limit of its own."""
     when_full: str
     """BLOCK, REJECT, DROP_OLDEST or DROP_NEWEST."""
     deliveries_max: int
@@ -33,6 +33,10 @@ class QueuePolicy:
     """Name of the queue for rejected, exhausted and expired messages; None discards and counts them."""
     durable: bool
     """Persistent messages in it are kept by the store."""
+    stored_bytes_max: int
+    """Bytes of messages it holds, those included that only the store has; 0 for no limit of its own."""
+    synchronous: bool
+    """Confirmations wait until a message in it is safe; if not, the last moments before a crash are lost."""
 
     def __init__(
         self,
@@ -42,6 +46,8 @@ class QueuePolicy:
         deliveries_max: int = 20,
         dead_letters: str | None = None,
         durable: bool = True,
+        stored_bytes_max: int = 0,
+        synchronous: bool = True,
     ) -> None:
         self.messages_max = messages_max
         self.bytes_max = bytes_max
@@ -49,6 +55,8 @@ class QueuePolicy:
         self.deliveries_max = deliveries_max
         self.dead_letters = dead_letters
         self.durable = durable
+        self.stored_bytes_max = stored_bytes_max
+        self.synchronous = synchronous
 
 
 @final
@@ -61,6 +69,8 @@ class CoreLimits:
     """Bindings in the topic space."""
     retained_messages_max: int
     retained_bytes_max: int
+    memory_max: int
+    """Bytes of messages in queues, above which those that the store has too are let go."""
     transaction_operations_max: int
     """Sends and outcomes that one transaction may hold back."""
     scheduled_messages_max: int
@@ -87,6 +97,7 @@ class CoreLimits:
         scheduled_period_min_ms: int = 100,
         selector_length_max: int = 4_096,
         selector_depth_max: int = 64,
+        memory_max: int = 268_435_456,
     ) -> None:
         self.queues_max = queues_max
         self.subscriptions_max = subscriptions_max
@@ -99,3 +110,4 @@ class CoreLimits:
         self.scheduled_period_min_ms = scheduled_period_min_ms
         self.selector_length_max = selector_length_max
         self.selector_depth_max = selector_depth_max
+        self.memory_max = memory_max

@@ -346,7 +346,7 @@ class Store:
     Implementations live in gateway/store; tests/store runs one suite against each.
     """
 
-    __slots__ = ("accepting", "congested", "durable", "pages", "position")
+    __slots__ = ("accepting", "congested", "durable", "immediate", "pages", "position")
 
     def __init__(self) -> None:
         self.position = 0
@@ -357,6 +357,8 @@ class Store:
         """False while the disk is full: persistent messages must be refused, since nothing can confirm them."""
         self.congested = False
         """More waits to be written than should: publishers had better wait too."""
+        self.immediate = False
+        """Is everything durable when `append` returns?"""
         self.pages = False
         """Does `load` give back what was appended?  Then queues may let go of messages."""
 

@@ -4,6 +4,7 @@ A named queue, a durable or shared topic subscription and an MQTT session's mess
 the latter three bound to topic patterns.
 """
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.backlog import Backlog
@@ -21,9 +22,22 @@ from gateway.core.delivery import (
 )
 from gateway.core.destination import QUEUE, Destination
 from gateway.core.flow import Gate
+from gateway.core.journal import lane_of
 from gateway.core.limits import BLOCK, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
-from gateway.core.ports import NOTHING, Dequeued, Enqueued, Redelivered
+from gateway.core.paging import EXPIRY_AGAIN_MS, PAGE_BYTES_MAX, RESIDENT_MIN, Paged, Stretch
+from gateway.core.ports import (
+    NOTHING,
+    Cleared,
+    Dequeued,
+    Enqueued,
+    Entry,
+    Page,
+    Quarantined,
+    QueueFound,
+    Redelivered,
+)
+from gateway.core.record import BadRecord
 from gateway.core.selection import Selection
 from gateway.core.selector import Selector
 from gateway.core.subscription import Binding, Consumer, Sink
@@ -35,6 +49,11 @@ QUEUE_PREFIX: Final = "queue:"
 
 REFUSED: Final = -2
 """What `offer` answers when the queue is full and its policy is to reject."""
+
+PAGED: Final = -3
+
+RESIDENT_OVERHEAD: Final = 600
+"""Bytes that a message in memory takes beside its own size, about."""
 
 # Reasons of a dead letter, as they are told to whoever reads it.
 REASON_REJECTED: Final = "rejected"
@@ -56,7 +75,9 @@ class Queue(Sink):
         "_exclusive",
         "_expiry_ms",
         "_gate",
+        "_held",
         "_next",
+        "_paged",
         "_selections",
         "_sequence",
         "_standby",
@@ -70,6 +91,7 @@ class Queue(Sink):
         "number",
         "owner",
         "policy",
+        "suspect_through",
         "unsettled",
     )
 
@@ -85,6 +107,8 @@ class Queue(Sink):
         self.deleted = False
         self.number = 0
         """Its number in the store; 0 until there is something to keep."""
+        self.suspect_through = 0
+        """Messages up to this sequence were there at a crash, and may have been delivered before it."""
         self.unsettled = 0
         """Deliveries that wait for their outcome."""
         self.enqueued_total = 0
@@ -102,18 +126,27 @@ class Queue(Sink):
         self._expiry_ms = 0
         self._sequence = 0
         self._gate: Gate | None = None
+        # Messages of a transaction that is not durable yet, and all behind them, each with the position to wait for.
+        self._held: deque[tuple[int, Delivery]] | None = None
+        self._paged: Paged | None = None
 
     # -- what it holds
 
     @property
     def depth(self) -> int:
         """Messages in it, waiting or unsettled."""
-        return self._backlog.count + self.unsettled
+        return self.waiting + self.unsettled
 
     @property
     def waiting(self) -> int:
         """Messages that wait for a consumer."""
-        return self._backlog.count
+        held = 0 if self._held is None else len(self._held)
+        return self._backlog.count + held + self.paged
+
+    @property
+    def paged(self) -> int:
+        """Those of them that only the store holds."""
+        return 0 if self._paged is None else self._paged.count
 
     @property
     def bytes(self) -> int:
@@ -126,7 +159,7 @@ class Queue(Sink):
         return len(self._consumers) + (0 if self._standby is None else len(self._standby))
 
     def browse(self) -> list[Delivery]:
-        """What waits, in the order in which it would leave.  Nothing is taken."""
+        """What waits, in the order in which it would leave, as far as it is in memory.  Nothing is taken."""
         return self._backlog.all()
 
     # -- messages come in
@@ -141,21 +174,89 @@ class Queue(Sink):
         self.enqueued_total += 1
         self._bytes += message.size
         delivery = Delivery(self, message, self._sequence, binding)
+        broker = self.broker
         position = NOTHING
         if message.persistent and self.policy.durable:
-            if self.number == 0:
-                self.broker.keep_queue(self)
-            note = b"" if binding is None else binding.stored()
-            position = self.broker.store.append(Enqueued(self.number, self._sequence, message, note))
-            delivery.position = position
+            position = self._keep(delivery)
+            if position == PAGED:
+                return broker.store.position if self.policy.synchronous else NOTHING
+        broker.resident_bytes += message.size + RESIDENT_OVERHEAD
+        if self._held is not None or broker.holding:
+            self._hold_back(delivery)
+        else:
+            self._admit(delivery)
+        return position if self.policy.synchronous else NOTHING
+
+    def _keep(self, delivery: Delivery) -> int:
+        """Have the store keep it; its position, or PAGED when the queue itself lets go of it at once."""
+        broker = self.broker
+        store = broker.store
+        message = delivery.message
+        if self.number == 0:
+            broker.keep_queue(self)
+        binding = delivery.binding
+        note = b"" if binding is None else binding.stored()
+        position = store.append(Enqueued(self.number, delivery.sequence, message, note))
+        delivery.position = position
+        if store.congested:
+            broker.hold_publisher(message.publisher)
+        if store.pages and self._starved and self._lets_go(message):
+            paged = self._paged
+            if paged is None:
+                paged = self._paged = Paged()
+            paged.add(lane_of(message), delivery.sequence, message.size, message.expires_at_ms)
+            return PAGED
+        return position
+
+    def _lets_go(self, message: Message) -> bool:
+        """Is this message, which waits for nobody in particular, better left to the store alone?"""
+        if self._held is not None or self.broker.holding:
+            return False
+        if self._paged is not None and self._paged.holds(lane_of(message)):
+            return True
+        if self._backlog.count < RESIDENT_MIN and self._resident < PAGE_BYTES_MAX:
+            return False
+        broker = self.broker
+        bytes_max = self.policy.bytes_max
+        return broker.resident_bytes >= broker.limits.memory_max or (
+            bytes_max != 0 and self._resident >= bytes_max // 2
+        )
+
+    @property
+    def _resident(self) -> int:
+        """Bytes of the messages in it that are in memory."""
+        return self._bytes - (0 if self._paged is None else self._paged.bytes)
+
+    def _admit(self, delivery: Delivery) -> None:
+        """Let a new message wait, and go at once if there is a consumer for it."""
         self._backlog.push(delivery)
-        if message.expires_at_ms:
-            self._note_expiry(message.expires_at_ms)
+        if delivery.message.expires_at_ms:
+            self._note_expiry(delivery.message.expires_at_ms)
         if self._selections is not None:
             self._select(delivery, False)
         if not self._starved:
             self.wake()
-        return position
+
+    # -- messages of transactions: nobody sees them before they are sure
+
+    def _hold_back(self, delivery: Delivery) -> None:
+        """Keep it from the consumers until what is before it is durable."""
+        if self._held is None:
+            self._held = deque()
+            self.broker.hold_queue(self)
+        self._held.append((self.broker.store.position, delivery))
+
+    def release(self, durable: int) -> bool:
+        """Let the consumers have what is durable now; answers whether there is more to hold back."""
+        held = self._held
+        while held and held[0][0] <= durable:
+            delivery = held.popleft()[1]
+            if not self.deleted:
+                self._admit(delivery)
+        if held:
+            return True
+        self._held = None
+        return False
 
     def takes(self, more: int) -> bool:
         """Would it have room for a message once `more` have come in?"""
@@ -164,8 +265,10 @@ class Queue(Sink):
 
     def _full(self) -> bool:
         policy = self.policy
-        return (policy.bytes_max != 0 and self._bytes >= policy.bytes_max) or (
-            policy.messages_max != 0 and self.depth >= policy.messages_max
+        return (
+            (policy.bytes_max != 0 and self._resident >= policy.bytes_max)
+            or (policy.messages_max != 0 and self.depth >= policy.messages_max)
+            or (policy.stored_bytes_max != 0 and self._bytes >= policy.stored_bytes_max)
         )
 
     def _make_room(self, message: Message) -> bool:
@@ -177,14 +280,24 @@ class Queue(Sink):
                 self._gate = Gate()
             self._gate.hold(message.publisher)
             return True
-        if when_full == DROP_OLDEST and self._backlog.count:
-            # One may not be enough: a large message among small ones.
-            while self._backlog.count and self._full():
-                self.broker.counters.dropped_full += 1
-                self._bury(self._backlog.pop(), REASON_MAXLEN)
+        if when_full == DROP_OLDEST and (self._backlog.count or self.paged):
+            self._drop_oldest()
             return True
         self.broker.counters.dropped_full += 1
         return False
+
+    def _drop_oldest(self) -> None:
+        """Let the oldest go until there is room; one may not be enough: a large message among small ones."""
+        backlog = self._backlog
+        while self._full():
+            if self._stored_first():
+                # It makes room when the store has given it back.
+                self._ask()
+                return
+            if not backlog.count:
+                return
+            self.broker.counters.dropped_full += 1
+            self._bury(backlog.pop(), REASON_MAXLEN)
 
     def _room_again(self) -> None:
         """Let producers go on once a good part of the queue is free."""
@@ -192,8 +305,10 @@ class Queue(Sink):
         if gate is None:
             return
         policy = self.policy
-        if (policy.bytes_max == 0 or self._bytes <= policy.bytes_max * 3 // 4) and (
-            policy.messages_max == 0 or self.depth <= policy.messages_max * 3 // 4
+        if (
+            (policy.bytes_max == 0 or self._resident <= policy.bytes_max * 3 // 4)
+            and (policy.messages_max == 0 or self.depth <= policy.messages_max * 3 // 4)
+            and (policy.stored_bytes_max == 0 or self._bytes <= policy.stored_bytes_max * 3 // 4)
         ):
             self._gate = None
             gate.open()
@@ -218,9 +333,11 @@ class Queue(Sink):
             # Whatever comes may find its consumer, whoever was ready for what there is.
             return True
         backlog = self._backlog
-        while backlog.count:
+        while backlog.count or self._paged is not None:
             consumer = self._ready_consumer()
             if consumer is None:
+                return False
+            if self._paged is not None and self._paging():
                 return False
             delivery = backlog.pop()
             if delivery.message.expires_at_ms and delivery.message.expired(self.broker.now_ms):
@@ -230,8 +347,135 @@ class Queue(Sink):
                 self._hand_over(delivery, consumer)
         return True
 
+    def _paging(self) -> bool:
+        """See to what only the store holds; True when the next message to leave is among it."""
+        paged = self._paged
+        assert paged is not None
+        if paged.count == 0:
+            self._paged = None
+            return self._backlog.count == 0
+        if self._backlog.count < RESIDENT_MIN:
+            self._ask()
+        return self._backlog.count == 0 or self._stored_first()
+
+    def _stored_first(self) -> bool:
+        """Is the next message to leave one that only the store holds?"""
+        paged = self._paged
+        if paged is None or not paged.count:
+            return False
+        return self._backlog.count == 0 or paged.comes_before(self._backlog.first())
+
+    def _ask(self) -> None:
+        """Ask the store for the next messages, unless a question is open."""
+        paged = self._paged
+        if paged is not None and paged.count and paged.asked is None:
+            self.broker.store.load(paged.next_page(self.number))
+
+    def on_loaded(self, page: Page, entries: list[Entry]) -> None:
+        """The store's answer.  One that was not waited for any more is left alone."""
+        paged = self._paged
+        if paged is None or paged.asked is not page:
+            return
+        paged.asked = None
+        stretch = paged.stretch(page.lane)
+        assert stretch is not None
+        if page.expired_by_ms:
+            self._bury_expired(page, stretch, entries)
+            return
+        for entry in entries:
+            stretch.first = entry.sequence + 1
+            if paged.elsewhere is None or entry.sequence not in paged.elsewhere:
+                paged.take(stretch, 1, entry.size)
+                self._restore(entry)
+        if not entries and page.complete and stretch.count:
+            # Nothing is left of what was counted: it was lost with a damaged file.
+            self._bytes -= stretch.bytes
+            paged.drop(stretch)
+        if self.policy.when_full == DROP_OLDEST:
+            self._drop_oldest()
+        if page.complete or entries:
+            self.wake()
+
+    def _restore(self, entry: Entry) -> Delivery | None:
+        """Take a message back from the store; None when it cannot be read, and is set aside."""
+        delivery = self._delivery_of(entry)
+        if delivery is None:
+            return None
+        self._backlog.push_back(delivery)
+        if entry.expires_at_ms:
+            self._note_expiry(entry.expires_at_ms)
+        if self._selections is not None:
+            self._select(delivery, True)
+        return delivery
+
+    def _delivery_of(self, entry: Entry) -> Delivery | None:
+        """The delivery that was stored; it is resident from now on."""
+        broker = self.broker
+        try:
+            message = broker.decoder.message(entry.record)
+            binding = broker.decoder.binding(entry.note)
+        except BadRecord as error:
+            self._bytes -= entry.size
+            broker.counters.quarantined += 1
+            broker.store.append(Quarantined(self.number, entry.sequence, str(error)))
+            return None
+        delivery = Delivery(self, message, entry.sequence, binding)
+        delivery.failures = entry.failures
+        broker.resident_bytes += message.size + RESIDENT_OVERHEAD
+        return delivery
+
+    def _bury_expired(self, page: Page, stretch: Stretch, entries: list[Entry]) -> None:
+        """The store has given back messages whose time had run out."""
+        paged = self._paged
+        assert paged is not None
+        # There may be more, and nobody knows when the next one is due.
+        stretch.expires_at_ms = (
+            page.expired_by_ms if len(entries) == page.count_max else page.expired_by_ms + EXPIRY_AGAIN_MS
+        )
+        for entry in entries:
+            paged.take(stretch, 1, entry.size)
+            delivery = self._delivery_of(entry)
+            if delivery is not None:
+                self.broker.counters.expired += 1
+                self._bury(delivery, REASON_EXPIRED)
+        self.wake()
+
+    def recovered(self, found: QueueFound, clean: bool) -> None:
+        """Begin with what the store holds of an earlier run."""
+        paged = self._paged = Paged()
+        paged.found(found.lanes)
+        self.number = found.number
+        self._bytes = paged.bytes
+        for lane in found.lanes:
+            self._sequence = max(self._sequence, lane.last)
+        if not clean:
+            self.suspect_through = self._sequence
+
+    def reacquire(self, entry: Entry, consumer: Consumer) -> Delivery | None:
+        """Give `consumer` a message again that it had before a restart, out of turn.  It takes no credit.
+
+        None when it cannot be read.
+        """
+        paged = self._paged
+        assert paged is not None
+        delivery = self._delivery_of(entry)
+        if delivery is None:
+            return None
+        stretch = paged.stretch(entry.lane)
+        assert stretch is not None
+        paged.take(stretch, 1, entry.size)
+        if paged.elsewhere is None:
+            paged.elsewhere = set()
+        paged.elsewhere.add(entry.sequence)
+        delivery.state = ACQUIRED
+        delivery.consumer = consumer
+        self.unsettled += 1
+        return delivery
+
     def _dispatch_selected(self) -> None:
         """The same where consumers have selectors: in turn, each takes the first that it wants."""
+        if self._paged is not None and self._backlog.count < RESIDENT_MIN:
+            self._ask()
         found = True
         while found and self._backlog.count:
             found = False
@@ -246,6 +490,12 @@ class Queue(Sink):
                         self._hand_over(delivery, consumer)
                         found = True
                         break
+        if self._paged is not None and self.broker.resident_bytes < self.broker.limits.memory_max:
+            # What waits is wanted by nobody who is ready; what they want may be further back.
+            for consumer in self._consumers:
+                if consumer.ready:
+                    self._ask()
+                    return
 
     def _take_for(self, consumer: Consumer) -> Delivery | None:
         """Take the first live message that `consumer` wants; None when nothing does."""
@@ -318,8 +568,7 @@ class Queue(Sink):
     def _conclude(self, delivery: Delivery, outcome: int) -> int:
         """Let the message go, or put it back."""
         if self.deleted:
-            delivery.state = SETTLED
-            return NOTHING
+            return self._forget(delivery)
         if outcome == ACCEPTED:
             return self._forget(delivery)
         if outcome == REJECTED:
@@ -354,9 +603,10 @@ class Queue(Sink):
         delivery.state = SETTLED
         message = delivery.message
         self._bytes -= message.size
+        self.broker.resident_bytes -= message.size + RESIDENT_OVERHEAD
         if self._gate is not None:
             self._room_again()
-        if message.persistent and self.policy.durable:
+        if message.persistent and self.policy.durable and not self.deleted:
             return self.broker.store.append(Dequeued(self.number, delivery.sequence, delivery.position))
         return NOTHING
 
@@ -381,6 +631,11 @@ class Queue(Sink):
 
     def expire(self, now_ms: int) -> None:
         """Bury the waiting messages whose time has run out.  Costs nothing before the first one is due."""
+        paged = self._paged
+        if paged is not None and paged.asked is None:
+            page = paged.expired_page(self.number, now_ms)
+            if page is not None:
+                self.broker.store.load(page)
         if self._expiry_ms == 0 or now_ms < self._expiry_ms:
             return
         for delivery in self._backlog.remove_expired(now_ms):
@@ -468,18 +723,30 @@ class Queue(Sink):
 
     def purge(self) -> int:
         """Let go of everything that waits; returns how many messages that were."""
+        count = self.waiting
         gone = self._backlog.clear()
         for delivery in gone:
             self._forget(delivery)
+        held = self._held
+        if held is not None:
+            while held:
+                self._forget(held.popleft()[1])
+        paged = self._paged
+        if paged is not None:
+            self._bytes -= paged.bytes
+            for lane, first, last in paged.clear():
+                if not self.deleted:
+                    self.broker.store.append(Cleared(self.number, lane, first, last))
         self._expiry_ms = 0
-        return len(gone)
+        return count
 
     def close(self) -> None:
         """The queue is being deleted: let go of everything and let everybody go.  Called by Broker.delete_queue."""
+        # From here on the store is told of the queue as a whole, not of its messages.
+        self.deleted = True
         self.purge()
         for consumer in [*self._consumers, *(self._standby or [])]:
             self.detach(consumer)
-        self.deleted = True
         if self._gate is not None:
             self._gate.open()
             self._gate = None

@@ -170,6 +170,13 @@ class Decoder:
             # The checksum held: it was written so.
             raise BadRecord(f"it cannot be read: {error}") from None
 
+    def binding(self, note: bytes) -> Binding | None:
+        """The binding whose `stored` form is `note`, which begins with its protocol's number; None for an empty one."""
+        if not note:
+            return None
+        restorer = self.restorers.get(note[0])
+        return None if restorer is None else restorer.binding(note)
+
     def _message(self, record: bytes) -> Message:
         index = _INDEX.unpack_from(record, _INDEX_AT)
         flags: int = index[2]

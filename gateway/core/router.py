@@ -1,18 +1,34 @@
 """Who gets a message.  Start at `Broker.publish`."""
 
+from collections import deque
 from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
+from gateway.core.bindings import restored_bindings, stored_bindings
 from gateway.core.counters import CoreCounters
 from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE, TOPIC, Destination
-from gateway.core.flow import Publisher
+from gateway.core.flow import Gate, Publisher
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import Death, Message
 from gateway.core.pattern import Pattern, literal
-from gateway.core.ports import NOTHING, QUEUE_NUMBER_MAX, Authorizer, QueueGone, QueueMade, Retained, Store
+from gateway.core.ports import (
+    NOTHING,
+    QUEUE_NUMBER_MAX,
+    Authorizer,
+    Entry,
+    Page,
+    QueueFound,
+    QueueGone,
+    QueueMade,
+    Recovered,
+    Retained,
+    Store,
+    StoreListener,
+)
 from gateway.core.queue import QUEUE_PREFIX, REFUSED, Queue
+from gateway.core.record import BadRecord, Decoder
 from gateway.core.retained import RetainedTree
 from gateway.core.schedule import Schedule
 from gateway.core.subscription import Binding
@@ -53,21 +69,28 @@ class QueueWatcher:
 
 
 @final
-class Broker:
+class Broker(StoreListener):
     """The core in one object: topics, queues, retained values, and the ports to the world."""
 
     __slots__ = (
+        "_by_number",
+        "_gate",
+        "_held_queues",
         "_next_message",
         "_next_number",
+        "_numbers_leaving",
         "_numbers_used",
         "_waiters",
         "_watchers",
         "authorizer",
         "counters",
+        "decoder",
+        "holding",
         "limits",
         "now_ms",
         "policy",
         "queues",
+        "resident_bytes",
         "retained",
         "schedule",
         "store",
@@ -91,6 +114,17 @@ class Broker:
         self._next_number = 1
         # Of queues that the store keeps or still forgets.
         self._numbers_used: set[int] = set()
+        # (position, number): free when the deletion at this position is durable.
+        self._numbers_leaving: deque[tuple[int, int]] = deque()
+        self._by_number: dict[int, Queue] = {}
+        self._held_queues: list[Queue] = []
+        self._gate: Gate | None = None
+        self.decoder = Decoder()
+        """Reads back what the store kept; connectors register their Restorer with it."""
+        self.holding = False
+        """What is published now belongs to a transaction: consumers get it when it is durable."""
+        self.resident_bytes = 0
+        """Bytes of the messages that queues have in memory, about."""
         self._waiters: list[Waiter] = []
         self._watchers: list[QueueWatcher] = []
         self.schedule = Schedule(self)
@@ -107,8 +141,11 @@ class Broker:
         """Hand `message` to everything bound to `topic`, and keep it there if it is to be retained.
 
         Returns the store's position to wait for before confirming, NOTHING (0) when nothing durable took the
-        message, UNROUTED when nobody took it at all.
+        message, UNROUTED when nobody took it at all, REFUSED when it is persistent and the store can keep nothing.
         """
+        if message.persistent and not self.store.accepting:
+            self.counters.refused += 1
+            return REFUSED
         self.counters.published += 1
         position = self.announce(message, topic)
         if position == UNROUTED:
@@ -154,6 +191,9 @@ class Broker:
 
     def enqueue(self, message: Message, queue: Queue) -> int:
         """Put `message` into a named queue; returns as `publish`, or REFUSED."""
+        if message.persistent and not self.store.accepting:
+            self.counters.refused += 1
+            return REFUSED
         self.counters.published += 1
         return queue.offer(message, None)
 
@@ -214,11 +254,22 @@ class Broker:
         """Bind a queue; deleting the queue undoes it.  Raises LimitReached."""
         self.bind(binding)
         queue.bindings.append(binding)
+        self._note_bindings(queue)
 
     def unbind_queue(self, queue: Queue, binding: Binding) -> None:
         """Undo `bind_queue`."""
         self.unbind(binding)
         queue.bindings.remove(binding)
+        self._note_bindings(queue)
+
+    def _note_bindings(self, queue: Queue) -> None:
+        """Have the store remember what a durable queue is bound to; a named one that is bound by its name need not."""
+        if not queue.policy.durable or queue.owner is not None or queue.key.startswith(QUEUE_PREFIX):
+            return
+        if queue.number == 0:
+            self.keep_queue(queue)
+        else:
+            self.store.append(QueueMade(queue.number, queue.key, stored_bindings(queue.bindings)))
 
     # -- queues
 
@@ -274,7 +325,7 @@ class Broker:
         queue.bindings.clear()
         queue.close()
         if queue.number:
-            self.store.append(QueueGone(queue.number))
+            self._forget_queue(queue.number)
         self.queues.pop(queue.key, None)
 
     def keep_queue(self, queue: Queue) -> None:
@@ -288,7 +339,14 @@ class Broker:
         self._next_number = number + 1 if number < QUEUE_NUMBER_MAX else 1
         used.add(number)
         queue.number = number
-        self.store.append(QueueMade(number, queue.key, b""))
+        self._by_number[number] = queue
+        self.store.append(QueueMade(number, queue.key, stored_bindings(queue.bindings)))
+
+    def _forget_queue(self, number: int) -> None:
+        """The queue is deleted; its number is free once that is durable."""
+        del self._by_number[number]
+        position = self.store.append(QueueGone(number))
+        self._numbers_leaving.append((position, number))
 
     def _bind_virtual(self, queue: Queue, name: str) -> None:
         """`Consumer.NAME.VirtualTopic.X` gets what is sent to the topic `VirtualTopic.X` (ActiveMQ's virtual topics)."""
@@ -327,7 +385,16 @@ class Broker:
         self._waiters.append(waiter)
 
     def on_durable(self, position: int) -> None:
-        """The store has committed everything up to `position`."""
+        """See StoreListener."""
+        if self._held_queues:
+            self._release_held(position)
+        if self._gate is not None and not self.store.congested:
+            gate = self._gate
+            self._gate = None
+            gate.open()
+        leaving = self._numbers_leaving
+        while leaving and leaving[0][0] <= position:
+            self._numbers_used.discard(leaving.popleft()[1])
         if not self._waiters:
             return
         waiters = self._waiters
@@ -335,6 +402,67 @@ class Broker:
         for waiter in waiters:
             if waiter.on_durable(position):
                 self._waiters.append(waiter)
+
+    def on_loaded(self, page: Page, entries: list[Entry]) -> None:
+        """See StoreListener."""
+        queue = self._by_number.get(page.queue)
+        if queue is not None:
+            queue.on_loaded(page, entries)
+
+    def on_accepting(self, accepting: bool) -> None:
+        """See StoreListener."""
+        if accepting:
+            for queue in list(self._by_number.values()):
+                queue.wake()
+
+    def hold_publisher(self, publisher: Publisher | None) -> None:
+        """The store is behind: make a publisher wait for it."""
+        if self._gate is None:
+            self._gate = Gate()
+        self._gate.hold(publisher)
+
+    def hold_queue(self, queue: Queue) -> None:
+        """The queue has messages that wait until they are durable."""
+        self._held_queues.append(queue)
+
+    def _release_held(self, position: int) -> None:
+        queues = self._held_queues
+        self._held_queues = []
+        for queue in queues:
+            if queue.release(position):
+                self._held_queues.append(queue)
+
+    # -- what earlier runs left
+
+    def recover(self, found: Recovered) -> None:
+        """Begin with what the store kept.  Sessions and the like are for their connectors to bring back."""
+        # Numbers of messages never repeat, and rise over all runs.
+        self._next_message = found.epoch << EPOCH_SHIFT
+        self._numbers_used = set(found.numbers_used)
+        for kept in found.queues:
+            self._recover_queue(kept, found.clean)
+        decoder = self.decoder
+        for topic, record in found.retained:
+            try:
+                self.retained.set(topic, decoder.message(record))
+            except BadRecord:
+                self.counters.quarantined += 1
+
+    def _recover_queue(self, kept: QueueFound, clean: bool) -> None:
+        queue = Queue(self, kept.key, self.policy, None)
+        self.queues[kept.key] = queue
+        self._by_number[kept.number] = queue
+        queue.recovered(kept, clean)
+        for binding in restored_bindings(kept.note, queue):
+            self.bind(binding)
+            queue.bindings.append(binding)
+        name = kept.key.removeprefix(QUEUE_PREFIX)
+        if name is not kept.key and name.startswith(VIRTUAL_CONSUMER):
+            self._bind_virtual(queue, name)
+
+
+EPOCH_SHIFT: Final = 40
+"""Bits of a message's number that count within one run."""
 
 
 def _with_death(deaths: list[Death] | None, queue: str, reason: str, now_ms: int) -> list[Death]:

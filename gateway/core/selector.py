@@ -102,17 +102,17 @@ class Subject:
 class Selector:
     """One parsed selector."""
 
-    __slots__ = ("_converts", "_root", "text")
+    __slots__ = ("_root", "converts", "text")
 
     def __init__(self, text: str, root: "Node", converts: bool) -> None:
         self.text = text
         """As it was written; two selectors with the same text select the same."""
         self._root = root
-        self._converts = converts
+        self.converts = converts
 
     def matches(self, message: Message, failures: int = 0) -> bool:
         """Does it select `message`, of which `failures` deliveries have failed?"""
-        subject = Subject(message, failures, self._converts)
+        subject = Subject(message, failures, self.converts)
         return truth(self._root.value(subject), subject) is True
 
 

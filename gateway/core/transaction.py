@@ -63,6 +63,8 @@ class Transaction:
             self.abort()
             raise
         broker.store.begin()
+        # Where a crash could still undo it, nobody may see a part of it.
+        broker.holding = not broker.store.immediate and self._persistent()
         position = NOTHING
         for message in self._messages:
             destination = message.destination
@@ -71,6 +73,7 @@ class Transaction:
                 broker.counters.unroutable += 1
             else:
                 position = max(position, broker.publish_to(destination, message))
+        broker.holding = False
         for message, timing in self._scheduled:
             broker.schedule.add(message, timing)
         for delivery, outcome in self._outcomes:
@@ -78,6 +81,13 @@ class Transaction:
         broker.store.end()
         broker.counters.transactions_committed += 1
         return position
+
+    def _persistent(self) -> bool:
+        """Is there a message that a crash could undo?"""
+        for message in self._messages:
+            if message.persistent:
+                return True
+        return False
 
     def abort(self) -> None:
         """Do none of it: nothing is published, and what was to be settled counts as a failed delivery."""
@@ -87,6 +97,8 @@ class Transaction:
 
     def _check_queues(self) -> None:
         """Have all queues, with room for what is to come where they would refuse it."""
+        if not self._broker.store.accepting:
+            raise TransactionRefused("the store can keep nothing more")
         counts: dict[str, int] = {}
         for message in self._messages:
             destination = message.destination

@@ -133,6 +133,7 @@ class MemoryStore(Journal):
         self.kept = Kept() if kept is None else kept
         self.pages = pages
         self.held = held
+        self.immediate = not held
         self.listener: StoreListener | None = None
         self._asked: list[Page] = []
 

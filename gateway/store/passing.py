@@ -11,6 +11,7 @@ class PassingStore(Store):
 
     def __init__(self) -> None:
         super().__init__()
+        self.immediate = True
 
     def append(self, operation: Operation) -> int:
         """See Store."""
