@@ -84,10 +84,7 @@ class Transaction:
 
     def _persistent(self) -> bool:
         """Is there a message that a crash could undo?"""
-        for message in self._messages:
-            if message.persistent:
-                return True
-        return False
+        return True in [message.persistent for message in self._messages]
 
     def abort(self) -> None:
         """Do none of it: nothing is published, and what was to be settled counts as a failed delivery."""
