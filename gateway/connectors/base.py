@@ -11,7 +11,7 @@ from typing import Final, final
 
 from gateway.core.flow import Gate, Publisher, Valve
 from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST
-from gateway.core.ports import Asker, Credentials
+from gateway.core.ports import Asker, Credentials, Recovered
 from gateway.core.router import Broker, Waiter
 
 REFUSED_TALKING_MAX: Final = 64
@@ -561,6 +561,9 @@ class Service:
     def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
         """The acceptor for one listener of this protocol."""
         raise NotImplementedError
+
+    def recover(self, found: Recovered, now_ms: int) -> None:
+        """Bring back what earlier runs left of this protocol.  Called once, after the broker's own."""
 
     def tick(self, now_ms: int) -> None:
         """Let time pass where no connection does it: about four times a second."""

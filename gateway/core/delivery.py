@@ -57,9 +57,19 @@ class Delivery:
         self.state = READY
 
     @property
+    def stored(self) -> bool:
+        """Has the store been told of it?"""
+        return self.message.persistent and self.queue.policy.durable
+
+    @property
+    def suspect(self) -> bool:
+        """May an earlier run have delivered it?  After a crash nobody knows of what was there then."""
+        return self.sequence <= self.queue.suspect_through
+
+    @property
     def redelivered(self) -> bool:
-        """May it have been delivered before?  After a crash nobody knows of what was there then."""
-        return self.failures > 0 or self.sequence <= self.queue.suspect_through
+        """May it have been delivered before?"""
+        return self.failures > 0 or self.suspect
 
     def __lt__(self, other: "Delivery") -> bool:
         return self.sequence < other.sequence

@@ -346,7 +346,7 @@ class Store:
     Implementations live in gateway/store; tests/store runs one suite against each.
     """
 
-    __slots__ = ("accepting", "congested", "durable", "immediate", "pages", "position")
+    __slots__ = ("accepting", "congested", "durable", "immediate", "keeps", "pages", "position")
 
     def __init__(self) -> None:
         self.position = 0
@@ -359,6 +359,8 @@ class Store:
         """More waits to be written than should: publishers had better wait too."""
         self.immediate = False
         """Is everything durable when `append` returns?"""
+        self.keeps = True
+        """Will a later run find it?  If not, connectors need not describe their sessions."""
         self.pages = False
         """Does `load` give back what was appended?  Then queues may let go of messages."""
 

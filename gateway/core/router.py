@@ -328,6 +328,10 @@ class Broker(StoreListener):
             self._forget_queue(queue.number)
         self.queues.pop(queue.key, None)
 
+    def kept_queue(self, number: int) -> Queue | None:
+        """The queue that the store knows by this number."""
+        return self._by_number.get(number)
+
     def keep_queue(self, queue: Queue) -> None:
         """Give the queue a number and have the store remember it: there is something to keep.  Raises LimitReached."""
         used = self._numbers_used

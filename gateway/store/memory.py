@@ -143,8 +143,11 @@ class MemoryStore(Journal):
     def append(self, operation: Operation) -> int:
         """See Store."""
         position = super().append(operation)
-        if not self.held and self._depth == 0:
-            self._take_over()
+        if not self.held:
+            # Nothing can come between the parts of what is to be kept together.
+            self.durable = self.position
+            if self._depth == 0:
+                self._take_over()
         return position
 
     def end(self) -> None:
@@ -195,6 +198,7 @@ class HeldStore(Store):
 
     def __init__(self) -> None:
         super().__init__()
+        self.keeps = False
         self.operations: list[Operation] = []
 
     def append(self, operation: Operation) -> int:

@@ -12,6 +12,7 @@ class PassingStore(Store):
     def __init__(self) -> None:
         super().__init__()
         self.immediate = True
+        self.keeps = False
 
     def append(self, operation: Operation) -> int:
         """See Store."""

@@ -3,20 +3,23 @@
 from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Connector, Counters, Limits, Service, Turn
+from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.addresses import Filter, destination_of, filter_of
 from gateway.connectors.mqtt.handshake import Handshake
 from gateway.connectors.mqtt.mapping import MqttOrigin, acknowledged_frame, message_from, qos0_frame
+from gateway.connectors.mqtt.recovery import MqttRestorer
 from gateway.connectors.mqtt.replay import Replay
 from gateway.connectors.mqtt.session import MqttBinding, MqttSession
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.mqtt.settings import ACKNOWLEDGE, MqttSettings
+from gateway.connectors.mqtt.stored import WIRE_ID
 from gateway.connectors.mqtt.systopics import SysTopics
 from gateway.connectors.text import is_utf8
 from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE, TOPIC, InvalidName
 from gateway.core.message import Message
 from gateway.core.pattern import literal
-from gateway.core.ports import NOTHING
+from gateway.core.ports import NOTHING, Recovered
 from gateway.core.queue import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached
 from gateway.core.topics import Topic
@@ -72,6 +75,7 @@ class MqttConnector(Connector):
         "_handshake",
         "_packet_size_max",
         "_refusing",
+        "_replays",
         "_topics",
         "_version",
         "_wire",
@@ -116,6 +120,7 @@ class MqttConnector(Connector):
         # Shared by all connections, unless what one client may do another may not.
         self._topics: dict[str, Topic] = {} if broker.authorizer.restricts_publish else topics
         self._refusing = False
+        self._replays: list[Replay] | None = None
         self._handshake: Handshake | None = None
         self.session: MqttSession | None = None
 
@@ -322,7 +327,12 @@ class MqttConnector(Connector):
             broker.publish(message_from(publish, topic.destination, broker, self.publisher), topic)
         elif self._begin_exchange(publish):
             message = message_from(publish, topic.destination, broker, self.publisher)
+            if publish.qos == 2:
+                # The message and its packet id are kept, or lost, together.
+                broker.store.begin()
             self._confirm_publish(publish, broker.publish(message, topic))
+            if publish.qos == 2:
+                broker.store.end()
 
     def _is_what_it_says(self, publish: Publish) -> bool:
         """Payload Format Indicator 1 says UTF-8 (§3.3.2.3.2); False when it lies, which has been dealt with."""
@@ -370,11 +380,14 @@ class MqttConnector(Connector):
             return
         message = message_from(publish, destination_of(publish.topic), self.broker, self.publisher)
         message.retain = False
+        store = self.broker.store
+        store.begin()
         position = self.broker.enqueue(message, queue)
         if position == REFUSED:
             self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, "the queue is full")
         elif publish.qos:
             self._confirm_publish(publish, position)
+        store.end()
 
     def _begin_exchange(self, publish: Publish) -> bool:
         """Look whether a QoS 1 or 2 PUBLISH is to be published; False when it is a repeat, or too much."""
@@ -384,7 +397,8 @@ class MqttConnector(Connector):
         received = self._session().received
         if publish.qos == 2 and received is not None and publish.packet_id in received:
             # The message was published when it came first (§4.3.3, method B); only the answer was lost.
-            self.confirm(NOTHING, encode_pubrec(publish.packet_id, 0, self._version))
+            # The answer may still wait for the message to be safe.
+            self.confirm(self.broker.store.position, encode_pubrec(publish.packet_id, 0, self._version))
             return False
         unfinished = self.unconfirmed + (0 if received is None else len(received))
         if self._version == 5 and unfinished >= self.settings.receive_maximum:
@@ -396,6 +410,9 @@ class MqttConnector(Connector):
     def _confirm_publish(self, publish: Publish, position: int) -> None:
         """PUBACK or PUBREC, once the message is safe."""
         reason = 0
+        if position == REFUSED:
+            self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, "the store is full")
+            return
         if position == UNROUTED:
             position = NOTHING
             if self._version == 5:
@@ -403,15 +420,19 @@ class MqttConnector(Connector):
         if publish.qos == 1:
             self.confirm(position, encode_puback(publish.packet_id, reason, self._version))
             return
-        self._note_received(publish.packet_id)
+        position = max(position, self._note_received(publish.packet_id))
         self.confirm(position, encode_pubrec(publish.packet_id, reason, self._version))
 
-    def _note_received(self, packet_id: int) -> None:
-        """A QoS 2 message has come; the same packet id means the same message until its PUBREL (§4.3.3)."""
+    def _note_received(self, packet_id: int) -> int:
+        """A QoS 2 message has come; the same packet id means the same message until its PUBREL (§4.3.3).
+
+        Returns the position to wait for.
+        """
         session = self._session()
         if session.received is None:
             session.received = set()
         session.received.add(packet_id)
+        return journal.note_received(session, packet_id)
 
     def _refuse_publish(self, publish: Publish, reason: ReasonCode, why: str) -> None:
         """Answer a PUBLISH that is not taken.
@@ -435,12 +456,16 @@ class MqttConnector(Connector):
         self.broker.counters.discarded += 1
 
     def _on_pubrel(self, pubrel: Pubrel) -> None:
-        received = self._session().received
+        session = self._session()
+        received = session.received
         known = received is not None and pubrel.packet_id in received
+        position = NOTHING
         if known and received is not None:
             received.discard(pubrel.packet_id)
+            # Were it still known after a crash, the next message under this packet id would be taken for a repeat.
+            position = journal.forget_received(session, pubrel.packet_id)
         reason = 0 if known or self._version != 5 else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND.value
-        self.confirm(NOTHING, encode_pubcomp(pubrel.packet_id, reason, self._version))
+        self.confirm(position, encode_pubcomp(pubrel.packet_id, reason, self._version))
 
     # -- subscribing
 
@@ -466,13 +491,39 @@ class MqttConnector(Connector):
             if max(codes) < UNSPECIFIED or self._version != 5
             else self._why(_explained(max(codes)), len(codes))
         )
-        self._wire.send_suback(subscribe.packet_id, codes, why)
         self._collect()
+        self._wire.send_suback(subscribe.packet_id, codes, why)
+        self._confirm_collected()
         # Retained messages follow the SUBACK, which some clients rely on.
         for binding, filter in replays:
             messages = self.broker.retained_for(filter.pattern, session.publisher)
             if messages:
-                session.replay(Replay(binding.replaying(), messages))
+                self._replay(Replay(binding.replaying(), messages))
+
+    def _confirm_collected(self) -> None:
+        """Write what the wire room wants to say once the session is safe as it is now."""
+        position = self.broker.store.position if self._session().noted else NOTHING
+        for frame in self._wire.data_to_send():
+            self.confirm(position, frame)
+
+    def _replay(self, replay: Replay) -> None:
+        """Send retained messages, behind the SUBACK that may still wait."""
+        if self.unconfirmed:
+            if self._replays is None:
+                self._replays = []
+            self._replays.append(replay)
+        else:
+            self._session().replay(replay)
+
+    def release_confirmations(self, position: int) -> bool:
+        """See Connector."""
+        more = super().release_confirmations(position)
+        replays = self._replays
+        if replays is not None and not more and self.session is not None:
+            self._replays = None
+            for replay in replays:
+                self.session.replay(replay)
+        return more
 
     def _subscribe_one(self, session: MqttSession, request: SubscriptionRequest, identifier: int) -> int:
         """The reason code of one filter: the granted QoS, or why not."""
@@ -510,7 +561,9 @@ class MqttConnector(Connector):
         for text in unsubscribe.filters:
             found = session.unsubscribe(text)
             codes.append(0 if found else ReasonCode.NO_SUBSCRIPTION_EXISTED.value)
+        self._collect()
         self._wire.send_unsuback(unsubscribe.packet_id, codes)
+        self._confirm_collected()
 
     # -- delivering
 
@@ -532,24 +585,37 @@ class MqttConnector(Connector):
         self.push(frame)
 
     def send_delivery(
-        self, delivery: Delivery, binding: MqttBinding, qos: int, packet_id: int, dup: bool
+        self, delivery: Delivery, binding: MqttBinding, qos: int, packet_id: int, dup: bool, position: int
     ) -> bool:
-        """Send a QoS 1 or 2 delivery; False when it is larger than the client takes (§3.1.2.11.4)."""
+        """Send a QoS 1 or 2 delivery, once `position` is durable.
+
+        False when it is larger than the client takes (§3.1.2.11.4).
+        """
         frame = acknowledged_frame(
             delivery.message, binding, self._version, qos, packet_id, dup, self.broker.now_ms
         )
         if len(frame) > self._packet_size_max:
             self.counters.dropped_large += 1
             return False
+        waits = position > self.broker.store.durable
         if self._aliases is not None:
-            frame = self._aliases.shorten(frame, True)
+            # Others will overtake one that waits: it must not be the one that says what an alias means.
+            frame = self._aliases.shorten(frame, not waits)
         self.counters.messages_out += 1
-        self.push_sure(frame)
+        if waits:
+            self.confirm(position, frame)
+        else:
+            self.push_sure(frame)
         return True
 
     def send_pubrel(self, packet_id: int) -> None:
         """Go on with a QoS 2 delivery that the client has."""
-        self.say(encode_pubrel(packet_id, 0, self._version))
+        self._say_pubrel(packet_id, 0)
+
+    def _say_pubrel(self, packet_id: int, reason: int) -> None:
+        """PUBREL, once it is sure that the client's PUBREC will not be forgotten."""
+        position = self.broker.store.position if self._session().noted else NOTHING
+        self.confirm(position, encode_pubrel(packet_id, reason, self._version))
 
     def _on_pubrec(self, pubrec: Pubrec) -> None:
         session = self._session()
@@ -559,7 +625,7 @@ class MqttConnector(Connector):
         reason = 0
         if not session.note_pubrec(pubrec.packet_id) and self._version == 5:
             reason = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND.value
-        self.say(encode_pubrel(pubrec.packet_id, reason, self._version))
+        self._say_pubrel(pubrec.packet_id, reason)
 
     # -- the end
 
@@ -674,6 +740,7 @@ class MqttService(Service):
         self.broker = broker
         self.settings = settings
         self.sessions = Sessions(broker, settings)
+        broker.decoder.restorers[WIRE_ID] = MqttRestorer()
         self.topics: dict[str, Topic] = {}
         """Topic names that clients have published to."""
         self._acceptors: list[Acceptor] = []
@@ -684,6 +751,10 @@ class MqttService(Service):
         acceptor = MqttAcceptor(name, scheme, limits, self)
         self._acceptors.append(acceptor)
         return acceptor
+
+    def recover(self, found: Recovered, now_ms: int) -> None:
+        """See Service."""
+        self.sessions.recover(found, now_ms)
 
     def tick(self, now_ms: int) -> None:
         """See Service."""

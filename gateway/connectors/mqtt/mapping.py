@@ -10,6 +10,7 @@ from mypy_extensions import mypyc_attr
 
 from gateway.connectors.mqtt.addresses import canonical_of, destination_of, topic_of
 from gateway.connectors.mqtt.session import MqttBinding
+from gateway.connectors.mqtt.stored import WIRE_ID, stored_publish
 from gateway.connectors.text import encode_types, id_from_text, id_to_text, is_textual, value_to_text
 from gateway.core.destination import TOPIC, Destination, InvalidName
 from gateway.core.flow import Publisher
@@ -53,6 +54,14 @@ class MqttOrigin(Origin):
         """See Origin."""
         return not self.publish.properties
 
+    def wire_id(self) -> int:
+        """See Origin."""
+        return WIRE_ID
+
+    def stored(self) -> bytes:
+        """See Origin."""
+        return stored_publish(self.publish)
+
     def decode(self) -> Fields:
         """See Origin."""
         fields = Fields()
@@ -82,16 +91,16 @@ class MqttOrigin(Origin):
 class WillMessage:
     """The message that a client leaves behind (MQTT 5.0 §3.1.2.5)."""
 
-    __slots__ = ("_will", "delay_s", "version")
+    __slots__ = ("delay_s", "version", "will")
 
     def __init__(self, will: Will, version: int) -> None:
-        self._will = will
+        self.will = will
         self.version = version
         self.delay_s = will.delay_s
 
     def message(self, broker: Broker, publisher: Publisher) -> Message:
         """The message to publish now; its expiry starts now (§3.1.3.2.4).  Raises InvalidName."""
-        will = self._will
+        will = self.will
         publish = Publish(
             will.payload, will.topic, 0, will.qos, will.retain, False, 0, will.properties, 0, -1, self.version
         )

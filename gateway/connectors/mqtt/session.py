@@ -7,15 +7,17 @@ filters; what has been sent and not acknowledged is in `inflight`, in the order 
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.addresses import SHARE_KEY_PREFIX, Filter, share_key
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
+from gateway.connectors.mqtt.stored import stored_options
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, UNREPRESENTABLE, Delivery
 from gateway.core.flow import Publisher
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
-from gateway.core.ports import NOTHING
+from gateway.core.ports import NOTHING, Entry
 from gateway.core.queue import Queue
 from gateway.core.router import Broker
 from gateway.core.subscription import Binding, Consumer, Outlet, Sink
@@ -35,7 +37,7 @@ REPLAY_WINDOW: Final = 100
 class MqttBinding(Binding):
     """A binding with the subscription options of MQTT 5.0 §3.8.3.1."""
 
-    __slots__ = ("identifiers", "plain", "qos", "replay", "retain_as_published")
+    __slots__ = ("_stored", "identifiers", "plain", "qos", "replay", "retain_as_published")
 
     def __init__(
         self,
@@ -56,6 +58,13 @@ class MqttBinding(Binding):
         """Carries retained messages to a new subscription: they keep their RETAIN flag (§3.3.1.3)."""
         self.plain = not retain_as_published and not identifiers and not replay
         """A QoS 0 delivery of it is the same packet for every subscriber."""
+        self._stored = b""
+
+    def stored(self) -> bytes:
+        """See Binding."""
+        if not self._stored:
+            self._stored = stored_options(self.qos, self.retain_as_published, self.replay, self.identifiers)
+        return self._stored
 
     def replaying(self) -> "MqttBinding":
         """The same, for the retained messages that follow a SUBSCRIBE."""
@@ -95,6 +104,7 @@ class MqttSession(Outlet):
         "ended_at_ms",
         "expiry_s",
         "inflight",
+        "noted",
         "publisher",
         "received",
         "settings",
@@ -117,6 +127,8 @@ class MqttSession(Outlet):
         self.will: WillMessage | None = None
         self.will_due_ms = 0
         """When the will is to be published; 0 when nothing is pending."""
+        self.noted = False
+        """The store keeps it."""
         self.credit = Credit(0)
         # Made when first used: most sessions of a large broker only publish, or only subscribe at QoS 0.
         self.subscriptions: dict[str, MqttSubscription] | None = None
@@ -171,7 +183,9 @@ class MqttSession(Outlet):
             if qos:
                 self._ensure_queue()
             self.broker.bind(binding)
-        self.subscriptions[filter.text] = MqttSubscription(filter, binding, consumer)
+        subscription = MqttSubscription(filter, binding, consumer)
+        self.subscriptions[filter.text] = subscription
+        journal.note_subscription(self, subscription)
         if consumer is not None:
             consumer.queue.attach(consumer)
         return binding
@@ -183,6 +197,7 @@ class MqttSession(Outlet):
         subscription = self.subscriptions.pop(text, None)
         if subscription is None:
             return False
+        journal.forget_subscription(self, text)
         consumer = subscription.consumer
         if consumer is None:
             self.broker.unbind(subscription.binding)
@@ -222,7 +237,10 @@ class MqttSession(Outlet):
                 deliveries_max=0,
                 durable=self.expiry_s > 0,
             )
+            # One that an earlier run left has the broker's policy so far, and nobody's.
             self._queue = self.broker.bound_queue(self.key, policy, self)
+            self._queue.policy = policy
+            self._queue.owner = self
             self._consumer = Consumer(self._queue, self, self.credit, False)
             self._queue.attach(self._consumer)
 
@@ -280,7 +298,11 @@ class MqttSession(Outlet):
                 delivery.settle(ACCEPTED)
             return
         packet_id = self._take_packet_id(delivery)
-        if not connector.send_delivery(delivery, binding, qos, packet_id, False):
+        position = NOTHING
+        if qos == 2:
+            # After a crash the client must get it under the same packet id, or it could take it for another.
+            position = journal.note_sent(self, packet_id, delivery, False)
+        if not connector.send_delivery(delivery, binding, qos, packet_id, delivery.suspect, position):
             self._skip(packet_id)
 
     def _skip(self, packet_id: int) -> None:
@@ -290,7 +312,19 @@ class MqttSession(Outlet):
         """
         assert self.inflight is not None
         delivery = self.inflight.pop(packet_id)
-        delivery.settle(UNREPRESENTABLE)
+        self._finish(packet_id, delivery, UNREPRESENTABLE)
+
+    def _finish(self, packet_id: int, delivery: Delivery, outcome: int) -> None:
+        """The exchange is over, and so is what the store knows of it, in one step."""
+        if not self.noted:
+            delivery.settle(outcome)
+            return
+        store = self.broker.store
+        store.begin()
+        if delivery.stored and min(delivery.message.qos, _binding_of(delivery).qos) == 2:
+            journal.forget_sent(self, packet_id)
+        delivery.settle(outcome)
+        store.end()
 
     def _take_packet_id(self, delivery: Delivery) -> int:
         """The next free packet id, now in use for `delivery`.  Credit keeps fewer in flight than there are ids."""
@@ -315,7 +349,7 @@ class MqttSession(Outlet):
             return False
         if self.awaiting_pubcomp is not None:
             self.awaiting_pubcomp.discard(packet_id)
-        delivery.settle(REJECTED if refused else ACCEPTED)
+        self._finish(packet_id, delivery, REJECTED if refused else ACCEPTED)
         if self._unsent:
             self._resend_next()
         if self._replays is not None:
@@ -329,6 +363,7 @@ class MqttSession(Outlet):
         if self.awaiting_pubcomp is None:
             self.awaiting_pubcomp = set()
         self.awaiting_pubcomp.add(packet_id)
+        journal.note_sent(self, packet_id, self.inflight[packet_id], True)
         return True
 
     # -- connections come and go
@@ -340,6 +375,15 @@ class MqttSession(Outlet):
         self.ended_at_ms = 0
         self.will_due_ms = 0
         self.credit.available = receive_maximum - (0 if self.inflight is None else len(self.inflight))
+        if self.expiry_s and self.broker.store.keeps:
+            self._begin_noting()
+        journal.note_session(self)
+
+    def _begin_noting(self) -> None:
+        """The session outlives its connection, so it is to outlive the process."""
+        if self._queue is not None:
+            self._queue.policy.durable = True
+        self.noted = True
 
     def resume(self) -> None:
         """Send again what is unfinished, in its order (§4.4), then what has been waiting."""
@@ -370,7 +414,8 @@ class MqttSession(Outlet):
         delivery = self.inflight[packet_id]
         binding = _binding_of(delivery)
         qos = min(delivery.message.qos, binding.qos)
-        if not connector.send_delivery(delivery, binding, qos, packet_id, True):
+        position = self.broker.store.position if qos == 2 and self.noted else NOTHING
+        if not connector.send_delivery(delivery, binding, qos, packet_id, True, position):
             self._skip(packet_id)
 
     def _resend_next(self) -> None:
@@ -413,6 +458,47 @@ class MqttSession(Outlet):
         self.congested = True
         self.ended_at_ms = now_ms
 
+    # -- what an earlier run left
+
+    def restore(
+        self, filter: Filter, qos: int, no_local: bool, retain_as_published: bool, identifier: int
+    ) -> None:
+        """A subscription that the store kept.  Raises LimitReached."""
+        noted = self.noted
+        self.noted = False
+        try:
+            self.subscribe(filter, qos, no_local, retain_as_published, identifier)
+        finally:
+            self.noted = noted
+
+    def find_queue(self) -> None:
+        """Become the reader of the queue that an earlier run left."""
+        if self.key in self.broker.queues:
+            self._ensure_queue()
+
+    def reacquire(self, queue: Queue, entry: Entry, packet_id: int, received: bool) -> None:
+        """Go on with a QoS 2 delivery that was under way."""
+        consumer = self._consumer if queue is self._queue else self._consumer_of(queue)
+        delivery = None if consumer is None else queue.reacquire(entry, consumer)
+        if delivery is None:
+            return
+        if self.inflight is None:
+            self.inflight = {}
+        self.inflight[packet_id] = delivery
+        self._next_packet_id = max(self._next_packet_id, packet_id)
+        if received:
+            if self.awaiting_pubcomp is None:
+                self.awaiting_pubcomp = set()
+            self.awaiting_pubcomp.add(packet_id)
+
+    def _consumer_of(self, queue: Queue) -> Consumer | None:
+        if self.subscriptions is not None:
+            for subscription in self.subscriptions.values():
+                consumer = subscription.consumer
+                if consumer is not None and consumer.queue is queue:
+                    return consumer
+        return None
+
     def expires_at_ms(self) -> int:
         """When it ends if nobody connects; 0 for never, or while connected."""
         if self.ended_at_ms == 0 or self.expiry_s == NEVER:
@@ -421,6 +507,7 @@ class MqttSession(Outlet):
 
     def end(self) -> None:
         """Forget everything (§4.1).  What others may have instead goes back to its queue."""
+        journal.forget_session(self)
         if self.subscriptions is not None:
             for text in list(self.subscriptions):
                 self.unsubscribe(text)

@@ -3,9 +3,12 @@
 from heapq import heappop, heappush
 from typing import final
 
+from gateway.connectors.mqtt import journal
+from gateway.connectors.mqtt.recovery import recover_sessions
 from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.core.destination import InvalidName
+from gateway.core.ports import Recovered
 from gateway.core.router import Broker, LimitReached
 
 
@@ -71,8 +74,7 @@ class Sessions:
             return session, True
         if len(self._by_id) >= self._settings.sessions_max:
             raise LimitReached("too many sessions")
-        session = self._by_id[client_id] = MqttSession(self._broker, self._settings, client_id)
-        return session, False
+        return self._make(client_id), False
 
     def disconnected(self, session: MqttSession, now_ms: int) -> None:
         """The session's connection is gone.  Its will, if it still has one, is published when its delay is over."""
@@ -87,8 +89,25 @@ class Sessions:
                 heappush(self._due, (session.will_due_ms, session.client_id))
         if session.expiry_s == 0:
             self._discard(session)
-        elif session.expiry_s != NEVER:
+            return
+        if session.expiry_s != NEVER:
             heappush(self._due, (session.expires_at_ms(), session.client_id))
+        journal.note_session(session)
+
+    def recover(self, found: Recovered, now_ms: int) -> None:
+        """The sessions of earlier runs.  Whoever was connected then has lost its connection now."""
+        for session in recover_sessions(self._broker, found, self._make):
+            if session.ended_at_ms == 0:
+                self.disconnected(session, now_ms)
+                continue
+            if session.will_due_ms:
+                heappush(self._due, (session.will_due_ms, session.client_id))
+            if session.expiry_s != NEVER:
+                heappush(self._due, (session.expires_at_ms(), session.client_id))
+
+    def _make(self, client_id: str) -> MqttSession:
+        session = self._by_id[client_id] = MqttSession(self._broker, self._settings, client_id)
+        return session
 
     def tick(self, now_ms: int) -> None:
         """Publish the wills and end the sessions whose time has come."""
@@ -105,9 +124,10 @@ class Sessions:
                 self._discard(session)
 
     def close(self) -> None:
-        """The gateway stops: delayed wills do not outlive it unpublished."""
+        """The gateway stops: delayed wills do not outlive it unpublished, unless the store keeps them."""
         for session in list(self._by_id.values()):
-            self._publish_pending_will(session)
+            if not session.noted:
+                self._publish_pending_will(session)
 
     def _discard(self, session: MqttSession) -> None:
         session.end()
@@ -123,6 +143,7 @@ class Sessions:
         will = session.will
         session.will = None
         session.will_due_ms = 0
+        journal.note_session(session)
         if will is None:
             return
         broker = self._broker

@@ -10,9 +10,11 @@ from gateway.connectors.stomp.addresses import (
     temporary_name,
 )
 from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
+from gateway.connectors.stomp.recovery import StompRestorer
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.scheduling import timing_of
 from gateway.connectors.stomp.settings import StompSettings
+from gateway.connectors.stomp.stored import WIRE_ID
 from gateway.connectors.stomp.subscriptions import Subscriptions
 from gateway.core.cron import InvalidCron
 from gateway.core.delivery import ACCEPTED
@@ -49,6 +51,8 @@ from protocols.stomp.frames import (
 )
 from protocols.stomp.headers import decode_headers, first
 from protocols.stomp.state import NEW
+
+STORE_FULL: Final = "the store can keep nothing more"
 
 SERVER: Final = "gateway-broker/0.1.0"
 
@@ -236,7 +240,8 @@ class StompConnector(Connector):
             if self._subscriptions is None:
                 self._subscriptions = Subscriptions(self)
             self._subscriptions.remove(frame)
-            self.confirm_frame(NOTHING, frame.receipt)
+            position = self.broker.store.position if frame.durable_name else NOTHING
+            self.confirm_frame(position, frame.receipt)
         elif isinstance(frame, Begin):
             self._on_begin(frame)
             self.confirm_frame(NOTHING, frame.receipt)
@@ -296,6 +301,8 @@ class StompConnector(Connector):
                 origin = StompOrigin(send, self._head_of(send))
                 message = message_from(send, topic.destination, origin, broker, self.publisher)
                 position = broker.publish(message, topic)
+                if position == REFUSED:
+                    raise StompRefusal(STORE_FULL)
                 if send.receipt is not None:
                     self.confirm_frame(max(position, NOTHING), send.receipt)
                 return
@@ -373,6 +380,8 @@ class StompConnector(Connector):
         if destination.kind == TOPIC:
             topic = broker.topics.topic(destination.name)
             position = broker.publish(self._message(send, destination), topic)
+            if position == REFUSED:
+                raise StompRefusal(STORE_FULL)
             if alone and not destination.temporary:
                 self._remember_topic(send.destination, topic)
             return max(position, NOTHING)
@@ -635,6 +644,7 @@ class StompService(Service):
         self.broker = broker
         self.settings = settings
         self.spelling = settings.spelling()
+        broker.decoder.restorers[WIRE_ID] = StompRestorer()
         self.node = secrets.token_hex(4)
         """Makes message ids of one run differ from those of another."""
         self._connections_made = 0

@@ -9,6 +9,7 @@ from typing import Final, final
 from mypy_extensions import mypyc_attr
 
 from gateway.connectors.stomp.addresses import destination_of, text_of
+from gateway.connectors.stomp.stored import WIRE_ID, stored_send
 from gateway.connectors.text import (
     decode_types,
     encode_types,
@@ -126,6 +127,14 @@ class StompOrigin(Origin):
     def body(self) -> bytes:
         """See Origin."""
         return self.send.body
+
+    def wire_id(self) -> int:
+        """See Origin."""
+        return WIRE_ID
+
+    def stored(self) -> bytes:
+        """See Origin."""
+        return stored_send(self.send, self.head.owner)
 
     def decode(self) -> Fields:
         """See Origin."""

@@ -127,6 +127,8 @@ class StompSubscription(Outlet):
             head = self._head
         if delivery.failures:
             head += b"redelivered:true\nx-mx-delivery-count:%d\n" % delivery.failures
+        elif delivery.suspect:
+            head += b"redelivered:true\n"
         connector.push_sure(head + tail_of(message, connector.version, connector.owner, connector.node))
         if self.window >= 0:
             self._unacked_bytes += message.size

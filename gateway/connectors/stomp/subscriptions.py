@@ -59,7 +59,9 @@ class Subscriptions:
         subscription.credit.available = self._prefetch(subscribe.prefetch)
         subscription.window = subscribe.window
         queues = self._prepare(subscribe, subscription, sources)
-        connector.confirm_frame(NOTHING, subscribe.receipt)
+        # A durable subscription is to be found again after a crash, once it is confirmed.
+        position = connector.broker.store.position if subscribe.durable_name else NOTHING
+        connector.confirm_frame(position, subscribe.receipt)
         subscription.look_at_congestion()
         self._begin(subscribe, subscription, sources, queues)
 

@@ -1,0 +1,155 @@
+"""How a session is written to the store and read back.
+
+| space | key | value |
+|---|---|---|
+| mqtt.session | client id | expiry, when it lost its connection, user, will |
+| mqtt.subscription | client id, filter | the options of one subscription |
+| mqtt.received | client id, packet id | nothing: a QoS 2 message has come, its PUBREL has not |
+| mqtt.sent | client id, packet id | which stored message was sent under it at QoS 2, and whether its PUBREC has come |
+
+What waits for the client is in a queue, which the core brings back.  QoS 1 needs no packet ids: what was not
+acknowledged is sent again under a new one.
+"""
+
+import json
+from base64 import b64decode, b64encode
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.core.delivery import Delivery
+from gateway.core.ports import NOTHING, Noted
+from protocols.mqtt.frames import Will
+
+if TYPE_CHECKING:
+    from gateway.connectors.mqtt.session import MqttSession, MqttSubscription
+
+SESSION: Final = "mqtt.session"
+SUBSCRIPTION: Final = "mqtt.subscription"
+RECEIVED: Final = "mqtt.received"
+SENT: Final = "mqtt.sent"
+
+# Queue, sequence, has the PUBREC come?
+_SENT: Final = Struct("<IQB")
+
+
+def _key(session: "MqttSession", rest: str) -> str:
+    """Client ids and filters hold no U+0000 (MQTT 5.0 §1.5.4)."""
+    return f"{session.client_id}\0{rest}"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The client id, and what follows it."""
+    client_id, _, rest = key.partition("\0")
+    return client_id, rest
+
+
+# -- writing; each returns the position to wait for, NOTHING for a session that is not kept
+
+
+def note_session(session: "MqttSession") -> int:
+    """Its expiry, clock and will, as they are now."""
+    if not session.noted:
+        return NOTHING
+    will = session.will
+    state: dict[str, Any] = {
+        "expiry_s": session.expiry_s,
+        "ended_at_ms": session.ended_at_ms,
+        "user": session.publisher.user,
+        "will": None if will is None else _will_out(will.will, will.version),
+        "will_due_ms": session.will_due_ms,
+    }
+    return _put(session, SESSION, session.client_id, json.dumps(state).encode())
+
+
+def note_subscription(session: "MqttSession", subscription: "MqttSubscription") -> int:
+    """One subscription, new or with other options."""
+    if not session.noted:
+        return NOTHING
+    binding = subscription.binding
+    identifier = binding.identifiers[0] if binding.identifiers else 0
+    options = [binding.qos, binding.no_local is not None, binding.retain_as_published, identifier]
+    return _put(session, SUBSCRIPTION, _key(session, subscription.filter.text), json.dumps(options).encode())
+
+
+def forget_subscription(session: "MqttSession", text: str) -> int:
+    """The client has unsubscribed."""
+    return _put(session, SUBSCRIPTION, _key(session, text), None) if session.noted else NOTHING
+
+
+def note_received(session: "MqttSession", packet_id: int) -> int:
+    """A QoS 2 message has come under this packet id."""
+    return _put(session, RECEIVED, _key(session, str(packet_id)), b"") if session.noted else NOTHING
+
+
+def forget_received(session: "MqttSession", packet_id: int) -> int:
+    """Its PUBREL has come: the packet id may mean another message now."""
+    return _put(session, RECEIVED, _key(session, str(packet_id)), None) if session.noted else NOTHING
+
+
+def note_sent(session: "MqttSession", packet_id: int, delivery: Delivery, received: bool) -> int:
+    """A stored message goes out at QoS 2 under this packet id; `received` once its PUBREC has come."""
+    if not session.noted or not delivery.stored:
+        return NOTHING
+    value = _SENT.pack(delivery.queue.number, delivery.sequence, 1 if received else 0)
+    return _put(session, SENT, _key(session, str(packet_id)), value)
+
+
+def forget_sent(session: "MqttSession", packet_id: int) -> int:
+    """The exchange is finished."""
+    return _put(session, SENT, _key(session, str(packet_id)), None) if session.noted else NOTHING
+
+
+def forget_session(session: "MqttSession") -> None:
+    """The session ends.  Its subscriptions are forgotten one by one."""
+    if session.noted:
+        for packet_id in session.received or ():
+            forget_received(session, packet_id)
+        for packet_id in session.inflight or ():
+            forget_sent(session, packet_id)
+        _put(session, SESSION, session.client_id, None)
+
+
+def _put(session: "MqttSession", space: str, key: str, value: bytes | None) -> int:
+    return session.broker.store.append(Noted(space, key, value))
+
+
+# -- reading back
+
+
+def read_session(session: "MqttSession", value: bytes) -> tuple[Will, int] | None:
+    """Fill `session`; returns its will and the version that it was written in.  The will is the caller's to set."""
+    state = json.loads(value)
+    session.expiry_s = state["expiry_s"]
+    session.ended_at_ms = state["ended_at_ms"]
+    session.will_due_ms = state["will_due_ms"]
+    session.publisher.user = state["user"]
+    return None if state["will"] is None else _will_in(state["will"])
+
+
+def read_subscription(value: bytes) -> tuple[int, bool, bool, int]:
+    """QoS, no local, retain as published, identifier."""
+    qos, no_local, retain_as_published, identifier = json.loads(value)
+    return qos, no_local, retain_as_published, identifier
+
+
+def read_sent(value: bytes) -> tuple[int, int, bool]:
+    """Queue number, sequence, and whether the PUBREC has come."""
+    queue, sequence, received = _SENT.unpack(value)
+    return queue, sequence, bool(received)
+
+
+def _will_out(will: Will, version: int) -> list[Any]:
+    return [
+        will.topic,
+        b64encode(will.payload).decode(),
+        will.qos,
+        will.retain,
+        b64encode(will.properties).decode(),
+        will.delay_s,
+        version,
+    ]
+
+
+def _will_in(row: list[Any]) -> tuple[Will, int]:
+    topic, payload, qos, retain, properties, delay_s, version = row
+    return Will(topic, b64decode(payload), qos, retain, b64decode(properties), delay_s), version

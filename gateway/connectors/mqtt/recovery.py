@@ -1,0 +1,122 @@
+"""Sessions and messages of earlier runs."""
+
+from collections.abc import Callable
+from typing import Final, final
+
+from gateway.connectors.mqtt import journal
+from gateway.connectors.mqtt.addresses import SHARE_KEY_PREFIX, filter_of
+from gateway.connectors.mqtt.mapping import MqttOrigin, WillMessage
+from gateway.connectors.mqtt.session import MqttBinding, MqttSession
+from gateway.connectors.mqtt.stored import restored_options, restored_publish
+from gateway.core.destination import InvalidName
+from gateway.core.message import Origin
+from gateway.core.pattern import literal
+from gateway.core.ports import Recovered
+from gateway.core.record import Restorer
+from gateway.core.router import Broker, LimitReached
+from gateway.core.subscription import Binding, Sink
+
+BINDINGS_REMEMBERED_MAX: Final = 1_024
+"""Different options that are made into objects once; real sessions have a handful."""
+
+SESSION_KEY_PREFIX: Final = "sub:"
+
+
+@final
+class MqttRestorer(Restorer):
+    """See Restorer."""
+
+    __slots__ = ("_bindings",)
+
+    def __init__(self) -> None:
+        self._bindings: dict[bytes, MqttBinding] = {}
+
+    def origin(self, data: bytes, start: int) -> Origin:
+        """See Restorer."""
+        return MqttOrigin(restored_publish(data, start), 0)
+
+    def binding(self, note: bytes) -> Binding | None:
+        """See Restorer."""
+        binding = self._bindings.get(note)
+        if binding is None:
+            if len(self._bindings) >= BINDINGS_REMEMBERED_MAX:
+                self._bindings.clear()
+            qos, retain_as_published, replay, identifiers = restored_options(note)
+            # Where it leads to need not be known: the message is there.
+            binding = MqttBinding(literal("-"), Sink(), None, qos, retain_as_published, identifiers, replay)
+            self._bindings[note] = binding
+        return binding
+
+
+def recover_sessions(
+    broker: Broker, found: Recovered, make: Callable[[str], MqttSession]
+) -> list[MqttSession]:
+    """All sessions that were kept; `make(client_id)` adds an empty one.  Their clocks are the caller's to start."""
+    sessions: dict[str, MqttSession] = {}
+    for client_id, value in found.notes.get(journal.SESSION, {}).items():
+        session = make(client_id)
+        session.noted = True
+        will = journal.read_session(session, value)
+        if will is not None:
+            session.will = WillMessage(will[0], will[1])
+        sessions[client_id] = session
+    _recover_subscriptions(broker, found, sessions)
+    for session in sessions.values():
+        session.find_queue()
+    _recover_exchanges(broker, found, sessions)
+    _drop_orphans(broker, sessions)
+    return list(sessions.values())
+
+
+def _recover_subscriptions(broker: Broker, found: Recovered, sessions: dict[str, MqttSession]) -> None:
+    for key, value in found.notes.get(journal.SUBSCRIPTION, {}).items():
+        client_id, text = journal.split_key(key)
+        session = sessions.get(client_id)
+        if session is None:
+            continue
+        qos, no_local, retain_as_published, identifier = journal.read_subscription(value)
+        try:
+            session.restore(filter_of(text), qos, no_local, retain_as_published, identifier)
+        except (InvalidName, LimitReached):
+            # Limits have been lowered since.
+            broker.counters.discarded += 1
+
+
+def _recover_exchanges(broker: Broker, found: Recovered, sessions: dict[str, MqttSession]) -> None:
+    for key in found.notes.get(journal.RECEIVED, {}):
+        client_id, packet_id = journal.split_key(key)
+        session = sessions.get(client_id)
+        if session is not None:
+            if session.received is None:
+                session.received = set()
+            session.received.add(int(packet_id))
+    sent: list[tuple[int, int, str, int, bool]] = []
+    for key, value in found.notes.get(journal.SENT, {}).items():
+        client_id, packet_id = journal.split_key(key)
+        number, sequence, received = journal.read_sent(value)
+        sent.append((number, sequence, client_id, int(packet_id), received))
+    # In the order in which they were sent: that of the queue.
+    sent.sort()
+    for number, sequence, client_id, packet_id_, received in sent:
+        session = sessions.get(client_id)
+        queue = broker.kept_queue(number)
+        if session is None or queue is None:
+            continue
+        for entry in broker.store.fetch(number, [sequence]):
+            session.reacquire(queue, entry, packet_id_, received)
+
+
+def _drop_orphans(broker: Broker, sessions: dict[str, MqttSession]) -> None:
+    """Queues of sessions that are gone; and shared ones nobody is a member of take nothing more in."""
+    for queue in list(broker.queues.values()):
+        key = queue.key
+        if key.startswith(SESSION_KEY_PREFIX) and key.endswith("/"):
+            if key[len(SESSION_KEY_PREFIX) : -1] not in sessions:
+                broker.delete_queue(queue)
+        elif key.startswith(SHARE_KEY_PREFIX) and queue.consumers_count == 0:
+            if queue.depth == 0:
+                broker.delete_queue(queue)
+            else:
+                # What is in it waits for the next member.
+                for binding in list(queue.bindings):
+                    broker.unbind_queue(queue, binding)

@@ -1,0 +1,66 @@
+"""A PUBLISH as the store keeps it, and the options of the subscription through which it came to a session.
+
+protocol version, flags | lengths of topic and property block | expiry | topic | property block | payload
+"""
+
+from struct import Struct
+from typing import Final
+
+from protocols.mqtt.frames import Publish
+
+WIRE_ID: Final = 1
+"""Names MQTT in the store."""
+
+_HEAD: Final = Struct("<BBHIq")
+_QOS: Final = 3
+_RETAIN: Final = 4
+
+# Options of a subscription.
+_RETAIN_AS_PUBLISHED: Final = 4
+_REPLAY: Final = 8
+
+
+def stored_publish(publish: Publish) -> bytes:
+    """What is needed of a PUBLISH to send it on."""
+    topic = publish.topic.encode()
+    properties = publish.properties
+    flags = publish.qos | (_RETAIN if publish.retain else 0)
+    head = _HEAD.pack(publish.protocol_version, flags, len(topic), len(properties), publish.expiry_s)
+    return b"".join([head, topic, properties, publish.payload()])
+
+
+def restored_publish(data: bytes, start: int) -> Publish:
+    """The PUBLISH that was stored in `data` from `start` on.  The payload stays where it is."""
+    version, flags, topic_size, properties_size, expiry_s = _HEAD.unpack_from(data, start)
+    topic_at = start + _HEAD.size
+    properties_at = topic_at + topic_size
+    payload_at = properties_at + properties_size
+    return Publish(
+        data,
+        data[topic_at:properties_at].decode(),
+        payload_at,
+        flags & _QOS,
+        flags & _RETAIN != 0,
+        False,
+        0,
+        data[properties_at:payload_at],
+        0,
+        expiry_s,
+        version,
+    )
+
+
+def stored_options(qos: int, retain_as_published: bool, replay: bool, identifiers: list[int]) -> bytes:
+    """The options of one subscription, or of several merged."""
+    flags = qos | (_RETAIN_AS_PUBLISHED if retain_as_published else 0) | (_REPLAY if replay else 0)
+    note = bytes((WIRE_ID, flags))
+    for identifier in identifiers:
+        note += identifier.to_bytes(4, "big")
+    return note
+
+
+def restored_options(note: bytes) -> tuple[int, bool, bool, list[int]]:
+    """QoS, retain as published, replay, identifiers."""
+    flags = note[1]
+    identifiers = [int.from_bytes(note[at : at + 4], "big") for at in range(2, len(note), 4)]
+    return flags & _QOS, flags & _RETAIN_AS_PUBLISHED != 0, flags & _REPLAY != 0, identifiers
