@@ -17,6 +17,7 @@ from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.stomp.connector import StompService
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.pattern import MANY, ONE, Pattern
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
@@ -26,7 +27,9 @@ from gateway.net.turn import Flusher
 from gateway.security.guard import Guard, User
 from gateway.security.passwords import PasswordChecks
 from gateway.security.rules import Area, Rule, Rules
+from gateway.store.errors import StoreError
 from gateway.store.passing import PassingStore
+from gateway.storing import EXIT_FAILED, Storing
 
 log = logging.getLogger("gateway")
 
@@ -61,6 +64,7 @@ def queue_policy(config: Config) -> QueuePolicy:
         section.when_full,
         section.deliveries_max,
         section.dead_letters or None,
+        stored_bytes_max=section.stored_bytes_max,
     )
 
 
@@ -82,6 +86,12 @@ def guard(
     section = config.security
     checks = PasswordChecks(post, section.password_threads, section.password_checks_max)
     return Guard(users, Rules(rules), checks, before_answer)
+
+
+def queue_pattern(text: str) -> Pattern:
+    """A pattern of queue names: `*` stands for one level, `>` for any number."""
+    levels = [ONE if level == "*" else MANY if level == ">" else level for level in text.split(".")]
+    return Pattern(tuple(levels))
 
 
 def limits_by_option(limits: Limits) -> dict[str, int | str]:
@@ -118,6 +128,10 @@ class Gateway:
         self.listeners: list[Listener] = []
         """With their real ports, once started."""
         self.admin: AdminServer | None = None
+        self.broker.asynchronous = [queue_pattern(text) for text in config.store.asynchronous]
+        self.storing = Storing(config.store, self.broker)
+        self.failed = asyncio.Event()
+        """The store failed: nothing can be promised any more."""
         self._services: dict[str, Service] = {}
         self._machinery: Machinery | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -139,7 +153,7 @@ class Gateway:
     # -- start
 
     async def start(self) -> None:
-        """Open everything.  Raises OSError with the address in it when one cannot be had."""
+        """Open everything.  Raises OSError with the address in it when one cannot be had, StoreError for the store."""
         loop = asyncio.get_running_loop()
         clock = Clock()
         self.broker.now_ms = clock.now_ms()
@@ -151,6 +165,13 @@ class Gateway:
             Deadlines(loop, clock),
             Reports(),
         )
+        self.storing.open()
+        for section in self.config.connector:
+            scheme = section.scheme
+            if scheme not in self._services:
+                self._services[scheme] = SERVICES[scheme](self.broker, self.config)
+        self.storing.recover(list(self._services.values()))
+        self.storing.start(loop, self.failed.set)
         for section in self.config.connector:
             await self._open(section, self._machinery)
         if self.config.admin.enabled:
@@ -161,9 +182,7 @@ class Gateway:
 
     async def _open(self, section: ConnectorSection, machinery: Machinery) -> None:
         scheme = section.scheme
-        service = self._services.get(scheme)
-        if service is None:
-            service = self._services[scheme] = SERVICES[scheme](self.broker, self.config)
+        service = self._services[scheme]
         limits = section.limits()
         limits.allow_anonymous = section.anonymous(bool(self.config.user))
         acceptor = service.acceptor(section.name, scheme, limits)
@@ -239,6 +258,7 @@ class Gateway:
         if self.admin is not None:
             await self.admin.close()
         self.guard.close()
+        self.storing.close()
 
     async def _drain(self) -> None:
         """Wait until all clients have taken what they are owed, and then a moment for them to close."""
@@ -287,6 +307,7 @@ class Gateway:
                 "retained": broker.retained.count,
                 **broker.counters.as_dict(),
             },
+            "store": self.storing.status(),
             "services": services,
         }
 
@@ -320,11 +341,16 @@ async def run(config: Config, started: Callable[[Gateway], None]) -> int:
         except NotImplementedError:  # Windows: the loop has no signal handlers
             signal.signal(number, lambda got, _: loop.call_soon_threadsafe(on_signal, got))
     running = Gateway(config)
-    await running.__aenter__()
+    try:
+        await running.__aenter__()
+    except StoreError as error:
+        raise OSError(f"store: {error}") from None
     _tune_gc()
     started(running)
     log.info("started")
-    await stopping.wait()
+    failing = asyncio.ensure_future(running.failed.wait())
+    asked = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait((asked, failing), return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping: %d ms for clients to be told", config.gateway.shutdown_timeout_ms)
     stop = asyncio.ensure_future(running.stop())
     await asyncio.wait((stop, at_once), return_when=asyncio.FIRST_COMPLETED)
@@ -332,8 +358,10 @@ async def run(config: Config, started: Callable[[Gateway], None]) -> int:
         log.warning("stopped at once: clients may not have been told")
         return at_once.result()
     await stop
+    for waiting in (asked, failing):
+        waiting.cancel()
     log.info("stopped")
-    return 0
+    return EXIT_FAILED if running.storing.failure is not None else 0
 
 
 async def _opened(what: str, opening: Awaitable[None]) -> None:

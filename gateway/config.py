@@ -64,6 +64,8 @@ class CoreSection(Section):
     """Topics that have a retained message."""
     retained_bytes_max: int = Field(268_435_456, ge=0)
     """Bytes of retained messages."""
+    memory_max: int = Field(268_435_456, ge=1_048_576)
+    """Bytes of messages in queues, above which those that the store has too are let go of, until their turn comes."""
     transaction_operations_max: int = Field(100_000, ge=1)
     """Sends and acknowledgements in one transaction."""
     scheduled_messages_max: int = Field(100_000, ge=0)
@@ -86,7 +88,9 @@ class QueuesSection(Section):
     messages_max: int = Field(0, ge=0)
     """Messages in one queue; 0 is no limit."""
     bytes_max: int = Field(268_435_456, ge=0)
-    """Bytes of messages in one queue; 0 is no limit."""
+    """Bytes of messages that one queue holds in memory; 0 is no limit."""
+    stored_bytes_max: int = Field(0, ge=0)
+    """Bytes of messages in one queue, those that only the store holds included; 0 is no limit but the disk."""
     when_full: Literal["block", "reject", "drop-oldest", "drop-newest"] = "block"
     """block: producers are not read until there is room; reject: they are told no; drop-oldest; drop-newest."""
     deliveries_max: int = Field(20, ge=0)
@@ -251,6 +255,17 @@ class RuleSection(Section):
         if bool(self.allow) == bool(self.deny):
             raise ValueError(f"write either allow or deny, a list of {', '.join(ACTIONS)}")
         return self
+
+
+class StoreSection(Section):
+    """[store]: where persistent messages, sessions and retained messages are kept."""
+
+    path: str = "data/store.db"
+    """The file; empty keeps everything in memory, until the gateway stops."""
+    asynchronous: tuple[str, ...] = ()
+    """Queues whose producers are confirmed before their messages are safe, as patterns: `metrics.*`, `log.>`."""
+    pending_bytes_max: int = Field(67_108_864, ge=1_024)
+    """Bytes of messages that may wait to be written before their producers must."""
 
 
 class LogSection(Section):
@@ -422,6 +437,7 @@ class Config(Section):
     security: SecuritySection = SecuritySection()
     user: tuple[UserSection, ...] = ()
     rule: tuple[RuleSection, ...] = ()
+    store: StoreSection = StoreSection()
     log: LogSection = LogSection()
     admin: AdminSection = AdminSection()
 

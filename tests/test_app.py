@@ -18,6 +18,7 @@ def config(**sections: object) -> Config:
             ConnectorSection(name="s", uri="stomp://127.0.0.1:0"),
         ),
         "admin": {"uri": "http://127.0.0.1:0"},
+        "store": {"path": ""},
     }
     return Config.model_validate(values | sections)
 

@@ -43,7 +43,8 @@ RULES: dict[str, set[str]] = {
     | {"gateway.security"},
     "gateway.app": ANY
     | {"gateway", "gateway.admin", "gateway.config", "gateway.connectors", "gateway.core", "gateway.net"}
-    | {"gateway.observe", "gateway.security", "gateway.store"},
+    | {"gateway.observe", "gateway.security", "gateway.store", "gateway.storing"},
+    "gateway.storing": ANY | {"gateway.config", "gateway.connectors", "gateway.core", "gateway.store"},
     "gateway.__main__": {"gateway.cli"},
     "gateway": {"gateway.core"},
 }

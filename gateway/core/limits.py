@@ -58,6 +58,32 @@ class QueuePolicy:
         self.stored_bytes_max = stored_bytes_max
         self.synchronous = synchronous
 
+    def relaxed(self) -> "QueuePolicy":
+        """The same, but for `synchronous`."""
+        return QueuePolicy(
+            self.messages_max,
+            self.bytes_max,
+            self.when_full,
+            self.deliveries_max,
+            self.dead_letters,
+            self.durable,
+            self.stored_bytes_max,
+            False,
+        )
+
+    def passing(self) -> "QueuePolicy":
+        """The same for a queue that does not outlive the process."""
+        return QueuePolicy(
+            self.messages_max,
+            self.bytes_max,
+            self.when_full,
+            self.deliveries_max,
+            self.dead_letters,
+            False,
+            self.stored_bytes_max,
+            self.synchronous,
+        )
+
 
 @final
 @dataclass(init=False, slots=True)

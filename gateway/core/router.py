@@ -8,7 +8,7 @@ from mypy_extensions import mypyc_attr
 from gateway.core.bindings import restored_bindings, stored_bindings
 from gateway.core.counters import CoreCounters
 from gateway.core.delivery import Delivery
-from gateway.core.destination import QUEUE, TOPIC, Destination
+from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.flow import Gate, Publisher
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import Death, Message
@@ -80,8 +80,11 @@ class Broker(StoreListener):
         "_next_number",
         "_numbers_leaving",
         "_numbers_used",
+        "_passing_policy",
+        "_relaxed_policy",
         "_waiters",
         "_watchers",
+        "asynchronous",
         "authorizer",
         "counters",
         "decoder",
@@ -103,6 +106,10 @@ class Broker(StoreListener):
         self.limits = limits
         self.policy = policy
         """For queues that name no policy of their own."""
+        self._relaxed_policy = policy.relaxed()
+        self._passing_policy = policy.passing()
+        self.asynchronous: list[Pattern] = []
+        """Names of queues whose producers do not wait until their messages are safe."""
         self.now_ms = 0
         """Wall clock, set from outside before each call in."""
         self.topics = TopicTree()
@@ -277,7 +284,7 @@ class Broker(StoreListener):
         """The queue `name`, made on first use.  Raises LimitReached."""
         queue = self.queues.get(QUEUE_PREFIX + name)
         if queue is None:
-            queue = self.bound_queue(QUEUE_PREFIX + name, policy or self.policy, owner)
+            queue = self.bound_queue(QUEUE_PREFIX + name, policy or self._policy_for(name, owner), owner)
             if name.startswith(VIRTUAL_CONSUMER):
                 try:
                     self._bind_virtual(queue, name)
@@ -327,6 +334,16 @@ class Broker(StoreListener):
         if queue.number:
             self._forget_queue(queue.number)
         self.queues.pop(queue.key, None)
+
+    def _policy_for(self, name: str, owner: object) -> QueuePolicy:
+        """How a named queue behaves."""
+        if owner is not None or name.startswith(TEMPORARY_PREFIX):
+            # It dies with its owner, so the store need not know of it.
+            return self._passing_policy
+        for pattern in self.asynchronous:
+            if pattern.matches(name):
+                return self._relaxed_policy
+        return self.policy
 
     def kept_queue(self, number: int) -> Queue | None:
         """The queue that the store knows by this number."""
@@ -453,15 +470,16 @@ class Broker(StoreListener):
                 self.counters.quarantined += 1
 
     def _recover_queue(self, kept: QueueFound, clean: bool) -> None:
-        queue = Queue(self, kept.key, self.policy, None)
+        name = kept.key.removeprefix(QUEUE_PREFIX)
+        named = len(name) < len(kept.key)
+        queue = Queue(self, kept.key, self._policy_for(name, None) if named else self.policy, None)
         self.queues[kept.key] = queue
         self._by_number[kept.number] = queue
         queue.recovered(kept, clean)
         for binding in restored_bindings(kept.note, queue):
             self.bind(binding)
             queue.bindings.append(binding)
-        name = kept.key.removeprefix(QUEUE_PREFIX)
-        if name is not kept.key and name.startswith(VIRTUAL_CONSUMER):
+        if named and name.startswith(VIRTUAL_CONSUMER):
             self._bind_virtual(queue, name)
 
 

@@ -16,6 +16,8 @@ uri = "mqtt://127.0.0.1:0?maximumConnections=5"
 [[connector]]
 name = "stomp"
 uri = "stomp://127.0.0.1:0"
+[store]
+path = ""
 [admin]
 uri = "http://127.0.0.1:0"
 """

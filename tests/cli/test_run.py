@@ -134,7 +134,7 @@ def test_a_taken_port_is_one_line_and_exit_code_1(start, gateway_command, tmp_pa
     taken = start().ports["mqtt"]
     path = tmp_path / "second.toml"
     path.write_text(
-        f'[[connector]]\nname = "m"\nuri = "mqtt://127.0.0.1:{taken}"\n[admin]\nenabled = false\n'
+        f'[[connector]]\nname = "m"\nuri = "mqtt://127.0.0.1:{taken}"\n[admin]\nenabled = false\n[store]\npath = ""\n'
     )
     code, _, said = gateway_command("run", str(path))
     assert code == 1

@@ -20,6 +20,8 @@ uri = "mqtt://127.0.0.1:0"
 [[connector]]
 name = "stomp"
 uri = "stomp://127.0.0.1:0"
+[store]
+path = ""
 [admin]
 uri = "http://127.0.0.1:0"
 """

@@ -143,7 +143,7 @@ def _gateway(environment: str) -> Peer:
                 f'[[connector]]\nname = "{name}"\nuri = "{name}://127.0.0.1:{endpoint.port}?{options}"\n'
                 for name, endpoint in running.endpoints.items()
             )
-            + "[admin]\nenabled = false\n"
+            + '[admin]\nenabled = false\n[store]\npath = ""\n'
         )
         running.command = [str(binary), "run", "gateway.toml"]
 

@@ -1,0 +1,105 @@
+"""The store of a running gateway: opened before anything else, closed after everything else."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, final
+
+from gateway.config import StoreSection
+from gateway.connectors.base import Service
+from gateway.connectors.mqtt.recovery import MqttRestorer
+from gateway.connectors.mqtt.stored import WIRE_ID as MQTT_ID
+from gateway.connectors.stomp.recovery import StompRestorer
+from gateway.connectors.stomp.stored import WIRE_ID as STOMP_ID
+from gateway.core.ports import Recovered
+from gateway.core.router import Broker
+from gateway.store.errors import StoreError
+from gateway.store.passing import PassingStore
+from gateway.store.sqlite import SqliteStore
+
+log = logging.getLogger("gateway.store")
+
+EXIT_FAILED: Final = 74
+"""The process gave up because the disk failed (EX_IOERR of sysexits.h)."""
+
+
+@final
+class Storing:
+    """Puts a store behind a broker, and brings back what it kept."""
+
+    def __init__(self, section: StoreSection, broker: Broker) -> None:
+        self._section = section
+        self._broker = broker
+        self._sqlite: SqliteStore | None = None
+        self._found: Recovered | None = None
+        self.failure: StoreError | None = None
+        """Why nothing can be kept any more."""
+
+    def open(self) -> None:
+        """Open the store and bring back the broker's own part.  Raises StoreError."""
+        broker = self._broker
+        # Messages of every protocol may be there, whichever are served now.
+        broker.decoder.restorers[MQTT_ID] = MqttRestorer()
+        broker.decoder.restorers[STOMP_ID] = StompRestorer()
+        if not self._section.path:
+            broker.store = PassingStore()
+            return
+        store = SqliteStore(Path(self._section.path), self._section.pending_bytes_max)
+        self._sqlite = store
+        broker.store = store
+        found = self._found = store.recover()
+        broker.recover(found)
+        waiting = sum(lane.count for queue in found.queues for lane in queue.lanes)
+        log.info(
+            "store %s: %d queues with %d messages, %d retained, after %s",
+            store.path,
+            len(found.queues),
+            waiting,
+            len(found.retained),
+            "an orderly stop" if found.clean else "a crash",
+        )
+
+    def recover(self, services: list[Service]) -> None:
+        """Bring back the connectors' parts; call once all services are there."""
+        if self._found is not None:
+            for service in services:
+                service.recover(self._found, self._broker.now_ms)
+            # Its retained records can be large.
+            self._found = None
+
+    def start(self, loop: asyncio.AbstractEventLoop, on_failure: Callable[[], None]) -> None:
+        """Begin to commit; `on_failure` is called on the loop when nothing can be kept any more."""
+        store = self._sqlite
+        if store is None:
+            return
+
+        def failed(error: StoreError) -> None:
+            self.failure = error
+            on_failure()
+
+        store.start(self._broker, loop.call_soon, loop.call_soon_threadsafe, failed)
+
+    def close(self) -> None:
+        """Commit what waits, unless it failed, and let go of the file."""
+        store = self._sqlite
+        if store is not None:
+            self._sqlite = None
+            clean = all(queue.unsettled == 0 for queue in self._broker.queues.values())
+            store.close(clean)
+
+    def status(self) -> dict[str, Any]:
+        """What there is to know, as JSON's types."""
+        store = self._sqlite
+        if store is None:
+            return {"kind": "memory"}
+        return {
+            "kind": "sqlite",
+            "path": str(store.path),
+            "accepting": store.accepting,
+            "commits": store.commits,
+            "waiting": store.waiting,
+            "uncommitted_bytes": store.uncommitted_bytes,
+            "damages": store.damages,
+            "failure": None if store.failure is None else str(store.failure),
+        }
