@@ -333,7 +333,7 @@ class Queue(Sink):
             # Whatever comes may find its consumer, whoever was ready for what there is.
             return True
         backlog = self._backlog
-        while backlog.count or self._paged is not None:
+        while backlog.count or self.paged:
             consumer = self._ready_consumer()
             if consumer is None:
                 return False
@@ -353,7 +353,7 @@ class Queue(Sink):
         assert paged is not None
         if paged.count == 0:
             self._paged = None
-            return self._backlog.count == 0
+            return False
         if self._backlog.count < RESIDENT_MIN:
             self._ask()
         return self._backlog.count == 0 or self._stored_first()
