@@ -40,7 +40,7 @@ RULES: dict[str, set[str]] = {
     | {"ext:pydantic", "gateway.connectors.base", "gateway.core.limits", "gateway.security"},
     "gateway.cli": ANY
     | {"ext:typer", "ext:rich", "ext:uvloop", "gateway", "gateway.app", "gateway.config", "gateway.observe"}
-    | {"gateway.security"},
+    | {"gateway.security", "gateway.store"},
     "gateway.app": ANY
     | {"gateway", "gateway.admin", "gateway.config", "gateway.connectors", "gateway.core", "gateway.net"}
     | {"gateway.observe", "gateway.security", "gateway.store", "gateway.storing"},

@@ -5,6 +5,7 @@ import typer
 from gateway.cli.check import check
 from gateway.cli.run import run
 from gateway.cli.status import status
+from gateway.cli.store import app as store
 from gateway.cli.user import app as user
 from gateway.cli.version import version
 
@@ -16,6 +17,7 @@ app = typer.Typer(
 )
 for command in (run, check, status, version):
     app.command()(command)
+app.add_typer(store, name="store")
 app.add_typer(user, name="user")
 
 

@@ -1,0 +1,131 @@
+"""`gateway store`: look after the store's file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from gateway.cli.settings import load_or_exit
+from gateway.store import maintenance
+from gateway.store.errors import StoreError
+
+app = typer.Typer(help="The store of persistent messages.", no_args_is_help=True)
+
+PIPE_WIDTH: Final = 200
+
+EXIT_DAMAGED: Final = 2
+"""Something in the store is wrong."""
+
+StorePath = Annotated[
+    Path | None, typer.Option("--store", help="The store's file; by default that of the configuration.")
+]
+
+
+@app.callback()
+def store() -> None:
+    """The store of persistent messages."""
+
+
+@app.command()
+def check(path: StorePath = None) -> None:
+    """Read everything, and say what is wrong: exit code 0 for a sound store, 2 for a damaged one, 1 for none."""
+    file = _file(path)
+    with _errors(), _bar("checking") as progress:
+        faults = maintenance.check(file, progress)
+    for fault in faults:
+        typer.echo(fault)
+    if faults:
+        raise typer.Exit(EXIT_DAMAGED)
+    typer.echo(f"{file}: sound")
+
+
+@app.command()
+def backup(file: Path, path: StorePath = None) -> None:
+    """Copy the store to FILE, which must not be there yet.  The gateway may be running."""
+    with _errors(), _bar("copying") as progress:
+        size = maintenance.backup(_file(path), file, progress)
+    typer.echo(f"{file}: {size:,} bytes")
+
+
+@app.command()
+def restore(file: Path, path: StorePath = None) -> None:
+    """Put the backup FILE in the place of the store, which is kept under another name.  The gateway must be stopped."""
+    target = _file(path)
+    with _errors(), _bar("restoring") as progress:
+        kept = maintenance.restore(target, file, progress)
+    typer.echo(
+        f"{target}: restored from {file}" + ("" if kept is None else f"; what was there is kept as {kept}")
+    )
+
+
+@app.command()
+def stats(path: StorePath = None) -> None:
+    """What the store holds.  The gateway may be running."""
+    file = _file(path)
+    with _errors():
+        found = maintenance.stats(file)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    end = "in use, or ended by a crash" if not found.clean else "ended in order"
+    console.print(
+        f"{file}: store version {found.version}, start {found.epoch}, {end}; {found.file_bytes:,} bytes, "
+        f"log {found.log_bytes:,}, free {found.free_bytes:,}"
+    )
+    table = Table("queue", box=None, pad_edge=False)
+    for heading in ("messages", "bytes", "first", "last"):
+        table.add_column(heading, justify="right")
+    for queue in found.queues:
+        table.add_row(
+            queue.key, f"{queue.messages:,}", f"{queue.bytes:,}", str(queue.oldest), str(queue.newest)
+        )
+    console.print(table)
+    notes = ", ".join(f"{count} {space}" for space, count in found.notes.items()) or "no session state"
+    console.print(f"{found.retained} retained; {notes}; {found.quarantined} set aside")
+
+
+@app.command("why-kept")
+def why_kept(path: StorePath = None) -> None:
+    """What makes the file as large as it is, the largest first.  The gateway may be running."""
+    with _errors():
+        for line in maintenance.why_kept(_file(path)):
+            typer.echo(line)
+
+
+def _file(path: Path | None) -> Path:
+    if path is not None:
+        return path
+    configured = load_or_exit(None).store.path
+    if not configured:
+        typer.echo("the configuration keeps everything in memory: [store] path is empty", err=True)
+        raise typer.Exit(1)
+    return Path(configured)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """What is wrong with a store is one line, and exit code 1."""
+    try:
+        yield
+    except StoreError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[maintenance.Progress]:
+    """A progress bar on a terminal, nothing on a pipe."""
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield progress

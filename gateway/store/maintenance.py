@@ -1,0 +1,279 @@
+"""Looking after a store from outside: check, copy, count.  All but `restore` are safe beside a running gateway."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gateway.core.ports import SEQUENCE_BITS, SEQUENCE_MAX
+from gateway.core.record import BadRecord, check_record
+from gateway.store.database import Database
+from gateway.store.errors import StoreDamaged, StoreError, StoreRefused
+from gateway.store.lock import StoreLock
+from gateway.store.recovery import SUFFIXES, prepare
+from gateway.store.schema import look, missing_from, sync_directory
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and how much there is."""
+
+ROWS_PER_STEP: Final = 2_000
+PAGES_PER_STEP: Final = 2_048
+
+FAULTS_MAX: Final = 100
+"""Faults that a check names; there may be more."""
+
+
+@dataclass
+class QueueStats:
+    """What one queue holds."""
+
+    key: str
+    messages: int
+    bytes: int
+    oldest: int
+    """Sequence of the first message."""
+    newest: int
+
+
+@dataclass
+class Stats:
+    """What a store holds."""
+
+    version: int
+    file_bytes: int
+    log_bytes: int
+    free_bytes: int
+    epoch: int
+    clean: bool
+    queues: list[QueueStats]
+    retained: int
+    notes: dict[str, int]
+    """By space."""
+    quarantined: int
+
+
+def _reader(path: Path) -> Database:
+    """The store, for reading.  Raises StoreRefused for what is none."""
+    if not path.exists():
+        raise StoreRefused(f"{path}: there is no store")
+    look(path)
+    return Database(str(path), read_only=True)
+
+
+def check(path: Path, progress: Progress) -> list[str]:
+    """Read everything; returns what is wrong, one line each, none for a sound store.  Raises StoreRefused."""
+    database = _reader(path)
+    try:
+        faults = _structure(path, database)
+        faults += _records(database, progress)
+    except StoreDamaged as error:
+        faults = [str(error)]
+        cut = missing_from(path)
+        if cut is not None:
+            faults.append(f"{path}: offset {cut}: the file ends here, parts are missing")
+    finally:
+        database.close()
+    faults += [f"{kept}: a damaged store, kept by an earlier start" for kept in _kept(path)]
+    return faults
+
+
+def _structure(path: Path, database: Database) -> list[str]:
+    found = database.rows(f"PRAGMA integrity_check({FAULTS_MAX})")
+    return [f"{path}: {row[0]}" for row in found if row[0] != "ok"]
+
+
+def _records(database: Database, progress: Progress) -> list[str]:
+    """Messages whose checksum does not match, those that have no queue, and those set aside."""
+    faults: list[str] = []
+    queues = dict(database.rows("SELECT number, key FROM queue"))
+    leaving = {row[0] for row in database.rows("SELECT number FROM gone")}
+    total = database.value("SELECT count(*) FROM entry")
+    done = 0
+    after = -1
+    while rows := database.rows(
+        "SELECT id, record FROM entry WHERE id > ? ORDER BY id LIMIT ?", (after, ROWS_PER_STEP)
+    ):
+        for id, record in rows:
+            number = id >> SEQUENCE_BITS
+            place = f"{queues.get(number, f'queue {number}')}, message {id & SEQUENCE_MAX}"
+            if number not in queues and number not in leaving:
+                faults.append(f"{place}: its queue is not there")
+            try:
+                check_record(record)
+            except BadRecord as error:
+                faults.append(f"{place}: {error}")
+        done += len(rows)
+        after = rows[-1][0]
+        progress(done, total)
+        if len(faults) >= FAULTS_MAX:
+            break
+    for topic, record in database.rows("SELECT topic, record FROM retained"):
+        try:
+            check_record(record)
+        except BadRecord as error:
+            faults.append(f"retained {topic}: {error}")
+    for place, reason in database.rows("SELECT place, reason FROM quarantine"):
+        faults.append(f"{place}: set aside: {reason}")
+    return faults
+
+
+def _kept(path: Path) -> list[Path]:
+    """Damaged files that earlier starts kept."""
+    found = sorted(path.parent.glob(path.name + ".damaged-*"))
+    return [kept for kept in found if not kept.name.endswith(("-wal", "-shm"))]
+
+
+def backup(path: Path, target: Path, progress: Progress) -> int:
+    """Copy a store, which may be in use, to a new file; returns its bytes.  Raises StoreError."""
+    if target.exists():
+        raise StoreRefused(f"{target}: is there already")
+    source = _reader(path)
+    part = target.with_name(target.name + ".part")
+    try:
+        _copy(source, part, progress)
+        os.replace(part, target)
+        sync_directory(target.parent)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"{target}: {error}") from None
+    finally:
+        source.close()
+        part.unlink(missing_ok=True)
+    return target.stat().st_size
+
+
+def _copy(source: Database, part: Path, progress: Progress) -> None:
+    """By SQLite's own backup, which begins anew when the source changes under it: in steps, the last one whole."""
+    part.unlink(missing_ok=True)
+    copy = sqlite3.connect(part)
+    try:
+        source.raw().backup(
+            copy,
+            pages=PAGES_PER_STEP,
+            progress=lambda _, left, total: progress(total - left, total),
+            sleep=0.001,
+        )
+        # One file, complete in itself.
+        copy.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        copy.close()
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def restore(path: Path, source: Path, progress: Progress) -> Path | None:
+    """Put a copy of the backup `source` in the place of the store; returns where the present one is kept.
+
+    Raises StoreRefused while the store is in use, or when the backup is damaged.
+    """
+    prepare(path)
+    faults = check(source, progress)
+    if faults:
+        raise StoreRefused(f"{source}: {faults[0]}")
+    lock = StoreLock(path)
+    try:
+        part = path.with_name(path.name + ".restored")
+        reader = _reader(source)
+        try:
+            _copy(reader, part, progress)
+        finally:
+            reader.close()
+        kept = None
+        if path.exists():
+            kept = _free(path)
+            for suffix in SUFFIXES:
+                old = path.with_name(path.name + suffix)
+                if old.exists():
+                    os.replace(old, kept.with_name(kept.name + suffix))
+        os.replace(part, path)
+        sync_directory(path.parent)
+        return kept
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"{path}: {error}") from None
+    finally:
+        lock.release()
+
+
+def _free(path: Path) -> Path:
+    number = 1
+    while (kept := path.with_name(f"{path.name}.before-restore-{number}")).exists():
+        number += 1
+    return kept
+
+
+def stats(path: Path) -> Stats:
+    """What the store holds."""
+    database = _reader(path)
+    try:
+        return _stats(path, database)
+    finally:
+        database.close()
+
+
+def _stats(path: Path, database: Database) -> Stats:
+    names = dict(database.rows("SELECT number, key FROM queue"))
+    held: dict[int, tuple[int, int, int, int]] = {}
+    for number, count, size, first, last in database.rows(
+        f"SELECT id >> {SEQUENCE_BITS}, count(*), sum(size), min(id), max(id) FROM entry GROUP BY 1"
+    ):
+        held[number] = (count, size, first & SEQUENCE_MAX, last & SEQUENCE_MAX)
+    queues = [QueueStats(key, *held.get(number, (0, 0, 0, 0))) for number, key in sorted(names.items())]
+    meta: dict[str, int] = dict(database.rows("SELECT key, value FROM meta"))
+    log = path.with_name(path.name + "-wal")
+    return Stats(
+        version=database.value("PRAGMA user_version"),
+        file_bytes=path.stat().st_size,
+        log_bytes=log.stat().st_size if log.exists() else 0,
+        free_bytes=database.value("PRAGMA freelist_count") * database.value("PRAGMA page_size"),
+        epoch=meta.get("epoch", 0),
+        clean=bool(meta.get("clean", 0)),
+        queues=queues,
+        retained=database.value("SELECT count(*) FROM retained"),
+        notes=dict(database.rows("SELECT space, count(*) FROM note GROUP BY space")),
+        quarantined=database.value("SELECT count(*) FROM quarantine"),
+    )
+
+
+def why_kept(path: Path) -> list[str]:
+    """What makes the file as large as it is, the largest first, one line each."""
+    database = _reader(path)
+    try:
+        found: list[tuple[int, str]] = []
+        held = _stats(path, database)
+        for queue in held.queues:
+            if queue.messages:
+                found.append((queue.bytes, _why(queue, database)))
+        size = database.value("SELECT coalesce(sum(length(record)), 0) FROM retained")
+        if held.retained:
+            found.append(
+                (size, f"{held.retained} retained messages: until an empty one is published to their topics")
+            )
+        for space, count in held.notes.items():
+            found.append((count * 100, f"{count} entries of {space}: until their sessions end"))
+        leaving = database.value("SELECT count(*) FROM gone")
+        if leaving:
+            found.append((0, f"{leaving} deleted queues: their messages are being removed"))
+        if held.quarantined:
+            found.append((0, f"{held.quarantined} messages set aside because they could not be read"))
+        if held.free_bytes:
+            found.append(
+                (held.free_bytes, "free pages: used again, or given back while there is nothing to do")
+            )
+        found.sort(key=lambda entry: -entry[0])
+        return [f"{size:>14,} bytes  {why}" for size, why in found]
+    finally:
+        database.close()
+
+
+def _why(queue: QueueStats, database: Database) -> str:
+    where = f"{queue.messages:,} messages in {queue.key}, from {queue.oldest} to {queue.newest}"
+    if queue.key.startswith("sub:") and queue.key.endswith("/"):
+        client_id = queue.key[4:-1]
+        known = database.value("SELECT 1 FROM note WHERE space = 'mqtt.session' AND key = ?", (client_id,))
+        return f"{where}: until the MQTT client {client_id} fetches them" + (
+            "" if known else ", whose session is gone"
+        )
+    if queue.key.startswith("sub:"):
+        return f"{where}: until the durable subscriber fetches them or unsubscribes"
+    return f"{where}: until a consumer acknowledges them"
