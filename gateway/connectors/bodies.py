@@ -45,7 +45,11 @@ _STRUCTURED: Final = frozenset({MAP, LIST, VALUE, SEQUENCE})
 
 
 def stomp_kind(
-    content_type: str | None, content_encoding: str | None, hint: str | None, bytes_if_untyped: bool, body: bytes
+    content_type: str | None,
+    content_encoding: str | None,
+    hint: str | None,
+    bytes_if_untyped: bool,
+    body: bytes,
 ) -> int:
     """What a SEND's own headers say; `hint` is its `amq-msg-type`."""
     if content_type is not None and is_object(content_type):
@@ -144,15 +148,11 @@ def _restore_value(fields: Fields, kind: int, types: str, body: bytes) -> bool:
         value = load(body.decode(), types)
     except ValueError:
         return False
-    if isinstance(value, Typed):
-        if kind == MAP and value.token == "map":
-            value = value.value
-        elif (kind == LIST or kind == SEQUENCE) and value.token == "list":
-            value = value.value
-        elif kind != VALUE:
+    if kind != VALUE:
+        wanted = "map" if kind == MAP else "list"
+        if not isinstance(value, Typed) or value.token != wanted:
             return False
-    elif kind != VALUE:
-        return False
+        value = value.value
     fields.body_value = value
     fields.body_types = types
     return True

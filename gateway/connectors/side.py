@@ -6,7 +6,7 @@ free-form places are, and which words of its own a property may not be called.
 
 from typing import Final, final
 
-from gateway.connectors.text import Hints, encode_types, id_from_text, integer
+from gateway.connectors.text import Hints, encode_types, id_from_text, integer, packed
 from gateway.connectors.typed_json import dump, load, value_from_text, value_to_text
 from gateway.core.message import Fields, Typed
 
@@ -78,17 +78,22 @@ class Places:
         if value is not None:
             self.item(item, str(value), field)
 
-    def properties(self, fields: Fields, words: frozenset[str], dropped: frozenset[str]) -> None:
+    def properties(
+        self, fields: Fields, words: frozenset[str], dropped: frozenset[str], trims: bool = False
+    ) -> None:
         """The publisher's own properties in their order.
 
         `words` mean something to the protocol, so a property of such a name travels under another one; where "" is
-        among them, no name may be empty.  `dropped` are names that the broker writes itself.
+        among them, no name may be empty.  `dropped` are names that the broker writes itself.  `trims`: the protocol
+        loses spaces around a value.
         """
         mixed = _mixed_names(fields.properties)
         for name, value in fields.properties:
             if name in dropped:
                 continue
             text, token = value_to_text(value)
+            if trims and not token and text.strip(" ") != text and self.carry != CARRY_NONE:
+                text, token = packed(text), "strb64"
             if name in words or name.startswith((PREFIX, ANNOTATION)):
                 self.item(_PROPERTY + name, text, "properties")
             else:

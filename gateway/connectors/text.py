@@ -56,10 +56,7 @@ _DIGITS: Final = frozenset("0123456789")
 
 
 def _all_in(text: str, letters: frozenset[str]) -> bool:
-    for letter in text:
-        if letter not in letters:
-            return False
-    return True
+    return letters.issuperset(text)
 
 
 def is_uuid(text: str) -> bool:
@@ -117,9 +114,7 @@ def is_plain_text(body: bytes) -> bool:
 def scalar_to_text(value: object) -> tuple[str, str]:
     """A value as text, and the token of its type; an empty token for text itself."""
     if isinstance(value, str):
-        if "\0" in value:
-            return base64.b64encode(value.encode()).decode(), "strb64"
-        return value, ""
+        return (packed(value), "strb64") if "\0" in value else (value, "")
     if isinstance(value, bool):
         return ("true" if value else "false"), "bool"
     if isinstance(value, int):
@@ -135,6 +130,11 @@ def scalar_to_text(value: object) -> tuple[str, str]:
     if isinstance(inner, float):
         return (_f32_text(inner) if value.token == "f32" else _float_text(inner)), value.token
     return str(inner), value.token
+
+
+def packed(text: str) -> str:
+    """Text for where not every character may go; its token is `strb64`."""
+    return base64.b64encode(text.encode("utf-8", "replace")).decode()
 
 
 def _float_text(value: float) -> str:

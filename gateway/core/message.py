@@ -139,6 +139,10 @@ class Origin:
         """Is there nothing to say about it beyond the body (as bytes) and what Message itself holds?"""
         return False
 
+    def raw(self) -> bool:
+        """Does every protocol that carries bytes get `body` as it is, whatever kind it is of?"""
+        return True
+
     def decode(self) -> Fields:
         """Read the canonical fields out of the wire form.  Message.fields remembers the answer."""
         raise NotImplementedError

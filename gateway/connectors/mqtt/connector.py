@@ -10,9 +10,13 @@ from gateway.connectors.mqtt.mapping import (
     MqttOrigin,
     WillMessage,
     acknowledged_frame,
+    fitted_frame,
+    has_items,
     message_from,
     qos0_frame,
+    take_items,
 )
+from gateway.connectors.mqtt.properties_out import MqttTarget
 from gateway.connectors.mqtt.session import MqttBinding, MqttSession
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
@@ -65,6 +69,7 @@ class MqttConnector(Connector):
         "_refusing",
         "_sessions",
         "_settings",
+        "_target",
         "_topics",
         "_version",
         "_wire",
@@ -205,6 +210,9 @@ class MqttConnector(Connector):
     def _on_connect(self, connect: Connect) -> None:
         self._version = connect.protocol_version
         self._forwards = 5 if self._version == 5 else 3
+        self._target = MqttTarget(
+            self._version, self.limits.carry, self.limits.publish_identity, self.broker.counters
+        )
         if self._refusing:
             self.refuse_connect(ReasonCode.QUOTA_EXCEEDED, "maximumConnections is reached")
             return
@@ -339,6 +347,12 @@ class MqttConnector(Connector):
     # -- publishing
 
     def _on_publish(self, publish: Publish) -> None:
+        if publish.properties and has_items(publish):
+            claimed = take_items(publish)
+            user = self.publisher.user
+            if claimed is not None and user is not None and claimed != user:
+                self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "it claims to be from another user")
+                return
         topics = self._topics
         topic = None if topics is None else topics.get(publish.topic)
         if topic is None:
@@ -521,16 +535,18 @@ class MqttConnector(Connector):
 
     # -- delivering
 
-    def send_qos0(self, message: Message, binding: MqttBinding) -> None:
+    def send_qos0(self, message: Message, binding: MqttBinding, failures: int = 0) -> None:
         """Send a QoS 0 delivery, or let the slow-consumer policy have it."""
         origin = message.origin
         if binding.plain and isinstance(origin, MqttOrigin) and origin.forwardable == self._forwards:
             frame = origin.publish.frame
         else:
-            frame = qos0_frame(message, binding, self._version, self.broker.now_ms)
+            frame = qos0_frame(message, binding, self._target, self.broker.now_ms, failures)
         if len(frame) > self._packet_size_max:
-            self.counters.dropped_slow += 1
-            return
+            fitted = self._fitted(message, binding, 0, 0, False, failures)
+            if fitted is None:
+                return
+            frame = fitted
         self.counters.messages_out += 1
         if self.congested:
             self.hold_publisher(message.publisher)
@@ -541,14 +557,42 @@ class MqttConnector(Connector):
     ) -> bool:
         """Send a QoS 1 or 2 delivery; False when it is larger than the client takes (§3.1.2.11.4)."""
         frame = acknowledged_frame(
-            delivery.message, binding, self._version, qos, packet_id, dup, self.broker.now_ms
+            delivery.message,
+            binding,
+            self._target,
+            qos,
+            packet_id,
+            dup,
+            self.broker.now_ms,
+            delivery.failures,
         )
         if len(frame) > self._packet_size_max:
-            self.counters.dropped_slow += 1
-            return False
+            fitted = self._fitted(delivery.message, binding, qos, packet_id, dup, delivery.failures)
+            if fitted is None:
+                return False
+            frame = fitted
         self.counters.messages_out += 1
         self.push_sure(frame)
         return True
+
+    def _fitted(
+        self, message: Message, binding: MqttBinding, qos: int, packet_id: int, dup: bool, failures: int
+    ) -> bytes | None:
+        """A packet above the client's maximum, made to fit by leaving things out; None, and counted, if it cannot be."""
+        frame = fitted_frame(
+            message,
+            binding,
+            self._target,
+            qos,
+            packet_id,
+            dup,
+            self.broker.now_ms,
+            failures,
+            self._packet_size_max,
+        )
+        if frame is None:
+            self.counters.dropped_slow += 1
+        return frame
 
     def send_pubrel(self, packet_id: int) -> None:
         """Go on with a QoS 2 delivery that the client has."""

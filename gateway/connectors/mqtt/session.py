@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 from gateway.connectors.mqtt.addresses import Filter, share_key
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.core.credit import Credit
-from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, Delivery
+from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, UNREPRESENTABLE, Delivery
 from gateway.core.flow import Publisher
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
@@ -199,7 +199,9 @@ class MqttSession(Outlet):
                 settings.queued_bytes_max,
                 settings.when_full,
                 deliveries_max=0,
+                dead_letters=self.broker.policy.dead_letters,
                 durable=self.expiry_s > 0,
+                buries_refused_only=True,
             )
             self._queue = self.broker.bound_queue(self.key, policy, self)
             self._consumer = Consumer(self._queue, self, self.credit, False)
@@ -247,7 +249,7 @@ class MqttSession(Outlet):
         message = delivery.message
         qos = min(message.qos, binding.qos)
         if qos == 0:
-            connector.send_qos0(message, binding)
+            connector.send_qos0(message, binding, delivery.failures)
             consumer = delivery.consumer
             assert consumer is not None
             if not consumer.automatic:
@@ -255,10 +257,10 @@ class MqttSession(Outlet):
             return
         packet_id = self._take_packet_id(delivery)
         if not connector.send_delivery(delivery, binding, qos, packet_id, False):
-            # Above the client's Maximum Packet Size: as if it had been sent and acknowledged (§3.1.2.11.4).
+            # Above the client's Maximum Packet Size (§3.1.2.11.4): the client goes on as if it had been sent.
             assert self.inflight is not None
             del self.inflight[packet_id]
-            delivery.settle(ACCEPTED)
+            delivery.settle(UNREPRESENTABLE)
 
     def _take_packet_id(self, delivery: Delivery) -> int:
         """The next free packet id, now in use for `delivery`.  Credit keeps fewer in flight than there are ids."""
