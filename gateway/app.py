@@ -74,7 +74,7 @@ def limits_by_option(limits: Limits) -> dict[str, int | str]:
     """A listener's limits by the names they have in its URI."""
     named: dict[str, int | str] = {name: getattr(limits, field) for name, (field, _, _) in OPTIONS.items()}
     named["slowConsumer"] = limits.slow_consumer
-    named["carry"] = [name for name, number in CARRY_NAMES.items() if number == limits.carry][0]
+    named["carry"] = next(name for name, number in CARRY_NAMES.items() if number == limits.carry)
     named["publishIdentity"] = str(limits.publish_identity).lower()
     return named
 

@@ -105,11 +105,11 @@ class Places:
         """The annotations, and the footer."""
         for key, value in fields.annotations:
             text, token = value_to_text(value)
-            if isinstance(key, str) and key.startswith(ANNOTATION) and not key.startswith("#"):
+            if isinstance(key, str) and key.startswith(ANNOTATION):
                 name = key
                 self.add(name, text, "annotations")
             else:
-                name = _annotation_item(key)
+                name = _OTHER_ANNOTATION + annotation_item(key)
                 self.item(name, text, "annotations")
                 name = PREFIX + name
             if token:
@@ -136,11 +136,12 @@ def _mixed_names(properties: list[tuple[str, object]]) -> frozenset[str]:
     return frozenset([name for name in typed if names.count(name) > 1])
 
 
-def _annotation_item(key: str | int) -> str:
+def annotation_item(key: str | int) -> str:
+    """An annotation's key as text: `#` and its digits for a number."""
     if isinstance(key, int):
-        return f"{_OTHER_ANNOTATION}#{key}"
+        return f"#{key}"
     # A symbol that begins with the mark of a number gets one more of it.
-    return _OTHER_ANNOTATION + ("#" + key if key.startswith("#") else key)
+    return "#" + key if key.startswith("#") else key
 
 
 # -- in
@@ -184,7 +185,7 @@ def restore(fields: Fields, pairs: list[tuple[str, str]]) -> Taken:
                 own = item[len(_PROPERTY) :]
                 fields.properties.append((own, _typed(hints, own, text)))
             elif item.startswith(_OTHER_ANNOTATION):
-                key = _annotation_key(item[len(_OTHER_ANNOTATION) :])
+                key = annotation_key(item[len(_OTHER_ANNOTATION) :])
                 fields.annotations.append((key, _typed(hints, name, text)))
             elif item not in seen and _take(fields, taken, item, text):
                 seen.add(item)
@@ -202,7 +203,8 @@ def _typed(hints: Hints | None, name: str, text: str) -> object:
     return text if hints is None else value_from_text(text, hints.take(name))
 
 
-def _annotation_key(text: str) -> str | int:
+def annotation_key(text: str) -> str | int:
+    """Undo `annotation_item`."""
     if not text.startswith("#"):
         return text
     number = integer(text[1:], 0, (1 << 64) - 1)

@@ -327,7 +327,10 @@ class MqttSession(Outlet):
         binding = _binding_of(delivery)
         qos = min(delivery.message.qos, binding.qos)
         if not connector.send_delivery(delivery, binding, qos, packet_id, True):
-            self.acknowledged(packet_id, False)
+            # This connection takes less than the one before.
+            assert self.inflight is not None
+            del self.inflight[packet_id]
+            delivery.settle(UNREPRESENTABLE)
 
     def disconnected(self, now_ms: int) -> None:
         """Its connection is gone; what comes from now on waits."""
