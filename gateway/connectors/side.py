@@ -38,6 +38,47 @@ _I32_LEAST: Final = -(1 << 31)
 _U32_MOST: Final = (1 << 32) - 1
 _I64_MOST: Final = (1 << 63) - 1
 
+_FIELD_OF_ITEM: Final = {
+    b"mid": "message_id",
+    b"cid": "correlation_id",
+    b"reply-to": "reply_to",
+    b"subject": "subject",
+    b"ct": "content_type",
+    b"ce": "content_encoding",
+    b"body": "body",
+    b"btypes": "body",
+    b"ts": "created_at",
+    b"exp": "expiry",
+    b"prio": "priority",
+    b"gid": "group_id",
+    b"gseq": "group_seq",
+    b"rgid": "reply_group",
+    b"user": "user_id",
+    b"app": "app_id",
+    b"pfi": "payload_format",
+    b"ft": "footer",
+    # Known to the router, and counted where a delivery does not show them.
+    b"durable": "",
+    b"retain": "",
+}
+
+
+def field_of(name: bytes) -> str:
+    """The canonical field that a free-form property of this name fills; empty for none that can be lost."""
+    if name.startswith(b"x-opt-"):
+        return "annotations"
+    if not name.startswith(PREFIX_BYTES):
+        return "properties"
+    item = name[len(PREFIX_BYTES) :]
+    if item.startswith(b"ma-"):
+        return "annotations"
+    if item in _BROKER_OWNED_BYTES:
+        return ""
+    return _FIELD_OF_ITEM.get(item, "properties")
+
+
+_BROKER_OWNED_BYTES: Final = frozenset([item.encode() for item in BROKER_OWNED])
+
 # -- out
 
 

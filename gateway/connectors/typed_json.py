@@ -207,6 +207,8 @@ def _value(found: object, pointer: str, hints: dict[str, str], depth: int) -> ob
 
 def _pairs(found: list[object], pointer: str, hints: dict[str, str], depth: int) -> list[object]:
     pairs: list[object] = []
+    if not found:
+        raise ValueError("an empty map is an object")
     for at, part in enumerate(found):
         if not isinstance(part, list) or len(part) != 2:
             raise ValueError("a map as a list has pairs")

@@ -26,7 +26,7 @@ from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, PRIORITY_NONE, Fields, Message, Origin, Typed
 from gateway.core.router import Broker
 from protocols.mqtt.codec import encode_publish, publish_parts
-from protocols.mqtt.constants import BINARY, PAIR, PROPERTY_TYPES, STRING, VARINT
+from protocols.mqtt.constants import BINARY, PAIR, PROPERTY_TYPES, STRING, USER_PROPERTY, VARINT
 from protocols.mqtt.frames import Publish, Will
 from protocols.mqtt.properties import (
     decode_properties,
@@ -45,7 +45,6 @@ _FIELD_NAMES: Final = {
     0x03: "content_type",
     0x08: "reply_to",
     0x09: "correlation_id",
-    0x26: "properties",
 }
 
 
@@ -74,15 +73,17 @@ class MqttOrigin(Origin):
         return "M5" if self.publish.protocol_version == 5 else "M3"
 
     def filled(self) -> tuple[str, ...]:
-        """See Origin.  Looks at identifiers only."""
+        """See Origin.  Looks at identifiers and names only."""
         found: list[str] = []
         block = self.publish.properties
         pos = 0
         end = len(block)
         while pos < end:
             identifier, pos = decode_varint(block, pos, end)
-            name = _FIELD_NAMES.get(identifier)
-            if name is not None and name not in found:
+            name = _FIELD_NAMES.get(identifier, "")
+            if identifier == USER_PROPERTY:
+                name = side.field_of(block[pos + 2 : pos + 2 + u16(block, pos)])
+            if name and name not in found:
                 found.append(name)
             pos = _behind(PROPERTY_TYPES[identifier], block, pos, end)
         return tuple(found)

@@ -20,6 +20,9 @@ from protocols.mqtt.properties import Properties, decode_properties, encode_prop
 STRING_BYTES_MAX: Final = 65_535
 """What a length of two bytes can say (§1.5.4)."""
 
+NAME_SHOWN_MAX: Final = 255
+"""Characters of the name of something that was left out."""
+
 _NO_WORDS: Final[frozenset[str]] = frozenset()
 
 # Variants under which a message remembers its encoded forms.
@@ -137,7 +140,8 @@ class Block:
             listed: list[str] = []
             size = 0
             for _, name, length in self.omitted:
-                entry = f"{encode_name(name)}({length})"
+                shown = name if len(name) <= NAME_SHOWN_MAX else name[:NAME_SHOWN_MAX] + "…"
+                entry = f"{encode_name(shown)}({length})"
                 size += len(entry.encode()) + 1
                 if size > STRING_BYTES_MAX:
                     # More names than a string can hold: the counters have them all.

@@ -130,10 +130,12 @@ class Head:
             found: list[str] = []
             for line in self.lines:
                 name = line[: line.find(b":")].strip(b" ")
-                if name in HOP_HEADERS or name in _BROKER_OWNED:
+                if name in HOP_HEADERS:
                     continue
-                field = _FIELD_OF.get(name, "properties")
-                if field not in found and field != "durable" and field != "retain":
+                field = _FIELD_OF.get(name)
+                if field is None:
+                    field = side.field_of(name)
+                if field and field not in found and field != "durable" and field != "retain":
                     found.append(field)
             known = self._filled = tuple(found)
         return known
