@@ -1,36 +1,10 @@
 """Claim C4: what a subscriber cannot be told is named in `x-mx-omit`, if it has any free-form place, and counted."""
 
-import json
-
 import pytest
-from pair_clients import Pair, Said, topic_in
+from pair_clients import Pair, Said, send_envelope, topic_in
 
-from gateway.connectors.envelope import EnvelopeOrigin, from_envelope
 from gateway.connectors.side import CARRY_FULL, CARRY_NONE
 from gateway.core.limits import QueuePolicy
-from gateway.core.message import Message
-
-
-def send_envelope(pair: Pair, **members: object) -> None:
-    """Publish what neither MQTT nor STOMP could have sent."""
-    envelope = from_envelope(json.dumps(members).encode())
-    broker = pair.broker
-    broker.now_ms = pair.gw.now_ms
-    for destination in envelope.destinations:
-        message = Message(
-            broker.next_message_id(),
-            destination,
-            EnvelopeOrigin(envelope, "JS"),
-            len(envelope.body),
-            broker.now_ms,
-            envelope.durable,
-            2,
-            envelope.retain,
-            envelope.priority,
-            envelope.expires_at_ms,
-            None,
-        )
-        broker.publish_to(destination, message)
 
 
 @pytest.mark.parametrize("qos", [0, 1])

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from harness import DROP, Gateway
-from pair_clients import CROSS, Pair, Pairs, Said, topic_in
-from test_claim_c4_no_silence import send_envelope
+from pair_clients import CROSS, Pair, Pairs, Said, send_envelope, topic_in
 
 from gateway.connectors.envelope import json_envelope
 from gateway.core.limits import QueuePolicy
