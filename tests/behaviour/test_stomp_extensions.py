@@ -233,8 +233,9 @@ def test_scheduled_message_of_a_transaction_waits_for_its_commit(gw: Gateway) ->
         "AMQ_SCHEDULED_DELAY:-5",
         "'AMQ_SCHEDULED_CRON:61 * * * *'",
         "AMQ_SCHEDULED_DELAY:99999999999",
-    ]
-    + ["AMQ_SCHEDULED_PERIOD:1 AMQ_SCHEDULED_REPEAT:5", "AMQ_SCHEDULED_DELAY:5 AMQ_SCHEDULED_REPEAT:-2"],
+        "AMQ_SCHEDULED_PERIOD:1 AMQ_SCHEDULED_REPEAT:5",
+        "AMQ_SCHEDULED_DELAY:5 AMQ_SCHEDULED_REPEAT:-2",
+    ],
 )
 def test_schedule_that_cannot_be_is_an_error(gw: Gateway, headers: str) -> None:
     gw.stomp("p") >> f"SEND destination:/queue/q {headers} receipt:r body:x" << "ERROR receipt-id:r"
