@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.connectors.base import Limits
+from gateway.connectors.side import CARRY_NAMES
 from gateway.core.limits import BLOCK, DROP_OLDEST
 from gateway.security.passwords import is_hash
 from gateway.security.rules import ACTIONS, ANONYMOUS, ANYBODY, Area
@@ -189,6 +190,8 @@ class StompSection(Section):
     """Does a selector read the text of a number as that number where it is compared with one?"""
     browse_messages_max: int = Field(10_000, ge=1)
     """Messages that one browser is shown."""
+    untyped: Literal["auto", "activemq"] = "auto"
+    """A body without content-type: auto looks whether it is text; activemq takes it for bytes if it has a content-length."""
 
 
 class SecuritySection(Section):
@@ -392,6 +395,16 @@ def _option_name(key: str) -> str:
 
 
 def _apply_option(limits: Limits, key: str, value: str) -> None:
+    if key == "carry":
+        if value not in CARRY_NAMES:
+            raise ValueError(f"carry={value}: one of {', '.join(CARRY_NAMES)}")
+        limits.carry = CARRY_NAMES[value]
+        return
+    if key == "publishIdentity":
+        if value not in ("true", "false"):
+            raise ValueError(f"publishIdentity={value}: true or false")
+        limits.publish_identity = value == "true"
+        return
     if key == "slowConsumer":
         if value not in SLOW_CONSUMER:
             raise ValueError(f"slowConsumer={value}: one of {', '.join(SLOW_CONSUMER)}")
@@ -401,7 +414,9 @@ def _apply_option(limits: Limits, key: str, value: str) -> None:
     if option is None:
         if key == "allowAnonymous":
             raise ValueError("allowAnonymous is a key beside the URI: allow_anonymous")
-        raise ValueError(f"unknown option {key!r}{nearest(key, [*OPTIONS, 'slowConsumer'])}")
+        raise ValueError(
+            f"unknown option {key!r}{nearest(key, [*OPTIONS, 'slowConsumer', 'carry', 'publishIdentity'])}"
+        )
     field, least, most = option
     if not (value.isascii() and value.isdigit()) or len(value) > 18 or not least <= int(value) <= most:
         raise ValueError(f"{key}={value}: a whole number from {least} to {most}")

@@ -322,6 +322,8 @@ class Queue(Sink):
         if outcome == EXPIRED:
             self.broker.counters.expired += 1
             return self._bury(delivery, REASON_EXPIRED)
+        if outcome == UNREPRESENTABLE:
+            return self._bury(delivery, REASON_UNREPRESENTABLE)
         position = NOTHING
         if outcome == FAILED:
             delivery.failures += 1
@@ -359,6 +361,8 @@ class Queue(Sink):
         broker.store.begin()
         position = self._forget(delivery)
         dead_letters = self.policy.dead_letters
+        if self.policy.buries_refused_only and reason in (REASON_EXPIRED, REASON_MAXLEN):
+            dead_letters = None
         if dead_letters is None or QUEUE_PREFIX + dead_letters == self.key:
             broker.counters.discarded += 1
         else:

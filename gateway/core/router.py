@@ -15,7 +15,7 @@ from gateway.core.ports import NOTHING, Authorizer, Retained, Store
 from gateway.core.queue import QUEUE_PREFIX, REFUSED, Queue
 from gateway.core.retained import RetainedTree
 from gateway.core.schedule import Schedule
-from gateway.core.subscription import Binding
+from gateway.core.subscription import Binding, Sink
 from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
 
@@ -274,7 +274,7 @@ class Broker:
         """`Consumer.NAME.VirtualTopic.X` gets what is sent to the topic `VirtualTopic.X` (ActiveMQ's virtual topics)."""
         start = name.find(VIRTUAL_TOPIC, len(VIRTUAL_CONSUMER))
         if start > len(VIRTUAL_CONSUMER) and name[start - 1] == ".":
-            self.bind_queue(queue, Binding(literal(name[start:]), queue))
+            self.bind_queue(queue, Binding(literal(name[start:]), _VirtualConsumer(queue)))
 
     def bury(self, delivery: Delivery, dead_letters: str, reason: str) -> int:
         """Move a message that left its queue to the dead letters; returns as Queue.offer."""
@@ -315,6 +315,20 @@ class Broker:
         for waiter in waiters:
             if waiter.on_durable(position):
                 self._waiters.append(waiter)
+
+
+@final
+class _VirtualConsumer(Sink):
+    """A queue behind a virtual topic: it gets copies that are its own and remember the topic."""
+
+    __slots__ = ("_queue",)
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def offer(self, message: Message, binding: Binding) -> int:
+        """See Sink."""
+        return self._queue.offer(message.redirected(self._queue.destination), binding)
 
 
 def _with_death(deaths: list[Death] | None, queue: str, reason: str, now_ms: int) -> list[Death]:

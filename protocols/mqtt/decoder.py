@@ -15,6 +15,9 @@ from protocols.wire import u16
 TOPICS_REMEMBERED_MAX: Final = 65_536
 """Topic names whose check is remembered, for all connections: what one publisher sends, others send too."""
 
+REMEMBERED_BYTES_MAX: Final = 512
+"""Longest topic name and property block that are remembered: longer ones are rare, and would add up."""
+
 # Bytes of a topic name → the name, checked; without control characters, and with.
 _strict: Final[dict[bytes, str]] = {}
 _lax: Final[dict[bytes, str]] = {}
@@ -221,6 +224,8 @@ class PacketDecoder:
             block = self._block
             alias = self._block_alias
             expiry_s = self._block_expiry_s
+            if size > REMEMBERED_BYTES_MAX:
+                self._block = b""
         topic = self._topic_or_alias(raw, alias)
         return Publish(
             frame,
@@ -272,6 +277,8 @@ class PacketDecoder:
         topic = topics.get(raw)
         if topic is None:
             topic = check_topic_name(raw, self._control_characters)
+            if len(raw) > REMEMBERED_BYTES_MAX:
+                return topic
             if len(topics) >= TOPICS_REMEMBERED_MAX:
                 topics.clear()
             topics[raw] = topic

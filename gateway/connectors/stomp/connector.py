@@ -9,6 +9,7 @@ from gateway.connectors.stomp.addresses import (
     destinations_of,
     temporary_name,
 )
+from gateway.connectors.stomp.headers_out import StompTarget
 from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.scheduling import timing_of
@@ -76,6 +77,7 @@ class StompConnector(Connector):
         "owner",
         "settings",
         "spelling",
+        "target",
         "version",
     )
 
@@ -113,6 +115,8 @@ class StompConnector(Connector):
         self.owner = owner
         """This connection, in the names of its temporary queues."""
         self.version = ""
+        self.target = StompTarget("", owner, node, broker.counters)
+        """What its MESSAGEs are made for."""
         self.client_id = ""
         self._refusing = False
         self._leaving = False
@@ -258,6 +262,16 @@ class StompConnector(Connector):
 
     def _on_connect(self, connect: Connect) -> None:
         self.version = self._wire.version
+        limits = self.limits
+        self.target = StompTarget(
+            self.version,
+            self.owner,
+            self.node,
+            self.broker.counters,
+            limits.carry,
+            limits.publish_identity,
+            self.settings.untyped_by_length,
+        )
         if self._refusing:
             self._refuse("maximumConnections is reached")
             return
@@ -312,7 +326,11 @@ class StompConnector(Connector):
         """What is made of the header lines, made anew only when they change."""
         head = self._head
         if head is None or head.lines is not send.lines:
-            head = self._head = Head(send.lines, send.version, self.owner)
+            head = Head(send.lines, send.version, self.owner, self.settings.untyped_by_length)
+            user = self.publisher.user
+            if head.claimed_user is not None and user is not None and head.claimed_user != user:
+                raise StompRefusal("user-id names another user")
+            self._head = head
         return head
 
     def _enqueue(self, send: Send, queue: Queue, origin: StompOrigin) -> int:

@@ -715,3 +715,16 @@ def test_garbage_of_unknown_clients_is_not_collected(first: int) -> None:
 
 def test_pubrel_of_3_1_may_be_repeated_with_dup() -> None:
     assert _outcome(3, b"\x6a\x02\x00\x07") == Pubrel(7)
+
+
+def test_what_is_remembered_of_publishes_is_bounded_in_bytes() -> None:
+    connection = _connection(5)
+    for n in range(50):
+        topic = f"{n}".rjust(65_000, "t")
+        block = b"".join(b"\x26\x00\x01k" + encode_binary(b"%d" % n * 100) for _ in range(50))
+        [publish] = connection.receive_data(encode_publish(topic, b"", 0, False, False, 0, block), 0)
+        assert isinstance(publish, Publish)
+        assert (publish.topic, publish.properties) == (topic, block)
+    decoder = connection._decoder
+    assert not decoder._block
+    assert max(map(len, decoder._topics), default=0) <= 512
