@@ -34,11 +34,13 @@ RULES: dict[str, set[str]] = {
     "gateway.net": ANY | {"gateway.connectors.base", "gateway.core.ports", "gateway.core.router"},
     "gateway.store": ANY | {"gateway.core"},
     "gateway.security": ANY | {"gateway.core"},
+    "gateway.pki": ANY | {"ext:cryptography"},
     "gateway.admin": ANY | {"ext:h11"},
     "gateway.observe": ANY,
     "gateway.config": ANY | {"ext:pydantic", "gateway.connectors.base", "gateway.core.limits"},
     "gateway.cli": ANY
-    | {"ext:typer", "ext:rich", "ext:uvloop", "gateway", "gateway.app", "gateway.config", "gateway.observe"},
+    | {"ext:typer", "ext:rich", "ext:uvloop", "gateway", "gateway.app", "gateway.config", "gateway.observe"}
+    | {"ext:cryptography", "gateway.pki"},
     "gateway.app": ANY
     | {"gateway", "gateway.admin", "gateway.config", "gateway.connectors", "gateway.core", "gateway.net"}
     | {"gateway.observe", "gateway.security", "gateway.store"},
