@@ -31,16 +31,17 @@ RULES: dict[str, set[str]] = {
     | {"protocols.mqtt", "gateway.core", "gateway.connectors.base", "gateway.connectors.text"},
     "gateway.connectors.stomp": PURE
     | {"protocols.stomp", "gateway.core", "gateway.connectors.base", "gateway.connectors.text"},
-    "gateway.net": ANY | {"gateway.connectors.base", "gateway.core.ports", "gateway.core.router"},
+    "gateway.net": ANY | {"ext:cryptography", "gateway.connectors.base", "gateway.core.ports", "gateway.core.router"},
     "gateway.store": ANY | {"gateway.core"},
-    "gateway.security": ANY | {"gateway.core"},
     "gateway.pki": ANY | {"ext:cryptography"},
+    "gateway.security": ANY | {"ext:argon2", "gateway.core"},
     "gateway.admin": ANY | {"ext:h11"},
     "gateway.observe": ANY,
-    "gateway.config": ANY | {"ext:pydantic", "gateway.connectors.base", "gateway.core.limits"},
+    "gateway.config": ANY
+    | {"ext:pydantic", "gateway.connectors.base", "gateway.core.limits", "gateway.security"},
     "gateway.cli": ANY
     | {"ext:typer", "ext:rich", "ext:uvloop", "gateway", "gateway.app", "gateway.config", "gateway.observe"}
-    | {"ext:cryptography", "gateway.pki"},
+    | {"ext:cryptography", "gateway.pki", "gateway.security"},
     "gateway.app": ANY
     | {"gateway", "gateway.admin", "gateway.config", "gateway.connectors", "gateway.core", "gateway.net"}
     | {"gateway.observe", "gateway.security", "gateway.store"},
@@ -141,7 +142,7 @@ def test_nothing_but_the_command_line_imports_app() -> None:
         ("gateway.net.transport", "from gateway.connectors.mqtt.connector import MqttService"),
         ("gateway.net.transport", "from gateway.core.queue import Queue"),
         ("gateway.net.transport", "from gateway.config import Config"),
-        ("gateway.store.memory", "from gateway.security.anyone import Anyone"),
+        ("gateway.store.memory", "from gateway.security.guard import Guard"),
         ("gateway.admin.server", "from gateway.net.listener import Listener"),
         ("gateway.admin.server", "import gateway.app"),
         ("gateway.cli.status", "from gateway.core.router import Broker"),

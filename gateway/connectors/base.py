@@ -11,6 +11,7 @@ from typing import Final, final
 
 from gateway.core.flow import Gate, Publisher, Valve
 from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST
+from gateway.core.ports import Asker, Credentials
 from gateway.core.router import Broker, Waiter
 
 REFUSED_TALKING_MAX: Final = 64
@@ -81,6 +82,7 @@ class Counters:
         "bytes_out",
         "connections",
         "connections_total",
+        "dropped_large",
         "dropped_slow",
         "limit_hits",
         "messages_in",
@@ -105,6 +107,8 @@ class Counters:
         self.bytes_out = 0
         self.dropped_slow = 0
         """Messages dropped because a subscriber read too slowly."""
+        self.dropped_large = 0
+        """Messages not sent because they were larger than the subscriber takes."""
 
     def as_dict(self) -> dict[str, int]:
         """All of them by name."""
@@ -119,6 +123,7 @@ class Counters:
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "dropped_slow": self.dropped_slow,
+            "dropped_large": self.dropped_large,
         }
 
 
@@ -183,15 +188,19 @@ class Connector(Valve):
     """
 
     __slots__ = (
+        "_asker",
         "_confirmations",
         "_held",
         "_held_bytes",
+        "_late",
         "_rate_bytes",
         "_rate_messages",
         "_rate_second",
+        "_shut",
         "_slow_gate",
         "_waiter",
         "broker",
+        "certificate_user",
         "closing",
         "congested",
         "counters",
@@ -214,6 +223,8 @@ class Connector(Valve):
         self.counters = counters
         self.peer = peer
         """Address of the client, for logs."""
+        self.certificate_user: str | None = None
+        """Whom its TLS certificate names; set before the first bytes."""
         self.publisher = Publisher(peer, self)
         self.out: list[bytes] = []
         """Frames for the socket, in order; net takes them once per turn."""
@@ -233,6 +244,9 @@ class Connector(Valve):
         self._held: deque[bytes] | None = None
         self._held_bytes = 0
         self._slow_gate: Gate | None = None
+        self._asker: _ConnectionAsker | None = None
+        self._late = False
+        self._shut = False
         self._confirmations: Confirmations | None = None
         self._waiter: _ConfirmationWaiter | None = None
         self._rate_second = 0
@@ -383,13 +397,52 @@ class Connector(Valve):
         if self._waiter is not None:
             self._waiter.connector = None
             self._waiter = None
+        if self._asker is not None:
+            self._asker.connector = None
+            self._asker = None
 
     # -- Valve, turned by core
 
     def throttle(self, shut: bool) -> None:
         """See Valve."""
-        self.throttled = shut
-        self.turn.mark(self)
+        self._shut = shut
+        self._look_at_reading()
+
+    def _look_at_reading(self) -> None:
+        """A client is not read while publishers must wait, nor before it is known who it is."""
+        shut = self._shut or self._asker is not None
+        if shut != self.throttled:
+            self.throttled = shut
+            self.reading_changed()
+            self.turn.mark(self)
+
+    def reading_changed(self) -> None:
+        """`throttled` has a new value: a client that is not read cannot be blamed for its silence."""
+
+    # -- who is it?
+
+    def ask(self, credentials: Credentials) -> None:
+        """Ask the authorizer about this client; `identified` gets the answer, perhaps at once."""
+        asker = self._asker = _ConnectionAsker(self)
+        self.broker.authorizer.authenticate(credentials, asker)
+        if self._asker is not None:
+            self._late = True
+            self._look_at_reading()
+
+    def identified(self, granted: bool, user: str | None) -> None:
+        """The answer to `ask`: the client is `user`, or it may not connect."""
+        raise NotImplementedError
+
+    def take_answer(self, granted: bool, user: str | None) -> None:
+        """The authorizer has answered."""
+        self._asker = None
+        late = self._late
+        self._late = False
+        self._look_at_reading()
+        self.identified(granted, user)
+        if late and not self.closing:
+            # For what the client has sent behind its CONNECT.
+            self.bytes_in(b"", self.broker.now_ms)
 
     # -- slow readers
 
@@ -462,6 +515,23 @@ class _ConfirmationWaiter(Waiter):
         """See Waiter."""
         connector = self.connector
         return connector is not None and connector.release_confirmations(position)
+
+
+@final
+class _ConnectionAsker(Asker):
+    """Carries the authorizer's answer to a connector, if that is still there."""
+
+    __slots__ = ("connector",)
+
+    def __init__(self, connector: Connector) -> None:
+        self.connector: Connector | None = connector
+
+    def answer(self, granted: bool, user: str | None) -> None:
+        """See Asker."""
+        connector = self.connector
+        self.connector = None
+        if connector is not None:
+            connector.take_answer(granted, user)
 
 
 class Acceptor:

@@ -102,26 +102,111 @@ class Store:
         raise NotImplementedError
 
 
+@final
+@dataclass(init=False, slots=True)
+class Credentials:
+    """What a client says of itself when it connects."""
+
+    user: str | None
+    """None when it gives no name."""
+    secret: bytes | None
+    client_id: str
+    peer: str
+    """Its address, as host:port."""
+    certificate_user: str | None
+    """Whom its TLS certificate names; None without one."""
+
+    def __init__(
+        self,
+        user: str | None,
+        secret: bytes | None,
+        client_id: str,
+        peer: str,
+        certificate_user: str | None = None,
+    ) -> None:
+        self.user = user
+        self.secret = secret
+        self.client_id = client_id
+        self.peer = peer
+        self.certificate_user = certificate_user
+
+    def __repr__(self) -> str:
+        # A secret must not reach a log by way of a traceback.
+        return f"Credentials({self.user!r}, client_id={self.client_id!r}, peer={self.peer!r})"
+
+
+class Asker:
+    """Waits for the answer to one `Authorizer.authenticate`: a connection."""
+
+    __slots__ = ()
+
+    def answer(self, granted: bool, user: str | None) -> None:
+        """The client is `user` (None: nobody in particular), or it may not connect.  Called once, perhaps at once."""
+        raise NotImplementedError
+
+
+# Steps of an Exchange.
+CONTINUE: Final = 0
+GRANTED: Final = 1
+REFUSED_STEP: Final = 2
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Exchange:
+    """One challenge-and-response authentication, such as SCRAM: the client and this object take turns."""
+
+    __slots__ = ("data", "user")
+
+    def __init__(self) -> None:
+        self.data: bytes | None = None
+        """What to send to the client with this step's outcome."""
+        self.user: str | None = None
+        """Who it is, once GRANTED."""
+
+    def step(self, data: bytes | None) -> int:
+        """Take what the client sent; CONTINUE, GRANTED or REFUSED_STEP."""
+        raise NotImplementedError
+
+
 # Called seldom enough for implementations that are not compiled.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Authorizer:
-    """Decides what a publisher or subscriber may do.  The answer is cached; `generation` rises when rules change."""
+    """Decides who may connect and what they may do.  This one says yes to everything.
 
-    __slots__ = ("generation",)
+    Answers are cached: per connection for publishing, with the route for receiving.  Who changes the rules raises
+    `generation`, and the topic tree's.
+    """
+
+    __slots__ = ("generation", "restricts_receive", "verifies_names")
 
     def __init__(self) -> None:
         self.generation = 0
+        self.verifies_names = False
+        """Is a user's name more than a claim?"""
+        self.restricts_receive = False
+        """Is there a rule about receiving?  Only then is `may_receive` asked."""
 
-    def may_connect(self, user: str | None, secret: bytes | None) -> bool:
-        """Is this who they say they are?  None means that no name was given."""
-        return True
+    def authenticate(self, credentials: Credentials, asker: Asker) -> None:
+        """Find out whether they are who they say they are, and tell `asker`, now or later."""
+        asker.answer(True, credentials.user)
+
+    def begin_exchange(self, method: str, credentials: Credentials) -> Exchange | None:
+        """Start an exchange by this method; None when it is not known."""
+        return None
 
     def may_publish(self, publisher: "Publisher", destination: Destination) -> bool:
         """May `publisher` send to `destination`?"""
         return True
 
-    def may_subscribe(self, publisher: "Publisher", kind: int, pattern: Pattern) -> bool:
-        """May the connection known as `publisher` read from queues (or topics) that match `pattern`?"""
+    def may_subscribe(self, publisher: "Publisher", kind: int, pattern: Pattern, whole: bool = False) -> bool:
+        """May the connection known as `publisher` read from queues (or topics) that match `pattern`?
+
+        `whole`: several subscribers share it, so nothing under it can be held back from one of them by `may_receive`.
+        """
+        return True
+
+    def may_receive(self, publisher: "Publisher", destination: Destination) -> bool:
+        """May a subscription of `publisher` be given what is sent to the topic `destination`?"""
         return True
 
 

@@ -16,6 +16,7 @@ from gateway.core.delivery import (
     REJECTED,
     RELEASED,
     SETTLED,
+    UNREPRESENTABLE,
     Delivery,
 )
 from gateway.core.destination import QUEUE, Destination
@@ -38,6 +39,7 @@ REASON_REJECTED: Final = "rejected"
 REASON_DELIVERY_LIMIT: Final = "delivery_limit"
 REASON_EXPIRED: Final = "expired"
 REASON_MAXLEN: Final = "maxlen"
+REASON_UNREPRESENTABLE: Final = "unrepresentable"
 
 
 @final
@@ -250,6 +252,8 @@ class Queue(Sink):
             return self._forget(delivery)
         if outcome == REJECTED:
             return self._bury(delivery, REASON_REJECTED)
+        if outcome == UNREPRESENTABLE:
+            return self._bury(delivery, REASON_UNREPRESENTABLE)
         if outcome == EXPIRED:
             self.broker.counters.expired += 1
             return self._bury(delivery, REASON_EXPIRED)

@@ -7,6 +7,7 @@ from mypy_extensions import mypyc_attr
 from gateway.core.counters import CoreCounters
 from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE, TOPIC, Destination
+from gateway.core.flow import Publisher
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import Death, Message
 from gateway.core.pattern import Pattern, literal
@@ -88,20 +89,38 @@ class Broker:
         message, UNROUTED when nobody took it at all.
         """
         self.counters.published += 1
+        position = self.announce(message, topic)
+        if position == UNROUTED:
+            self.counters.unroutable += 1
+        return position
+
+    def announce(self, message: Message, topic: Topic) -> int:
+        """As `publish`, for what the broker has to say itself, which is not counted."""
         position = NOTHING
         if message.retain:
             position = self._retain(message, topic.name)
         if topic.generation != self.topics.generation:
-            self.topics.refresh(topic)
+            self._refresh(topic)
         route = topic.route
         if not route:
-            self.counters.unroutable += 1
             return position or UNROUTED
         for binding in route:
             taken = binding.sink.offer(message, binding)
             if taken > position:
                 position = taken
         return position
+
+    def _refresh(self, topic: Topic) -> None:
+        """Find the route anew, without those who may not receive from this topic."""
+        self.topics.refresh(topic)
+        authorizer = self.authorizer
+        if authorizer.restricts_receive:
+            allowed: list[Binding] = []
+            for binding in topic.route:
+                owner = binding.owner
+                if owner is None or authorizer.may_receive(owner, topic.destination):
+                    allowed.append(binding)
+            topic.route = allowed
 
     def publish_to(self, destination: Destination, message: Message) -> int:
         """Publish by name, for who has no Topic or Queue at hand.  As `publish`; REFUSED by a full queue.
@@ -140,9 +159,16 @@ class Broker:
         # A passing value must not give way to an older one after a restart.
         return self.store.append(Retained(name, None)) if stored else NOTHING
 
-    def retained_for(self, pattern: Pattern) -> list[Message]:
-        """The last values of all topics under `pattern` that have not expired, oldest first."""
-        return [message for message in self.retained.match(pattern) if not message.expired(self.now_ms)]
+    def retained_for(self, pattern: Pattern, receiver: Publisher) -> list[Message]:
+        """The last values of all topics under `pattern` that `receiver` may have and that live, oldest first."""
+        found: list[Message] = []
+        authorizer = self.authorizer
+        for message in self.retained.match(pattern):
+            if message.expired(self.now_ms):
+                continue
+            if not authorizer.restricts_receive or authorizer.may_receive(receiver, message.destination):
+                found.append(message)
+        return found
 
     # -- subscribing
 

@@ -32,11 +32,15 @@ class Sink:
 class Binding:
     """One claim of a sink on the topic space.  Connectors subclass it for what their protocol adds."""
 
-    __slots__ = ("no_local", "pattern", "sink")
+    __slots__ = ("no_local", "owner", "pattern", "sink")
 
-    def __init__(self, pattern: Pattern, sink: Sink, no_local: Publisher | None = None) -> None:
+    def __init__(
+        self, pattern: Pattern, sink: Sink, no_local: Publisher | None = None, owner: Publisher | None = None
+    ) -> None:
         self.pattern = pattern
         self.sink = sink
+        self.owner = owner
+        """Whose subscription it is, where rules about receiving apply; None for what belongs to several."""
         self.no_local = no_local
         """Messages of this publisher are not wanted."""
 

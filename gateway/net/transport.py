@@ -174,6 +174,8 @@ class Transport(asyncio.Protocol, Timed):
             return
         self._reading = yes
         if yes:
+            # While it was not read, its answer may have changed what it has to do when.
+            self._listener.deadlines.watch(self)
             target.resume_reading()
         else:
             target.pause_reading()

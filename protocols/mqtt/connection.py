@@ -33,7 +33,16 @@ from protocols.mqtt.frames import (
     Unsuback,
 )
 from protocols.mqtt.properties import Properties
-from protocols.mqtt.state import CLOSING, CONNECTED, CONNECTING, DISCONNECTED, NEW, STATE_NAMES, may_receive
+from protocols.mqtt.state import (
+    AUTHENTICATING,
+    CLOSING,
+    CONNECTED,
+    CONNECTING,
+    DISCONNECTED,
+    NEW,
+    STATE_NAMES,
+    may_receive,
+)
 
 CONNECT_SIZE_MAX: Final = 262_144
 """Bytes of a CONNECT, which comes before anybody is known: room for the largest will and credentials."""
@@ -77,6 +86,7 @@ class MqttConnection:
         "_heard_ms",
         "_limits",
         "_listening",
+        "_more",
         "closing",
         "keep_alive_ms",
         "out",
@@ -90,6 +100,7 @@ class MqttConnection:
         self._connect_deadline_ms = now_ms + limits.connect_timeout_ms
         self._heard_ms = now_ms
         self._listening = True
+        self._more = False
         self.state = NEW
         self.version = 0
         """3, 4 or 5 once a CONNECT has come."""
@@ -102,19 +113,26 @@ class MqttConnection:
     # -- bytes in
 
     def receive_data(self, data: bytes, now_ms: int) -> list[Packet]:
-        """The packets that `data` completes.  A ConnectionFailed is the last one of a connection."""
+        """The packets that `data` completes.  A ConnectionFailed is the last one of a connection.
+
+        What follows a CONNECT is kept until that is answered; see `more`.
+        """
         packets: list[Packet] = []
         if self.state >= DISCONNECTED:
             return packets
         self._heard_ms = now_ms
+        self._more = False
         decoder = self._decoder
         frame: bytes | None = None
         try:
             if self.state == NEW:
                 self._check_first_bytes(data)
             decoder.push(data)
+            if self.state == CONNECTING:
+                self._more = True
+                return packets
             while True:
-                frame = decoder.next_frame() if self.state == NEW else decoder.take_publishes(packets)
+                frame = decoder.take_publishes(packets) if self.state == CONNECTED else decoder.next_frame()
                 if frame is None:
                     break
                 if not may_receive(self.state, frame[0] >> 4):
@@ -128,7 +146,13 @@ class MqttConnection:
                 packets.append(packet)
                 if isinstance(packet, Connect):
                     self._on_connect(packet)
-                elif isinstance(packet, Disconnect):
+                    self._more = True
+                    break
+                if isinstance(packet, Auth) and self.state == AUTHENTICATING:
+                    self.state = CONNECTING
+                    self._more = True
+                    break
+                if isinstance(packet, Disconnect):
                     # Nothing may follow (§3.14.4).
                     self.state = DISCONNECTED
                     decoder.discard()
@@ -136,6 +160,11 @@ class MqttConnection:
         except MqttError as error:
             packets.append(self._fail(error, frame or b""))
         return packets
+
+    @property
+    def more(self) -> bool:
+        """Packets may have come behind the CONNECT, and it has been answered: call `receive_data` again."""
+        return self._more and self.state != CONNECTING
 
     def receive_eof(self, now_ms: int) -> list[Packet]:
         """The peer closed its side."""
@@ -162,10 +191,18 @@ class MqttConnection:
         reason_code = error.reason_code
         if self.state == NEW:
             self._refuse_connect(error, frame)
-        elif self.version == c.VERSION_5:
-            self.out.append(encode_disconnect(Disconnect(reason_code.value), self.version))
+        else:
+            self._say_goodbye(reason_code, None)
         self._close()
         return ConnectionFailed(reason_code, str(error))
+
+    def _say_goodbye(self, reason_code: ReasonCode, properties: Properties | None) -> None:
+        """Why the connection ends, where the version has words for it: before MQTT 5 a server just closes."""
+        if self.version == c.VERSION_5:
+            if self.state == CONNECTED or self.state == DISCONNECTED:
+                self.out.append(encode_disconnect(Disconnect(reason_code.value, properties), self.version))
+            else:
+                self.out.append(encode_connack(Connack(False, reason_code.value, properties), self.version))
 
     def _refuse_connect(self, error: MqttError, frame: bytes) -> None:
         """Answer a bad CONNECT in the words of the version that it names, if it came as far as that."""
@@ -189,7 +226,7 @@ class MqttConnection:
 
     def next_deadline_ms(self) -> int | None:
         """When `handle_deadline` wants to be called."""
-        if self.state == NEW:
+        if self.state == NEW or self.state == AUTHENTICATING:
             return self._connect_deadline_ms
         if self.state >= DISCONNECTED or self.keep_alive_ms == 0 or not self._listening:
             return None
@@ -203,8 +240,11 @@ class MqttConnection:
         if self.state == NEW:
             self._close()
             return [ConnectionFailed(ReasonCode.MAXIMUM_CONNECT_TIME, "no CONNECT in time")]
-        if self.version == c.VERSION_5:
-            self.out.append(encode_disconnect(Disconnect(ReasonCode.KEEP_ALIVE_TIMEOUT.value), self.version))
+        if self.state == AUTHENTICATING:
+            self._say_goodbye(ReasonCode.NOT_AUTHORIZED, None)
+            self._close()
+            return [ConnectionFailed(ReasonCode.MAXIMUM_CONNECT_TIME, "not authenticated in time")]
+        self._say_goodbye(ReasonCode.KEEP_ALIVE_TIMEOUT, None)
         self._close()
         return [ConnectionFailed(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep-alive timeout")]
 
@@ -269,15 +309,13 @@ class MqttConnection:
 
     def send_auth(self, reason_code: ReasonCode, properties: Properties | None = None) -> None:
         """Go on with an enhanced authentication (§4.12)."""
+        if self.state == CONNECTING:
+            self.state = AUTHENTICATING
         self.out.append(encode_auth(Auth(reason_code.value, properties)))
 
     def send_disconnect(self, reason_code: ReasonCode, properties: Properties | None = None) -> None:
-        """Close, and say why where the version has words for it: before MQTT 5 a server just closes."""
+        """Close, and say why where the version has words for it."""
         if self.state == CLOSING:
             return
-        if self.version == c.VERSION_5:
-            if self.state == CONNECTING:
-                self.out.append(encode_connack(Connack(False, reason_code.value, properties), self.version))
-            else:
-                self.out.append(encode_disconnect(Disconnect(reason_code.value, properties), self.version))
+        self._say_goodbye(reason_code, properties)
         self._close()

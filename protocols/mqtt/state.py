@@ -1,7 +1,8 @@
 """What is legal when, as a table.  What is absent is a protocol error.
 
-The server's side: NEW until a CONNECT has come, CONNECTING until it is answered, CONNECTED, DISCONNECTED after the
-client's DISCONNECT (which may still be answered with a reason), CLOSING once we have said our last word.
+The server's side: NEW until a CONNECT has come, CONNECTING while it (or an AUTH) waits for our answer, AUTHENTICATING
+while our AUTH waits for the client's, CONNECTED, DISCONNECTED after the client's DISCONNECT (which may still be
+answered with a reason), CLOSING once we have said our last word.
 """
 
 from typing import Final
@@ -10,11 +11,12 @@ from protocols.mqtt import constants as c
 
 NEW: Final = 0
 CONNECTING: Final = 1
-CONNECTED: Final = 2
-DISCONNECTED: Final = 3
-CLOSING: Final = 4
+AUTHENTICATING: Final = 2
+CONNECTED: Final = 3
+DISCONNECTED: Final = 4
+CLOSING: Final = 5
 
-STATE_NAMES: Final = ("new", "connecting", "connected", "disconnected", "closing")
+STATE_NAMES: Final = ("new", "connecting", "authenticating", "connected", "disconnected", "closing")
 
 _FROM_CLIENT: Final = (
     c.PUBLISH,
@@ -31,8 +33,10 @@ _FROM_CLIENT: Final = (
 
 LEGAL: Final = {
     NEW: frozenset((c.CONNECT,)),
-    # A client may send on before it has seen the CONNACK (§3.1.4); AUTH may be part of connecting (§4.12).
-    CONNECTING: frozenset(_FROM_CLIENT),
+    # A client may send on before it has seen the CONNACK (§3.1.4); it is kept until there is one.
+    CONNECTING: frozenset[int](),
+    # [MQTT-4.12.0-2 to -5]: nothing else until the CONNACK.
+    AUTHENTICATING: frozenset((c.AUTH, c.DISCONNECT)),
     CONNECTED: frozenset(_FROM_CLIENT),
     DISCONNECTED: frozenset[int](),
     CLOSING: frozenset[int](),

@@ -63,12 +63,18 @@ class StompConnection:
     # -- from the peer
 
     def receive_data(self, data: bytes, now_ms: int) -> list[Frame]:
-        """The frames that `data` completes; ConnectionFailed is the last one if the peer made a mistake."""
+        """The frames that `data` completes; ConnectionFailed is the last one if the peer made a mistake.
+
+        What follows a CONNECT is kept until that is answered; see `more`.
+        """
         frames: list[Frame] = []
         if self.closing:
             return frames
         self.last_received_ms = now_ms
         reader = self._reader
+        if self.state == CONNECTED and not self._welcomed:
+            reader.keep(data)
+            return frames
         try:
             reader.feed(data, frames)
         except StompError as error:
@@ -78,6 +84,11 @@ class StompConnection:
         if reader.state != self.state:
             self._adopt(frames)
         return frames
+
+    @property
+    def more(self) -> bool:
+        """Bytes have come behind the CONNECT, and it has been answered: call `receive_data` again."""
+        return self._welcomed and self._reader.more
 
     def receive_eof(self, now_ms: int) -> list[Frame]:
         """The peer closed; ConnectionFailed if it did so within a frame."""

@@ -87,6 +87,7 @@ class FrameReader:
         "_memo",
         "_need",
         "_pre_connect",
+        "_rest",
         "_scanned",
         "_size",
         "_size_max",
@@ -116,6 +117,8 @@ class FrameReader:
         self._size_max = min(limits.max_frame_size, PRE_CONNECT_BYTES_MAX)
         self._pre_connect = 0
         """EOLs and NULs skipped before CONNECT."""
+        self._rest = b""
+        """What followed the CONNECT, until that is answered."""
         self._by_line = False
         """This client sends CRs: look at each line's end."""
         # A publisher's frames mostly differ in their bodies alone, so the head of the last SEND is looked for first.
@@ -128,21 +131,40 @@ class FrameReader:
         """A frame has begun and has not ended."""
         return self._head is not None or self._frame is not None
 
+    @property
+    def more(self) -> bool:
+        """Something has followed the CONNECT and has not been looked at."""
+        return bool(self._rest)
+
+    def keep(self, data: bytes) -> None:
+        """Take `data`, but look at it only with the next `feed`."""
+        self._rest += data
+
     def close(self) -> None:
         """Take no more, and let go of what is held."""
         self.state = CLOSING
         self._head = None
         self._frame = None
         self._body = None
+        self._rest = b""
         self._known_head = None
         self._known = None
         self._memo = None
 
     def feed(self, data: bytes, frames: list[Frame]) -> None:
-        """Append the frames that `data` completes.  Raises StompError; what was good before the fault is in `frames`."""
+        """Append the frames that `data` completes.  Raises StompError; what was good before the fault is in `frames`.
+
+        Stops behind a CONNECT: what follows is kept for the next call.
+        """
         pos = 0
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
         if self._frame is not None:
             pos = self._continue_body(data, frames)
+            if frames and isinstance(frames[0], Connect):
+                self._rest = data[pos:]
+                return
         elif self._head is not None:
             data = self._continue_head(data)
         size = len(data)
@@ -182,6 +204,9 @@ class FrameReader:
                 self._known = frame
                 self._known_need = need
             pos = stop + 1
+            if isinstance(frame, Connect):
+                self._rest = data[pos:]
+                return
 
     # -- between frames
 

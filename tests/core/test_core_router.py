@@ -15,6 +15,7 @@ from core_doubles import (
 )
 
 from gateway.core.destination import QUEUE, TOPIC, Destination
+from gateway.core.flow import Publisher
 from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import literal
@@ -25,6 +26,9 @@ from gateway.core.subscription import Binding
 
 if not COMPILED:
     from core_doubles import LogOutlet
+
+
+ANYONE = Publisher("anyone", None)
 
 
 def publish(broker: Broker, one: Message) -> int:
@@ -175,11 +179,11 @@ def test_the_last_value_is_kept_and_an_empty_one_clears_it() -> None:
     broker = broker_with()
     retain(broker, "a.b", b"1")
     last = retain(broker, "a.b", b"2")
-    assert broker.retained_for(pattern("a.*")) == [last]
+    assert broker.retained_for(pattern("a.*"), ANYONE) == [last]
     publish(broker, topic_message(broker, "a.b", b"3"))
-    assert broker.retained_for(pattern("a.*")) == [last]
+    assert broker.retained_for(pattern("a.*"), ANYONE) == [last]
     retain(broker, "a.b", b"")
-    assert broker.retained_for(pattern("a.*")) == []
+    assert broker.retained_for(pattern("a.*"), ANYONE) == []
     assert broker.retained.count == 0
 
 
@@ -206,9 +210,9 @@ def test_expired_values_are_not_given_out() -> None:
     one = message(broker, "a", b"1", kind=TOPIC, retain=True, expires_at_ms=100)
     publish(broker, one)
     broker.now_ms = 99
-    assert broker.retained_for(pattern("a")) == [one]
+    assert broker.retained_for(pattern("a"), ANYONE) == [one]
     broker.now_ms = 100
-    assert broker.retained_for(pattern("a")) == []
+    assert broker.retained_for(pattern("a"), ANYONE) == []
 
 
 def test_retained_messages_are_bounded_by_count() -> None:

@@ -60,7 +60,12 @@ def destination_of(topic: str) -> Destination:
             raise InvalidName(
                 "the topic name has a character that is reserved for translation (U+F000 to U+F07F)"
             )
-    return Destination(TOPIC, topic.translate(_TO_CANONICAL))
+    return Destination(TOPIC, canonical_of(topic))
+
+
+def canonical_of(topic: str) -> str:
+    """The canonical name of a topic."""
+    return topic.translate(_TO_CANONICAL)
 
 
 def topic_of(destination: Destination) -> str:

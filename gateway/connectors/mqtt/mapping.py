@@ -8,10 +8,10 @@ from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
-from gateway.connectors.mqtt.addresses import destination_of, topic_of
+from gateway.connectors.mqtt.addresses import canonical_of, destination_of, topic_of
 from gateway.connectors.mqtt.session import MqttBinding
 from gateway.connectors.text import encode_types, id_from_text, id_to_text, is_textual, value_to_text
-from gateway.core.destination import Destination, InvalidName
+from gateway.core.destination import TOPIC, Destination, InvalidName
 from gateway.core.flow import Publisher
 from gateway.core.message import BYTES, PRIORITY_NONE, TEXT, Fields, Message, Origin, Typed
 from gateway.core.router import Broker
@@ -136,6 +136,24 @@ def message_from(publish: Publish, destination: Destination, broker: Broker, pub
         # An interval of 0 expires as soon as it has to wait at all.
         0 if expiry_s < 0 else broker.now_ms + max(1, expiry_s * 1000),
         publisher,
+    )
+
+
+def own_message(topic: str, payload: bytes, broker: Broker) -> Message:
+    """A retained message of the broker itself, such as a $SYS topic; no name of it is refused."""
+    publish = Publish(payload, topic, 0, 0, True, False, 0, b"", 0, -1, 4)
+    return Message(
+        broker.next_message_id(),
+        Destination(TOPIC, canonical_of(topic)),
+        MqttOrigin(publish, 0),
+        len(topic) + len(payload),
+        broker.now_ms,
+        False,
+        0,
+        True,
+        PRIORITY_NONE,
+        0,
+        None,
     )
 
 

@@ -17,7 +17,7 @@ from gateway.connectors.stomp.subscription import StompSubscription
 from gateway.core.delivery import ACCEPTED
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
 from gateway.core.limits import QueuePolicy
-from gateway.core.ports import NOTHING
+from gateway.core.ports import NOTHING, Credentials
 from gateway.core.queue import REFUSED, Queue
 from gateway.core.router import Broker, LimitReached
 from gateway.core.subscription import Binding
@@ -122,6 +122,12 @@ class StompConnector(Connector):
     def bytes_in(self, data: bytes, now_ms: int) -> None:
         """See Connector."""
         self.counters.bytes_in += len(data)
+        self._take(data, now_ms)
+        while self._wire.more and not self.closing:
+            self._take(b"", now_ms)
+        self._collect()
+
+    def _take(self, data: bytes, now_ms: int) -> None:
         frames = self._wire.receive_data(data, now_ms)
         if frames:
             for frame in frames:
@@ -136,7 +142,6 @@ class StompConnector(Connector):
                     break
             if self.over_rate(len(frames), len(data), now_ms):
                 self.on_rate_exceeded()
-        self._collect()
 
     def eof(self, now_ms: int) -> None:
         """See Connector."""
@@ -167,10 +172,9 @@ class StompConnector(Connector):
         """See Connector."""
         self._refusing = True
 
-    def throttle(self, shut: bool) -> None:
-        """See Valve.  A client that is not read cannot be blamed for its silence."""
-        super().throttle(shut)
-        self._wire.listen(not shut, self.broker.now_ms)
+    def reading_changed(self) -> None:
+        """See Connector."""
+        self._wire.listen(not self.throttled, self.broker.now_ms)
 
     def resumed(self) -> None:
         """See Connector."""
@@ -238,15 +242,19 @@ class StompConnector(Connector):
         if self._refusing:
             self._refuse("maximumConnections is reached")
             return
-        if connect.login is None and not self.limits.allow_anonymous:
+        if connect.login is None and self.certificate_user is None and not self.limits.allow_anonymous:
             self._refuse("anonymous clients are not allowed")
             return
+        self.client_id = connect.client_id or ""
         secret = None if connect.passcode is None else connect.passcode.encode()
-        if not self.broker.authorizer.may_connect(connect.login, secret):
+        self.ask(Credentials(connect.login, secret, self.client_id, self.peer, self.certificate_user))
+
+    def identified(self, granted: bool, user: str | None) -> None:
+        """See Connector."""
+        if not granted:
             self._refuse("bad login or passcode")
             return
-        self.client_id = connect.client_id or ""
-        self.publisher.user = connect.login
+        self.publisher.user = user
         if self._wire.silence_max_ms == 0 and self.limits.idle_timeout_ms:
             self._wire.silence_max_ms = self.limits.idle_timeout_ms
         self._wire.send_connected(f"{self.node}-{self.owner}", SERVER)
@@ -360,7 +368,9 @@ class StompConnector(Connector):
             self.counters.limit_hits += 1
             raise StompRefusal("too many subscriptions")
         source = source_of(subscribe.destination, self.owner)
-        if not self.broker.authorizer.may_subscribe(self.publisher, source.kind, source.pattern):
+        if not self.broker.authorizer.may_subscribe(
+            self.publisher, source.kind, source.pattern, bool(source.group)
+        ):
             raise StompRefusal(f"not allowed to subscribe to {subscribe.destination}")
         self._subscriptions_made += 1
         subscription = StompSubscription(
@@ -373,7 +383,7 @@ class StompConnector(Connector):
             and subscribe.ack == AckMode.AUTO
         ):
             no_local = self.publisher if subscribe.no_local else None
-            binding = Binding(source.pattern, subscription, no_local)
+            binding = Binding(source.pattern, subscription, no_local, self.publisher)
             self.broker.bind(binding)
             subscription.binding = binding
             subscription.congested = self.congested
@@ -392,7 +402,7 @@ class StompConnector(Connector):
         for name, value in subscribe.headers:
             if name == "retained":
                 if value == "true":
-                    for message in self.broker.retained_for(source.pattern):
+                    for message in self.broker.retained_for(source.pattern, self.publisher):
                         subscription.replay(message)
                 return
 

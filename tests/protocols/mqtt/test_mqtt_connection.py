@@ -12,7 +12,16 @@ from protocols.mqtt.connection import CONNECT_SIZE_MAX, MqttConnection, MqttLimi
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.frames import Connect, ConnectionFailed, Packet, Publish
 from protocols.mqtt.properties import Properties
-from protocols.mqtt.state import CLOSING, CONNECTED, CONNECTING, DISCONNECTED, LEGAL, NEW, may_receive
+from protocols.mqtt.state import (
+    AUTHENTICATING,
+    CLOSING,
+    CONNECTED,
+    CONNECTING,
+    DISCONNECTED,
+    LEGAL,
+    NEW,
+    may_receive,
+)
 
 
 def _connection(version: int = 0, **limits: int) -> MqttConnection:
@@ -35,12 +44,13 @@ def _failure(packets: list[Packet]) -> ConnectionFailed:
 # -- the table of states
 
 
-@pytest.mark.parametrize("state", [NEW, CONNECTING, CONNECTED, DISCONNECTED, CLOSING])
+@pytest.mark.parametrize("state", [NEW, CONNECTING, AUTHENTICATING, CONNECTED, DISCONNECTED, CLOSING])
 @pytest.mark.parametrize("packet_type", range(1, 16))
 def test_state_table(state: int, packet_type: int) -> None:
     expected = {
         NEW: packet_type == c.CONNECT,
-        CONNECTING: packet_type not in (c.CONNECT, c.CONNACK, c.SUBACK, c.UNSUBACK, c.PINGRESP),
+        CONNECTING: False,
+        AUTHENTICATING: packet_type in (c.AUTH, c.DISCONNECT),
         CONNECTED: packet_type not in (c.CONNECT, c.CONNACK, c.SUBACK, c.UNSUBACK, c.PINGRESP),
         DISCONNECTED: False,
         CLOSING: False,

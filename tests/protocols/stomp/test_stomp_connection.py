@@ -49,6 +49,13 @@ def test_frames_may_follow_connect_in_the_same_read(version: str) -> None:
         0,
     )
     assert isinstance(frames[0], Connect)
+    # Kept until the CONNECT is answered.
+    assert connection.receive_data(b"", 0) == []
+    assert not connection.more
+    connection.send_connected("s", "server")
+    assert connection.more
+    frames += connection.receive_data(b"", 0)
+    assert not connection.more
     assert isinstance(frames[1], Send)
     assert frames[1].version == version
     assert frames[1].destination == ("/a\\n" if version == "1.0" else "/a\n")
@@ -57,6 +64,9 @@ def test_frames_may_follow_connect_in_the_same_read(version: str) -> None:
 def test_connect_followed_by_a_fault_in_the_same_read_keeps_the_version() -> None:
     connection = StompConnection(StompLimits(), 0)
     frames = connection.receive_data(CONNECT % b"0,0" + b"SEND\nreceipt:a\\cb\n\n\0", 0)
+    connection.send_connected("s", "server")
+    connection.out.clear()
+    frames += connection.receive_data(b"", 0)
     assert [type(frame) for frame in frames] == [Connect, ConnectionFailed]
     assert connection.version == "1.2"
     _, headers, _ = parse(sent(connection))
