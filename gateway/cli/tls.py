@@ -65,4 +65,4 @@ def _show(seen: probe.Seen) -> None:
     for version, ciphers in seen.versions.items():
         typer.echo(f"{version:<11} {' '.join(ciphers)}")
     if seen.wants_certificate:
-        typer.echo("client      a certificate is needed")
+        typer.echo("client      a certificate is needed; before TLS 1.3 nothing is shown without one")
