@@ -31,7 +31,8 @@ RULES: dict[str, set[str]] = {
     | {"protocols.mqtt", "gateway.core", "gateway.connectors.base", "gateway.connectors.text"},
     "gateway.connectors.stomp": PURE
     | {"protocols.stomp", "gateway.core", "gateway.connectors.base", "gateway.connectors.text"},
-    "gateway.net": ANY | {"ext:cryptography", "gateway.connectors.base", "gateway.core.ports", "gateway.core.router"},
+    "gateway.net": ANY
+    | {"ext:cryptography", "gateway.connectors.base", "gateway.core.ports", "gateway.core.router"},
     "gateway.store": ANY | {"gateway.core"},
     "gateway.pki": ANY | {"ext:cryptography"},
     "gateway.security": ANY | {"ext:argon2", "gateway.core"},

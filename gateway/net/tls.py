@@ -200,13 +200,12 @@ def _why(error: ssl.SSLError) -> str:
     reason = error.reason or ""
     known = {
         "KEY_VALUES_MISMATCH": "the key is not that of the certificate",
-        "BAD_DECRYPT": "the key's password is wrong",
         "EE_KEY_TOO_SMALL": "the key is too small",
         "CA_MD_TOO_WEAK": "a signature is too weak",
     }
-    return known.get(
-        reason, reason.replace("_", " ").lower() or "no certificate or no key in it, or a damaged one"
-    )
+    if reason in known:
+        return known[reason]
+    return reason.replace("_", " ").lower() or "no certificate or key, a damaged one, or a wrong key_password"
 
 
 def _trust(context: ssl.SSLContext, settings: TlsSettings) -> None:
