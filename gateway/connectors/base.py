@@ -423,9 +423,10 @@ class Connector(Valve):
 
     def ask(self, credentials: Credentials) -> None:
         """Ask the authorizer about this client; `identified` gets the answer, perhaps at once."""
-        asker = self._asker = _ConnectionAsker(self)
+        asker = _ConnectionAsker(self)
+        self._asker = asker
         self.broker.authorizer.authenticate(credentials, asker)
-        if self._asker is not None:
+        if asker.connector is not None:
             self._late = True
             self._look_at_reading()
 

@@ -177,12 +177,14 @@ class Authorizer:
     `generation`, and the topic tree's.
     """
 
-    __slots__ = ("generation", "restricts_receive", "verifies_names")
+    __slots__ = ("generation", "restricts_publish", "restricts_receive", "verifies_names")
 
     def __init__(self) -> None:
         self.generation = 0
         self.verifies_names = False
         """Is a user's name more than a claim?"""
+        self.restricts_publish = True
+        """May `may_publish` say no?  Otherwise connections share what they know of destinations."""
         self.restricts_receive = False
         """Is there a rule about receiving?  Only then is `may_receive` asked."""
 

@@ -47,6 +47,7 @@ class Guard(Authorizer):
         self._before_answer = before_answer
         """Called before an answer that comes late, to bring the core's clock up to date."""
         self.verifies_names = bool(users)
+        self.restricts_publish = bool(rules)
         self.restricts_receive = rules.restrict_receive
         self._decisions: dict[tuple[object, ...], bool] = {}
         self.refused = 0

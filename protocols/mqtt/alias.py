@@ -1,14 +1,11 @@
 """Topic aliases that a server sets up for its client (§3.3.2.3.4): a patch on a PUBLISH that is ready to go."""
 
-from typing import Final, final
+from typing import final
 
 from protocols.mqtt.codec import body_start
 from protocols.mqtt.constants import TOPIC_ALIAS
 from protocols.mqtt.strings import decode_varint, encode_varint
 from protocols.wire import u16
-
-WORTH_BYTES: Final = 3
-"""What an alias costs in each packet: a topic that is not longer gets none."""
 
 
 @final
@@ -29,8 +26,6 @@ class TopicAliases:
         """
         start = body_start(frame)
         stop = start + 2 + u16(frame, start)
-        if stop - start - 2 <= WORTH_BYTES:
-            return frame
         topic = frame[start + 2 : stop]
         alias = self._by_topic.get(topic, 0)
         if alias:

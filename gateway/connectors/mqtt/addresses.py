@@ -12,6 +12,7 @@ from gateway.core.pattern import MANY, ONE, Pattern
 
 QUEUE_PREFIX: Final = "$queue/"
 SHARE_PREFIX: Final = "$share/"
+SHARE_KEY_PREFIX: Final = "share:"
 
 # `+` and `#` may stand in the names of other protocols but not in an MQTT topic name (MQTT 5.0 §4.7.1): there they
 # are written as private-use characters, U+F000 above their own code.
@@ -112,4 +113,4 @@ def pattern_of(text: str) -> Pattern:
 
 def share_key(filter: Filter) -> str:
     """The key of a shared subscription's queue: the same for every protocol's spelling of group and pattern."""
-    return f"share:{filter.group}/{filter.pattern}"
+    return f"{SHARE_KEY_PREFIX}{filter.group}/{filter.pattern}"

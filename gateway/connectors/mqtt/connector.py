@@ -42,13 +42,16 @@ from protocols.mqtt.frames import (
 from protocols.mqtt.properties import Properties, decode_properties
 from protocols.mqtt.topics import filter_error
 
-TOPICS_REMEMBERED_MAX: Final = 1_024
-"""Topics whose lookup and access check a connection remembers."""
+TOPICS_SHARED_MAX: Final = 65_536
+"""Topics whose lookup is remembered for all connections."""
+
+TOPICS_REMEMBERED_MAX: Final = 4_096
+"""Topics whose lookup and access check are remembered for one connection, where there are rules."""
 
 PACKET_SIZE_MAX: Final = 268_435_460
 """No MQTT packet is larger than this (§2.1.4)."""
 
-ACKNOWLEDGEMENT_BYTES: Final = 16
+ACKNOWLEDGEMENT_BYTES: Final = 20
 """What there is in an acknowledgement beside its reason string, at most."""
 
 _ELSEWHERE: Final = (ReasonCode.USE_ANOTHER_SERVER, ReasonCode.SERVER_MOVED)
@@ -86,6 +89,7 @@ class MqttConnector(Connector):
         peer: str,
         sessions: Sessions,
         settings: MqttSettings,
+        topics: dict[str, Topic],
         now_ms: int,
     ) -> None:
         super().__init__(broker, turn, limits, counters, peer)
@@ -96,7 +100,9 @@ class MqttConnector(Connector):
                 max_packet_size=limits.max_frame_size,
                 connect_timeout_ms=limits.connect_timeout_ms,
                 topic_alias_maximum=settings.topic_alias_maximum,
-                levels=settings.levels(),
+                levels=settings.accepted_levels,
+                client_id_max_3_1=settings.client_id_max_3_1,
+                control_characters=settings.control_characters,
             ),
             now_ms,
         )
@@ -107,7 +113,8 @@ class MqttConnector(Connector):
         # The client wants to be told why (Request Problem Information, §3.1.2.11.7).
         self._explains = False
         self._aliases: TopicAliases | None = None
-        self._topics: dict[str, Topic] | None = None
+        # Shared by all connections, unless what one client may do another may not.
+        self._topics: dict[str, Topic] = {} if broker.authorizer.restricts_publish else topics
         self._refusing = False
         self._handshake: Handshake | None = None
         self.session: MqttSession | None = None
@@ -221,6 +228,8 @@ class MqttConnector(Connector):
         self._explains = self._version == 5 and (
             properties is None or properties.request_problem_information != 0
         )
+        if properties is not None and properties.maximum_packet_size is not None:
+            self._packet_size_max = properties.maximum_packet_size
         if self._refusing:
             self.refuse_connect(ReasonCode.QUOTA_EXCEEDED, "maximumConnections is reached")
             return
@@ -242,8 +251,6 @@ class MqttConnector(Connector):
         self.publisher = session.publisher
         self._shut = session.publisher.held
         self._look_at_reading()
-        if properties.maximum_packet_size is not None:
-            self._packet_size_max = properties.maximum_packet_size
         aliases = min(properties.topic_alias_maximum or 0, self.settings.topic_alias_send_maximum)
         if aliases:
             self._aliases = TopicAliases(aliases)
@@ -273,9 +280,10 @@ class MqttConnector(Connector):
         """CONNACK with a failure, then the end."""
         answer: Properties | None = None
         if self._version == 5:
-            answer = Properties()
-            answer.reason_string = why
+            # A CONNACK may say why whether it was asked to or not (§3.1.2.11.7).
+            answer = self._reason_string(why, 0)
             if self.settings.server_reference and reason in _ELSEWHERE:
+                answer = answer or Properties()
                 answer.server_reference = self.settings.server_reference
         self._wire.send_connack(False, reason, answer)
         self._collect()
@@ -283,9 +291,13 @@ class MqttConnector(Connector):
         self.closing = True
         self.turn.mark(self)
 
-    def _why(self, why: str) -> Properties | None:
-        """A reason string for an acknowledgement, if the client wants one and has room for it (§3.4.2.2.2)."""
-        if not self._explains or self._packet_size_max < len(why) + ACKNOWLEDGEMENT_BYTES:
+    def _why(self, why: str, codes: int = 1) -> Properties | None:
+        """A reason string for an acknowledgement with so many codes, if the client wants one (§3.4.2.2.2)."""
+        return self._reason_string(why, codes) if self._explains else None
+
+    def _reason_string(self, why: str, codes: int) -> Properties | None:
+        """A reason string, if the client has room for it [MQTT-3.2.2-19] and so on."""
+        if self._packet_size_max < len(why.encode()) + codes + ACKNOWLEDGEMENT_BYTES:
             return None
         properties = Properties()
         properties.reason_string = why
@@ -294,8 +306,7 @@ class MqttConnector(Connector):
     # -- publishing
 
     def _on_publish(self, publish: Publish) -> None:
-        topics = self._topics
-        topic = None if topics is None else topics.get(publish.topic)
+        topic = self._topics.get(publish.topic)
         if topic is None:
             topic = self._resolve(publish)
             if topic is None:
@@ -339,9 +350,9 @@ class MqttConnector(Connector):
             return None
         topic = self.broker.topics.topic(destination.name)
         topics = self._topics
-        if topics is None:
-            topics = self._topics = {}
-        elif len(topics) >= TOPICS_REMEMBERED_MAX:
+        if len(topics) >= (
+            TOPICS_REMEMBERED_MAX if self.broker.authorizer.restricts_publish else TOPICS_SHARED_MAX
+        ):
             topics.clear()
         topics[publish.topic] = topic
         return topic
@@ -450,7 +461,11 @@ class MqttConnector(Connector):
                 subscription = session.subscriptions[request.filter]
                 if subscription.consumer is None:
                     replays.append((subscription.binding, subscription.filter))
-        why = None if max(codes) < UNSPECIFIED or self._version != 5 else self._why(_explained(max(codes)))
+        why = (
+            None
+            if max(codes) < UNSPECIFIED or self._version != 5
+            else self._why(_explained(max(codes)), len(codes))
+        )
         self._wire.send_suback(subscribe.packet_id, codes, why)
         self._collect()
         # Retained messages follow the SUBACK, which some clients rely on.
@@ -562,7 +577,8 @@ class MqttConnector(Connector):
                 self.fail(ReasonCode.PROTOCOL_ERROR, "session expiry changed from 0")
                 return
             session.expiry_s = min(properties.session_expiry_s, self.settings.session_expiry_max_s)
-        if disconnect.reason_code != ReasonCode.DISCONNECT_WITH_WILL.value:
+        if disconnect.reason_code == 0:
+            # Every other reason leaves the will in force [MQTT-3.1.2-10].
             session.will = None
         self.closing = True
         self._end_session(now_ms)
@@ -636,7 +652,15 @@ class MqttAcceptor(Acceptor):
         """See Acceptor."""
         service = self._service
         return MqttConnector(
-            service.broker, turn, self.limits, self.counters, peer, service.sessions, service.settings, now_ms
+            service.broker,
+            turn,
+            self.limits,
+            self.counters,
+            peer,
+            service.sessions,
+            service.settings,
+            service.topics,
+            now_ms,
         )
 
 
@@ -644,12 +668,14 @@ class MqttAcceptor(Acceptor):
 class MqttService(Service):
     """MQTT on one broker: the sessions, shared by its listeners."""
 
-    __slots__ = ("_acceptors", "_sys_topics", "broker", "sessions", "settings")
+    __slots__ = ("_acceptors", "_sys_topics", "broker", "sessions", "settings", "topics")
 
     def __init__(self, broker: Broker, settings: MqttSettings, version: str = "gateway-broker") -> None:
         self.broker = broker
         self.settings = settings
         self.sessions = Sessions(broker, settings)
+        self.topics: dict[str, Topic] = {}
+        """Topic names that clients have published to."""
         self._acceptors: list[Acceptor] = []
         self._sys_topics = SysTopics(broker, self.sessions, self._acceptors, settings.sys_interval_s, version)
 

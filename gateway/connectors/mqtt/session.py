@@ -7,7 +7,7 @@ filters; what has been sent and not acknowledged is in `inflight`, in the order 
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.mqtt.addresses import Filter, share_key
+from gateway.connectors.mqtt.addresses import SHARE_KEY_PREFIX, Filter, share_key
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, UNREPRESENTABLE, Delivery
@@ -429,13 +429,24 @@ class MqttSession(Outlet):
             self.inflight = None
             for delivery in unfinished:
                 if delivery.queue is not self._queue:
-                    delivery.settle(FAILED)
+                    delivery.settle(_outcome_of_leaving(delivery))
         self.awaiting_pubcomp = None
         self.received = None
         if self._queue is not None:
             self.broker.delete_queue(self._queue)
             self._queue = None
             self._consumer = None
+
+
+def _outcome_of_leaving(delivery: Delivery) -> int:
+    """What becomes of an unfinished delivery of a queue that others read too, when its session ends.
+
+    Another member of a shared subscription gets it at QoS 1, but not at QoS 2 [MQTT-4.8.2-5].
+    """
+    shared = delivery.queue.key.startswith(SHARE_KEY_PREFIX)
+    if shared and min(delivery.message.qos, _binding_of(delivery).qos) == 2:
+        return ACCEPTED
+    return FAILED
 
 
 def _binding_of(delivery: Delivery) -> MqttBinding:

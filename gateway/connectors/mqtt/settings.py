@@ -63,6 +63,12 @@ class MqttSettings:
     """ACKNOWLEDGE or DISCONNECT."""
     queue_qos0: bool
     """Keep QoS 0 messages too for a session without a connection (§3.1.2.11.2 leaves it to the server)."""
+    client_id_max_3_1: int
+    """Characters of a client id of MQTT 3.1, which allows 23; 0 is any number."""
+    control_characters: bool
+    """Are they allowed in names (MQTT 5.0 §1.5.4 leaves it to the server)?"""
+    accepted_levels: frozenset[int]
+    """The protocol levels of `versions`."""
     sys_interval_s: int
     """How often the $SYS topics are published; 0 for never."""
 
@@ -87,6 +93,8 @@ class MqttSettings:
         redirect: str = NO_REDIRECT,
         publish_denied: str = ACKNOWLEDGE,
         queue_qos0: bool = False,
+        client_id_max_3_1: int = 0,
+        control_characters: bool = False,
         sys_interval_s: int = 10,
     ) -> None:
         self.sessions_max = sessions_max
@@ -108,8 +116,7 @@ class MqttSettings:
         self.redirect = redirect
         self.publish_denied = publish_denied
         self.queue_qos0 = queue_qos0
+        self.client_id_max_3_1 = client_id_max_3_1
+        self.control_characters = control_characters
+        self.accepted_levels = frozenset([LEVELS[version] for version in versions])
         self.sys_interval_s = sys_interval_s
-
-    def levels(self) -> frozenset[int]:
-        """The protocol levels of `versions`."""
-        return frozenset([LEVELS[version] for version in self.versions])

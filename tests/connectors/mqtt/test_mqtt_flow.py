@@ -308,3 +308,18 @@ def test_sys_topics_hide_from_wildcards_and_can_be_turned_off() -> None:
     silent.advance(60_000)
     assert silent.client("s").subscribe(("$SYS/#", 0)).publishes() == []
     assert world.broker.counters.published == 0
+
+
+# -- shared subscriptions that lose a member (§4.8.2)
+
+
+@pytest.mark.parametrize(("qos", "again"), [(1, [b"x"]), (2, [])])
+def test_4_8_2_what_a_member_that_ends_did_not_finish(qos: int, again: list[bytes]) -> None:
+    world = World()
+    first = world.client("a").subscribe(("$share/g/t", qos))
+    assert first.publishes() == []
+    world.client("p").publish("t", b"x", qos, 1)
+    assert len(first.publishes()) == 1
+    second = world.client("b").subscribe(("$share/g/t", qos))
+    first.lose()
+    assert payloads(second.publishes()) == again
