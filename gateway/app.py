@@ -27,6 +27,7 @@ from gateway.net.identity import Keeper
 from gateway.net.listener import Listener, Machinery
 from gateway.net.reports import Reports
 from gateway.net.tls import KeyPair, TlsError, TlsSettings
+from gateway.net.tls import load as load_tls
 from gateway.net.turn import Flusher
 from gateway.security.guard import Guard, User
 from gateway.security.passwords import PasswordChecks
@@ -100,6 +101,18 @@ def tls_settings(section: TlsSection, protocols: Sequence[str]) -> TlsSettings:
     fields = section.model_dump(exclude={"certificate", "key", "key_password", "more", "alpn"})
     more = tuple([_key_pair(pair) for pair in section.more])
     return TlsSettings(_key_pair(section), more, alpn=section.alpn or tuple(protocols), **fields)
+
+
+def tls_problems(config: Config) -> list[str]:
+    """What is wrong with the certificates and keys that the connectors name, a line each."""
+    problems: list[str] = []
+    for section in config.connector:
+        if section.tls_section is not None:
+            try:
+                load_tls(tls_settings(section.tls_section, [section.protocol]))
+            except TlsError as error:
+                problems.append(f"connector[{section.name}].tls: {error}")
+    return problems
 
 
 def _key_pair(section: KeyPairSection) -> KeyPair:
