@@ -7,7 +7,10 @@ from gateway.cli.settings import ConfigPath, load_or_exit
 
 
 def check(config: ConfigPath = None) -> None:
-    """Validate a configuration, and the certificates it names: exit code 0 and a line for each connector, or 1 and a line for each mistake."""
+    """Validate a configuration and the certificates it names.
+
+    Exit code 0 and a line for each connector, or 1 and a line for each mistake.
+    """
     settings = load_or_exit(config)
     problems = tls_problems(settings)
     for problem in problems:
