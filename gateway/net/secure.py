@@ -142,7 +142,9 @@ class SecureSocket(asyncio.Protocol, Timed):
             self._listener.bug(self._peer_name())
             self.abort()
             return
-        self._send()
+        if self._tls.version() != "TLSv1.3":
+            # In TLS 1.3 all that is left is a session ticket, which goes out with the first answer.
+            self._send()
         problem = self._look_at_certificate()
         if problem:
             self._refuse(problem)
@@ -292,6 +294,9 @@ class SecureSocket(asyncio.Protocol, Timed):
             return self.certificate
         if name == "alpn":
             return self._tls.selected_alpn_protocol()
+        if name == "socket":
+            # Its options are set already (both loops set TCP_NODELAY), and to ask for it is dear.
+            return None
         return default if self._socket is None else self._socket.get_extra_info(name, default)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
