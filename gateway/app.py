@@ -17,9 +17,11 @@ from gateway.config import AUTO, OPTIONS, Config, ConnectorSection, KeyPairSecti
 from gateway.connectors.base import Acceptor, Limits, Service
 from gateway.connectors.mqtt.connector import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.side import CARRY_NAMES
 from gateway.connectors.stomp.connector import StompService
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.message import DECODERS
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
@@ -55,13 +57,7 @@ RATE_WINDOW: Final = 20
 def core_limits(config: Config) -> CoreLimits:
     """[core] as the core wants it."""
     section = config.core
-    return CoreLimits(
-        section.queues_max,
-        section.subscriptions_max,
-        section.retained_messages_max,
-        section.retained_bytes_max,
-        section.transaction_operations_max,
-    )
+    return CoreLimits(**section.model_dump())
 
 
 def queue_policy(config: Config) -> QueuePolicy:
@@ -133,6 +129,8 @@ def limits_by_option(limits: Limits) -> dict[str, int | str]:
     """A listener's limits by the names they have in its URI."""
     named: dict[str, int | str] = {name: getattr(limits, field) for name, (field, _, _) in OPTIONS.items()}
     named["slowConsumer"] = limits.slow_consumer
+    named["carry"] = next(name for name, number in CARRY_NAMES.items() if number == limits.carry)
+    named["publishIdentity"] = str(limits.publish_identity).lower()
     return named
 
 
@@ -370,6 +368,13 @@ class Gateway:
                 "subscriptions": broker.topics.bindings_count,
                 "retained": broker.retained.count,
                 **broker.counters.as_dict(),
+            },
+            "translation": {
+                "gateway_translation_omitted_total": [
+                    {"from": source, "to": target, "field": field, "count": count}
+                    for (source, target, field), count in sorted(broker.counters.omitted.items())
+                ],
+                "gateway_translation_decoded_total": DECODERS.fields,
             },
             "services": services,
         }

@@ -5,7 +5,16 @@ from typing import Final, final
 from gateway.connectors.base import Acceptor, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.mqtt.addresses import Filter, destination_of, filter_of
 from gateway.connectors.mqtt.handshake import Handshake
-from gateway.connectors.mqtt.mapping import MqttOrigin, acknowledged_frame, message_from, qos0_frame
+from gateway.connectors.mqtt.mapping import (
+    MqttOrigin,
+    acknowledged_frame,
+    fitted_frame,
+    has_items,
+    message_from,
+    qos0_frame,
+    take_items,
+)
+from gateway.connectors.mqtt.properties_out import MqttTarget
 from gateway.connectors.mqtt.replay import Replay
 from gateway.connectors.mqtt.session import MqttBinding, MqttSession
 from gateway.connectors.mqtt.sessions import Sessions
@@ -20,7 +29,7 @@ from gateway.core.ports import NOTHING
 from gateway.core.queue import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached
 from gateway.core.topics import Topic
-from protocols.mqtt.alias import TopicAliases
+from protocols.mqtt.alias import ALIAS_BYTES, TopicAliases
 from protocols.mqtt.codec import encode_puback, encode_pubcomp, encode_pubrec, encode_pubrel
 from protocols.mqtt.connection import MqttConnection, MqttLimits
 from protocols.mqtt.constants import ReasonCode
@@ -72,6 +81,7 @@ class MqttConnector(Connector):
         "_handshake",
         "_packet_size_max",
         "_refusing",
+        "_target",
         "_topics",
         "_version",
         "_wire",
@@ -224,6 +234,9 @@ class MqttConnector(Connector):
     def _on_connect(self, connect: Connect) -> None:
         self._version = connect.protocol_version
         self._forwards = 5 if self._version == 5 else 3
+        self._target = MqttTarget(
+            self._version, self.limits.carry, self.limits.publish_identity, self.broker.counters
+        )
         properties = connect.properties
         self._explains = self._version == 5 and (
             properties is None or properties.request_problem_information != 0
@@ -306,6 +319,12 @@ class MqttConnector(Connector):
     # -- publishing
 
     def _on_publish(self, publish: Publish) -> None:
+        if publish.properties and has_items(publish):
+            claimed = take_items(publish)
+            user = self.publisher.user
+            if claimed is not None and user is not None and claimed != user:
+                self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "it claims to be from another user")
+                return
         topic = self._topics.get(publish.topic)
         if topic is None:
             topic = self._resolve(publish)
@@ -514,18 +533,20 @@ class MqttConnector(Connector):
 
     # -- delivering
 
-    def send_qos0(self, message: Message, binding: MqttBinding) -> None:
+    def send_qos0(self, message: Message, binding: MqttBinding, failures: int = 0) -> None:
         """Send a QoS 0 delivery, or let the slow-consumer policy have it."""
         origin = message.origin
         if binding.plain and isinstance(origin, MqttOrigin) and origin.forwardable == self._forwards:
             frame = origin.publish.frame
         else:
-            frame = qos0_frame(message, binding, self._version, self.broker.now_ms)
-        if self._aliases is not None:
-            frame = self._aliases.shorten(frame, not self.congested)
+            frame = qos0_frame(message, binding, self._target, self.broker.now_ms, failures)
         if len(frame) > self._packet_size_max:
-            self.counters.dropped_large += 1
-            return
+            fitted = self._fitted(message, binding, 0, 0, False, failures)
+            if fitted is None:
+                return
+            frame = fitted
+        if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
+            frame = self._aliases.shorten(frame, not self.congested)
         self.counters.messages_out += 1
         if self.congested:
             self.hold_publisher(message.publisher)
@@ -536,16 +557,44 @@ class MqttConnector(Connector):
     ) -> bool:
         """Send a QoS 1 or 2 delivery; False when it is larger than the client takes (§3.1.2.11.4)."""
         frame = acknowledged_frame(
-            delivery.message, binding, self._version, qos, packet_id, dup, self.broker.now_ms
+            delivery.message,
+            binding,
+            self._target,
+            qos,
+            packet_id,
+            dup,
+            self.broker.now_ms,
+            delivery.failures,
         )
         if len(frame) > self._packet_size_max:
-            self.counters.dropped_large += 1
-            return False
-        if self._aliases is not None:
+            fitted = self._fitted(delivery.message, binding, qos, packet_id, dup, delivery.failures)
+            if fitted is None:
+                return False
+            frame = fitted
+        if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
             frame = self._aliases.shorten(frame, True)
         self.counters.messages_out += 1
         self.push_sure(frame)
         return True
+
+    def _fitted(
+        self, message: Message, binding: MqttBinding, qos: int, packet_id: int, dup: bool, failures: int
+    ) -> bytes | None:
+        """A packet above the client's maximum, made to fit by leaving things out; None, and counted, if it cannot be."""
+        frame = fitted_frame(
+            message,
+            binding,
+            self._target,
+            qos,
+            packet_id,
+            dup,
+            self.broker.now_ms,
+            failures,
+            self._packet_size_max,
+        )
+        if frame is None:
+            self.counters.dropped_large += 1
+        return frame
 
     def send_pubrel(self, packet_id: int) -> None:
         """Go on with a QoS 2 delivery that the client has."""

@@ -220,7 +220,9 @@ class MqttSession(Outlet):
                 settings.queued_bytes_max,
                 settings.when_full,
                 deliveries_max=0,
+                dead_letters=self.broker.policy.dead_letters,
                 durable=self.expiry_s > 0,
+                buries_refused_only=True,
             )
             self._queue = self.broker.bound_queue(self.key, policy, self)
             self._consumer = Consumer(self._queue, self, self.credit, False)
@@ -273,7 +275,7 @@ class MqttSession(Outlet):
         message = delivery.message
         qos = min(message.qos, binding.qos)
         if qos == 0:
-            connector.send_qos0(message, binding)
+            connector.send_qos0(message, binding, delivery.failures)
             consumer = delivery.consumer
             assert consumer is not None
             if not consumer.automatic:
