@@ -10,6 +10,7 @@ from gateway.connectors.mqtt.mapping import (
     MqttOrigin,
     WillMessage,
     acknowledged_frame,
+    claims_of,
     fitted_frame,
     has_items,
     message_from,
@@ -279,6 +280,11 @@ class MqttConnector(Connector):
             return False
         if will.retain and not self._settings.retain_available:
             self.refuse_connect(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
+            return False
+        claimed = claims_of(will)
+        user = self.publisher.user
+        if claimed is not None and user is not None and claimed != user:
+            self.refuse_connect(ReasonCode.NOT_AUTHORIZED, "the will claims to be from another user")
             return False
         try:
             destination_of(will.topic)
