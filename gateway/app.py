@@ -25,7 +25,9 @@ from gateway.net.deadlines import Deadlines
 from gateway.net.listener import Listener, Machinery
 from gateway.net.reports import Reports
 from gateway.net.turn import Flusher
-from gateway.security.anyone import Anyone
+from gateway.security.guard import Guard, User
+from gateway.security.passwords import PasswordChecks
+from gateway.security.rules import Area, Rule, Rules
 from gateway.store.memory import MemoryStore
 
 log = logging.getLogger("gateway")
@@ -49,13 +51,7 @@ RATE_WINDOW: Final = 20
 def core_limits(config: Config) -> CoreLimits:
     """[core] as the core wants it."""
     section = config.core
-    return CoreLimits(
-        section.queues_max,
-        section.subscriptions_max,
-        section.retained_messages_max,
-        section.retained_bytes_max,
-        section.transaction_operations_max,
-    )
+    return CoreLimits(**section.model_dump())
 
 
 def queue_policy(config: Config) -> QueuePolicy:
@@ -70,6 +66,26 @@ def queue_policy(config: Config) -> QueuePolicy:
     )
 
 
+def guard(
+    config: Config, post: Callable[[Callable[[], None]], None], before_answer: Callable[[], None]
+) -> Guard:
+    """[security], [[user]] and [[rule]] as an authorizer."""
+    users = {user.name: User(user.name, user.hash, frozenset(user.groups)) for user in config.user}
+    rules = [
+        Rule(
+            bool(rule.allow),
+            frozenset(rule.allow or rule.deny),
+            frozenset(rule.users),
+            frozenset(rule.groups),
+            tuple([Area.parse(text) for text in rule.destinations]),
+        )
+        for rule in config.rule
+    ]
+    section = config.security
+    checks = PasswordChecks(post, section.password_threads, section.password_checks_max)
+    return Guard(users, Rules(rules), checks, before_answer)
+
+
 def limits_by_option(limits: Limits) -> dict[str, int | str]:
     """A listener's limits by the names they have in its URI."""
     named: dict[str, int | str] = {name: getattr(limits, field) for name, (field, _, _) in OPTIONS.items()}
@@ -81,7 +97,9 @@ def limits_by_option(limits: Limits) -> dict[str, int | str]:
 
 def mqtt_service(broker: Broker, config: Config) -> Service:
     """MQTT as [mqtt] wants it."""
-    return MqttService(broker, MqttSettings(**config.mqtt.model_dump()))
+    return MqttService(
+        broker, MqttSettings(**config.mqtt.model_dump()), f"gateway-broker {gateway.__version__}"
+    )
 
 
 def stomp_service(broker: Broker, config: Config) -> Service:
@@ -99,7 +117,8 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.broker = Broker(MemoryStore(), Anyone(), core_limits(config), queue_policy(config))
+        self.guard = guard(config, self._post, self._bring_clock_up_to_date)
+        self.broker = Broker(MemoryStore(), self.guard, core_limits(config), queue_policy(config))
         self.listeners: list[Listener] = []
         """With their real ports, once started."""
         self.admin: AdminServer | None = None
@@ -149,11 +168,23 @@ class Gateway:
         service = self._services.get(scheme)
         if service is None:
             service = self._services[scheme] = SERVICES[scheme](self.broker, self.config)
-        acceptor = service.acceptor(section.name, scheme, section.limits())
+        limits = section.limits()
+        limits.allow_anonymous = section.anonymous(bool(self.config.user))
+        acceptor = service.acceptor(section.name, scheme, limits)
         listener = Listener(acceptor, section.host, section.port, machinery)
         await _opened(f"connector {section.name} on {section.host}:{section.port}", listener.open())
         self.listeners.append(listener)
         log.info("connector %s listens on %s", section.name, listener.address)
+
+    def _post(self, work: Callable[[], None]) -> None:
+        """Have `work` done in a later turn of the loop; called from threads."""
+        machinery = self._machinery
+        if machinery is not None and not machinery.loop.is_closed():
+            machinery.loop.call_soon_threadsafe(work)
+
+    def _bring_clock_up_to_date(self) -> None:
+        if self._machinery is not None:
+            self.broker.now_ms = self._machinery.clock.now_ms()
 
     def _tick(self) -> None:
         machinery = self._machinery
@@ -211,6 +242,7 @@ class Gateway:
         machinery.deadlines.close()
         if self.admin is not None:
             await self.admin.close()
+        self.guard.close()
 
     async def _drain(self) -> None:
         """Wait until all clients have taken what they are owed, and then a moment for them to close."""

@@ -37,14 +37,15 @@ RULES: dict[str, set[str]] = {
     "gateway.connectors.stomp": PURE | SHARED | {"protocols.stomp", "gateway.core"},
     "gateway.net": ANY | {"gateway.connectors.base", "gateway.core.ports", "gateway.core.router"},
     "gateway.store": ANY | {"gateway.core"},
-    "gateway.security": ANY | {"gateway.core"},
+    "gateway.security": ANY | {"ext:argon2", "gateway.core"},
     "gateway.admin": ANY | {"ext:h11"},
     "gateway.observe": ANY,
     "gateway.config": ANY
     | {"ext:pydantic", "gateway.connectors.base", "gateway.connectors.side"}
-    | {"gateway.core.limits"},
+    | {"gateway.core.limits", "gateway.security"},
     "gateway.cli": ANY
-    | {"ext:typer", "ext:rich", "ext:uvloop", "gateway", "gateway.app", "gateway.config", "gateway.observe"},
+    | {"ext:typer", "ext:rich", "ext:uvloop", "gateway", "gateway.app", "gateway.config", "gateway.observe"}
+    | {"gateway.security"},
     "gateway.app": ANY
     | {"gateway", "gateway.admin", "gateway.config", "gateway.connectors", "gateway.core", "gateway.net"}
     | {"gateway.observe", "gateway.security", "gateway.store"},
@@ -145,7 +146,7 @@ def test_nothing_but_the_command_line_imports_app() -> None:
         ("gateway.net.transport", "from gateway.connectors.mqtt.connector import MqttService"),
         ("gateway.net.transport", "from gateway.core.queue import Queue"),
         ("gateway.net.transport", "from gateway.config import Config"),
-        ("gateway.store.memory", "from gateway.security.anyone import Anyone"),
+        ("gateway.store.memory", "from gateway.security.guard import Guard"),
         ("gateway.admin.server", "from gateway.net.listener import Listener"),
         ("gateway.admin.server", "import gateway.app"),
         ("gateway.cli.status", "from gateway.core.router import Broker"),

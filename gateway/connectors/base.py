@@ -90,6 +90,7 @@ class Counters:
         "bytes_out",
         "connections",
         "connections_total",
+        "dropped_large",
         "dropped_slow",
         "limit_hits",
         "messages_in",
@@ -114,6 +115,8 @@ class Counters:
         self.bytes_out = 0
         self.dropped_slow = 0
         """Messages dropped because a subscriber read too slowly."""
+        self.dropped_large = 0
+        """Messages not sent because they were larger than the subscriber takes."""
 
     def as_dict(self) -> dict[str, int]:
         """All of them by name."""
@@ -128,6 +131,7 @@ class Counters:
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "dropped_slow": self.dropped_slow,
+            "dropped_large": self.dropped_large,
         }
 
 
@@ -427,9 +431,10 @@ class Connector(Valve):
 
     def ask(self, credentials: Credentials) -> None:
         """Ask the authorizer about this client; `identified` gets the answer, perhaps at once."""
-        asker = self._asker = _ConnectionAsker(self)
+        asker = _ConnectionAsker(self)
+        self._asker = asker
         self.broker.authorizer.authenticate(credentials, asker)
-        if self._asker is not None:
+        if asker.connector is not None:
             self._late = True
             self._look_at_reading()
 

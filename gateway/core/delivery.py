@@ -23,7 +23,7 @@ EXPIRED: Final = 4
 """Its time ran out first: to the dead letters, if expired messages go there."""
 
 UNREPRESENTABLE: Final = 5
-"""The consumer's protocol cannot carry it: to the dead letters."""
+"""It cannot be put into the consumer's protocol, or is larger than the consumer takes: to the dead letters."""
 
 OUTCOME_NAMES: Final = ("accepted", "released", "failed", "rejected", "expired", "unrepresentable")
 

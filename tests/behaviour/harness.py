@@ -23,6 +23,7 @@ from gateway.core.ports import Authorizer, Store
 from gateway.core.router import Broker
 from gateway.store.memory import MemoryStore
 from protocols.mqtt.decoder import PacketDecoder
+from protocols.mqtt.frames import Packet
 
 DROP = object()
 """Said instead of a frame: the connection breaks."""
@@ -33,31 +34,51 @@ START_MS = 1_700_000_000_000
 class Gateway:
     """The broker, a listener for each protocol, and the parties that have appeared."""
 
-    def __init__(self, store: Store | None = None, policy: QueuePolicy | None = None) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        policy: QueuePolicy | None = None,
+        mqtt: MqttSettings | None = None,
+        mqtt_limits: Limits | None = None,
+        authorizer: Authorizer | None = None,
+        stomp: StompSettings | None = None,
+        stomp_limits: Limits | None = None,
+    ) -> None:
         self.now_ms = START_MS
         self.broker = Broker(
             store or MemoryStore(),
-            Authorizer(),
+            authorizer or Authorizer(),
             CoreLimits(),
             policy or QueuePolicy(dead_letters="DLQ", deliveries_max=2),
         )
         self.broker.now_ms = self.now_ms
         self.turn = Turn(lambda: None)
-        self._mqtt_service = MqttService(self.broker, MqttSettings())
-        self._mqtt = self._mqtt_service.acceptor("mqtt", "mqtt", Limits(slow_consumer=DROP_OLDEST))
-        self._stomp = StompService(self.broker, StompSettings()).acceptor("stomp", "stomp", Limits())
+        self._mqtt_service = MqttService(self.broker, mqtt or MqttSettings())
+        self._mqtt = self._mqtt_service.acceptor(
+            "mqtt", "mqtt", mqtt_limits or Limits(slow_consumer=DROP_OLDEST)
+        )
+        self._stomp_service = StompService(self.broker, stomp or StompSettings())
+        self._stomp = self._stomp_service.acceptor("stomp", "stomp", stomp_limits or Limits())
         self._parties: dict[str, Party] = {}
 
-    def mqtt(self, name: str, version: int = 4) -> "Party":
+    def mqtt(self, name: str, version: int = 4) -> "MqttParty":
         """The MQTT client `name`; a new one the first time, and after DROP."""
-        return self._party(name, MqttParty, self._mqtt, version)
+        party = self._party(name, MqttParty, self._mqtt, version)
+        assert isinstance(party, MqttParty)
+        return party
 
-    def stomp(self, name: str, version: str = "1.2") -> "Party":
+    def stomp(self, name: str, version: str = "1.2") -> "StompParty":
         """The STOMP client `name`, already connected; a new one the first time, and after DROP."""
         known = self._parties.get(name)
-        party = self._party(name, StompParty, self._stomp, version)
+        party = self.stomp_unconnected(name, version)
         if party is not known:
             party >> f"CONNECT accept-version:{version} host:h" << f"CONNECTED version:{version}"
+        return party
+
+    def stomp_unconnected(self, name: str, version: str = "1.2") -> "StompParty":
+        """The STOMP client `name` before its CONNECT; `version` is the one it will agree on."""
+        party = self._party(name, StompParty, self._stomp, version)
+        assert isinstance(party, StompParty)
         return party
 
     def _party(self, name: str, kind: "type[Party]", acceptor: Acceptor, version: int | str) -> "Party":
@@ -72,6 +93,7 @@ class Gateway:
         self.now_ms += ms
         self.broker.tick(self.now_ms)
         self._mqtt_service.tick(self.now_ms)
+        self._stomp_service.tick(self.now_ms)
         for party in self._parties.values():
             party.pass_time()
 
@@ -86,12 +108,14 @@ class Party:
         self.gone = False
         self._heard: list[object] = []
 
-    def __rshift__(self, said: str | object) -> Self:
-        """Say a frame, or DROP."""
+    def __rshift__(self, said: str | bytes | object) -> Self:
+        """Say a frame, or any bytes, or DROP."""
         self.gateway.broker.now_ms = self.gateway.now_ms
         if said is DROP:
             self.gone = True
             self.connector.eof(self.gateway.now_ms)
+        elif isinstance(said, bytes):
+            self.connector.bytes_in(said, self.gateway.now_ms)
         else:
             assert isinstance(said, str)
             self.connector.bytes_in(self.write(said), self.gateway.now_ms)
@@ -140,6 +164,12 @@ class Party:
         raise NotImplementedError
 
 
+class Heard(str):
+    """A packet as text, and the packet itself."""
+
+    packet: Packet
+
+
 class MqttParty(Party):
     """An MQTT client."""
 
@@ -158,8 +188,26 @@ class MqttParty(Party):
         self._decoder.push(data)
         packets: list[object] = []
         while (frame := self._decoder.next_frame()) is not None:
-            packets.append(mqtt_text.show(self._decoder.decode(frame)))
+            packet = self._decoder.decode(frame)
+            heard = Heard(mqtt_text.show(packet))
+            heard.packet = packet
+            packets.append(heard)
         return packets
+
+    def take(self) -> Packet:
+        """The next packet, for a closer look than its text allows."""
+        self._listen()
+        assert self._heard, "nothing came"
+        heard = self._heard.pop(0)
+        assert isinstance(heard, Heard)
+        return heard.packet
+
+    def rest(self) -> list[str]:
+        """The text of all that has come and not been looked at."""
+        self._listen()
+        heard = [str(packet) for packet in self._heard]
+        self._heard.clear()
+        return heard
 
     def check(self, frame: object, expected: str) -> None:
         """See Party."""
@@ -174,6 +222,7 @@ class StompParty(Party):
         assert isinstance(version, str)
         self._version = version
         self.last: stomp_text.StompFrame | None = None
+        """The last frame that was expected and came."""
 
     def write(self, text: str) -> bytes:
         """See Party.  `@ack` stands for the ack header of the last MESSAGE that was expected."""
@@ -196,3 +245,23 @@ class StompParty(Party):
         assert isinstance(frame, stomp_text.StompFrame)
         assert frame.fits(expected), f"{frame}  does not fit  {expected}"
         self.last = frame
+
+    def wire(self) -> bytes:
+        """The bytes that have come and not been looked at."""
+        data = b"".join(self.connector.bytes_out(self.gateway.now_ms))
+        self.connector.written()
+        self.connector.marked = False
+        return data
+
+    def rest(self) -> list[stomp_text.StompFrame]:
+        """All frames that have come and not been looked at."""
+        self._listen()
+        frames = [frame for frame in self._heard if isinstance(frame, stomp_text.StompFrame)]
+        self._heard.clear()
+        return frames
+
+    def bodies(self) -> list[str]:
+        """The bodies of all MESSAGEs that have come and not been looked at; nothing else has come."""
+        frames = self.rest()
+        assert {frame.command for frame in frames} <= {"MESSAGE"}, [str(frame) for frame in frames]
+        return [frame.body for frame in frames]

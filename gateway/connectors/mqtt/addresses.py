@@ -12,6 +12,7 @@ from gateway.core.pattern import MANY, ONE, Pattern
 
 QUEUE_PREFIX: Final = "$queue/"
 SHARE_PREFIX: Final = "$share/"
+SHARE_KEY_PREFIX: Final = "share:"
 
 # `+` and `#` may stand in the names of other protocols but not in an MQTT topic name (MQTT 5.0 §4.7.1): there they
 # are written as private-use characters, U+F000 above their own code.
@@ -61,6 +62,11 @@ def destination_of(topic: str) -> Destination:
     return _topic(topic)
 
 
+def canonical_of(topic: str) -> str:
+    """The canonical name of a topic."""
+    return topic.translate(_TO_CANONICAL)
+
+
 def reply_address(topic: str) -> Destination:
     """The canonical destination of a Response Topic: also of one that nobody may publish to.  Raises InvalidName."""
     if topic.startswith(QUEUE_PREFIX) and len(topic) > len(QUEUE_PREFIX):
@@ -70,7 +76,7 @@ def reply_address(topic: str) -> Destination:
 
 def _topic(topic: str) -> Destination:
     _check_reserved(topic)
-    return Destination(TOPIC, topic.translate(_TO_CANONICAL))
+    return Destination(TOPIC, canonical_of(topic))
 
 
 def _queue(name: str) -> Destination:
@@ -129,4 +135,4 @@ def pattern_of(text: str) -> Pattern:
 
 def share_key(filter: Filter) -> str:
     """The key of a shared subscription's queue: the same for every protocol's spelling of group and pattern."""
-    return f"share:{filter.group}/{filter.pattern}"
+    return f"{SHARE_KEY_PREFIX}{filter.group}/{filter.pattern}"

@@ -11,7 +11,7 @@ from mypy_extensions import mypyc_attr
 
 from gateway.connectors import side
 from gateway.connectors.bodies import body_out, mqtt_kind, restore_body
-from gateway.connectors.mqtt.addresses import destination_of, reply_address, topic_of
+from gateway.connectors.mqtt.addresses import canonical_of, destination_of, reply_address, topic_of
 from gateway.connectors.mqtt.properties_out import (
     MqttTarget,
     failures_block,
@@ -21,7 +21,7 @@ from gateway.connectors.mqtt.properties_out import (
 )
 from gateway.connectors.mqtt.session import MqttBinding
 from gateway.connectors.text import id_from_text, is_plain_text
-from gateway.core.destination import Destination, InvalidName
+from gateway.core.destination import TOPIC, Destination, InvalidName
 from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, PRIORITY_NONE, Fields, Message, Origin, Typed
 from gateway.core.router import Broker
@@ -236,6 +236,24 @@ def message_from(publish: Publish, destination: Destination, broker: Broker, pub
     if publish.properties and side.PREFIX_BYTES in publish.properties:
         _apply_items(message, publish, broker.now_ms)
     return message
+
+
+def own_message(topic: str, payload: bytes, broker: Broker) -> Message:
+    """A retained message of the broker itself, such as a $SYS topic; no name of it is refused."""
+    publish = Publish(payload, topic, 0, 0, True, False, 0, b"", 0, -1, 4)
+    return Message(
+        broker.next_message_id(),
+        Destination(TOPIC, canonical_of(topic)),
+        MqttOrigin(publish, 0),
+        len(topic) + len(payload),
+        broker.now_ms,
+        False,
+        0,
+        True,
+        PRIORITY_NONE,
+        0,
+        None,
+    )
 
 
 def _apply_items(message: Message, publish: Publish, now_ms: int) -> None:
