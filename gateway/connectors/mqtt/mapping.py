@@ -33,7 +33,7 @@ from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, PRIORITY_NONE, Fields, Message, Origin, Typed
 from gateway.core.router import Broker
 from protocols.mqtt.codec import encode_publish, publish_parts
-from protocols.mqtt.constants import BINARY, PAIR, PROPERTY_TYPES, STRING, USER_PROPERTY, VARINT
+from protocols.mqtt.constants import BINARY, PAIR, PROPERTY_TYPES, STRING, USER_PROPERTY, VARINT, WILL
 from protocols.mqtt.frames import Publish, Will
 from protocols.mqtt.properties import (
     decode_properties,
@@ -186,6 +186,13 @@ class WillMessage:
         message.origin = MqttOrigin(publish, 0)
         message.size = len(will.payload) + len(will.properties) + len(will.topic)
         return message
+
+
+def claims_of(will: Will) -> str | None:
+    """The user that a will claims to be from."""
+    if side.PREFIX_BYTES not in will.properties:
+        return None
+    return side.routing(decode_properties(will.properties, WILL).user).claimed_user
 
 
 def has_items(publish: Publish) -> bool:
