@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Final
 
-READ_BYTES: Final = 1 << 20
+READ_BYTES: Final = 4 << 20
 NOT_NOW: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a non-blocking socket raises when it can neither read nor write at the moment."""
 

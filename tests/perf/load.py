@@ -197,7 +197,7 @@ class _Loop:
             self._publish()
             self._turn()
             total = sum(self._counts())
-            if total - before < self._batch:
+            if total - before < self._batch // 4:
                 time.sleep(PAUSE_S)
             before = total
         took = now - begin

@@ -47,9 +47,10 @@ const mqttVerbs = {
     entry.client.stream.once('close', () => done());
     entry.client.stream.destroy();
   },
+  // With a `reconnectPeriod`: lose the connection and wait for the next one.
   reconnect: (entry, _, done) => {
     entry.client.once('connect', (connack) => done(null, connack));
-    entry.client.reconnect();
+    entry.client.stream.destroy();
   },
   unacknowledged: (entry, _, done) => done(null, entry.most),
 };
