@@ -22,6 +22,8 @@ name = "stomp"
 uri = "stomp://127.0.0.1:0"
 [admin]
 uri = "http://127.0.0.1:0"
+[stomp]
+heart_beat_send_ms = 100
 """
 
 
