@@ -68,6 +68,8 @@ BARS: Final = (
         1,
     ),
     *(Bar(f"{TITLES[name]}, against the best peer", _against_best(name), 5) for name in AGAINST_BEST),
+    # At this size what counts is how often bytes are copied; no broker can be faster than one that does only that.
+    Bar(f"{TITLES['mqtt0_64k']}, against a bare relay", _against("mqtt0_64k", peers.RELAY.name), 0.5),
     *(
         Bar(f"{TITLES[name]}, against the slower same-protocol path", _against_own_protocols(name), 0.5)
         for name in ("mqtt_to_stomp", "stomp_to_mqtt")

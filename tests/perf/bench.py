@@ -39,6 +39,12 @@ def measure(peer: Peer, workload: Workload, seconds: float, repeat: int, report:
     print(f"  {peer.name:<16} {workload.title:<36} {said}", flush=True)
 
 
+def _takes_part(peer: Peer, workload: Workload) -> bool:
+    if not set(workload.features) <= set(peer.features) or (peer.only and workload.name not in peer.only):
+        return False
+    return workload.peers or peer.name in OURS
+
+
 def _median(figures: list[Figure]) -> Figure:
     return sorted(figures, key=lambda figure: figure.value)[len(figures) // 2]
 
@@ -76,7 +82,7 @@ def main() -> None:
     for workload in workloads:
         # Workload by workload, so that what is compared is measured within the same minutes.
         for peer in brokers:
-            if set(workload.features) <= set(peer.features) and (workload.peers or peer.name in OURS):
+            if _takes_part(peer, workload):
                 measure(peer, workload, options.seconds, options.repeat, report)
     _print(report, workloads, [peer.name for peer in brokers], options)
 

@@ -45,6 +45,8 @@ class Peer:
     """Writes its settings into a directory, and fills in command, environment and endpoints."""
     features: tuple[str, ...]
     """What it has of what workloads ask for: protocols, and parts of them."""
+    only: tuple[str, ...] = ()
+    """Names of the only workloads that it can run, if it is no broker."""
 
 
 @dataclass
@@ -259,8 +261,17 @@ def _activemq(running: Running) -> None:
     ]
 
 
+def _relay(running: Running) -> None:
+    port = free_port()
+    running.endpoints = {"mqtt": Endpoint(port)}
+    running.environment = {"PYTHONPATH": str(ROOT)}
+    running.command = [sys.executable, "-m", "tests.perf.relay", str(port)]
+
+
 GATEWAY: Final = _gateway(".venv-compiled")
 GATEWAY_PLAIN: Final = _gateway(".venv")
+
+RELAY: Final = Peer("bare relay", lambda: "", _relay, ("mqtt",), only=("mqtt0_1x1", "mqtt0_1k", "mqtt0_64k"))
 
 PEERS: Final = (
     GATEWAY,
@@ -270,6 +281,7 @@ PEERS: Final = (
     # Debian's RabbitMQ 3.10 has no MQTT 5, and makes QoS 1 of QoS 2.
     Peer("RabbitMQ", _file(_rabbit_binary(), "rabbitmq-server"), _rabbitmq, ("mqtt", "stomp")),
     Peer("ActiveMQ", _file(_ACTIVEMQ_JAR, "activemq"), _activemq, ("stomp",)),
+    RELAY,
 )
 
 if sys.platform != "linux":

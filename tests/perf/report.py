@@ -5,10 +5,11 @@ import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.perf.peers import GATEWAY, GATEWAY_PLAIN
+from tests.perf.peers import GATEWAY, GATEWAY_PLAIN, RELAY
 from tests.perf.workloads import Figure, Workload
 
 OURS = (GATEWAY.name, GATEWAY_PLAIN.name)
+NO_PEERS = (*OURS, RELAY.name)
 
 
 @dataclass
@@ -25,7 +26,9 @@ class Report:
 
     def best_peer(self, workload: str) -> float:
         """The best value of the brokers that are not ours."""
-        others = [f.value for (name, of), f in self.figures.items() if of == workload and name not in OURS]
+        others = [
+            f.value for (name, of), f in self.figures.items() if of == workload and name not in NO_PEERS
+        ]
         return max(others, default=0.0)
 
 
