@@ -84,7 +84,7 @@ def main() -> None:
         for peer in brokers:
             if _takes_part(peer, workload):
                 measure(peer, workload, options.seconds, options.repeat, report)
-    _print(report, workloads, [peer.name for peer in brokers], options)
+    _print(report, workloads, list(dict.fromkeys([peer.name for peer in brokers])), options)
 
 
 def _print(

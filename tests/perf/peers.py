@@ -36,7 +36,11 @@ def free_port() -> int:
 
 @dataclass
 class Peer:
-    """A broker that can be started."""
+    """A broker that can be started in some way.
+
+    The same broker started in another way (durable, say) is another Peer of the same name, with other features: it
+    takes part in the workloads that ask for those, in the same column.
+    """
 
     name: str
     find: Callable[[], str]
