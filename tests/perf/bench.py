@@ -27,6 +27,9 @@ def measure(peer: Peer, workload: Workload, seconds: float, repeat: int, report:
         said = f"{figure.value:>12,.0f} {workload.unit}"
         if figure.load:
             said += f"   broker {figure.broker:4.0%}, load {figure.load:4.0%}"
+        if figure.broker:
+            # Hardly changed by what else the machine does.
+            said += f", {figure.value / figure.broker:,.0f} per second of processor"
         if lost := sum([abs(figure.lost) for figure in figures]):
             report.missing.append(f"{peer.name}, {workload.title}: lost {lost}")
             said += f"   lost {lost}"
