@@ -178,6 +178,7 @@ def _idle(running: Running, seconds: float) -> Figure:
 
 WORKLOADS: Final = (
     Workload("mqtt0_1x1", "MQTT QoS 0, 1 to 1", ("mqtt",), _to_itself(_mqtt)),
+    Workload("nats_1x1", "NATS protocol, 1 to 1", ("nats",), _to_itself(_nats)),
     Workload("mqtt0_1x10", "MQTT QoS 0, 1 to 10", ("mqtt",), _to_itself(_mqtt, subscribers=10)),
     Workload("mqtt0_1x100", "MQTT QoS 0, 1 to 100", ("mqtt",), _to_itself(_mqtt, subscribers=100)),
     Workload("mqtt0_100x1", "MQTT QoS 0, 100 to 1", ("mqtt",), _to_itself(_mqtt, publishers=100)),
@@ -193,7 +194,6 @@ WORKLOADS: Final = (
     ),
     Workload("mqtt1_1x1", "MQTT QoS 1, 1 to 1", ("mqtt",), _to_itself(lambda r: _mqtt(r, qos=1))),
     Workload("mqtt2_1x1", "MQTT QoS 2, 1 to 1", ("mqtt qos 2",), _to_itself(lambda r: _mqtt(r, qos=2))),
-    Workload("nats_1x1", "NATS protocol, 1 to 1", ("nats",), _to_itself(_nats)),
     Workload("stomp_1x1", "STOMP topic, 1 to 1", ("stomp",), _to_itself(_stomp)),
     Workload("stomp_1k", "STOMP topic, 1 KiB", ("stomp",), _to_itself(lambda r: _stomp(r, size=1 << 10))),
     Workload("stomp_64k", "STOMP topic, 64 KiB", ("stomp",), _to_itself(lambda r: _stomp(r, size=1 << 16))),
