@@ -72,7 +72,7 @@ class TlsSocket:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
 
-    def recv_into(self, buffer: bytearray) -> int:
+    def recv_into(self, buffer: bytearray, size: int = 0, flags: int = 0) -> int:
         """Everything that one read brings; BlockingIOError when that is not even one record."""
         view = memoryview(buffer)
         data = self._raw.recv(READ_BYTES)
