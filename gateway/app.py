@@ -1,28 +1,37 @@
 """The composition root: builds the rooms from the configuration, and owns the order of start and stop."""
 
 import asyncio
+import errno
 import gc
 import logging
+import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, final
 
 import gateway
 from gateway.admin.server import AdminServer
-from gateway.config import OPTIONS, Config, ConnectorSection
-from gateway.connectors.base import Limits, Service
+from gateway.config import AUTO, OPTIONS, Config, ConnectorSection, KeyPairSection, TlsSection
+from gateway.connectors.base import Acceptor, Limits, Service
 from gateway.connectors.mqtt.connector import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.side import CARRY_NAMES
 from gateway.connectors.stomp.connector import StompService
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.message import DECODERS
 from gateway.core.pattern import MANY, ONE, Pattern
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
+from gateway.net.identity import Keeper
 from gateway.net.listener import Listener, Machinery
+from gateway.net.memory import keep_freed_memory
 from gateway.net.reports import Reports
+from gateway.net.tls import KeyPair, TlsError, TlsSettings
+from gateway.net.tls import load as load_tls
 from gateway.net.turn import Flusher
 from gateway.security.guard import Guard, User
 from gateway.security.passwords import PasswordChecks
@@ -94,10 +103,45 @@ def queue_pattern(text: str) -> Pattern:
     return Pattern(tuple(levels))
 
 
+def tls_settings(section: TlsSection, protocols: Sequence[str]) -> TlsSettings:
+    """[connector.tls] as net wants it, for a connector that speaks `protocols`."""
+    fields = section.model_dump(exclude={"certificate", "key", "key_password", "more", "alpn"})
+    more = tuple([_key_pair(pair) for pair in section.more])
+    return TlsSettings(_key_pair(section), more, alpn=section.alpn or tuple(protocols), **fields)
+
+
+def tls_problems(config: Config) -> list[str]:
+    """What is wrong with the certificates and keys that the connectors name, a line each."""
+    problems: list[str] = []
+    for section in config.connector:
+        if section.tls_section is not None:
+            try:
+                load_tls(tls_settings(section.tls_section, [section.protocol]))
+            except TlsError as error:
+                problems.append(f"connector[{section.name}].tls: {error}")
+    return problems
+
+
+def _key_pair(section: KeyPairSection) -> KeyPair:
+    kind, _, rest = section.key_password.partition(":")
+
+    def password() -> str | None:
+        if kind == "env":
+            return os.environ.get(rest)
+        try:
+            return Path(rest).read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TlsError(f"{rest}: {getattr(error, 'strerror', '') or error}") from None
+
+    return KeyPair(section.certificate, section.key, password if kind else None)
+
+
 def limits_by_option(limits: Limits) -> dict[str, int | str]:
     """A listener's limits by the names they have in its URI."""
     named: dict[str, int | str] = {name: getattr(limits, field) for name, (field, _, _) in OPTIONS.items()}
     named["slowConsumer"] = limits.slow_consumer
+    named["carry"] = next(name for name, number in CARRY_NAMES.items() if number == limits.carry)
+    named["publishIdentity"] = str(limits.publish_identity).lower()
     return named
 
 
@@ -181,15 +225,52 @@ class Gateway:
         self._tick()
 
     async def _open(self, section: ConnectorSection, machinery: Machinery) -> None:
-        scheme = section.scheme
-        service = self._services[scheme]
-        limits = section.limits()
-        limits.allow_anonymous = section.anonymous(bool(self.config.user))
-        acceptor = service.acceptor(section.name, scheme, limits)
-        listener = Listener(acceptor, section.host, section.port, machinery)
+        protocol = section.protocol
+        keeper = await self._keeper(section, machinery)
+        if protocol == AUTO:
+            acceptor = Acceptor(section.name, section.scheme, self._limits(section, protocol))
+            doors = {name: self._acceptor(section, name) for name in SERVICES}
+            for door in doors.values():
+                # One listener, one count.
+                door.counters = acceptor.counters
+        else:
+            acceptor = self._acceptor(section, protocol)
+            doors = {}
+        listener = Listener(acceptor, section.host, section.port, machinery, keeper, doors, section.secure)
+        listener.scheme = section.scheme
         await _opened(f"connector {section.name} on {section.host}:{section.port}", listener.open())
         self.listeners.append(listener)
         log.info("connector %s listens on %s", section.name, listener.address)
+
+    def _acceptor(self, section: ConnectorSection, protocol: str) -> Acceptor:
+        service = self._services.get(protocol)
+        if service is None:
+            service = self._services[protocol] = SERVICES[protocol](self.broker, self.config)
+        return service.acceptor(section.name, protocol, self._limits(section, protocol))
+
+    def _limits(self, section: ConnectorSection, protocol: str) -> Limits:
+        limits = section.limits(protocol)
+        limits.allow_anonymous = section.anonymous(bool(self.config.user))
+        return limits
+
+    async def _keeper(self, section: ConnectorSection, machinery: Machinery) -> Keeper | None:
+        """The connector's TLS, with its files read; None when it has none.  Raises OSError."""
+        found = section.tls_section
+        if found is None:
+            return None
+        protocols = list(SERVICES) if section.protocol == AUTO else [section.protocol]
+        keeper = Keeper(section.name, tls_settings(found, protocols), machinery.loop)
+        try:
+            await keeper.load()
+        except TlsError as error:
+            raise OSError(errno.EINVAL, f"connector {section.name}: TLS: {error}") from None
+        return keeper
+
+    def reload(self) -> None:
+        """Read certificates, keys and revocation lists again, as on SIGHUP."""
+        for listener in self.listeners:
+            if listener.keeper is not None:
+                listener.keeper.reload()
 
     def _post(self, work: Callable[[], None]) -> None:
         """Have `work` done in a later turn of the loop; called from threads."""
@@ -213,6 +294,9 @@ class Gateway:
         except Exception:
             log.exception("internal error while time passed")
         machinery.reports.tick(now_ms)
+        for listener in self.listeners:
+            if listener.keeper is not None:
+                listener.keeper.tick(now_ms // 1000)
         self._sample()
 
     def _let_time_pass(self, now_ms: int) -> None:
@@ -280,11 +364,12 @@ class Gateway:
             connectors.append(
                 {
                     "name": listener.acceptor.name,
-                    "protocol": listener.acceptor.protocol,
+                    "protocol": listener.scheme,
                     "address": listener.address,
                     "limits": limits_by_option(listener.acceptor.limits),
                     "internal_errors": listener.internal_errors,
                     **listener.counters.as_dict(),
+                    **({} if listener.keeper is None else {"tls": listener.keeper.status()}),
                 }
             )
         services: dict[str, int] = {}
@@ -308,6 +393,13 @@ class Gateway:
                 **broker.counters.as_dict(),
             },
             "store": self.storing.status(),
+            "translation": {
+                "gateway_translation_omitted_total": [
+                    {"from": source, "to": target, "field": field, "count": count}
+                    for (source, target, field), count in sorted(broker.counters.omitted.items())
+                ],
+                "gateway_translation_decoded_total": DECODERS.fields,
+            },
             "services": services,
         }
 
@@ -326,6 +418,7 @@ async def run(config: Config, started: Callable[[Gateway], None]) -> int:
 
     The first signal stops gracefully (0), a second one at once (128 + its number, as if it had not been caught).
     """
+    keep_freed_memory()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     at_once: asyncio.Future[int] = loop.create_future()
@@ -341,6 +434,8 @@ async def run(config: Config, started: Callable[[Gateway], None]) -> int:
         except NotImplementedError:  # Windows: the loop has no signal handlers
             signal.signal(number, lambda got, _: loop.call_soon_threadsafe(on_signal, got))
     running = Gateway(config)
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, running.reload)
     try:
         await running.__aenter__()
     except StoreError as error:

@@ -85,7 +85,8 @@ def test_prefixes_of_options_may_be_left_out_or_stand_before_any(tmp_path: Path)
 
 
 def test_every_limit_but_anonymous_access_is_an_option() -> None:
-    fields = {field for field, _, _ in OPTIONS.values()} | {"slow_consumer", "allow_anonymous"}
+    fields = {field for field, _, _ in OPTIONS.values()}
+    fields |= {"slow_consumer", "allow_anonymous", "carry", "publish_identity"}
     assert fields == {field.name for field in dataclasses.fields(Limits)}
 
 

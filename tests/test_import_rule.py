@@ -19,6 +19,12 @@ WORLDLY = {
 PURE = {f"std:{name}" for name in sys.stdlib_module_names - WORLDLY} | {"ext:mypy_extensions"}
 ANY = {f"std:{name}" for name in sys.stdlib_module_names}
 
+# What connectors have in common: the base, and the translation that is the same for all.
+SHARED = {
+    f"gateway.connectors.{name}"
+    for name in ("base", "bodies", "deaths", "envelope", "side", "text", "typed_json")
+}
+
 # Room (the longest that fits a module rules it) → modules and packages that it may import beside its own.
 # `std:X` is a module of the standard library, `ext:X` one of another distribution.
 RULES: dict[str, set[str]] = {
@@ -27,20 +33,21 @@ RULES: dict[str, set[str]] = {
     "protocols.stomp": PURE | {"protocols.wire", "protocols.errors"},
     "gateway.core": PURE,
     "gateway.connectors": PURE | {"gateway.core"},
-    "gateway.connectors.mqtt": PURE
-    | {"protocols.mqtt", "gateway.core", "gateway.connectors.base", "gateway.connectors.text"},
-    "gateway.connectors.stomp": PURE
-    | {"protocols.stomp", "gateway.core", "gateway.connectors.base", "gateway.connectors.text"},
-    "gateway.net": ANY | {"gateway.connectors.base", "gateway.core.ports", "gateway.core.router"},
+    "gateway.connectors.mqtt": PURE | SHARED | {"protocols.mqtt", "protocols.wire", "gateway.core"},
+    "gateway.connectors.stomp": PURE | SHARED | {"protocols.stomp", "gateway.core"},
+    "gateway.net": ANY
+    | {"ext:cryptography", "gateway.connectors.base", "gateway.core.ports", "gateway.core.router"},
     "gateway.store": ANY | {"gateway.core"},
+    "gateway.pki": ANY | {"ext:cryptography"},
     "gateway.security": ANY | {"ext:argon2", "gateway.core"},
     "gateway.admin": ANY | {"ext:h11"},
     "gateway.observe": ANY,
     "gateway.config": ANY
-    | {"ext:pydantic", "gateway.connectors.base", "gateway.core.limits", "gateway.security"},
+    | {"ext:pydantic", "gateway.connectors.base", "gateway.connectors.side"}
+    | {"gateway.core.limits", "gateway.security"},
     "gateway.cli": ANY
     | {"ext:typer", "ext:rich", "ext:uvloop", "gateway", "gateway.app", "gateway.config", "gateway.observe"}
-    | {"gateway.security", "gateway.store"},
+    | {"ext:cryptography", "gateway.pki", "gateway.security", "gateway.store"},
     "gateway.app": ANY
     | {"gateway", "gateway.admin", "gateway.config", "gateway.connectors", "gateway.core", "gateway.net"}
     | {"gateway.observe", "gateway.security", "gateway.store", "gateway.storing"},

@@ -45,6 +45,10 @@ class Limits:
     """Bytes a second a client may send; 0 is any; `byteRate`"""
     allow_anonymous: bool
     """`allowAnonymous`"""
+    carry: int
+    """How much travels beside a translated message, a number of `side.CARRY_NAMES`; `carry`"""
+    publish_identity: bool
+    """Subscribers of other protocols are told who published; `publishIdentity`"""
 
     def __init__(
         self,
@@ -59,6 +63,8 @@ class Limits:
         message_rate: int = 0,
         byte_rate: int = 0,
         allow_anonymous: bool = True,
+        carry: int = 0,
+        publish_identity: bool = False,
     ) -> None:
         self.maximum_connections = maximum_connections
         self.max_frame_size = max_frame_size
@@ -71,6 +77,8 @@ class Limits:
         self.message_rate = message_rate
         self.byte_rate = byte_rate
         self.allow_anonymous = allow_anonymous
+        self.carry = carry
+        self.publish_identity = publish_identity
 
 
 @final

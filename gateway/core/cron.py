@@ -27,10 +27,12 @@ class InvalidCron(Exception):
 class Cron:
     """A parsed line."""
 
-    __slots__ = ("_any_day", "_any_weekday", "_days", "_hours", "_minutes", "_months", "_weekdays")
+    __slots__ = ("_any_day", "_any_weekday", "_days", "_hours", "_minutes", "_months", "_weekdays", "line")
 
     def __init__(self, line: str) -> None:
         """Raises InvalidCron."""
+        self.line = line
+        """As it was written."""
         fields = line.split()
         if len(fields) != 5 or len(line) > LINE_LENGTH_MAX:
             raise InvalidCron("a cron line has five fields: minute hour day month weekday")

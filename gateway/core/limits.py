@@ -37,6 +37,8 @@ class QueuePolicy:
     """Bytes of messages it holds, those included that only the store has; 0 for no limit of its own."""
     synchronous: bool
     """Confirmations wait until a message in it is safe; if not, the last moments before a crash are lost."""
+    buries_refused_only: bool
+    """Only what a consumer refused or cannot be given goes to the dead letters; what nobody came for does not."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class QueuePolicy:
         durable: bool = True,
         stored_bytes_max: int = 0,
         synchronous: bool = True,
+        buries_refused_only: bool = False,
     ) -> None:
         self.messages_max = messages_max
         self.bytes_max = bytes_max
@@ -55,6 +58,7 @@ class QueuePolicy:
         self.deliveries_max = deliveries_max
         self.dead_letters = dead_letters
         self.durable = durable
+        self.buries_refused_only = buries_refused_only
         self.stored_bytes_max = stored_bytes_max
         self.synchronous = synchronous
 
@@ -69,6 +73,7 @@ class QueuePolicy:
             self.durable,
             self.stored_bytes_max,
             False,
+            self.buries_refused_only,
         )
 
     def passing(self) -> "QueuePolicy":
@@ -82,6 +87,7 @@ class QueuePolicy:
             False,
             self.stored_bytes_max,
             self.synchronous,
+            self.buries_refused_only,
         )
 
 

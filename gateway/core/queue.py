@@ -578,6 +578,8 @@ class Queue(Sink):
         if outcome == EXPIRED:
             self.broker.counters.expired += 1
             return self._bury(delivery, REASON_EXPIRED)
+        if outcome == UNREPRESENTABLE:
+            return self._bury(delivery, REASON_UNREPRESENTABLE)
         position = NOTHING
         if outcome == FAILED:
             delivery.failures += 1
@@ -614,13 +616,21 @@ class Queue(Sink):
         """The message leaves for the dead letters, or for nowhere when there are none."""
         broker = self.broker
         broker.store.begin()
+        try:
+            return self._move_away(delivery, reason)
+        finally:
+            broker.store.end()
+
+    def _move_away(self, delivery: Delivery, reason: str) -> int:
+        broker = self.broker
         position = self._forget(delivery)
         dead_letters = self.policy.dead_letters
+        if self.policy.buries_refused_only and reason in (REASON_EXPIRED, REASON_MAXLEN):
+            dead_letters = None
         if dead_letters is None or QUEUE_PREFIX + dead_letters == self.key:
             broker.counters.discarded += 1
         else:
             position = max(position, broker.bury(delivery, dead_letters, reason))
-        broker.store.end()
         return position
 
     # -- time

@@ -30,8 +30,9 @@ from gateway.core.ports import (
 from gateway.core.queue import QUEUE_PREFIX, REFUSED, Queue
 from gateway.core.record import BadRecord, Decoder
 from gateway.core.retained import RetainedTree
+from gateway.core.schedule import SPACE as SCHEDULE_SPACE
 from gateway.core.schedule import Schedule
-from gateway.core.subscription import Binding
+from gateway.core.subscription import Binding, Sink
 from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
 
@@ -373,7 +374,7 @@ class Broker(StoreListener):
         """`Consumer.NAME.VirtualTopic.X` gets what is sent to the topic `VirtualTopic.X` (ActiveMQ's virtual topics)."""
         start = name.find(VIRTUAL_TOPIC, len(VIRTUAL_CONSUMER))
         if start > len(VIRTUAL_CONSUMER) and name[start - 1] == ".":
-            self.bind_queue(queue, Binding(literal(name[start:]), queue))
+            self.bind_queue(queue, Binding(literal(name[start:]), _VirtualConsumer(queue)))
 
     def bury(self, delivery: Delivery, dead_letters: str, reason: str) -> int:
         """Move a message that left its queue to the dead letters; returns as Queue.offer."""
@@ -462,6 +463,7 @@ class Broker(StoreListener):
         self._numbers_used = set(found.numbers_used)
         for kept in found.queues:
             self._recover_queue(kept, found.clean)
+        self.schedule.recover(found.notes.get(SCHEDULE_SPACE, {}))
         decoder = self.decoder
         for topic, record in found.retained:
             try:
@@ -485,6 +487,20 @@ class Broker(StoreListener):
 
 EPOCH_SHIFT: Final = 40
 """Bits of a message's number that count within one run."""
+
+
+@final
+class _VirtualConsumer(Sink):
+    """A queue behind a virtual topic: it gets copies that are its own and remember the topic."""
+
+    __slots__ = ("_queue",)
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def offer(self, message: Message, binding: Binding) -> int:
+        """See Sink."""
+        return self._queue.offer(message.redirected(self._queue.destination), binding)
 
 
 def _with_death(deaths: list[Death] | None, queue: str, reason: str, now_ms: int) -> list[Death]:

@@ -3,6 +3,7 @@
 A job waits in a heap for its time, which `run` is told.  A cron line starts its job anew at each of its times.
 """
 
+import json
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, final
@@ -10,9 +11,14 @@ from typing import TYPE_CHECKING, Final, final
 from gateway.core.cron import Cron
 from gateway.core.destination import QUEUE
 from gateway.core.message import Message
+from gateway.core.ports import NOTHING, Noted
+from gateway.core.record import BadRecord, encode_record
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
+
+SPACE: Final = "core.schedule"
+"""Where the store keeps the jobs of persistent messages."""
 
 FOREVER: Final = -1
 """As a number of repeats."""
@@ -90,12 +96,59 @@ class Schedule:
         """When the next job is due; 0 when there is none."""
         return self._heap[0].due_ms if self._heap else 0
 
-    def add(self, message: Message, timing: Timing) -> None:
-        """Deliver `message` by `timing`.  Raises ScheduleRefused."""
+    def add(self, message: Message, timing: Timing) -> int:
+        """Deliver `message` by `timing`; returns the position to wait for.  Raises ScheduleRefused."""
         self.check(message, timing, 0, 0)
         self._jobs_made += 1
         job = _Job(message, timing, self._jobs_made)
         if self._begin(job, self._broker.now_ms):
+            self.bytes += message.size
+            heappush(self._heap, job)
+            return self._note(job)
+        return NOTHING
+
+    def _note(self, job: _Job) -> int:
+        """Have the store know of the job as it is now."""
+        store = self._broker.store
+        if not job.message.persistent or not store.keeps:
+            return NOTHING
+        timing = job.timing
+        state = {
+            "delay_ms": timing.delay_ms,
+            "period_ms": timing.period_ms,
+            "repeats": timing.repeats,
+            "cron": None if timing.cron is None else timing.cron.line,
+            "remaining": job.remaining,
+            "due_ms": job.due_ms,
+            "start_ms": job.start_ms,
+        }
+        head = json.dumps(state).encode()
+        value = len(head).to_bytes(4, "little") + head + encode_record(job.message)
+        return store.append(Noted(SPACE, str(job.number), value))
+
+    def _forget(self, job: _Job) -> None:
+        """The job is done."""
+        self.bytes -= job.message.size
+        if job.message.persistent and self._broker.store.keeps:
+            self._broker.store.append(Noted(SPACE, str(job.number), None))
+
+    def recover(self, notes: dict[str, bytes]) -> None:
+        """Begin with the jobs of earlier runs."""
+        for number, value in notes.items():
+            head_end = 4 + int.from_bytes(value[:4], "little")
+            state = json.loads(value[4:head_end])
+            try:
+                message = self._broker.decoder.message(value[head_end:])
+            except BadRecord:
+                self._broker.counters.quarantined += 1
+                continue
+            cron = None if state["cron"] is None else Cron(state["cron"])
+            timing = Timing(state["delay_ms"], state["period_ms"], state["repeats"], cron)
+            job = _Job(message, timing, int(number))
+            job.remaining = state["remaining"]
+            job.due_ms = state["due_ms"]
+            job.start_ms = state["start_ms"]
+            self._jobs_made = max(self._jobs_made, job.number)
             self.bytes += message.size
             heappush(self._heap, job)
 
@@ -131,13 +184,21 @@ class Schedule:
         heap = self._heap
         fired = 0
         while heap and heap[0].due_ms <= now_ms and fired < FIRINGS_MAX:
-            job = heappop(heap)
             fired += 1
-            alive = self._fire(job, now_ms) and self._again(job, now_ms)
-            if alive:
-                heappush(heap, job)
-            else:
-                self.bytes -= job.message.size
+            store = self._broker.store
+            # The message and what is left of its job change together.
+            store.begin()
+            try:
+                self._run_job(heappop(heap), now_ms)
+            finally:
+                store.end()
+
+    def _run_job(self, job: _Job, now_ms: int) -> None:
+        if self._fire(job, now_ms) and self._again(job, now_ms):
+            heappush(self._heap, job)
+            self._note(job)
+        else:
+            self._forget(job)
 
     def _again(self, job: _Job, now_ms: int) -> bool:
         """Set when `job` is due again; False when it is done."""

@@ -63,6 +63,15 @@ class Transaction:
             self.abort()
             raise
         broker.store.begin()
+        try:
+            return self._carry_out()
+        finally:
+            broker.holding = False
+            broker.store.end()
+
+    def _carry_out(self) -> int:
+        """All of it, which nothing stands in the way of."""
+        broker = self._broker
         # Where a crash could still undo it, nobody may see a part of it.
         broker.holding = not broker.store.immediate and self._persistent()
         position = NOTHING
@@ -75,10 +84,9 @@ class Transaction:
                 position = max(position, broker.publish_to(destination, message))
         broker.holding = False
         for message, timing in self._scheduled:
-            broker.schedule.add(message, timing)
+            position = max(position, broker.schedule.add(message, timing))
         for delivery, outcome in self._outcomes:
             position = max(position, delivery.settle(outcome))
-        broker.store.end()
         broker.counters.transactions_committed += 1
         return position
 

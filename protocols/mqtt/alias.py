@@ -1,11 +1,14 @@
 """Topic aliases that a server sets up for its client (§3.3.2.3.4): a patch on a PUBLISH that is ready to go."""
 
-from typing import final
+from typing import Final, final
 
 from protocols.mqtt.codec import body_start
 from protocols.mqtt.constants import TOPIC_ALIAS
 from protocols.mqtt.strings import decode_varint, encode_varint
 from protocols.wire import u16
+
+ALIAS_BYTES: Final = 5
+"""What an alias adds to a packet at most: the property, and a longer length before it and before the packet."""
 
 
 @final

@@ -21,7 +21,7 @@ from protocols.stomp.constants import (
     V_CONNECT,
 )
 from protocols.stomp.errors import FrameTooLarge, MalformedFrame, NotStomp, StompError
-from protocols.stomp.frames import Connect, Frame, Send
+from protocols.stomp.frames import Ack, Connect, Frame, Send
 from protocols.stomp.headers import decode_header, shown, text_of
 from protocols.stomp.lookalikes import FIRST_BYTES, MQTT_CONNECT, looks_like
 from protocols.stomp.state import CLOSING, CONNECTED, NEW, after
@@ -30,6 +30,10 @@ _NUL: Final = 0
 _LF: Final = 10
 _CR: Final = 13
 _BACKSLASH: Final = 92
+_UPPER_A: Final = 65
+
+_PLAIN_ACK: Final = b"ACK\nid:"
+_HANDLE_LENGTH_MAX: Final = 48
 
 
 @final
@@ -190,6 +194,12 @@ class FrameReader:
                     continue
                 frame = _with_body(known, b"")
             else:
+                if data[pos] == _UPPER_A and self.version == V1_2:
+                    stop = _plain_ack_end(data, pos)
+                    if stop >= 0:
+                        frames.append(Ack(data[pos + len(_PLAIN_ACK) : stop].decode(), None, None, None))
+                        pos = stop + 3
+                        continue
                 head = self._whole_head(data, pos)
                 if not head:
                     self._keep_head(data, pos)
@@ -435,6 +445,20 @@ class FrameReader:
 def _no_connect(head: bytes) -> bool:
     """Is it the head of a frame other than CONNECT?"""
     return COMMANDS.get(head[: head.find(b"\n")].rstrip(b"\r"), CONNECT) != CONNECT
+
+
+def _plain_ack_end(data: bytes, pos: int) -> int:
+    """Where the id ends of a whole ACK of 1.2 that has nothing but a usual id; -1 for any other frame.
+
+    There is one for each message, so it is worth knowing at a glance.
+    """
+    if not data.startswith(_PLAIN_ACK, pos):
+        return -1
+    start = pos + len(_PLAIN_ACK)
+    stop = data.find(b"\n", start, start + _HANDLE_LENGTH_MAX)
+    if stop < 0 or stop + 2 >= len(data) or data[stop + 1] != _LF or data[stop + 2] != _NUL:
+        return -1
+    return stop if data[start:stop].replace(b"-", b"").isdigit() else -1
 
 
 def _blank_line_end(data: bytes, pos: int) -> int:

@@ -12,15 +12,22 @@ from gateway.core.pattern import MANY, ONE, Pattern
 
 QUEUE_PREFIX: Final = "$queue/"
 SHARE_PREFIX: Final = "$share/"
+JSON_PREFIX: Final = "$json/"
+"""Before any other filter: the subscriber is given whole messages as JSON."""
 SHARE_KEY_PREFIX: Final = "share:"
 
 # `+` and `#` may stand in the names of other protocols but not in an MQTT topic name (MQTT 5.0 §4.7.1): there they
 # are written as private-use characters, U+F000 above their own code.
 _TO_CANONICAL: Final = str.maketrans({".": "/", "/": ".", "\uf02b": "+", "\uf023": "#"})
 _TO_TOPIC: Final = str.maketrans({".": "/", "/": ".", "+": "\uf02b", "#": "\uf023"})
+# Names of queues keep their separators.
+_TO_QUEUE: Final = str.maketrans({"\uf02b": "+", "\uf023": "#"})
+_FROM_QUEUE: Final = str.maketrans({"+": "\uf02b", "#": "\uf023"})
 
 
 TOPICS_REMEMBERED_MAX: Final = 16_384
+NAME_REMEMBERED_MAX: Final = 512
+"""Characters of a name that is remembered."""
 
 # What `topic_of` has found, since other protocols' messages go to the same few topics again and again.
 _topics: Final[dict[str, str]] = {}
@@ -38,12 +45,15 @@ class Filter:
     queue: str
     """Name of the queue it reads; empty when it subscribes to topics."""
     pattern: Pattern
+    json: bool
+    """Messages come as JSON, under topics that start with JSON_PREFIX."""
 
-    def __init__(self, text: str, group: str, queue: str, pattern: Pattern) -> None:
+    def __init__(self, text: str, group: str, queue: str, pattern: Pattern, json: bool) -> None:
         self.text = text
         self.group = group
         self.queue = queue
         self.pattern = pattern
+        self.json = json
 
 
 def destination_of(topic: str) -> Destination:
@@ -53,15 +63,10 @@ def destination_of(topic: str) -> Destination:
             name = topic[len(QUEUE_PREFIX) :]
             if not name:
                 raise InvalidName("the queue's name is empty")
-            return Destination(QUEUE, name)
+            return _queue(name)
         if topic.startswith(("$SYS/", SHARE_PREFIX)) or topic == "$SYS":
             raise InvalidName(f"nobody may publish to {topic}")
-    for character in topic:
-        if "\uf000" <= character <= "\uf07f" and character != "\uf02b" and character != "\uf023":
-            raise InvalidName(
-                "the topic name has a character that is reserved for translation (U+F000 to U+F07F)"
-            )
-    return Destination(TOPIC, canonical_of(topic))
+    return _topic(topic)
 
 
 def canonical_of(topic: str) -> str:
@@ -69,33 +74,69 @@ def canonical_of(topic: str) -> str:
     return topic.translate(_TO_CANONICAL)
 
 
+def reply_address(topic: str) -> Destination:
+    """The canonical destination of a Response Topic: also of one that nobody may publish to.  Raises InvalidName."""
+    if topic.startswith(QUEUE_PREFIX) and len(topic) > len(QUEUE_PREFIX):
+        return _queue(topic[len(QUEUE_PREFIX) :])
+    return _topic(topic)
+
+
+def _topic(topic: str) -> Destination:
+    _check_reserved(topic)
+    return Destination(TOPIC, canonical_of(topic))
+
+
+def _queue(name: str) -> Destination:
+    _check_reserved(name)
+    return Destination(QUEUE, name.translate(_TO_QUEUE))
+
+
+def _check_reserved(name: str) -> None:
+    for character in name:
+        if "\uf000" <= character <= "\uf07f" and character != "\uf02b" and character != "\uf023":
+            raise InvalidName("the name has a character that is reserved for translation (U+F000 to U+F07F)")
+
+
 def topic_of(destination: Destination) -> str:
     """How an MQTT client sees the destination, and can publish to it."""
     if destination.kind == QUEUE:
-        return QUEUE_PREFIX + destination.name
+        name = destination.name
+        return QUEUE_PREFIX + (name.translate(_FROM_QUEUE) if "+" in name or "#" in name else name)
     topic = _topics.get(destination.name)
     if topic is None:
         topic = destination.name.translate(_TO_TOPIC)
         if len(_topics) >= TOPICS_REMEMBERED_MAX:
             _topics.clear()
-        _topics[destination.name] = topic
+        if len(topic) <= NAME_REMEMBERED_MAX:
+            _topics[destination.name] = topic
     return topic
 
 
 def filter_of(text: str) -> Filter:
     """Take apart a topic filter whose syntax has been checked.  Raises InvalidName for what cannot be served."""
     group = ""
-    rest = text
-    if text.startswith(SHARE_PREFIX):
-        _, group, rest = text.split("/", 2)
+    json = text.startswith(JSON_PREFIX)
+    rest = text[len(JSON_PREFIX) :] if json else text
+    if rest.startswith(SHARE_PREFIX):
+        _, group, rest = _shared_parts(rest)
     if rest.startswith(QUEUE_PREFIX):
         name = rest[len(QUEUE_PREFIX) :]
         if group:
             raise InvalidName("a queue cannot be shared: its subscribers compete anyway")
         if not name or "+" in name or "#" in name:
             raise InvalidName("a queue is subscribed to by its whole name, without wildcards")
-        return Filter(text, "", name, pattern_of(rest))
-    return Filter(text, group, "", pattern_of(rest))
+        return Filter(text, "", _queue(name).name, pattern_of(rest), json)
+    if not rest:
+        raise InvalidName("an empty topic filter")
+    return Filter(text, group, "", pattern_of(rest), json)
+
+
+def _shared_parts(text: str) -> list[str]:
+    """`$share`, the group and the filter.  Raises InvalidName: behind `$json/`, nobody has looked at it yet."""
+    parts = text.split("/", 2)
+    if len(parts) < 3 or not parts[1] or not parts[2] or "+" in parts[1] or "#" in parts[1]:
+        raise InvalidName("write $share/GROUP/FILTER")
+    return parts
 
 
 def pattern_of(text: str) -> Pattern:

@@ -4,9 +4,18 @@ from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.mqtt import journal
-from gateway.connectors.mqtt.addresses import Filter, destination_of, filter_of
+from gateway.connectors.mqtt.addresses import NAME_REMEMBERED_MAX, Filter, destination_of, filter_of
 from gateway.connectors.mqtt.handshake import Handshake
-from gateway.connectors.mqtt.mapping import MqttOrigin, acknowledged_frame, message_from, qos0_frame
+from gateway.connectors.mqtt.mapping import (
+    MqttOrigin,
+    acknowledged_frame,
+    fitted_frame,
+    has_items,
+    message_from,
+    qos0_frame,
+    take_items,
+)
+from gateway.connectors.mqtt.properties_out import MqttTarget
 from gateway.connectors.mqtt.recovery import MqttRestorer
 from gateway.connectors.mqtt.replay import Replay
 from gateway.connectors.mqtt.session import MqttBinding, MqttSession
@@ -23,7 +32,7 @@ from gateway.core.ports import NOTHING, Recovered
 from gateway.core.queue import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached
 from gateway.core.topics import Topic
-from protocols.mqtt.alias import TopicAliases
+from protocols.mqtt.alias import ALIAS_BYTES, TopicAliases
 from protocols.mqtt.codec import encode_puback, encode_pubcomp, encode_pubrec, encode_pubrel
 from protocols.mqtt.connection import MqttConnection, MqttLimits
 from protocols.mqtt.constants import ReasonCode
@@ -76,6 +85,7 @@ class MqttConnector(Connector):
         "_packet_size_max",
         "_refusing",
         "_replays",
+        "_target",
         "_topics",
         "_version",
         "_wire",
@@ -229,6 +239,9 @@ class MqttConnector(Connector):
     def _on_connect(self, connect: Connect) -> None:
         self._version = connect.protocol_version
         self._forwards = 5 if self._version == 5 else 3
+        self._target = MqttTarget(
+            self._version, self.limits.carry, self.limits.publish_identity, self.broker.counters
+        )
         properties = connect.properties
         self._explains = self._version == 5 and (
             properties is None or properties.request_problem_information != 0
@@ -311,6 +324,12 @@ class MqttConnector(Connector):
     # -- publishing
 
     def _on_publish(self, publish: Publish) -> None:
+        if publish.properties and has_items(publish):
+            claimed = take_items(publish)
+            user = self.publisher.user
+            if claimed is not None and user is not None and claimed != user:
+                self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "it claims to be from another user")
+                return
         topic = self._topics.get(publish.topic)
         if topic is None:
             topic = self._resolve(publish)
@@ -327,11 +346,14 @@ class MqttConnector(Connector):
             broker.publish(message_from(publish, topic.destination, broker, self.publisher), topic)
         elif self._begin_exchange(publish):
             message = message_from(publish, topic.destination, broker, self.publisher)
-            if publish.qos == 2:
-                # The message and its packet id are kept, or lost, together.
-                broker.store.begin()
-            self._confirm_publish(publish, broker.publish(message, topic))
-            if publish.qos == 2:
+            if publish.qos == 1:
+                self._confirm_publish(publish, broker.publish(message, topic))
+                return
+            # The message and its packet id are kept, or lost, together.
+            broker.store.begin()
+            try:
+                self._confirm_publish(publish, broker.publish(message, topic))
+            finally:
                 broker.store.end()
 
     def _is_what_it_says(self, publish: Publish) -> bool:
@@ -359,6 +381,8 @@ class MqttConnector(Connector):
             self._publish_to_queue(publish, destination.name)
             return None
         topic = self.broker.topics.topic(destination.name)
+        if len(publish.topic) > NAME_REMEMBERED_MAX:
+            return topic
         topics = self._topics
         if len(topics) >= (
             TOPICS_REMEMBERED_MAX if self.broker.authorizer.restricts_publish else TOPICS_SHARED_MAX
@@ -382,12 +406,14 @@ class MqttConnector(Connector):
         message.retain = False
         store = self.broker.store
         store.begin()
-        position = self.broker.enqueue(message, queue)
-        if position == REFUSED:
-            self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, "the queue is full")
-        elif publish.qos:
-            self._confirm_publish(publish, position)
-        store.end()
+        try:
+            position = self.broker.enqueue(message, queue)
+            if position == REFUSED:
+                self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, "the queue is full")
+            elif publish.qos:
+                self._confirm_publish(publish, position)
+        finally:
+            store.end()
 
     def _begin_exchange(self, publish: Publish) -> bool:
         """Look whether a QoS 1 or 2 PUBLISH is to be published; False when it is a repeat, or too much."""
@@ -567,18 +593,20 @@ class MqttConnector(Connector):
 
     # -- delivering
 
-    def send_qos0(self, message: Message, binding: MqttBinding) -> None:
+    def send_qos0(self, message: Message, binding: MqttBinding, failures: int = 0) -> None:
         """Send a QoS 0 delivery, or let the slow-consumer policy have it."""
         origin = message.origin
         if binding.plain and isinstance(origin, MqttOrigin) and origin.forwardable == self._forwards:
             frame = origin.publish.frame
         else:
-            frame = qos0_frame(message, binding, self._version, self.broker.now_ms)
-        if self._aliases is not None:
-            frame = self._aliases.shorten(frame, not self.congested)
+            frame = qos0_frame(message, binding, self._target, self.broker.now_ms, failures)
         if len(frame) > self._packet_size_max:
-            self.counters.dropped_large += 1
-            return
+            fitted = self._fitted(message, binding, 0, 0, False, failures)
+            if fitted is None:
+                return
+            frame = fitted
+        if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
+            frame = self._aliases.shorten(frame, not self.congested)
         self.counters.messages_out += 1
         if self.congested:
             self.hold_publisher(message.publisher)
@@ -592,13 +620,22 @@ class MqttConnector(Connector):
         False when it is larger than the client takes (§3.1.2.11.4).
         """
         frame = acknowledged_frame(
-            delivery.message, binding, self._version, qos, packet_id, dup, self.broker.now_ms
+            delivery.message,
+            binding,
+            self._target,
+            qos,
+            packet_id,
+            dup,
+            self.broker.now_ms,
+            delivery.failures,
         )
         if len(frame) > self._packet_size_max:
-            self.counters.dropped_large += 1
-            return False
+            fitted = self._fitted(delivery.message, binding, qos, packet_id, dup, delivery.failures)
+            if fitted is None:
+                return False
+            frame = fitted
         waits = position > self.broker.store.durable
-        if self._aliases is not None:
+        if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
             # Others will overtake one that waits: it must not be the one that says what an alias means.
             frame = self._aliases.shorten(frame, not waits)
         self.counters.messages_out += 1
@@ -607,6 +644,25 @@ class MqttConnector(Connector):
         else:
             self.push_sure(frame)
         return True
+
+    def _fitted(
+        self, message: Message, binding: MqttBinding, qos: int, packet_id: int, dup: bool, failures: int
+    ) -> bytes | None:
+        """A packet above the client's maximum, made to fit by leaving things out; None, and counted, if it cannot be."""
+        frame = fitted_frame(
+            message,
+            binding,
+            self._target,
+            qos,
+            packet_id,
+            dup,
+            self.broker.now_ms,
+            failures,
+            self._packet_size_max,
+        )
+        if frame is None:
+            self.counters.dropped_large += 1
+        return frame
 
     def send_pubrel(self, packet_id: int) -> None:
         """Go on with a QoS 2 delivery that the client has."""

@@ -41,9 +41,11 @@ class MqttRestorer(Restorer):
         if binding is None:
             if len(self._bindings) >= BINDINGS_REMEMBERED_MAX:
                 self._bindings.clear()
-            qos, retain_as_published, replay, identifiers = restored_options(note)
+            qos, retain_as_published, replay, json, identifiers = restored_options(note)
             # Where it leads to need not be known: the message is there.
-            binding = MqttBinding(literal("-"), Sink(), None, qos, retain_as_published, identifiers, replay)
+            binding = MqttBinding(
+                literal("-"), Sink(), None, qos, retain_as_published, identifiers, replay, json=json
+            )
             self._bindings[note] = binding
         return binding
 

@@ -18,6 +18,7 @@ _RETAIN: Final = 4
 # Options of a subscription.
 _RETAIN_AS_PUBLISHED: Final = 4
 _REPLAY: Final = 8
+_JSON: Final = 16
 
 
 def stored_publish(publish: Publish) -> bytes:
@@ -50,17 +51,26 @@ def restored_publish(data: bytes, start: int) -> Publish:
     )
 
 
-def stored_options(qos: int, retain_as_published: bool, replay: bool, identifiers: list[int]) -> bytes:
+def stored_options(
+    qos: int, retain_as_published: bool, replay: bool, json: bool, identifiers: list[int]
+) -> bytes:
     """The options of one subscription, or of several merged."""
-    flags = qos | (_RETAIN_AS_PUBLISHED if retain_as_published else 0) | (_REPLAY if replay else 0)
+    flags = qos | (_RETAIN_AS_PUBLISHED if retain_as_published else 0)
+    flags |= (_REPLAY if replay else 0) | (_JSON if json else 0)
     note = bytes((WIRE_ID, flags))
     for identifier in identifiers:
         note += identifier.to_bytes(4, "big")
     return note
 
 
-def restored_options(note: bytes) -> tuple[int, bool, bool, list[int]]:
-    """QoS, retain as published, replay, identifiers."""
+def restored_options(note: bytes) -> tuple[int, bool, bool, bool, list[int]]:
+    """QoS, retain as published, replay, JSON, identifiers."""
     flags = note[1]
     identifiers = [int.from_bytes(note[at : at + 4], "big") for at in range(2, len(note), 4)]
-    return flags & _QOS, flags & _RETAIN_AS_PUBLISHED != 0, flags & _REPLAY != 0, identifiers
+    return (
+        flags & _QOS,
+        flags & _RETAIN_AS_PUBLISHED != 0,
+        flags & _REPLAY != 0,
+        flags & _JSON != 0,
+        identifiers,
+    )

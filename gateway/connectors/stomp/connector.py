@@ -9,6 +9,7 @@ from gateway.connectors.stomp.addresses import (
     destinations_of,
     temporary_name,
 )
+from gateway.connectors.stomp.headers_out import StompTarget
 from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
 from gateway.connectors.stomp.recovery import StompRestorer
 from gateway.connectors.stomp.refusal import StompRefusal
@@ -80,6 +81,7 @@ class StompConnector(Connector):
         "owner",
         "settings",
         "spelling",
+        "target",
         "version",
     )
 
@@ -117,6 +119,8 @@ class StompConnector(Connector):
         self.owner = owner
         """This connection, in the names of its temporary queues."""
         self.version = ""
+        self.target = StompTarget("", owner, node, broker.counters)
+        """What its MESSAGEs are made for."""
         self.client_id = ""
         self._refusing = False
         self._leaving = False
@@ -263,6 +267,16 @@ class StompConnector(Connector):
 
     def _on_connect(self, connect: Connect) -> None:
         self.version = self._wire.version
+        limits = self.limits
+        self.target = StompTarget(
+            self.version,
+            self.owner,
+            self.node,
+            self.broker.counters,
+            limits.carry,
+            limits.publish_identity,
+            self.settings.untyped_by_length,
+        )
         if self._refusing:
             self._refuse("maximumConnections is reached")
             return
@@ -319,7 +333,11 @@ class StompConnector(Connector):
         """What is made of the header lines, made anew only when they change."""
         head = self._head
         if head is None or head.lines is not send.lines:
-            head = self._head = Head(send.lines, send.version, self.owner)
+            head = Head(send.lines, send.version, self.owner, self.settings.untyped_by_length)
+            user = self.publisher.user
+            if head.claimed_user is not None and user is not None and head.claimed_user != user:
+                raise StompRefusal("user-id names another user")
+            self._head = head
         return head
 
     def _enqueue(self, send: Send, queue: Queue, origin: StompOrigin) -> int:
@@ -403,7 +421,7 @@ class StompConnector(Connector):
         return message
 
     def _send_later(self, send: Send, timing: Timing) -> None:
-        """A SEND with AMQ_SCHEDULED_ headers.  What waits is in memory, so there is nothing to wait for."""
+        """A SEND with AMQ_SCHEDULED_ headers."""
         messages = [self._message(send, destination) for destination in self._allowed(send)]
         if send.transaction is not None:
             transaction = self._transaction(send.transaction)
@@ -411,9 +429,10 @@ class StompConnector(Connector):
                 transaction.schedule(message, timing)
             self._confirm_within(send.transaction, send.receipt)
             return
+        position = NOTHING
         for message in messages:
-            self.broker.schedule.add(message, timing)
-        self.confirm_frame(NOTHING, send.receipt)
+            position = max(position, self.broker.schedule.add(message, timing))
+        self.confirm_frame(position, send.receipt)
 
     def _own(self, destination: Destination) -> bool:
         return destination.temporary and destination.name.startswith(temporary_name("", self.owner))

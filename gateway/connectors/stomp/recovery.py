@@ -20,11 +20,11 @@ class StompRestorer(Restorer):
 
     def origin(self, data: bytes, start: int) -> Origin:
         """See Restorer."""
-        send, owner = restored_send(data, start)
+        send, owner, by_length = restored_send(data, start)
         before_body = data[start : head_end(data, start)]
         head = self._head
         if head is None or before_body != self._bytes:
-            head = self._head = Head(send.lines, send.version, owner)
+            head = self._head = Head(send.lines, send.version, owner, by_length)
             self._bytes = before_body
         send.lines = head.lines
         return StompOrigin(send, head)

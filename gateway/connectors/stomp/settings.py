@@ -44,6 +44,8 @@ class StompSettings:
     """See Selector."""
     browse_messages_max: int
     """Messages that one browser is shown."""
+    untyped: str
+    """What a body without a content type is: auto looks at its bytes; activemq at whether there is a content-length."""
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class StompSettings:
         queue_wildcards: bool = True,
         selector_converts: bool = True,
         browse_messages_max: int = 10_000,
+        untyped: str = "auto",
     ) -> None:
         self.prefetch = prefetch
         self.nack = nack
@@ -84,10 +87,16 @@ class StompSettings:
         self.queue_wildcards = queue_wildcards
         self.selector_converts = selector_converts
         self.browse_messages_max = browse_messages_max
+        self.untyped = untyped
 
     def spelling(self) -> Spelling:
         """How names are read."""
         return Spelling(self.bare_names == "queue", self.percent_decode, self.queue_wildcards)
+
+    @property
+    def untyped_by_length(self) -> bool:
+        """Does a content-length make a body bytes?"""
+        return self.untyped == "activemq"
 
     def nack_outcome(self, requeue: bool | None) -> int:
         """The outcome of a NACK: RabbitMQ's `requeue` header decides, else the policy (camps differ)."""

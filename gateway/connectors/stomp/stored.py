@@ -15,14 +15,17 @@ WIRE_ID: Final = 2
 _HEAD: Final = Struct("<BBHHI")
 _CONTENT_LENGTH: Final = 1
 _CONTENT_TYPE: Final = 2
+_BY_LENGTH: Final = 4
 
 
-def stored_send(send: Send, owner: str) -> bytes:
-    """What is needed of a SEND to send it on; `owner` is the connection that it came by."""
+def stored_send(send: Send, owner: str, by_length: bool) -> bytes:
+    """What is needed of a SEND to send it on; `owner` is the connection that it came by (see Head)."""
     owner_bytes = owner.encode()
     content_type = send.content_type
     lines = b"\n".join(send.lines)
     flags = (_CONTENT_LENGTH if send.content_length else 0) | (0 if content_type is None else _CONTENT_TYPE)
+    if by_length:
+        flags |= _BY_LENGTH
     head = _HEAD.pack(
         VERSIONS.index(send.version), flags, len(owner_bytes), len(content_type or b""), len(lines)
     )
@@ -35,8 +38,8 @@ def head_end(data: bytes, start: int) -> int:
     return start + _HEAD.size + int(owner_size) + int(content_type_size) + int(lines_size)
 
 
-def restored_send(data: bytes, start: int) -> tuple[Send, str]:
-    """The SEND that was stored in `data` from `start` on, without what the broker's own message knows; and its owner."""
+def restored_send(data: bytes, start: int) -> tuple[Send, str, bool]:
+    """The SEND that was stored in `data` from `start` on, without what Message knows of it; owner and `by_length`."""
     version, flags, owner_size, content_type_size, lines_size = _HEAD.unpack_from(data, start)
     owner_at = start + _HEAD.size
     content_type_at = owner_at + owner_size
@@ -58,4 +61,4 @@ def restored_send(data: bytes, start: int) -> tuple[Send, str]:
         data[content_type_at:lines_at] if flags & _CONTENT_TYPE else None,
         VERSIONS[version],
     )
-    return send, data[owner_at:content_type_at].decode()
+    return send, data[owner_at:content_type_at].decode(), flags & _BY_LENGTH != 0

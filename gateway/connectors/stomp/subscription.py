@@ -96,7 +96,7 @@ class StompSubscription(Outlet):
         if self.congested:
             connector.hold_publisher(message.publisher)
         connector.counters.messages_out += 1
-        connector.push(self._head + tail_of(message, connector.version, connector.owner, connector.node))
+        connector.push(self._head + tail_of(message, connector.target))
         return NOTHING
 
     def replay(self, message: Message) -> None:
@@ -105,7 +105,7 @@ class StompSubscription(Outlet):
             return
         connector = self._connector
         connector.counters.messages_out += 1
-        tail = tail_of(message, connector.version, connector.owner, connector.node)
+        tail = tail_of(message, connector.target)
         connector.push(self._head + b"retained:true\n" + tail)
 
     # -- Outlet: from a queue
@@ -129,7 +129,7 @@ class StompSubscription(Outlet):
             head += b"redelivered:true\nx-mx-delivery-count:%d\n" % delivery.failures
         elif delivery.suspect:
             head += b"redelivered:true\n"
-        connector.push_sure(head + tail_of(message, connector.version, connector.owner, connector.node))
+        connector.push_sure(head + tail_of(message, connector.target))
         if self.window >= 0:
             self._unacked_bytes += message.size
             self.look_at_congestion()

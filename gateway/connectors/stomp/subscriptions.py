@@ -57,7 +57,8 @@ class Subscriptions:
         subscription.selector = selector
         subscription.exclusive = subscribe.exclusive
         subscription.credit.available = self._prefetch(subscribe.prefetch)
-        subscription.window = subscribe.window
+        # One message goes out in any case: 0 is one at a time (Artemis).
+        subscription.window = -1 if subscribe.window < 0 else max(subscribe.window, 1)
         queues = self._prepare(subscribe, subscription, sources)
         # A durable subscription is to be found again after a crash, once it is confirmed.
         position = connector.broker.store.position if subscribe.durable_name else NOTHING
