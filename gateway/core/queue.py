@@ -264,11 +264,21 @@ class Queue(Sink):
         return not self._full() and (policy.messages_max == 0 or self.depth + more < policy.messages_max)
 
     def _full(self) -> bool:
+        """Is there no room for one more?"""
         policy = self.policy
         return (
             (policy.bytes_max != 0 and self._resident >= policy.bytes_max)
             or (policy.messages_max != 0 and self.depth >= policy.messages_max)
             or (policy.stored_bytes_max != 0 and self._bytes >= policy.stored_bytes_max)
+        )
+
+    def _overfull(self) -> bool:
+        """Is there more than there may be?"""
+        policy = self.policy
+        return (
+            (policy.bytes_max != 0 and self._resident > policy.bytes_max)
+            or (policy.messages_max != 0 and self.depth > policy.messages_max)
+            or (policy.stored_bytes_max != 0 and self._bytes > policy.stored_bytes_max)
         )
 
     def _make_room(self, message: Message) -> bool:
@@ -281,15 +291,15 @@ class Queue(Sink):
             self._gate.hold(message.publisher)
             return True
         if when_full == DROP_OLDEST and (self._backlog.count or self.paged):
-            self._drop_oldest()
+            self._drop_oldest(True)
             return True
         self.broker.counters.dropped_full += 1
         return False
 
-    def _drop_oldest(self) -> None:
+    def _drop_oldest(self, for_one_more: bool) -> None:
         """Let the oldest go until there is room; one may not be enough: a large message among small ones."""
         backlog = self._backlog
-        while self._full():
+        while self._full() if for_one_more else self._overfull():
             if self._stored_first():
                 # It makes room when the store has given it back.
                 self._ask()
@@ -354,9 +364,12 @@ class Queue(Sink):
         if paged.count == 0:
             self._paged = None
             return False
+        if self._stored_first():
+            self._ask()
+            return True
         if self._backlog.count < RESIDENT_MIN:
             self._ask()
-        return self._backlog.count == 0 or self._stored_first()
+        return False
 
     def _stored_first(self) -> bool:
         """Is the next message to leave one that only the store holds?"""
@@ -392,7 +405,7 @@ class Queue(Sink):
             self._bytes -= stretch.bytes
             paged.drop(stretch)
         if self.policy.when_full == DROP_OLDEST:
-            self._drop_oldest()
+            self._drop_oldest(False)
         if page.complete or entries:
             self.wake()
 

@@ -187,7 +187,8 @@ def _gateway(environment: str) -> Peer:
         leaf = pki().leaf("broker")
         (running.directory / "gateway.toml").write_text(
             f'[[connector]]\nname = "mqtts"\nuri = "mqtt+ssl://127.0.0.1:{port}?maximumConnections=20000"\n'
-            f'[connector.tls]\ncertificate = "{leaf.chain}"\nkey = "{leaf.key}"\n[admin]\nenabled = false\n[store]\npath = ""\n'
+            f'[connector.tls]\ncertificate = "{leaf.chain}"\nkey = "{leaf.key}"\n'
+            '[admin]\nenabled = false\n[store]\npath = ""\n'
         )
         running.command = [str(binary), "run", "gateway.toml"]
 

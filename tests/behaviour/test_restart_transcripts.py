@@ -1,0 +1,259 @@
+"""What clients of both protocols find again after the process was killed, and what must not have been confirmed."""
+
+import pytest
+from harness import DROP, Gateway
+
+from gateway.core.limits import QueuePolicy
+from gateway.store.memory import Kept, MemoryStore
+
+
+class Lives:
+    """One store, and the gateway that lives on it now.  What was not committed when it was killed is lost."""
+
+    def __init__(self) -> None:
+        self._kept = Kept()
+        self.begin()
+
+    def begin(self, clean: bool = False) -> Gateway:
+        """The next life."""
+        self._kept.clean = clean
+        self.store = MemoryStore(self._kept, held=True, pages=True)
+        self.gw = Gateway(self.store, QueuePolicy(dead_letters="DLQ", deliveries_max=2))
+        self.store.listener = self.gw.broker
+        found = self.store.recover()
+        self.gw.broker.recover(found)
+        self.gw._mqtt_service.recover(found, self.gw.now_ms)
+        return self.gw
+
+    kill = begin
+
+    def commit(self) -> None:
+        """What is waiting reaches the disk; pages come back, and what they set off is committed too."""
+        for _ in range(3):
+            self.store.commit()
+
+
+@pytest.fixture
+def lives() -> Lives:
+    return Lives()
+
+
+def test_session_and_its_messages_survive(lives: Lives) -> None:
+    gw = lives.gw
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 a/# qos=1"
+    gw.mqtt("s").silent()
+    lives.commit()
+    gw.mqtt("s") << "SUBACK 1 1" >> DROP
+    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0" >> "PUBLISH a/b qos=1 id=7 hi"
+    gw.mqtt("p").silent()
+    lives.commit()
+    gw.mqtt("p") << "PUBACK 7"
+    gw = lives.kill()
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    gw.mqtt("s") << "PUBLISH a/b qos=1 dup id=1 hi" >> "PUBACK 1"
+    lives.commit()
+    gw = lives.kill()
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    gw.mqtt("s").silent()
+
+
+def test_after_an_orderly_stop_nothing_is_taken_for_a_repetition(lives: Lives) -> None:
+    gw = lives.gw
+    gw.stomp("p") >> "SEND destination:/queue/q persistent:true body:x"
+    lives.commit()
+    gw = lives.begin(clean=True)
+    gw.stomp("c") >> "SUBSCRIBE id:1 destination:/queue/q ack:client-individual"
+    lives.commit()
+    gw.stomp("c") << "MESSAGE subscription:1 destination:/queue/q body:x"
+
+
+def test_queue_and_redelivery_counts_survive(lives: Lives) -> None:
+    gw = lives.gw
+    gw.stomp("p") >> "SEND destination:/queue/q persistent:true receipt:r body:x"
+    gw.stomp("c") >> "SUBSCRIBE id:1 destination:/queue/q ack:client-individual"
+    gw.stomp("c") << "MESSAGE subscription:1 ack:1-1 body:x" >> "NACK id:1-1"
+    lives.commit()
+    gw.stomp("p") << "RECEIPT receipt-id:r"
+    gw = lives.kill()
+    gw.stomp("c") >> "SUBSCRIBE id:1 destination:/queue/q ack:client-individual"
+    lives.commit()
+    gw.stomp("c") << "MESSAGE subscription:1 redelivered:true x-mx-delivery-count:1 body:x"
+
+
+def test_a_message_that_was_not_committed_was_not_confirmed(lives: Lives) -> None:
+    gw = lives.gw
+    gw.stomp("p") >> "SEND destination:/queue/q persistent:true receipt:r body:x"
+    gw.stomp("p").silent()
+    gw = lives.kill()
+    gw.stomp("c") >> "SUBSCRIBE id:1 destination:/queue/q"
+    lives.commit()
+    gw.stomp("c").silent()
+
+
+def test_transaction_is_seen_when_it_is_safe_and_behind_it_what_came_later(lives: Lives) -> None:
+    gw = lives.gw
+    gw.stomp("c") >> "SUBSCRIBE id:1 destination:/queue/q"
+    party = gw.stomp("p") >> "BEGIN transaction:x"
+    for n in range(2):
+        party >> f"SEND destination:/queue/q persistent:true transaction:x body:{n}"
+    party >> "COMMIT transaction:x receipt:r" >> "SEND destination:/queue/q body:later"
+    gw.stomp("c").silent()
+    party.silent()
+    lives.commit()
+    party << "RECEIPT receipt-id:r"
+    for body in ("0", "1", "later"):
+        gw.stomp("c") << f"MESSAGE subscription:1 body:{body}"
+
+
+def test_retained_message_survives_and_so_does_its_removal(lives: Lives) -> None:
+    gw = lives.gw
+    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0"
+    gw.mqtt("p") >> "PUBLISH a qos=1 id=1 retain one" >> "PUBLISH b qos=1 id=2 retain two"
+    gw.mqtt("p") >> "PUBLISH b qos=1 id=3 retain"
+    lives.commit()
+    gw = lives.kill()
+    gw.mqtt("s") >> "CONNECT s" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 #" << "SUBACK 1 0"
+    gw.mqtt("s") << "PUBLISH a retain one"
+    gw.mqtt("s").silent()
+
+
+def test_durable_stomp_subscription_goes_on_collecting(lives: Lives) -> None:
+    gw = lives.gw
+    subscribe = (
+        "SUBSCRIBE id:1 destination:/topic/a.> ack:client-individual activemq.subscriptionName:n receipt:r"
+    )
+    gw.stomp("c") >> subscribe
+    gw.stomp("c").silent()
+    lives.commit()
+    gw.stomp("c") << "RECEIPT receipt-id:r" >> DROP
+    gw = lives.kill()
+    gw.stomp("p") >> "SEND destination:/topic/a.b persistent:true body:x"
+    lives.commit()
+    gw = lives.kill()
+    gw.stomp("c") >> subscribe
+    lives.commit()
+    gw.stomp("c") << "RECEIPT receipt-id:r" << "MESSAGE subscription:1 redelivered:true body:x"
+
+
+def test_qos_2_publish_is_taken_once_though_the_gateway_was_killed_before_its_pubrel(lives: Lives) -> None:
+    gw = lives.gw
+    gw.mqtt("p") >> "CONNECT p clean=0" << "CONNACK 0 present=0" >> "PUBLISH $queue/q qos=2 id=5 x"
+    gw.mqtt("p").silent()
+    lives.commit()
+    gw.mqtt("p") << "PUBREC 5"
+    gw = lives.kill()
+    gw.mqtt("p") >> "CONNECT p clean=0" << "CONNACK 0 present=1" >> "PUBLISH $queue/q qos=2 dup id=5 x"
+    lives.commit()
+    gw.mqtt("p") << "PUBREC 5" >> "PUBREL 5"
+    gw.mqtt("p").silent()
+    lives.commit()
+    gw.mqtt("p") << "PUBCOMP 5"
+    gw = lives.kill()
+    assert gw.broker.queue("q").depth == 1
+    # The identifier is free again: the same one means another message now.
+    gw.mqtt("p") >> "CONNECT p clean=0" << "CONNACK 0 present=1" >> "PUBLISH $queue/q qos=2 id=5 y"
+    lives.commit()
+    gw.mqtt("p") << "PUBREC 5"
+    assert gw.broker.queue("q").depth == 2
+
+
+def test_qos_2_delivery_keeps_its_identifier_and_its_pubrec(lives: Lives) -> None:
+    gw = lives.gw
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 t qos=2"
+    lives.commit()
+    gw.mqtt("s") << "SUBACK 1 2"
+    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0"
+    gw.mqtt("p") >> "PUBLISH t qos=2 id=1 one" >> "PUBLISH t qos=2 id=2 two"
+    # It does not go out before its identifier is safe.
+    gw.mqtt("s").silent()
+    lives.commit()
+    gw.mqtt("s") << "PUBLISH t qos=2 id=1 one" << "PUBLISH t qos=2 id=2 two" >> "PUBREC 2"
+    gw.mqtt("s").silent()
+    lives.commit()
+    gw.mqtt("s") << "PUBREL 2"
+    gw = lives.kill()
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    gw.mqtt("s") << "PUBLISH t qos=2 dup id=1 one" << "PUBREL 2"
+    gw.mqtt("s") >> "PUBCOMP 2" >> "PUBREC 1"
+    lives.commit()
+    gw.mqtt("s") << "PUBREL 1" >> "PUBCOMP 1"
+    lives.commit()
+    gw = lives.kill()
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    gw.mqtt("s").silent()
+
+
+def test_session_that_was_unsubscribed_or_ended_is_not_found_again(lives: Lives) -> None:
+    gw = lives.gw
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 a qos=1" >> "UNSUBSCRIBE 2 a"
+    gw.mqtt("t") >> "CONNECT t clean=0" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 a qos=1"
+    lives.commit()
+    gw.mqtt("t") << "SUBACK 1 1" >> DROP
+    gw.mqtt("t") >> "CONNECT t clean=1" << "CONNACK 0 present=0"
+    lives.commit()
+    gw = lives.kill()
+    assert gw.broker.topics.bindings_count == 0
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    gw.mqtt("t") >> "CONNECT t clean=0" << "CONNACK 0 present=0"
+
+
+def test_the_clock_of_a_session_goes_on(lives: Lives) -> None:
+    gw = lives.gw
+    gw.mqtt("s", 5) >> "CONNECT s clean=0 expiry=10"
+    gw.mqtt("s", 5) << "CONNACK 0 present=0" >> DROP
+    lives.commit()
+    gw = lives.kill()
+    gw.advance(9_999)
+    assert gw._mqtt_service.sessions.get("s") is not None
+    gw.advance(1)
+    assert gw._mqtt_service.sessions.get("s") is None
+    lives.commit()
+    assert lives.store.kept.notes == {}
+
+
+def test_what_is_scheduled_survives(lives: Lives) -> None:
+    gw = lives.gw
+    send = "SEND destination:/queue/q persistent:true AMQ_SCHEDULED_DELAY:5000 receipt:r body:x"
+    gw.stomp("p") >> send
+    gw.stomp("p").silent()
+    lives.commit()
+    gw.stomp("p") << "RECEIPT receipt-id:r"
+    gw = lives.kill()
+    gw.advance(5_000)
+    lives.commit()
+    gw = lives.kill()
+    gw.stomp("c") >> "SUBSCRIBE id:1 destination:/queue/q"
+    lives.commit()
+    gw.stomp("c") << "MESSAGE subscription:1 redelivered:true body:x"
+    assert len(gw.broker.schedule) == 0
+
+
+def test_dead_letter_moves_whole(lives: Lives) -> None:
+    gw = lives.gw
+    gw.stomp("p") >> "SEND destination:/queue/q persistent:true body:x"
+    gw.stomp("c") >> "SUBSCRIBE id:1 destination:/queue/q ack:client-individual"
+    for n in range(1, 4):
+        gw.stomp("c") << f"MESSAGE ack:1-{n}" >> f"NACK id:1-{n}"
+    lives.commit()
+    gw = lives.kill()
+    assert gw.broker.queue("q").depth == 0
+    gw.stomp("d") >> "SUBSCRIBE id:1 destination:/queue/DLQ"
+    lives.commit()
+    gw.stomp("d") << "MESSAGE destination:/queue/DLQ original-destination:/queue/q body:x"
+
+
+def test_full_store_is_told_in_each_protocols_words(lives: Lives) -> None:
+    gw = lives.gw
+    lives.store.accepting = False
+    gw.mqtt("five", 5) >> "CONNECT five" << "CONNACK 0 present=0" >> "PUBLISH $queue/q qos=1 id=1 x"
+    gw.mqtt("five", 5) << "PUBACK 1 0x97" >> "PUBLISH t qos=1 id=2 x" << "PUBACK 2 0x97"
+    gw.stomp("s") >> "SEND destination:/topic/t persistent:true body:x"
+    gw.stomp("s") << "ERROR content-type:text/plain content-length:32"
+    # What needs no store goes on.
+    gw.stomp("c") >> "SUBSCRIBE id:1 destination:/topic/t"
+    gw.mqtt("five", 5) >> "PUBLISH t x"
+    gw.stomp("c") << "MESSAGE subscription:1 body:x"

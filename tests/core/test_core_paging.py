@@ -1,0 +1,248 @@
+"""Queues that let go of what the store holds: bounded in memory, in order, and nothing is lost or doubled."""
+
+from core_doubles import LogOutlet, consume, message, needs_outlet
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from gateway.core.delivery import ACCEPTED, FAILED, RELEASED
+from gateway.core.limits import DROP_OLDEST, CoreLimits, QueuePolicy
+from gateway.core.paging import PAGE_MESSAGES_MAX, RESIDENT_MIN
+from gateway.core.ports import Authorizer
+from gateway.core.queue import Queue
+from gateway.core.router import Broker
+from gateway.store.memory import MemoryStore
+
+pytestmark = needs_outlet
+
+SMALL = 1_048_576
+"""The least that may be held in memory."""
+
+
+def paging_broker(memory_max: int = SMALL, policy: QueuePolicy | None = None) -> tuple[Broker, MemoryStore]:
+    store = MemoryStore(held=True, pages=True)
+    broker = Broker(
+        store, Authorizer(), CoreLimits(memory_max=memory_max), policy or QueuePolicy(bytes_max=0)
+    )
+    store.listener = broker
+    return broker, store
+
+
+def fill(queue: Queue, count: int, size: int = 2_000, **fields: int) -> list[int]:
+    messages = [message(queue.broker, persistent=True, size=size, **fields) for _ in range(count)]  # type: ignore[arg-type]
+    for one in messages:
+        queue.offer(one)
+    return [one.id for one in messages]
+
+
+def drain(store: MemoryStore, outlet: LogOutlet, count: int) -> list[int]:
+    """Let the store answer until so many have come."""
+    for _ in range(count):
+        if len(outlet.messages) >= count:
+            break
+        store.commit()
+    return outlet.ids
+
+
+def test_what_is_beyond_the_memory_is_the_stores_alone_and_comes_back_in_order() -> None:
+    broker, store = paging_broker()
+    queue = broker.queue("q")
+    ids = fill(queue, 5_000)
+    assert queue.depth == 5_000
+    assert queue.bytes == 5_000 * 2_000
+    assert queue.paged > 4_000
+    assert broker.resident_bytes < 2 * SMALL
+    outlet = LogOutlet(ACCEPTED)
+    consume(queue, outlet, 10)
+    assert drain(store, outlet, 5_000) == ids
+    store.commit()
+    assert (queue.depth, queue.bytes, broker.resident_bytes, len(store.kept.entries)) == (0, 0, 0, 0)
+
+
+def test_no_more_than_a_page_is_taken_back_ahead_of_the_consumer() -> None:
+    broker, store = paging_broker()
+    queue = broker.queue("q")
+    fill(queue, 10_000, size=500)
+    outlet = LogOutlet()
+    consume(queue, outlet, 1)
+    for _ in range(20):
+        store.commit()
+        outlet.open.pop().settle(ACCEPTED)
+    assert queue.waiting - queue.paged <= PAGE_MESSAGES_MAX * 2 + RESIDENT_MIN
+
+
+def test_messages_without_a_place_in_the_store_stay_and_keep_their_turn() -> None:
+    broker, store = paging_broker()
+    queue = broker.queue("q")
+    first = fill(queue, 3_000)
+    passing = message(broker)
+    queue.offer(passing)
+    last = fill(queue, 100)
+    outlet = LogOutlet(ACCEPTED)
+    consume(queue, outlet, 10)
+    assert drain(store, outlet, 3_101) == [*first, passing.id, *last]
+
+
+def test_higher_priorities_come_first_wherever_they_are() -> None:
+    broker, store = paging_broker()
+    queue = broker.queue("q")
+    low = fill(queue, 2_000)
+    high = fill(queue, 2_000, priority=9)
+    outlet = LogOutlet(ACCEPTED)
+    consume(queue, outlet, 10)
+    assert drain(store, outlet, 4_000) == [*high, *low]
+
+
+def test_purge_and_deletion_forget_what_the_store_holds() -> None:
+    broker, store = paging_broker()
+    queue = broker.queue("q")
+    fill(queue, 3_000)
+    assert queue.purge() == 3_000
+    store.commit()
+    assert (queue.depth, queue.bytes, len(store.kept.entries)) == (0, 0, 0)
+    fill(queue, 3_000)
+    broker.delete_queue(queue)
+    store.commit()
+    assert (len(store.kept.entries), store.kept.queues, broker.resident_bytes) == (0, {}, 0)
+
+
+def test_the_oldest_is_dropped_though_the_store_alone_has_it() -> None:
+    policy = QueuePolicy(messages_max=3_000, bytes_max=0, when_full=DROP_OLDEST)
+    broker, store = paging_broker(policy=policy)
+    queue = broker.queue("q")
+    ids = fill(queue, 3_500)
+    for _ in range(5):
+        store.commit()
+    assert queue.depth == 3_000
+    outlet = LogOutlet(ACCEPTED)
+    consume(queue, outlet, 10)
+    assert drain(store, outlet, 3_000) == ids[500:]
+
+
+def test_expired_messages_leave_the_store_in_time() -> None:
+    broker, store = paging_broker()
+    queue = broker.queue("q")
+    kept = fill(queue, 2_000)
+    fill(queue, 1_500, expires_at_ms=1_000)
+    for now_ms in range(1_000, 8_000, 1_000):
+        broker.tick(now_ms)
+        store.commit()
+    store.commit()
+    assert queue.depth == 2_000
+    assert broker.counters.expired == 1_500
+    assert len(store.kept.entries) == 2_000
+    outlet = LogOutlet(ACCEPTED)
+    consume(queue, outlet, 10)
+    assert drain(store, outlet, 2_000) == kept
+
+
+def test_a_record_that_cannot_be_read_is_set_aside_and_the_rest_is_served() -> None:
+    broker, store = paging_broker()
+    queue = broker.queue("q")
+    ids = fill(queue, 2_000)
+    store.commit()
+    bad = sorted(store.kept.entries)[1_500]
+    row = store.kept.entries[bad]
+    record = row[6]
+    assert isinstance(record, bytes)
+    row[6] = record[:-1] + b"?"
+    outlet = LogOutlet(ACCEPTED)
+    consume(queue, outlet, 10)
+    assert drain(store, outlet, 1_999) == ids[:1_500] + ids[1_501:]
+    store.commit()
+    assert broker.counters.quarantined == 1
+    assert [key for key, _, _ in store.kept.quarantine] == [bad]
+    assert (queue.depth, queue.bytes) == (0, 0)
+
+
+def test_what_a_restart_finds_needs_no_memory_until_its_turn_comes() -> None:
+    broker, store = paging_broker()
+    ids = fill(broker.queue("q"), 4_000)
+    store.commit()
+    again = MemoryStore(store.kept, held=True, pages=True)
+    broker = Broker(again, Authorizer(), CoreLimits(memory_max=SMALL), QueuePolicy(bytes_max=0))
+    again.listener = broker
+    broker.recover(again.recover())
+    queue = broker.queue("q")
+    assert (queue.depth, queue.paged, broker.resident_bytes) == (4_000, 4_000, 0)
+    fresh = message(broker, persistent=True)
+    assert fresh.id > max(ids)
+    queue.offer(fresh)
+    outlet = LogOutlet(ACCEPTED)
+    consume(queue, outlet, 10)
+    assert len(drain(again, outlet, 4_001)) == 4_001
+    assert [one.id for one in outlet.messages][-1] == fresh.id
+
+
+class PagingMachine(RuleBasedStateMachine):
+    """Offers, deliveries, failures, commits and restarts on a queue that keeps almost nothing in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = MemoryStore(held=True, pages=True)
+        self.start()
+        self.waiting: list[int] = []
+        self.held: dict[int, object] = {}
+
+    def start(self) -> None:
+        self.broker = Broker(
+            self.store, Authorizer(), CoreLimits(memory_max=SMALL), QueuePolicy(bytes_max=0, deliveries_max=0)
+        )
+        self.store.listener = self.broker
+        self.broker.recover(self.store.recover())
+        self.queue = self.broker.queue("q")
+        self.outlet: LogOutlet | None = None
+
+    @rule(count=st.integers(1, 700), size=st.sampled_from([100, 5_000]))
+    def offer(self, count: int, size: int) -> None:
+        self.waiting += fill(self.queue, count, size)
+
+    @precondition(lambda self: self.outlet is None)
+    @rule(credit=st.integers(1, 900))
+    def attach(self, credit: int) -> None:
+        self.outlet = LogOutlet()
+        self.consumer = consume(self.queue, self.outlet, credit)
+
+    @precondition(lambda self: self.outlet is not None)
+    @rule(outcome=st.sampled_from([ACCEPTED, ACCEPTED, FAILED, RELEASED]), count=st.integers(1, 900))
+    def settle(self, outcome: int, count: int) -> None:
+        assert self.outlet is not None
+        for delivery in self.outlet.open[:count]:
+            self.outlet.open.remove(delivery)
+            if outcome == ACCEPTED:
+                self.waiting.remove(delivery.message.id)
+            delivery.settle(outcome)
+
+    @precondition(lambda self: self.outlet is not None)
+    @rule()
+    def detach(self) -> None:
+        assert self.outlet is not None
+        self.queue.detach(self.consumer)
+        for delivery in self.outlet.open:
+            delivery.settle(FAILED)
+        self.outlet = None
+
+    @rule()
+    def commit(self) -> None:
+        self.store.commit()
+
+    @rule()
+    def restart(self) -> None:
+        self.store.commit()
+        self.store = MemoryStore(self.store.kept, held=True, pages=True)
+        self.start()
+
+    def teardown(self) -> None:
+        if self.outlet is not None:
+            self.detach()
+        assert self.queue.depth == len(self.waiting)
+        outlet = LogOutlet(ACCEPTED)
+        consume(self.queue, outlet, 100)
+        assert drain(self.store, outlet, len(self.waiting)) == self.waiting
+        assert (self.queue.depth, self.queue.bytes, self.broker.resident_bytes) == (0, 0, 0)
+        self.store.commit()
+        assert self.store.kept.entries == {}
+
+
+TestPaging = PagingMachine.TestCase
+TestPaging.settings = settings(max_examples=settings().max_examples // 4, stateful_step_count=25)
