@@ -142,7 +142,7 @@ class SqliteStore(Journal):
         self._scheduled = False
         if self._committing or self.failure is not None:
             return
-        if self.waiting or self.position > self.durable:
+        if self.position > self.durable:
             batch = self.take()
             if batch is not None:
                 self._committing = True
@@ -165,7 +165,8 @@ class SqliteStore(Journal):
                 self._listener.on_accepting(True)
         if self._listener is not None:
             self._listener.on_durable(position)
-        if self.waiting or self._pages_asked:
+        # Also when nothing that waits needs the disk: somebody may wait for its position.
+        if self.position > position or self._pages_asked:
             self._schedule()
 
     def _loaded(self, page: Page, entries: list[Entry]) -> None:

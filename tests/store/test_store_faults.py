@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from store_doubles import WAIT_S, SqliteHarness, everything, make, put, sequences
 
-from gateway.core.ports import Quarantined, QueueGone
+from gateway.core.ports import Dequeued, Quarantined, QueueGone
 from gateway.core.record import BadRecord, Decoder
 from gateway.store.database import Database
 from gateway.store.errors import StoreFailed, StoreFull, StoreRefused
@@ -268,6 +268,21 @@ def test_a_sync_that_failed_is_never_tried_again(tmp_path: Path) -> None:
     reopened.start()
     assert sequences(reopened.load(everything(1))) == [1]
     reopened.close()
+
+
+def test_what_came_and_went_during_a_commit_is_durable_after_it(tmp_path: Path) -> None:
+    harness = SqliteHarness(tmp_path / "store.db")
+    harness.start()
+    make(harness.store, 1)
+    put(harness.store, 1, 1)
+    # The batch is handed over, its end not heard of yet.
+    harness.loop.turn_out()
+    enqueued = put(harness.store, 1, 2)
+    position = harness.store.append(Dequeued(1, 2, enqueued))
+    harness.settle()
+    assert harness.listener.durable[-1] == position
+    assert sequences(harness.load(everything(1))) == [1]
+    harness.close()
 
 
 def test_publishers_had_better_wait_while_much_is_uncommitted(tmp_path: Path) -> None:
