@@ -93,7 +93,8 @@ check: $(PLAIN)/.installed
 	$(PLAIN)/bin/python -m pytest -q tests/test_import_rule.py
 
 soak: $(PLAIN)/.installed
-	HYPOTHESIS_PROFILE=soak $(PLAIN)/bin/python -m pytest -q -k "garbage or property or model or machine or random or every"
+	HYPOTHESIS_PROFILE=soak $(PLAIN)/bin/python -m pytest -q -k "garbage or property or model or machine or random or every or power"
+	FAULT_ROUNDS=200 $(PLAIN)/bin/python -m pytest -q tests/fault
 
 # Peers that are installed take part (Debian: mosquitto rabbitmq-server activemq nats-server).
 bench: $(PLAIN)/.installed $(COMPILED)/.installed

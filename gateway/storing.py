@@ -78,7 +78,7 @@ class Storing:
             self.failure = error
             on_failure()
 
-        store.start(self._broker, loop.call_soon, loop.call_soon_threadsafe, failed)
+        store.start(self._broker, loop.call_soon, loop.call_soon_threadsafe, failed, loop.call_later)
 
     def close(self) -> None:
         """Commit what waits, unless it failed, and let go of the file."""

@@ -144,8 +144,12 @@ class Journal(Store):
         "_bytes_max",
         "_committing_bytes",
         "_depth",
+        "_head",
+        "_late",
         "_live",
         "_pending",
+        "_previous",
+        "_taken",
         "_woken",
     )
 
@@ -157,12 +161,22 @@ class Journal(Store):
         self._bytes = 0
         self._committing_bytes = 0
         self._depth = 0
+        # Operations at the front of the pending ones that have been struck.
+        self._head = 0
+        # Of the messages in the batch taken last: how many there were, and how many left while it was committed.
+        self._taken = 0
+        self._late = 0
+        self._previous = 0
         self._live = 0
         self._pending: list[Operation | None] = []
         self._woken = False
 
     def wake(self) -> None:
         """There is something to take: see to it that `take` is called, from outside the present call."""
+        raise NotImplementedError
+
+    def cleared(self) -> None:
+        """The oldest operations that waited have been struck: see to it that `advance` is called."""
         raise NotImplementedError
 
     def append(self, operation: Operation) -> int:
@@ -173,6 +187,8 @@ class Journal(Store):
             if at >= 0:
                 self._strike(at)
                 return self.position
+            if operation.enqueued > self._previous:
+                self._late += 1
         elif isinstance(operation, Enqueued):
             self._bytes += operation.message.size
             if self._bytes + self._committing_bytes > self._bytes_max:
@@ -193,6 +209,13 @@ class Journal(Store):
         pending[at] = None
         self._live -= 1
         self._bytes -= enqueued.message.size
+        if at == self._head:
+            count = len(pending)
+            at += 1
+            while at < count and pending[at] is None:
+                at += 1
+            self._head = at
+            self.cleared()
 
     def begin(self) -> None:
         """See Store."""
@@ -213,6 +236,32 @@ class Journal(Store):
         """Bytes of messages that wait for a commit or are in one."""
         return self._bytes + self._committing_bytes
 
+    @property
+    def head(self) -> int:
+        """Everything up to this position needs no commit; what follows it has waited longest."""
+        return self._base + self._head
+
+    @property
+    def short_lived(self) -> bool:
+        """Did most messages of the batch taken last leave while it was committed?  Then it had better have waited."""
+        return self._taken > 0 and self._late * 2 >= self._taken
+
+    def advance(self) -> bool:
+        """With no batch unfinished: what has been struck at the front is as good as committed.  Was there any?"""
+        head = self._head
+        if head == 0:
+            return False
+        self._base += head
+        self._pending = self._pending[head:]
+        self._head = 0
+        self.durable = self._base
+        return True
+
+    def rest(self) -> None:
+        """Nothing waits any more: the next operation wakes the store again."""
+        assert self._live == 0
+        self._woken = False
+
     def take(self) -> Batch | None:
         """Everything that waits, as one batch; None when nothing of it needs the disk.
 
@@ -222,7 +271,11 @@ class Journal(Store):
         self._woken = False
         pending = self._pending
         self._pending = []
+        self._previous = self._base
         self._base = self.position
+        self._head = 0
+        self._taken = 0
+        self._late = 0
         self._committing_bytes = self._bytes
         self._bytes = 0
         if self._live == 0:
@@ -233,6 +286,7 @@ class Journal(Store):
         for operation in pending:
             if operation is not None:
                 batch.add(operation)
+        self._taken = len(batch.entries) // ENTRY_COLUMNS
         return batch
 
     def finish(self, position: int) -> None:

@@ -140,6 +140,9 @@ class MemoryStore(Journal):
     def wake(self) -> None:
         """See Journal."""
 
+    def cleared(self) -> None:
+        """See Journal."""
+
     def append(self, operation: Operation) -> int:
         """See Store."""
         position = super().append(operation)

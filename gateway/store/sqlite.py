@@ -27,6 +27,12 @@ log = logging.getLogger("gateway.store")
 
 Call = Callable[[], None]
 
+HOLD_S: Final = 0.001
+"""How long messages may wait for their consumers before they are committed, where most leave as fast as that."""
+
+DISTRUST_MAX: Final = 64
+"""Batches, at most, that are not held after one was held in vain."""
+
 FULL_RETRY_S: Final = 1.0
 """How often a full disk is tried again."""
 
@@ -74,6 +80,12 @@ class SqliteStore(Journal):
         self._requests: SimpleQueue[Batch | Page | None] = SimpleQueue()
         self._committing = False
         self._scheduled = False
+        self._announcing = False
+        # Do commits wait for messages to leave first?  How many batches must go by before they may, after one that
+        # waited in vain.
+        self._holding = False
+        self._distrust = 0
+        self._distrusted = 0
         self._pages_asked: list[Page] = []
         self._log_pages = 0
         self._closing = threading.Event()
@@ -82,6 +94,7 @@ class SqliteStore(Journal):
         self._listener: StoreListener | None = None
         self._soon: Callable[[Call], object] = _at_once
         self._across: Callable[[Call], object] = _at_once
+        self._later: Callable[[float, Call], object] | None = None
         self._on_failure: Callable[[StoreError], None] = _raise
         self._thread: threading.Thread | None = None
 
@@ -102,16 +115,19 @@ class SqliteStore(Journal):
         soon: Callable[[Call], object],
         across: Callable[[Call], object],
         on_failure: Callable[[StoreError], None],
+        later: Callable[[float, Call], object] | None = None,
     ) -> None:
         """Begin to commit.
 
-        `soon` has the loop call something after the present call (`call_soon`); `across` does the same from another
-        thread (`call_soon_threadsafe`).  `on_failure` hears, on the loop, that nothing can be kept any more.
+        `soon` has the loop call something after the present call (`call_soon`), `across` does the same from another
+        thread (`call_soon_threadsafe`), `later` after some seconds (`call_later`); without it no commit waits.
+        `on_failure` hears, on the loop, that nothing can be kept any more.
         """
         self._listener = listener
         self._soon = soon
         self._across = across
         self._on_failure = on_failure
+        self._later = later
         self._thread = threading.Thread(target=self._write, name="store", daemon=True)
         self._thread.start()
         if self.waiting:
@@ -133,9 +149,40 @@ class SqliteStore(Journal):
 
     def _schedule(self) -> None:
         """Have `_hand_over` called, unless the end of the running commit will do so."""
-        if not self._scheduled and not self._committing and self._thread is not None:
-            self._scheduled = True
+        if self._scheduled or self._committing or self._thread is None:
+            return
+        self._scheduled = True
+        if self._holding and self._later is not None and not self._pages_asked:
+            self._later(HOLD_S, partial(self._after_hold, self.head))
+        else:
             self._soon(self._hand_over)
+
+    def _after_hold(self, head: int) -> None:
+        """What waits has waited a moment; if what was oldest then has left, what came since may wait as well."""
+        if self.head > head and not self._pages_asked:
+            self._distrust = 0
+            self._scheduled = False
+            if self.waiting:
+                self._schedule()
+            else:
+                self.rest()
+            return
+        self._holding = False
+        self._distrust = min(2 * self._distrust + 1, DISTRUST_MAX)
+        self._distrusted = self._distrust
+        self._hand_over()
+
+    def cleared(self) -> None:
+        """See Journal."""
+        if not self._announcing and not self._committing and self._thread is not None:
+            self._announcing = True
+            self._soon(self._announce)
+
+    def _announce(self) -> None:
+        """Messages that have left need no commit: who waits for their positions may go on."""
+        self._announcing = False
+        if not self._committing and self.advance() and self._listener is not None:
+            self._listener.on_durable(self.durable)
 
     def _hand_over(self) -> None:
         """Give the writer thread everything that waits; what is asked comes behind it, so that it is seen."""
@@ -143,6 +190,10 @@ class SqliteStore(Journal):
         if self._committing or self.failure is not None:
             return
         if self.position > self.durable:
+            if self._distrusted:
+                self._distrusted -= 1
+            else:
+                self._holding = self._holding or self.short_lived
             batch = self.take()
             if batch is not None:
                 self._committing = True
@@ -158,15 +209,16 @@ class SqliteStore(Journal):
         self.commits += 1
         self._committing = False
         self.finish(position)
+        self.advance()
         if not self.accepting:
             self.accepting = True
             log.info("store: there is room again, going on")
             if self._listener is not None:
                 self._listener.on_accepting(True)
         if self._listener is not None:
-            self._listener.on_durable(position)
+            self._listener.on_durable(self.durable)
         # Also when nothing that waits needs the disk: somebody may wait for its position.
-        if self.position > position or self._pages_asked:
+        if self.position > self.durable or self._pages_asked:
             self._schedule()
 
     def _loaded(self, page: Page, entries: list[Entry]) -> None:

@@ -42,6 +42,10 @@ class Tables:
     def apply(self, batch: Batch) -> None:
         """Carry out `batch` as one transaction; on return it is on the disk.  Raises StoreError with nothing done."""
         database = self.database
+        if self._one_statement(batch):
+            # A transaction of its own.
+            database.execute(_INSERT[len(batch.entries) // ENTRY_COLUMNS], batch.entries)
+            return
         database.execute("BEGIN IMMEDIATE")
         try:
             self._change(batch)
@@ -49,6 +53,20 @@ class Tables:
         except StoreError:
             self._roll_back()
             raise
+
+    @staticmethod
+    def _one_statement(batch: Batch) -> bool:
+        """Is it nothing but new entries, as many as one statement takes?"""
+        return len(batch.entries) // ENTRY_COLUMNS in _INSERT and not (
+            batch.queues_made
+            or batch.queues_gone
+            or batch.failures
+            or batch.aside
+            or batch.removed
+            or batch.cleared
+            or batch.retained
+            or batch.notes
+        )
 
     def _roll_back(self) -> None:
         # A full disk or a failing one makes SQLite roll back on its own.

@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +210,7 @@ class Fault:
 
         class Faulty(Database):
             def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-                if sql == "COMMIT" and fault.error is not None:
+                if sql.startswith(("COMMIT", "INSERT INTO entry")) and fault.error is not None:
                     fault.commits += 1
                     raise fault.error
                 return super().execute(sql, parameters)
@@ -282,6 +282,40 @@ def test_what_came_and_went_during_a_commit_is_durable_after_it(tmp_path: Path) 
     harness.settle()
     assert harness.listener.durable[-1] == position
     assert sequences(harness.load(everything(1))) == [1]
+    harness.close()
+
+
+def test_messages_that_leave_fast_need_no_commit_and_the_others_wait_for_a_moment_only(tmp_path: Path) -> None:
+    harness = SqliteHarness(tmp_path / "store.db")
+    timers: list[Callable[[], None]] = []
+    harness.sqlite.start(
+        harness.listener,
+        harness.loop.soon,
+        harness.loop.soon,
+        harness.listener.failures.append,
+        lambda _, call: timers.append(call),
+    )
+    make(harness.store, 1)
+    first = put(harness.store, 1, 1)
+    harness.loop.turn_out()
+    # Its consumer was as fast as the commit: the next ones wait for theirs.
+    harness.store.append(Dequeued(1, 1, first))
+    harness.settle()
+    commits = harness.sqlite.commits
+    second, third = put(harness.store, 1, 2), put(harness.store, 1, 3)
+    harness.store.append(Dequeued(1, 2, second))
+    harness.loop.turn_out()
+    assert (harness.store.durable, harness.sqlite.commits) == (second, commits)
+    timers.pop()()
+    harness.store.append(Dequeued(1, 3, third))
+    harness.loop.turn_out()
+    assert (harness.store.durable, harness.sqlite.commits) == (third, commits)
+    timers.pop()()
+    fourth = put(harness.store, 1, 4)
+    timers.pop()()
+    harness.settle()
+    assert (harness.store.durable, harness.sqlite.commits) == (fourth, commits + 1)
+    assert sequences(harness.load(everything(1))) == [4]
     harness.close()
 
 
