@@ -7,18 +7,15 @@ import sys
 import time
 
 from gateway.cli.main import main
-from gateway.core.journal import Batch, Journal
-from gateway.core.ports import Operation
-from gateway.store.sqlite import SqliteStore
+from gateway.connectors.base import Connector
+from gateway.core.journal import Batch
 from gateway.store.tables import Tables
 
 COMMIT_DELAY_S = 0.03
 
 
-def append(self: SqliteStore, operation: Operation) -> int:
-    position = Journal.append(self, operation)
-    self.durable = self.position
-    return position
+def confirm(self: Connector, position: int, frame: bytes) -> None:
+    self.say(frame)
 
 
 def apply(self: Tables, batch: Batch) -> None:
@@ -29,7 +26,7 @@ def apply(self: Tables, batch: Batch) -> None:
 careful_apply = Tables.apply
 
 if __name__ == "__main__":
-    SqliteStore.append = append  # type: ignore[method-assign]
+    Connector.confirm = confirm  # type: ignore[method-assign]
     Tables.apply = apply  # type: ignore[method-assign]
     sys.argv[1:1] = ["run"]
     main()
