@@ -285,7 +285,9 @@ def test_what_came_and_went_during_a_commit_is_durable_after_it(tmp_path: Path) 
     harness.close()
 
 
-def test_messages_that_leave_fast_need_no_commit_and_the_others_wait_for_a_moment_only(tmp_path: Path) -> None:
+def test_messages_that_leave_fast_need_no_commit_and_the_others_wait_for_a_moment_only(
+    tmp_path: Path,
+) -> None:
     harness = SqliteHarness(tmp_path / "store.db")
     timers: list[Callable[[], None]] = []
     harness.sqlite.start(
