@@ -200,6 +200,8 @@ class SqliteStore(Journal):
                 self._requests.put(batch)
             elif self._listener is not None:
                 self._listener.on_durable(self.durable)
+        else:
+            self.rest()
         for page in self._pages_asked:
             self._requests.put(page)
         self._pages_asked.clear()
@@ -220,6 +222,9 @@ class SqliteStore(Journal):
         # Also when nothing that waits needs the disk: somebody may wait for its position.
         if self.position > self.durable or self._pages_asked:
             self._schedule()
+        else:
+            # All that came meanwhile has left again.
+            self.rest()
 
     def _loaded(self, page: Page, entries: list[Entry]) -> None:
         if self._listener is not None and not self._closing.is_set():

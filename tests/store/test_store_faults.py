@@ -281,7 +281,10 @@ def test_what_came_and_went_during_a_commit_is_durable_after_it(tmp_path: Path) 
     position = harness.store.append(Dequeued(1, 2, enqueued))
     harness.settle()
     assert harness.listener.durable[-1] == position
-    assert sequences(harness.load(everything(1))) == [1]
+    # And what comes next is not forgotten.
+    put(harness.store, 1, 3)
+    harness.settle()
+    assert sequences(harness.load(everything(1))) == [1, 3]
     harness.close()
 
 
