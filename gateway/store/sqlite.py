@@ -27,10 +27,10 @@ log = logging.getLogger("gateway.store")
 
 Call = Callable[[], None]
 
-HOLD_S: Final = 0.001
+HOLD_S: Final = 0.002
 """How long messages may wait for their consumers before they are committed, where most leave as fast as that."""
 
-DISTRUST_MAX: Final = 64
+DISTRUST_MAX: Final = 16
 """Batches, at most, that are not held after one was held in vain."""
 
 FULL_RETRY_S: Final = 1.0

@@ -133,8 +133,12 @@ def _restart(running: Running, seconds: float) -> Figure:
     wire = _stomp(running, "/queue/bench.r")
     marker = running.directory / "filled"
     if not marker.exists():
+        begin = time.perf_counter()
         _fill(wire)
         marker.touch()
+        took = time.perf_counter() - begin
+        resident = running.resident_bytes >> 20
+        print(f"    {QUEUED:,} messages queued in {took:.1f} s, {resident} MiB resident", flush=True)
     process = running.process
     assert process is not None
     os.killpg(process.pid, signal.SIGKILL)
