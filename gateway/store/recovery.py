@@ -40,7 +40,11 @@ _COPIED_TABLES: Final = {
 }
 
 
-def open_database(path: Path, opener: Opener, damages: list[str]) -> Database:
+Lanes = dict[int, list[LaneFound]]
+"""Queue number → what each of its lanes holds."""
+
+
+def open_database(path: Path, opener: Opener, damages: list[str]) -> tuple[Database, Lanes]:
     """The store at `path`, made if it is not there, saved if it is damaged (`damages` then says what was lost)."""
     prepare(path)
     if not path.exists():
@@ -49,7 +53,7 @@ def open_database(path: Path, opener: Opener, damages: list[str]) -> Database:
     try:
         database = _open(path, opener)
         try:
-            _touch_everything(database)
+            return database, _touch_everything(database)
         except StoreDamaged:
             database.close()
             raise
@@ -59,7 +63,7 @@ def open_database(path: Path, opener: Opener, damages: list[str]) -> Database:
         if cut is not None:
             damages.append(f"{path}: offset {cut}: the file ends here, parts are missing")
         database = _save(path, opener, damages)
-    return database
+        return database, lanes(database)
 
 
 def prepare(path: Path) -> None:
@@ -86,16 +90,17 @@ def _open(path: Path, opener: Opener) -> Database:
     return database
 
 
-def _touch_everything(database: Database) -> None:
+def _touch_everything(database: Database) -> Lanes:
     """Read every page that a start needs: damage shows here, not in the middle of service."""
-    lanes(database)
+    found = lanes(database)
     for table, columns in _COPIED_TABLES.items():
         database.rows(f"SELECT count(*), max(length({columns.split(', ')[-1]})) FROM {table}")
+    return found
 
 
-def lanes(database: Database) -> dict[int, list[LaneFound]]:
-    """Queue number → what each of its lanes holds."""
-    found: dict[int, list[LaneFound]] = {}
+def lanes(database: Database) -> Lanes:
+    """What is in the queues: one walk over all messages."""
+    found: Lanes = {}
     mask = (1 << SEQUENCE_BITS) - 1
     for number, lane, count, size, first, last, expires in database.rows(
         f"SELECT id >> {SEQUENCE_BITS}, lane, count(*), sum(size), min(id), max(id),"
@@ -107,9 +112,9 @@ def lanes(database: Database) -> dict[int, list[LaneFound]]:
     return found
 
 
-def recover(database: Database) -> Recovered:
-    """Everything but the bodies in queues; counts this start."""
-    by_number = lanes(database)
+def recover(database: Database, found_lanes: Lanes) -> Recovered:
+    """Everything but the bodies in queues, of which `lanes` has told; counts this start."""
+    by_number = dict(found_lanes)
     queues = [
         QueueFound(number, key, note, by_number.pop(number, []))
         for number, key, note in database.rows("SELECT number, key, note FROM queue ORDER BY number")

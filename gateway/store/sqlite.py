@@ -70,7 +70,7 @@ class SqliteStore(Journal):
         recovery.prepare(path)
         self._lock = StoreLock(path)
         try:
-            self._database = recovery.open_database(path, opener, self.damages)
+            self._database, self._lanes = recovery.open_database(path, opener, self.damages)
         except StoreError:
             self._lock.release()
             raise
@@ -102,7 +102,9 @@ class SqliteStore(Journal):
 
     def recover(self) -> Recovered:
         """See Store."""
-        return recovery.recover(self._database)
+        found = recovery.recover(self._database, self._lanes)
+        self._lanes = {}
+        return found
 
     def fetch(self, queue: int, sequences: list[int]) -> list[Entry]:
         """See Store."""
