@@ -6,16 +6,22 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from importlib import resources
 from typing import Any, Final, final
 
 import gateway
 from gateway.admin.server import AdminServer
-from gateway.config import OPTIONS, Config, ConnectorSection
+from gateway.config import OPTIONS, Config, ConnectorSection, is_loopback
 from gateway.connectors.base import Limits, Service
+from gateway.connectors.carriage import Route
+from gateway.connectors.http.connector import HttpAcceptor, HttpService
+from gateway.connectors.http.settings import HttpSettings, Page
 from gateway.connectors.mqtt.connector import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.stomp.connector import StompService
 from gateway.connectors.stomp.settings import StompSettings
+from gateway.connectors.websocket.connector import JsonService
+from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
@@ -85,8 +91,67 @@ def stomp_service(broker: Broker, config: Config) -> Service:
     return StompService(broker, StompSettings(**config.stomp.model_dump()))
 
 
-SERVICES: Final = {"mqtt": mqtt_service, "stomp": stomp_service}
+def http_settings(config: Config) -> HttpSettings:
+    """[websocket] and [http] as their room wants them."""
+    section = config.websocket
+    http = config.http
+    return HttpSettings(
+        section.paths,
+        section.origins,
+        section.handshake_bytes_max,
+        section.ping_interval_ms,
+        section.compression,
+        section.compression_window_bits,
+        section.unpacked_max,
+        section.demo,
+        http.receipts_max,
+        http.visibility_timeout_ms,
+        http.pull_max,
+        http.wait_max_ms,
+        http.event_ping_ms,
+    )
+
+
+def json_settings(config: Config) -> JsonSettings:
+    """gateway.json as [websocket] wants it."""
+    section = config.websocket
+    return JsonSettings(section.json_window, section.json_operations_max, section.json_transactions_max)
+
+
+def ws_service(broker: Broker, config: Config) -> Service:
+    """HTTP, and the door to WebSocket."""
+    return HttpService(broker, http_settings(config), web_pages(config.websocket.demo))
+
+
+def json_service(broker: Broker, config: Config) -> Service:
+    """The subprotocol gateway.json."""
+    return JsonService(broker, json_settings(config))
+
+
+WEB_FILES: Final = {
+    "/gateway.schema.json": ("gateway.schema.json", "application/schema+json"),
+    "/": ("live.html", "text/html; charset=utf-8"),
+    "/live.css": ("live.css", "text/css; charset=utf-8"),
+    "/live.js": ("live.js", "text/javascript; charset=utf-8"),
+}
+"""Path → file in gateway/web, and its type."""
+
+
+def web_pages(demo: bool) -> dict[str, Page]:
+    """The files that ws connectors serve: the schema, and with `demo` the live page."""
+    room = resources.files("gateway.web")
+    pages: dict[str, Page] = {}
+    for path, (name, content_type) in WEB_FILES.items():
+        if demo or path == "/gateway.schema.json":
+            pages[path] = Page(content_type, (room / name).read_bytes())
+    return pages
+
+
+SERVICES: Final = {"mqtt": mqtt_service, "stomp": stomp_service, "ws": ws_service}
 """Scheme of a connector's URI → what serves it.  A new protocol adds a line here."""
+
+CARRIED: Final = {"json": json_service}
+"""What has no scheme of its own, since it only exists inside WebSocket."""
 
 
 @final
@@ -142,14 +207,32 @@ class Gateway:
 
     async def _open(self, section: ConnectorSection, machinery: Machinery) -> None:
         scheme = section.scheme
-        service = self._services.get(scheme)
-        if service is None:
-            service = self._services[scheme] = SERVICES[scheme](self.broker, self.config)
-        acceptor = service.acceptor(section.name, scheme, section.limits())
+        acceptor = self._service(scheme).acceptor(section.name, scheme, section.limits())
+        if isinstance(acceptor, HttpAcceptor):
+            acceptor.carry(self._routes(section), is_loopback(section.host))
         listener = Listener(acceptor, section.host, section.port, machinery)
+        listener.ping_interval_ms = self.config.websocket.ping_interval_ms
         await _opened(f"connector {section.name} on {section.host}:{section.port}", listener.open())
         self.listeners.append(listener)
         log.info("connector %s listens on %s", section.name, listener.address)
+
+    def _service(self, name: str) -> Service:
+        """The one service of that protocol, made on first use."""
+        service = self._services.get(name)
+        if service is None:
+            make = SERVICES.get(name) or CARRIED[name]
+            service = self._services[name] = make(self.broker, self.config)
+        return service
+
+    def _routes(self, section: ConnectorSection) -> list[Route]:
+        """Every protocol that can travel inside WebSocket, with this connector's limits."""
+        routes: list[Route] = []
+        for name in (*SERVICES, *CARRIED):
+            service = self._service(name)
+            carriage = service.carriage()
+            if carriage is not None:
+                routes.append(Route(carriage, service.acceptor(section.name, name, section.limits(name))))
+        return routes
 
     def _tick(self) -> None:
         machinery = self._machinery

@@ -61,9 +61,7 @@ class Handshake:
         agreed = self._deflate
         if agreed is None:
             return None
-        return Inflater(
-            self._max_unpacked, agreed.remote_max_window_bits, agreed.remote_no_context_takeover
-        )
+        return Inflater(self._max_unpacked, agreed.remote_max_window_bits, agreed.remote_no_context_takeover)
 
     def deflater(self) -> Deflater | None:
         """For what the client is sent; None without compression."""
@@ -74,11 +72,11 @@ class Handshake:
 
 
 def _select(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """The first of ours that the client knows; who names only others is told which there are."""
+    """The client's first choice that we have; who names only others is told which there are."""
     if not offered:
         return None
     ours = protocol.available_subprotocols or ()
-    for name in ours:
-        if name in offered:
+    for name in offered:
+        if name in ours:
             return name
     raise NegotiationError("there are the subprotocols " + ", ".join(ours))

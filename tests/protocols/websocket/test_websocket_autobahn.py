@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """The cases of the Autobahn test suite by its numbers, restated against an echo that only the tests have.
 
 Not restated: 9.7 and 9.8 (the same messages a thousand times, for timing), and of 12 and 13 the many sizes that
