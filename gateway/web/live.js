@@ -5,6 +5,8 @@ const ROWS_MAX = 500;
 const SECONDS = 60;
 const RECONNECT_MS = [500, 1000, 2000, 5000];
 
+const CLOCK = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
+
 const $ = (id) => document.getElementById(id);
 const waiting = new Map(); // id of an operation → what to do with its answer
 const sources = new Map(); // name of a subscription → what it reads from
@@ -111,8 +113,7 @@ function show(message) {
   thisSecond++;
   if (paused) return;
   const row = $("rows").insertRow(0);
-  const at = new Date(message.received_at);
-  const cells = [at.toLocaleTimeString() + "." + String(at.getMilliseconds()).padStart(3, "0"), message.to, bodyOf(message), moreOf(message)];
+  const cells = [CLOCK.format(new Date(message.received_at)), message.to, bodyOf(message), moreOf(message)];
   for (const text of cells) row.insertCell().textContent = text.length > 2000 ? text.slice(0, 2000) + "…" : text;
   while ($("rows").rows.length > ROWS_MAX) $("rows").deleteRow(-1);
   $("nothing").hidden = true;

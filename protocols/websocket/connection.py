@@ -101,8 +101,8 @@ class WebSocketConnection:
         for event in events:
             if isinstance(event, Data):
                 found.append(event)
-                if event.text or self._whole:
-                    self._text = event.text
+                # What is said back is of the kind that was heard last.
+                self._text = event.text
             elif isinstance(event, Ping):
                 self._answer(event)
             elif isinstance(event, Close):

@@ -75,7 +75,6 @@ class Echo:
         wire = b""
         for message in self.connection.receive_data(piece):
             self.messages.append(message)
-            self.connection._text = message.text
             wire += b"".join(self.connection.encode([message.data]))
         return wire + b"".join(self.connection.taken()) + self.connection.last_word()
 
