@@ -18,18 +18,22 @@ from gateway.connectors.http.connector import HttpAcceptor, HttpService
 from gateway.connectors.http.settings import HttpSettings, Page
 from gateway.connectors.mqtt.connector import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.side import CARRY_NAMES
 from gateway.connectors.stomp.connector import StompService
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.connectors.websocket.connector import JsonService
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.message import DECODERS
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
 from gateway.net.listener import Listener, Machinery
 from gateway.net.reports import Reports
 from gateway.net.turn import Flusher
-from gateway.security.anyone import Anyone
+from gateway.security.guard import Guard, User
+from gateway.security.passwords import PasswordChecks
+from gateway.security.rules import Area, Rule, Rules
 from gateway.store.memory import MemoryStore
 
 log = logging.getLogger("gateway")
@@ -74,16 +78,40 @@ def queue_policy(config: Config) -> QueuePolicy:
     )
 
 
+def guard(
+    config: Config, post: Callable[[Callable[[], None]], None], before_answer: Callable[[], None]
+) -> Guard:
+    """[security], [[user]] and [[rule]] as an authorizer."""
+    users = {user.name: User(user.name, user.hash, frozenset(user.groups)) for user in config.user}
+    rules = [
+        Rule(
+            bool(rule.allow),
+            frozenset(rule.allow or rule.deny),
+            frozenset(rule.users),
+            frozenset(rule.groups),
+            tuple([Area.parse(text) for text in rule.destinations]),
+        )
+        for rule in config.rule
+    ]
+    section = config.security
+    checks = PasswordChecks(post, section.password_threads, section.password_checks_max)
+    return Guard(users, Rules(rules), checks, before_answer)
+
+
 def limits_by_option(limits: Limits) -> dict[str, int | str]:
     """A listener's limits by the names they have in its URI."""
     named: dict[str, int | str] = {name: getattr(limits, field) for name, (field, _, _) in OPTIONS.items()}
     named["slowConsumer"] = limits.slow_consumer
+    named["carry"] = next(name for name, number in CARRY_NAMES.items() if number == limits.carry)
+    named["publishIdentity"] = str(limits.publish_identity).lower()
     return named
 
 
 def mqtt_service(broker: Broker, config: Config) -> Service:
     """MQTT as [mqtt] wants it."""
-    return MqttService(broker, MqttSettings(**config.mqtt.model_dump()))
+    return MqttService(
+        broker, MqttSettings(**config.mqtt.model_dump()), f"gateway-broker {gateway.__version__}"
+    )
 
 
 def stomp_service(broker: Broker, config: Config) -> Service:
@@ -160,7 +188,8 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.broker = Broker(MemoryStore(), Anyone(), core_limits(config), queue_policy(config))
+        self.guard = guard(config, self._post, self._bring_clock_up_to_date)
+        self.broker = Broker(MemoryStore(), self.guard, core_limits(config), queue_policy(config))
         self.listeners: list[Listener] = []
         """With their real ports, once started."""
         self.admin: AdminServer | None = None
@@ -207,7 +236,7 @@ class Gateway:
 
     async def _open(self, section: ConnectorSection, machinery: Machinery) -> None:
         scheme = section.scheme
-        acceptor = self._service(scheme).acceptor(section.name, scheme, section.limits())
+        acceptor = self._service(scheme).acceptor(section.name, scheme, self._limits(section, scheme))
         if isinstance(acceptor, HttpAcceptor):
             acceptor.carry(self._routes(section), is_loopback(section.host))
         listener = Listener(acceptor, section.host, section.port, machinery)
@@ -231,8 +260,25 @@ class Gateway:
             service = self._service(name)
             carriage = service.carriage()
             if carriage is not None:
-                routes.append(Route(carriage, service.acceptor(section.name, name, section.limits(name))))
+                routes.append(
+                    Route(carriage, service.acceptor(section.name, name, self._limits(section, name)))
+                )
         return routes
+
+    def _limits(self, section: ConnectorSection, protocol: str) -> Limits:
+        limits = section.limits(protocol)
+        limits.allow_anonymous = section.anonymous(bool(self.config.user))
+        return limits
+
+    def _post(self, work: Callable[[], None]) -> None:
+        """Have `work` done in a later turn of the loop; called from threads."""
+        machinery = self._machinery
+        if machinery is not None and not machinery.loop.is_closed():
+            machinery.loop.call_soon_threadsafe(work)
+
+    def _bring_clock_up_to_date(self) -> None:
+        if self._machinery is not None:
+            self.broker.now_ms = self._machinery.clock.now_ms()
 
     def _tick(self) -> None:
         machinery = self._machinery
@@ -290,6 +336,7 @@ class Gateway:
         machinery.deadlines.close()
         if self.admin is not None:
             await self.admin.close()
+        self.guard.close()
 
     async def _drain(self) -> None:
         """Wait until all clients have taken what they are owed, and then a moment for them to close."""
@@ -337,6 +384,13 @@ class Gateway:
                 "subscriptions": broker.topics.bindings_count,
                 "retained": broker.retained.count,
                 **broker.counters.as_dict(),
+            },
+            "translation": {
+                "gateway_translation_omitted_total": [
+                    {"from": source, "to": target, "field": field, "count": count}
+                    for (source, target, field), count in sorted(broker.counters.omitted.items())
+                ],
+                "gateway_translation_decoded_total": DECODERS.fields,
             },
             "services": services,
         }

@@ -15,7 +15,10 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.connectors.base import Limits
+from gateway.connectors.side import CARRY_NAMES
 from gateway.core.limits import BLOCK, DROP_OLDEST
+from gateway.security.passwords import is_hash
+from gateway.security.rules import ACTIONS, ANONYMOUS, ANYBODY, Area
 
 ENVIRONMENT_PREFIX: Final = "GATEWAY_"
 
@@ -107,6 +110,34 @@ class MqttSection(Section):
     """Highest QoS."""
     retain_available: bool = True
     """Are retained messages allowed?"""
+    versions: tuple[Literal["3.1", "3.1.1", "5.0"], ...] = Field(("3.1", "3.1.1", "5.0"), min_length=1)
+    """Versions that are accepted."""
+    topic_alias_send_maximum: int = Field(10, ge=0, le=65_535)
+    """Topic aliases set up for a client that takes some."""
+    check_payload_format: bool = False
+    """Refuse payloads that say that they are UTF-8 and are not?"""
+    response_information: str = ""
+    """Told to clients that ask for it; {client_id} stands for the client's own; empty is none."""
+    server_reference: str = ""
+    """Another server: named when clients are redirected, or when this one stops."""
+    redirect: Literal["no", "use-another-server", "server-moved"] = "no"
+    """Send every client there instead?"""
+    publish_denied: Literal["acknowledge", "disconnect"] = "acknowledge"
+    """What a client before MQTT 5 gets for a PUBLISH that is not allowed: an acknowledgement, or the end."""
+    queue_qos0: bool = False
+    """Keep QoS 0 messages too for a session without a connection?"""
+    client_id_max_3_1: int = Field(0, ge=0, le=65_535)
+    """Characters of a client id of MQTT 3.1, which allows 23; 0 is any number."""
+    control_characters: bool = False
+    """Are control characters allowed in topics, filters, client ids and user names?"""
+    sys_interval_s: int = Field(10, ge=0, le=86_400)
+    """How often the $SYS topics are published, in seconds; 0 is never."""
+
+    @model_validator(mode="after")
+    def _redirect_somewhere(self) -> "MqttSection":
+        if self.redirect != "no" and not self.server_reference:
+            raise ValueError(f"redirect = {self.redirect!r} needs a server_reference")
+        return self
 
 
 class StompSection(Section):
@@ -126,6 +157,70 @@ class StompSection(Section):
     """Bytes of one frame's headers."""
     transactions_max: int = Field(100, ge=1)
     """Open transactions on one connection."""
+    untyped: Literal["auto", "activemq"] = "auto"
+    """A body without content-type: auto looks whether it is text; activemq takes it for bytes if it has a content-length."""
+
+
+class SecuritySection(Section):
+    """[security]: how users are checked."""
+
+    password_threads: int = Field(1, ge=1, le=64)
+    """Threads that check passwords."""
+    password_checks_max: int = Field(1_000, ge=1)
+    """Password checks that may be under way or wait; above that logins are refused."""
+
+
+class UserSection(Section):
+    """[[user]]: who may connect by name and password."""
+
+    name: str = Field(min_length=1, max_length=256)
+    """What the client says as its user name or login."""
+    hash: str = Field(repr=False)
+    """argon2id hash of the password, as `gateway user hash` prints it."""
+    groups: tuple[str, ...] = ()
+    """Names by which rules can mean several users."""
+
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, name: str) -> str:
+        if name in (ANYBODY, ANONYMOUS):
+            raise ValueError("means something else in rules")
+        return name
+
+    @field_validator("hash")
+    @classmethod
+    def _a_hash(cls, hash: str) -> str:
+        if not is_hash(hash):
+            raise ValueError("not an argon2id hash: `gateway user hash` makes one")
+        return hash
+
+
+class RuleSection(Section):
+    """[[rule]]: what somebody may or may not do.  The first rule that fits decides; where none fits, it is denied."""
+
+    allow: tuple[Literal["publish", "subscribe", "receive"], ...] = ()
+    """What is allowed; or else"""
+    deny: tuple[Literal["publish", "subscribe", "receive"], ...] = ()
+    """what is denied."""
+    users: tuple[str, ...] = ()
+    """Names; * is everybody with a name, anonymous is who has none.  Without users and groups: everybody."""
+    groups: tuple[str, ...] = ()
+    """Groups of [[user]]."""
+    destinations: tuple[str, ...] = Field(min_length=1)
+    """topic:NAME or queue:NAME; * is a level, > the rest, {user} and {client_id} the client's own."""
+
+    @field_validator("destinations")
+    @classmethod
+    def _patterns(cls, destinations: tuple[str, ...]) -> tuple[str, ...]:
+        for text in destinations:
+            Area.parse(text)
+        return destinations
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "RuleSection":
+        if bool(self.allow) == bool(self.deny):
+            raise ValueError(f"write either allow or deny, a list of {', '.join(ACTIONS)}")
+        return self
 
 
 class WebSocketSection(Section):
@@ -254,7 +349,7 @@ class ConnectorSection(Section):
     uri: str
     """SCHEME://HOST:PORT?option=value&…; port 0 takes a free one."""
     allow_anonymous: bool | None = None
-    """May clients come without a name?  Unset: on loopback only."""
+    """May clients come without a name?  Unset: on loopback, as long as there is no [[user]]."""
 
     @model_validator(mode="after")
     def _check(self) -> "ConnectorSection":
@@ -262,7 +357,7 @@ class ConnectorSection(Section):
         if parts.username is not None or parts.password is not None:
             raise ValueError("names and passwords do not belong in a URI")
         self.limits()
-        if parts.path.strip("/") or parts.fragment or self.port < 0:
+        if not self.host or parts.path.strip("/") or parts.fragment or self.port < 0:
             raise ValueError("must be SCHEME://HOST:PORT?option=value&…")
         if self.scheme not in SCHEMES:
             raise ValueError(f"unknown protocol {self.scheme!r}{nearest(self.scheme, list(SCHEMES))}")
@@ -287,17 +382,25 @@ class ConnectorSection(Section):
         port = urlsplit(self.uri).port
         return SCHEMES.get(self.scheme, 0) if port is None else port
 
+    def anonymous(self, users: bool) -> bool:
+        """May clients come without a name?  `users`: are there any who could have one?  Raises ValueError."""
+        if self.allow_anonymous is not None and (self.allow_anonymous or users):
+            return self.allow_anonymous
+        if users:
+            return False
+        # Without users nobody checks names: refusing who has none would let in everybody who makes one up.
+        if not is_loopback(self.host):
+            raise ValueError(
+                f"{self.host} is not a loopback address: write [[user]] tables, or allow everybody, "
+                "allow_anonymous = true"
+            )
+        if self.allow_anonymous is False:
+            raise ValueError("allow_anonymous = false without a [[user]]: nobody could come")
+        return True
+
     def limits(self, protocol: str = "") -> Limits:
         """The limits that the URI's options name, defaults for the others (those of `protocol`).  Raises ValueError."""
         limits = Limits(slow_consumer=DROP_OLDEST if (protocol or self.scheme) == "mqtt" else BLOCK)
-        loopback = is_loopback(self.host)
-        # Nobody checks names and passwords yet: `false` would let in everybody who makes up a name.
-        if not loopback and not self.allow_anonymous:
-            raise ValueError(
-                f"{self.host} is not a loopback address: anonymous access there must be written out, "
-                "allow_anonymous = true"
-            )
-        limits.allow_anonymous = loopback if self.allow_anonymous is None else self.allow_anonymous
         seen: set[str] = set()
         for key, value in parse_qsl(urlsplit(self.uri).query, keep_blank_values=True):
             option = _option_name(key)
@@ -318,6 +421,16 @@ def _option_name(key: str) -> str:
 
 
 def _apply_option(limits: Limits, key: str, value: str) -> None:
+    if key == "carry":
+        if value not in CARRY_NAMES:
+            raise ValueError(f"carry={value}: one of {', '.join(CARRY_NAMES)}")
+        limits.carry = CARRY_NAMES[value]
+        return
+    if key == "publishIdentity":
+        if value not in ("true", "false"):
+            raise ValueError(f"publishIdentity={value}: true or false")
+        limits.publish_identity = value == "true"
+        return
     if key == "slowConsumer":
         if value not in SLOW_CONSUMER:
             raise ValueError(f"slowConsumer={value}: one of {', '.join(SLOW_CONSUMER)}")
@@ -327,7 +440,9 @@ def _apply_option(limits: Limits, key: str, value: str) -> None:
     if option is None:
         if key == "allowAnonymous":
             raise ValueError("allowAnonymous is a key beside the URI: allow_anonymous")
-        raise ValueError(f"unknown option {key!r}{nearest(key, [*OPTIONS, 'slowConsumer'])}")
+        raise ValueError(
+            f"unknown option {key!r}{nearest(key, [*OPTIONS, 'slowConsumer', 'carry', 'publishIdentity'])}"
+        )
     field, least, most = option
     if not (value.isascii() and value.isdigit()) or len(value) > 18 or not least <= int(value) <= most:
         raise ValueError(f"{key}={value}: a whole number from {least} to {most}")
@@ -347,6 +462,9 @@ class Config(Section):
     stomp: StompSection = StompSection()
     websocket: WebSocketSection = WebSocketSection()
     http: HttpSection = HttpSection()
+    security: SecuritySection = SecuritySection()
+    user: tuple[UserSection, ...] = ()
+    rule: tuple[RuleSection, ...] = ()
     log: LogSection = LogSection()
     admin: AdminSection = AdminSection()
 
@@ -360,6 +478,27 @@ class Config(Section):
                 raise ValueError(f"two connectors are named {connector.name!r}")
             names.add(name)
         return connectors
+
+    @field_validator("user")
+    @classmethod
+    def _users_differ(cls, users: tuple[UserSection, ...]) -> tuple[UserSection, ...]:
+        names = [user.name for user in users]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two users are named {name!r}")
+        return users
+
+    @model_validator(mode="after")
+    def _somebody_is_checked(self) -> "Config":
+        for connector in self.connector:
+            try:
+                connector.anonymous(bool(self.user))
+            except ValueError as error:
+                raise ValueError(f"connector[{connector.name}].uri = {connector.uri!r}: {error}") from None
+        for rule in self.rule:
+            if (rule.groups or set(rule.users) - {ANONYMOUS}) and not self.user:
+                raise ValueError("a [[rule]] about users, and there is no [[user]]")
+        return self
 
 
 def is_loopback(host: str) -> bool:
@@ -466,6 +605,14 @@ def _problem(source: str, data: dict[str, Any], variables: Mapping[str, str], it
     if item["type"] == "missing":
         return f"{source}: {key} is missing"
     message = item["msg"].removeprefix("Value error, ")
+    if not location:
+        # About several tables: the message says which.
+        return f"{source}: {message}"
+    if location[-1] == "hash":
+        # It may be the password itself.
+        return f"{variables.get(key, source)}: {key}: {message}"
+    if isinstance(value, dict) and location[0] != "connector":
+        return f"{source}: {key}: {message}"
     if isinstance(value, dict):
         # What a connector's table as a whole can get wrong is its URI.
         key = f"{key}.uri"

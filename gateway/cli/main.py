@@ -5,6 +5,7 @@ import typer
 from gateway.cli.check import check
 from gateway.cli.run import run
 from gateway.cli.status import status
+from gateway.cli.user import app as user
 from gateway.cli.version import version
 
 app = typer.Typer(
@@ -15,6 +16,7 @@ app = typer.Typer(
 )
 for command in (run, check, status, version):
     app.command()(command)
+app.add_typer(user, name="user")
 
 
 def main() -> None:

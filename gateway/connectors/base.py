@@ -45,6 +45,10 @@ class Limits:
     """Bytes a second a client may send; 0 is any; `byteRate`"""
     allow_anonymous: bool
     """`allowAnonymous`"""
+    carry: int
+    """How much travels beside a translated message, a number of `side.CARRY_NAMES`; `carry`"""
+    publish_identity: bool
+    """Subscribers of other protocols are told who published; `publishIdentity`"""
 
     def __init__(
         self,
@@ -59,6 +63,8 @@ class Limits:
         message_rate: int = 0,
         byte_rate: int = 0,
         allow_anonymous: bool = True,
+        carry: int = 0,
+        publish_identity: bool = False,
     ) -> None:
         self.maximum_connections = maximum_connections
         self.max_frame_size = max_frame_size
@@ -71,6 +77,8 @@ class Limits:
         self.message_rate = message_rate
         self.byte_rate = byte_rate
         self.allow_anonymous = allow_anonymous
+        self.carry = carry
+        self.publish_identity = publish_identity
 
 
 @final
@@ -82,6 +90,7 @@ class Counters:
         "bytes_out",
         "connections",
         "connections_total",
+        "dropped_large",
         "dropped_slow",
         "limit_hits",
         "messages_in",
@@ -106,6 +115,8 @@ class Counters:
         self.bytes_out = 0
         self.dropped_slow = 0
         """Messages dropped because a subscriber read too slowly."""
+        self.dropped_large = 0
+        """Messages not sent because they were larger than the subscriber takes."""
 
     def as_dict(self) -> dict[str, int]:
         """All of them by name."""
@@ -120,6 +131,7 @@ class Counters:
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "dropped_slow": self.dropped_slow,
+            "dropped_large": self.dropped_large,
         }
 
 
@@ -425,9 +437,10 @@ class Connector(Valve):
 
     def ask(self, credentials: Credentials) -> None:
         """Ask the authorizer about this client; `identified` gets the answer, perhaps at once."""
-        asker = self._asker = _ConnectionAsker(self)
+        asker = _ConnectionAsker(self)
+        self._asker = asker
         self.broker.authorizer.authenticate(credentials, asker)
-        if self._asker is not None:
+        if asker.connector is not None:
             self._late = True
             self._look_at_reading()
 

@@ -1,11 +1,12 @@
 """Canonical values as text, for protocols that carry nothing else (STOMP headers, MQTT 5 user properties).
 
-A value is written plainly; what its type was travels beside it, as a hint that a receiver may ignore.
+A value is written plainly; what its type was travels beside it, as a hint that a receiver may ignore.  Lists and maps
+are in `typed_json`.
 """
 
 import base64
-import json
-from typing import Final
+import struct
+from typing import Final, final
 
 from gateway.core.message import Typed
 
@@ -19,11 +20,13 @@ _UUID: Final = "AMQP_UUID:"
 
 
 def id_to_text(value: str | bytes | Typed) -> str:
-    """An identifier as text that `id_from_text` reads back, type and all."""
+    """An identifier as text that `id_from_text` reads back, type and all; text with U+0000 comes back as bytes."""
     if isinstance(value, bytes):
         return _BINARY + value.hex().upper()
     if isinstance(value, Typed):
         return (_ULONG if value.token == "u64" else _UUID) + str(value.value)
+    if "\0" in value:
+        return _BINARY + value.encode().hex().upper()
     if value.startswith((_STRING, _BINARY, _ULONG, _UUID)):
         return _STRING + value
     return value
@@ -36,18 +39,39 @@ def id_from_text(text: str) -> str | bytes | Typed:
     if text.startswith(_STRING):
         return text[len(_STRING) :]
     if text.startswith(_BINARY):
-        try:
-            return bytes.fromhex(text[len(_BINARY) :])
-        except ValueError:
-            return text
+        digits = text[len(_BINARY) :]
+        return bytes.fromhex(digits) if len(digits) % 2 == 0 and _all_in(digits, _HEX) else text
     if text.startswith(_ULONG):
-        digits = text[len(_ULONG) :]
-        return (
-            Typed("u64", int(digits)) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else text
-        )
+        number = integer(text[len(_ULONG) :], 0, _U64_MAX)
+        return text if number is None else Typed("u64", number)
     if text.startswith(_UUID):
-        return Typed("uuid", text[len(_UUID) :])
+        digits = text[len(_UUID) :]
+        return Typed("uuid", digits) if is_uuid(digits) else text
     return text
+
+
+_U64_MAX: Final = (1 << 64) - 1
+_HEX: Final = frozenset("0123456789ABCDEFabcdef")
+_DIGITS: Final = frozenset("0123456789")
+
+
+def _all_in(text: str, letters: frozenset[str]) -> bool:
+    return letters.issuperset(text)
+
+
+def is_uuid(text: str) -> bool:
+    """32 hexadecimal digits, with or without hyphens?"""
+    digits = text.replace("-", "")
+    return len(digits) == 32 and len(text) <= 36 and _all_in(digits, _HEX)
+
+
+def integer(text: str, least: int, most: int) -> int | None:
+    """A decimal as we write it (`-` and digits, no zeros in front) within bounds, else nothing."""
+    digits = text[1:] if text.startswith("-") else text
+    if not digits or len(digits) > 20 or not _all_in(digits, _DIGITS):
+        return None
+    number = int(text)
+    return number if least <= number <= most and str(number) == text else None
 
 
 # -- bodies
@@ -70,6 +94,8 @@ def is_textual(content_type: str | None, content_encoding: str | None, body: byt
 
 def is_utf8(body: bytes) -> bool:
     """Is it well-formed UTF-8?"""
+    if body.isascii():
+        return True
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -77,15 +103,18 @@ def is_utf8(body: bytes) -> bool:
     return True
 
 
-# -- property values
+def is_plain_text(body: bytes) -> bool:
+    """Is it well-formed UTF-8 without NUL: text for who is told nothing else?"""
+    return 0 not in body and is_utf8(body)
 
 
-def value_to_text(value: object) -> tuple[str, str]:
-    """A property value as text, and the token of its type; an empty token for text itself."""
+# -- property values: numbers, text, bytes and what else is no list and no map
+
+
+def scalar_to_text(value: object) -> tuple[str, str]:
+    """A value as text, and the token of its type; an empty token for text itself."""
     if isinstance(value, str):
-        if "\0" in value:
-            return base64.b64encode(value.encode()).decode(), "strb64"
-        return value, ""
+        return (packed(value), "strb64") if "\0" in value else (value, "")
     if isinstance(value, bool):
         return ("true" if value else "false"), "bool"
     if isinstance(value, int):
@@ -97,10 +126,15 @@ def value_to_text(value: object) -> tuple[str, str]:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode(), "bin"
     assert isinstance(value, Typed)
-    if value.token in ("list", "map", "array"):
-        return json.dumps(value.value, ensure_ascii=False, separators=(",", ":")), value.token
     inner = value.value
-    return (_float_text(inner) if isinstance(inner, float) else str(inner)), value.token
+    if isinstance(inner, float):
+        return (_f32_text(inner) if value.token == "f32" else _float_text(inner)), value.token
+    return str(inner), value.token
+
+
+def packed(text: str) -> str:
+    """Text for where not every character may go; its token is `strb64`."""
+    return base64.b64encode(text.encode("utf-8", "replace")).decode()
 
 
 def _float_text(value: float) -> str:
@@ -111,7 +145,28 @@ def _float_text(value: float) -> str:
     return repr(value)
 
 
-_RANGES: Final = {
+def _f32_text(value: float) -> str:
+    """The shortest decimal that is the same single-precision number."""
+    if value != value or value in (float("inf"), float("-inf")):
+        return _float_text(value)
+    for digits in range(6, 10):
+        text = f"{value:.{digits}g}"
+        if to_f32(float(text)) == value:
+            return repr(float(text))
+    return repr(value)
+
+
+def to_f32(value: float) -> float:
+    """The nearest single-precision number.  Raises ValueError beyond its range."""
+    try:
+        packed = struct.pack(">f", value)
+    except OverflowError:
+        raise ValueError("too large for single precision") from None
+    result: float = struct.unpack(">f", packed)[0]
+    return result
+
+
+RANGES: Final = {
     "i8": (-(1 << 7), (1 << 7) - 1),
     "u8": (0, (1 << 8) - 1),
     "i16": (-(1 << 15), (1 << 15) - 1),
@@ -119,52 +174,90 @@ _RANGES: Final = {
     "i32": (-(1 << 31), (1 << 31) - 1),
     "u32": (0, (1 << 32) - 1),
     "i64": (-(1 << 63), (1 << 63) - 1),
-    "u64": (0, (1 << 64) - 1),
+    "u64": (0, _U64_MAX),
     "ts": (-(1 << 63), (1 << 63) - 1),
 }
 
+COLLECTIONS: Final = frozenset({"list", "map", "array"})
 
-def value_from_text(text: str, token: str) -> object:
+
+def scalar_from_text(text: str, token: str) -> object:
     """The value that was written as `text` with this token.  A text that does not fit its token stays text."""
     try:
-        return _value_of(text, token)
-    except (ValueError, RecursionError):
+        return _scalar_of(text, token)
+    except ValueError:
         return text
 
 
-def _value_of(text: str, token: str) -> object:
-    if token == "bool":
-        return text == "true" if text in ("true", "false") else text
-    if token in _RANGES:
-        if len(text) > 21:
-            return text
-        low, high = _RANGES[token]
-        number = int(text)
-        if not low <= number <= high:
+def _scalar_of(text: str, token: str) -> object:
+    bounds = RANGES.get(token)
+    if bounds is not None:
+        number = integer(text, bounds[0], bounds[1])
+        if number is None:
             return text
         return number if token == "i64" else Typed(token, number)
+    if token == "bool":
+        return text == "true" if text in ("true", "false") else text
     if token == "f64":
-        return float(text)
+        return float_of(text)
     if token == "f32":
-        return Typed(token, float(text))
+        return Typed(token, to_f32(float_of(text)))
     if token == "null":
         return text or None
     if token == "bin":
         return base64.b64decode(text, validate=True)
     if token == "strb64":
         return base64.b64decode(text, validate=True).decode()
-    if token in ("list", "map", "array"):
-        return Typed(token, json.loads(text))
-    if token in ("char", "sym", "uuid", "d32", "d64", "d128", "dec9"):
+    if token == "uuid":
+        return Typed(token, text) if is_uuid(text) else text
+    if token == "char":
+        return Typed(token, text) if len(text) == 1 else text
+    if token == "dec9":
+        return Typed(token, text) if _is_decimal(text) else text
+    if token in ("sym", "d32", "d64", "d128"):
         return Typed(token, text)
     return text
 
 
+_FLOAT_LETTERS: Final = frozenset("0123456789+-.eE")
+
+
+def float_of(text: str) -> float:
+    """A float as we write it.  Raises ValueError."""
+    if text in ("NaN", "Infinity", "-Infinity"):
+        return float(text)
+    if len(text) > 400 or not _all_in(text, _FLOAT_LETTERS):
+        raise ValueError("no float")
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("too large")
+    return value
+
+
+def _is_decimal(text: str) -> bool:
+    """`-`, digits, and perhaps a point and more digits (AMQP 0-9-1's decimal-value)."""
+    whole, point, fraction = text.removeprefix("-").partition(".")
+    return (
+        bool(whole)
+        and len(text) <= 300
+        and _all_in(whole, _DIGITS)
+        and (not point or (bool(fraction) and _all_in(fraction, _DIGITS)))
+    )
+
+
 # -- hints: `name:token,name:token`
 
-_ESCAPED: Final = str.maketrans(
-    {**{chr(code): f"%{code:02X}" for code in range(32)}, "%": "%25", ",": "%2C", ":": "%3A", "\x7f": "%7F"}
+_ESCAPES: Final = {chr(code): f"%{code:02X}" for code in range(32)}
+_ESCAPED: Final = str.maketrans({**_ESCAPES, "%": "%25", ",": "%2C", ":": "%3A", "\x7f": "%7F"})
+# Inside a token, where a list or map has hints of its own: `name:map;/a=i32;/b/0=bin`.
+_ESCAPED_WITHIN: Final = str.maketrans(
+    {**_ESCAPES, "%": "%25", ",": "%2C", ":": "%3A", ";": "%3B", "=": "%3D", "\x7f": "%7F"}
 )
+
+
+def encode_name(name: str) -> str:
+    """A name as it may stand in a list of names."""
+    return name.translate(_ESCAPED)
 
 
 def encode_types(types: list[tuple[str, str]]) -> str:
@@ -172,25 +265,66 @@ def encode_types(types: list[tuple[str, str]]) -> str:
     return ",".join([name.translate(_ESCAPED) + ":" + token for name, token in types])
 
 
-def decode_types(text: str) -> dict[str, str]:
-    """Name → token; what does not parse is left out."""
-    types: dict[str, str] = {}
+def decode_types(text: str) -> dict[str, list[str]]:
+    """Name → tokens, more than one when the name repeats; what does not parse is left out."""
+    types: dict[str, list[str]] = {}
     for part in text.split(","):
         name, colon, token = part.rpartition(":")
         if colon:
-            types.setdefault(_unescape(name), token)
+            types.setdefault(decode_name(name), []).append(token)
     return types
 
 
-def _unescape(text: str) -> str:
-    """Undo the percent-encoding of `encode_types`; a malformed escape stands for itself."""
+def encode_within(token: str, hints: list[tuple[str, str]]) -> str:
+    """The token of a list or map whose parts have hints: (JSON pointer, token)."""
+    parts = [token]
+    for pointer, inner in hints:
+        parts.append(pointer.translate(_ESCAPED_WITHIN) + "=" + inner)
+    return ";".join(parts)
+
+
+def decode_within(token: str) -> tuple[str, dict[str, str]]:
+    """Undo `encode_within`."""
+    bare, *parts = token.split(";")
+    hints: dict[str, str] = {}
+    for part in parts:
+        pointer, equals, inner = part.partition("=")
+        if equals:
+            hints.setdefault(decode_name(pointer), inner)
+    return bare, hints
+
+
+def decode_name(text: str) -> str:
+    """Undo the percent-encoding of `encode_name`; a malformed escape stands for itself."""
     if "%" not in text:
         return text
     pieces = text.split("%")
     result = [pieces[0]]
     for piece in pieces[1:]:
-        try:
+        if len(piece) >= 2 and piece[0] in _HEX and piece[1] in _HEX:
             result.append(chr(int(piece[:2], 16)) + piece[2:])
-        except ValueError:
+        else:
             result.append("%" + piece)
     return "".join(result)
+
+
+@final
+class Hints:
+    """The tokens of one message's properties.  Of a name that repeats, each occurrence takes the next one."""
+
+    __slots__ = ("_tokens", "_used")
+
+    def __init__(self, text: str | None) -> None:
+        self._tokens: dict[str, list[str]] = {} if text is None else decode_types(text)
+        self._used: dict[str, int] = {}
+
+    def take(self, name: str) -> str:
+        """The token of the next property of that name; empty for text."""
+        tokens = self._tokens.get(name)
+        if tokens is None:
+            return ""
+        if len(tokens) == 1:
+            return tokens[0]
+        used = self._used.get(name, 0)
+        self._used[name] = used + 1
+        return tokens[used] if used < len(tokens) else ""

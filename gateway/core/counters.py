@@ -1,6 +1,9 @@
 """What the core counts.  Plain integers, read by whoever reports."""
 
-from typing import final
+from typing import Final, final
+
+OMITTED_MAX: Final = 4_096
+"""Different losses that are told apart: protocols by protocols by fields is far below."""
 
 
 @final
@@ -12,6 +15,7 @@ class CoreCounters:
         "discarded",
         "dropped_full",
         "expired",
+        "omitted",
         "published",
         "transactions_aborted",
         "transactions_committed",
@@ -31,6 +35,18 @@ class CoreCounters:
         """Messages dropped because a queue was full."""
         self.transactions_committed = 0
         self.transactions_aborted = 0
+        self.omitted: dict[tuple[str, str, str], int] = {}
+        """Fields that a translation had to leave out, by (from, to, field): once a message and form."""
+
+    def omit(self, source: str, target: str, field: str) -> None:
+        """Count a field that `target` has no place for."""
+        key = (source, target, field)
+        omitted = self.omitted
+        count = omitted.get(key)
+        if count is not None:
+            omitted[key] = count + 1
+        elif len(omitted) < OMITTED_MAX:
+            omitted[key] = 1
 
     def as_dict(self) -> dict[str, int]:
         """All of them by name."""

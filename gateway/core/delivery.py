@@ -22,7 +22,10 @@ REJECTED: Final = 3
 EXPIRED: Final = 4
 """Its time ran out first: to the dead letters, if expired messages go there."""
 
-OUTCOME_NAMES: Final = ("accepted", "released", "failed", "rejected", "expired")
+UNREPRESENTABLE: Final = 5
+"""It cannot be put into the consumer's protocol, or is larger than the consumer takes: to the dead letters."""
+
+OUTCOME_NAMES: Final = ("accepted", "released", "failed", "rejected", "expired", "unrepresentable")
 
 READY: Final = 0
 ACQUIRED: Final = 1

@@ -33,6 +33,8 @@ class QueuePolicy:
     """Name of the queue for rejected, exhausted and expired messages; None discards and counts them."""
     durable: bool
     """Persistent messages in it are kept by the store."""
+    buries_refused_only: bool
+    """Only what a consumer refused or cannot be given goes to the dead letters; what nobody came for does not."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class QueuePolicy:
         deliveries_max: int = 20,
         dead_letters: str | None = None,
         durable: bool = True,
+        buries_refused_only: bool = False,
     ) -> None:
         self.messages_max = messages_max
         self.bytes_max = bytes_max
@@ -49,6 +52,7 @@ class QueuePolicy:
         self.deliveries_max = deliveries_max
         self.dead_letters = dead_letters
         self.durable = durable
+        self.buries_refused_only = buries_refused_only
 
 
 @final

@@ -71,7 +71,14 @@ class Fields:
     app_id: str | None
     payload_format: int | None
     properties: list[tuple[str, object]]
-    annotations: list[tuple[str, object]]
+    annotations: list[tuple[str | int, object]]
+    """What is meant for brokers on the way: by symbol, or by number (AMQP 1.0 §3.2.3)."""
+    footer: list[tuple[str | int, object]]
+    body_value: object | None
+    """What a body of kind MAP, LIST, VALUE or SEQUENCE holds: a dict (or a list of pairs, when keys are not text), a
+    list, any value, a list of lists."""
+    body_types: str | None
+    """Not None: the body's bytes are `body_value` as typed JSON already, with these hints."""
 
     def __init__(self) -> None:
         self.message_id = None
@@ -92,6 +99,9 @@ class Fields:
         self.payload_format = None
         self.properties = []
         self.annotations = []
+        self.footer = []
+        self.body_value = None
+        self.body_types = None
 
 
 @final
@@ -129,9 +139,38 @@ class Origin:
         """Is there nothing to say about it beyond the body (as bytes) and what Message itself holds?"""
         return False
 
+    def raw(self) -> bool:
+        """Does every protocol that carries bytes get `body` as it is, whatever kind it is of?"""
+        return True
+
     def decode(self) -> Fields:
         """Read the canonical fields out of the wire form.  Message.fields remembers the answer."""
         raise NotImplementedError
+
+    def protocol(self) -> str:
+        """The short name of the protocol it came by, under which what is lost in translation is counted."""
+        return ""
+
+    def filled(self) -> tuple[str, ...]:
+        """Names of the canonical fields that the publisher filled, beyond what every protocol has: cheap to ask."""
+        return ()
+
+    def elsewhere(self) -> "Origin":
+        """The wire form for a copy that goes to another destination, where that makes a difference."""
+        return self
+
+
+@final
+class Decoders:
+    """How often a wire form was decoded in this process: never where a message leaves by the protocol it came by."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self) -> None:
+        self.fields = 0
+
+
+DECODERS: Final = Decoders()
 
 
 @final
@@ -202,6 +241,7 @@ class Message:
         """The canonical fields, decoded once."""
         fields = self._fields
         if fields is None:
+            DECODERS.fields += 1
             fields = self._fields = self.origin.decode()
         return fields
 
@@ -231,7 +271,7 @@ class Message:
         copy = Message(
             self.id,
             destination,
-            self.origin,
+            self.origin.elsewhere(),
             self.size,
             self.received_at_ms,
             self.persistent,

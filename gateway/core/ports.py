@@ -177,10 +177,14 @@ class Authorizer:
     `generation`, and the topic tree's.
     """
 
-    __slots__ = ("generation", "restricts_receive")
+    __slots__ = ("generation", "restricts_publish", "restricts_receive", "verifies_names")
 
     def __init__(self) -> None:
         self.generation = 0
+        self.verifies_names = False
+        """Is a user's name more than a claim?"""
+        self.restricts_publish = True
+        """May `may_publish` say no?  Otherwise connections share what they know of destinations."""
         self.restricts_receive = False
         """Is there a rule about receiving?  Only then is `may_receive` asked."""
 
@@ -196,8 +200,11 @@ class Authorizer:
         """May `publisher` send to `destination`?"""
         return True
 
-    def may_subscribe(self, publisher: "Publisher", kind: int, pattern: Pattern) -> bool:
-        """May the connection known as `publisher` read from queues (or topics) that match `pattern`?"""
+    def may_subscribe(self, publisher: "Publisher", kind: int, pattern: Pattern, whole: bool = False) -> bool:
+        """May the connection known as `publisher` read from queues (or topics) that match `pattern`?
+
+        `whole`: several subscribers share it, so nothing under it can be held back from one of them by `may_receive`.
+        """
         return True
 
     def may_receive(self, publisher: "Publisher", destination: Destination) -> bool:

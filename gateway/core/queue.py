@@ -16,6 +16,7 @@ from gateway.core.delivery import (
     REJECTED,
     RELEASED,
     SETTLED,
+    UNREPRESENTABLE,
     Delivery,
 )
 from gateway.core.destination import QUEUE, Destination
@@ -38,6 +39,7 @@ REASON_REJECTED: Final = "rejected"
 REASON_DELIVERY_LIMIT: Final = "delivery_limit"
 REASON_EXPIRED: Final = "expired"
 REASON_MAXLEN: Final = "maxlen"
+REASON_UNREPRESENTABLE: Final = "unrepresentable"
 
 
 @final
@@ -250,9 +252,13 @@ class Queue(Sink):
             return self._forget(delivery)
         if outcome == REJECTED:
             return self._bury(delivery, REASON_REJECTED)
+        if outcome == UNREPRESENTABLE:
+            return self._bury(delivery, REASON_UNREPRESENTABLE)
         if outcome == EXPIRED:
             self.broker.counters.expired += 1
             return self._bury(delivery, REASON_EXPIRED)
+        if outcome == UNREPRESENTABLE:
+            return self._bury(delivery, REASON_UNREPRESENTABLE)
         position = NOTHING
         if outcome == FAILED:
             delivery.failures += 1
@@ -288,6 +294,8 @@ class Queue(Sink):
         broker.store.begin()
         position = self._forget(delivery)
         dead_letters = self.policy.dead_letters
+        if self.policy.buries_refused_only and reason in (REASON_EXPIRED, REASON_MAXLEN):
+            dead_letters = None
         if dead_letters is None or QUEUE_PREFIX + dead_letters == self.key:
             broker.counters.discarded += 1
         else:

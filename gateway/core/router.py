@@ -14,7 +14,7 @@ from gateway.core.pattern import Pattern, literal
 from gateway.core.ports import NOTHING, Authorizer, Retained, Store
 from gateway.core.queue import QUEUE_PREFIX, REFUSED, Queue
 from gateway.core.retained import RetainedTree
-from gateway.core.subscription import Binding
+from gateway.core.subscription import Binding, Sink
 from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
 
@@ -89,6 +89,13 @@ class Broker:
         message, UNROUTED when nobody took it at all.
         """
         self.counters.published += 1
+        position = self.announce(message, topic)
+        if position == UNROUTED:
+            self.counters.unroutable += 1
+        return position
+
+    def announce(self, message: Message, topic: Topic) -> int:
+        """As `publish`, for what the broker has to say itself, which is not counted."""
         position = NOTHING
         if message.retain:
             position = self._retain(message, topic.name)
@@ -96,7 +103,6 @@ class Broker:
             self._refresh(topic)
         route = topic.route
         if not route:
-            self.counters.unroutable += 1
             return position or UNROUTED
         for binding in route:
             taken = binding.sink.offer(message, binding)
@@ -225,7 +231,7 @@ class Broker:
         """`Consumer.NAME.VirtualTopic.X` gets what is sent to the topic `VirtualTopic.X` (ActiveMQ's virtual topics)."""
         start = name.find(VIRTUAL_TOPIC, len(VIRTUAL_CONSUMER))
         if start > len(VIRTUAL_CONSUMER) and name[start - 1] == ".":
-            self.bind_queue(queue, Binding(literal(name[start:]), queue))
+            self.bind_queue(queue, Binding(literal(name[start:]), _VirtualConsumer(queue)))
 
     def bury(self, delivery: Delivery, dead_letters: str, reason: str) -> int:
         """Move a message that left its queue to the dead letters; returns as Queue.offer."""
@@ -265,6 +271,20 @@ class Broker:
         for waiter in waiters:
             if waiter.on_durable(position):
                 self._waiters.append(waiter)
+
+
+@final
+class _VirtualConsumer(Sink):
+    """A queue behind a virtual topic: it gets copies that are its own and remember the topic."""
+
+    __slots__ = ("_queue",)
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def offer(self, message: Message, binding: Binding) -> int:
+        """See Sink."""
+        return self._queue.offer(message.redirected(self._queue.destination), binding)
 
 
 def _with_death(deaths: list[Death] | None, queue: str, reason: str, now_ms: int) -> list[Death]:

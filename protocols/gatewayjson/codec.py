@@ -169,6 +169,8 @@ _FLAG: Final = 3
 _OBJECT: Final = 4
 _ANY: Final = 5
 _OCTET: Final = 6
+_TIME: Final = 7
+_SEQUENCE: Final = 8
 
 ENVELOPE: Final[dict[str, int]] = {
     "message_id": _TEXT,
@@ -179,22 +181,34 @@ ENVELOPE: Final[dict[str, int]] = {
     "content_encoding": _TEXT,
     "body": _ANY,
     "body_b64": _TEXT,
-    "created_at": _INTEGER,
+    "created_at": _TIME,
     "expires_at": _INTEGER,
     "ttl": _INTEGER,
     "priority": _OCTET,
     "durable": _FLAG,
     "retain": _FLAG,
     "group_id": _TEXT,
-    "group_seq": _INTEGER,
+    "group_seq": _SEQUENCE,
     "reply_group": _TEXT,
     "user_id": _TEXT,
     "app_id": _TEXT,
     "properties": _OBJECT,
     "annotations": _OBJECT,
+    "footer": _OBJECT,
     "ext": _OBJECT,
+    # What only the broker says, or belongs to a delivery: taken and forgotten, so that what came may be sent back.
+    "original_to": _ANY,
+    "received_at": _ANY,
+    "deaths": _ANY,
+    "auth": _ANY,
+    "client": _ANY,
+    "delivery_count": _ANY,
+    "redelivered": _ANY,
+    "group_first": _ANY,
 }
-"""What a publisher may say of a message, and its type."""
+"""What a publisher may say of a message, and its type; null is as good as nothing."""
+
+_I64_MOST: Final = (1 << 63) - 1
 
 
 def check_envelope(envelope: dict[str, Any]) -> None:
@@ -203,9 +217,9 @@ def check_envelope(envelope: dict[str, Any]) -> None:
         kind = ENVELOPE.get(name, 0)
         if kind == 0:
             raise JsonError(f"publish knows no `{_shown(name)}`")
-        if not _fits(value, kind):
+        if value is not None and not _fits(value, kind):
             raise JsonError(f"`{name}` is of the wrong type")
-    if "body" in envelope and "body_b64" in envelope:
+    if envelope.get("body") is not None and envelope.get("body_b64") is not None:
         raise JsonError("either `body` or `body_b64`")
 
 
@@ -220,7 +234,11 @@ def _fits(value: Any, kind: int) -> bool:
         return isinstance(value, dict)
     if isinstance(value, bool) or not isinstance(value, int):
         return False
-    return 0 <= value <= (255 if kind == _OCTET else INTEGER_MAX)
+    if kind == _OCTET:
+        return 0 <= value <= 255
+    if kind == _SEQUENCE:
+        return -(1 << 31) <= value < 1 << 32
+    return (-_I64_MOST if kind == _TIME else 0) <= value <= _I64_MOST
 
 
 # -- one key at a time

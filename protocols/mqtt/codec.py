@@ -31,6 +31,8 @@ from protocols.mqtt.frames import (
 )
 from protocols.mqtt.properties import Properties, decode_properties, encode_properties, without
 from protocols.mqtt.strings import (
+    LENGTH_MAX,
+    check_minimal,
     decode_binary,
     decode_string,
     decode_varint,
@@ -125,6 +127,7 @@ _OTHERS: Final = (
 def decode_connect(frame: bytes, pos: int, levels: frozenset[int]) -> Connect:
     """CONNECT (§3.1).  `levels` are the protocol versions accepted."""
     end = len(frame)
+    start = pos
     name, pos = decode_binary(frame, pos, end)
     if pos + 4 > end:
         raise MalformedPacket("CONNECT is cut off")
@@ -143,6 +146,7 @@ def decode_connect(frame: bytes, pos: int, levels: frozenset[int]) -> Connect:
     _check_connect_flags(flags, version)
     properties: Properties | None = None
     if version == c.VERSION_5:
+        check_minimal(frame, 1, start)
         block, pos = _take_block(frame, pos, end)
         properties = decode_properties(block, c.CONNECT)
     client_id, pos = decode_string(frame, pos, end)
@@ -246,12 +250,20 @@ def encode_connack(connack: Connack, version: int) -> bytes:
 # -- PUBLISH
 
 
+def _name(topic: str) -> bytes:
+    """A topic name's bytes.  Raises LocalProtocolError for more than 65,535."""
+    name = topic.encode()
+    if len(name) > LENGTH_MAX:
+        raise LocalProtocolError(f"a topic name of {len(name)} bytes, where MQTT has room for {LENGTH_MAX}")
+    return name
+
+
 def encode_publish(
     topic: str, payload: bytes, qos: int, retain: bool, dup: bool, packet_id: int, properties: bytes | None
 ) -> bytes:
     """PUBLISH.  `properties` is the block without its length; None before MQTT 5."""
     first = 0x30 | (0x08 if dup else 0) | qos << 1 | (1 if retain else 0)
-    name = topic.encode()
+    name = _name(topic)
     parts: list[bytes] = [len(name).to_bytes(2, "big"), name]
     if qos:
         parts.append(packet_id.to_bytes(2, "big"))
@@ -264,7 +276,7 @@ def encode_publish(
 
 def publish_parts(topic: str, properties: bytes | None, payload: bytes) -> tuple[bytes, bytes]:
     """A PUBLISH of QoS 1 or 2 but for its first byte and packet id: it is first + parts[0] + packet id + parts[1]."""
-    name = topic.encode()
+    name = _name(topic)
     tail = payload
     if properties is not None:
         tail = b"".join((encode_varint(len(properties)), properties, payload))
@@ -393,10 +405,11 @@ def _decode_options(text: str, options: int, version: int) -> SubscriptionReques
     """§3.8.3.1; before MQTT 5 only the QoS."""
     if not text:
         raise ProtocolViolation("an empty topic filter")
-    if options & 3 == 3:
-        raise MalformedPacket("a subscription of QoS 3")
     if options & (0xC0 if version == c.VERSION_5 else 0xFC):
+        # [MQTT-3.8.3-5]
         raise MalformedPacket("reserved subscription options are set")
+    if options & 3 == 3:
+        raise ProtocolViolation("a subscription of QoS 3")
     retain_handling = options >> 4 & 3
     if retain_handling == 3:
         raise ProtocolViolation("retain handling 3")
@@ -457,6 +470,9 @@ def decode_unsubscribe(frame: bytes, pos: int, version: int) -> Unsubscribe:
     filters: list[str] = []
     while pos < end:
         text, pos = decode_string(frame, pos, end)
+        if not text:
+            # [MQTT-4.7.3-1]
+            raise ProtocolViolation("an empty topic filter")
         filters.append(text)
     if not filters:
         raise ProtocolViolation("UNSUBSCRIBE without a topic filter")
@@ -572,11 +588,16 @@ def _block(properties: Properties | None) -> bytes:
     return encode_varint(len(block)) + block
 
 
-def check_flags(first: int) -> None:
-    """The low half of the first byte is fixed for all packets but PUBLISH (§2.1.3).  Raises MalformedPacket."""
+def check_flags(first: int, version: int) -> None:
+    """The low half of the first byte is fixed for all packets but PUBLISH (§2.1.3).  Raises MalformedPacket.
+
+    MQTT 3.1 lets a client repeat PUBREL, SUBSCRIBE and UNSUBSCRIBE with DUP, and ignores the flags elsewhere.
+    """
     packet_type = first >> 4
     if packet_type == 0:
         raise MalformedPacket("packet type 0")
+    if version == c.VERSION_3_1:
+        return
     if packet_type != c.PUBLISH and first & 15 != c.FIXED_FLAGS[packet_type]:
         raise MalformedPacket(f"reserved flags of {c.PACKET_NAMES[packet_type]} are set")
 
@@ -584,9 +605,11 @@ def check_flags(first: int) -> None:
 def decode_control(frame: bytes, version: int, levels: frozenset[int]) -> Packet:
     """Any packet but PUBLISH, which needs the connection's memory of topics and aliases.  Raises MqttError."""
     first = frame[0]
-    check_flags(first)
+    check_flags(first, version)
     packet_type = first >> 4
     pos = body_start(frame)
+    if version == c.VERSION_5:
+        check_minimal(frame, 1, pos)
     if packet_type == c.PUBACK:
         packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type)
         return Puback(packet_id, reason, properties)
@@ -617,7 +640,7 @@ def decode_control(frame: bytes, version: int, levels: frozenset[int]) -> Packet
         if version != c.VERSION_5:
             raise MalformedPacket("AUTH before MQTT 5")
         return decode_auth(frame, pos)
-    if len(frame) != 2:
+    if pos != len(frame):
         raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")
     if packet_type == c.PINGREQ:
         return Pingreq()

@@ -20,7 +20,7 @@ from protocols.mqtt.codec import (
 )
 from protocols.mqtt.constants import RETURN_CODES_3, SERVER_UNAVAILABLE_3, ReasonCode
 from protocols.mqtt.decoder import ALL_LEVELS, PacketDecoder
-from protocols.mqtt.errors import MqttError, NotMqtt, ProtocolViolation
+from protocols.mqtt.errors import MalformedPacket, MqttError, NotMqtt, ProtocolViolation
 from protocols.mqtt.frames import (
     Auth,
     Connack,
@@ -30,7 +30,9 @@ from protocols.mqtt.frames import (
     Packet,
     Pingreq,
     Suback,
+    Subscribe,
     Unsuback,
+    Unsubscribe,
 )
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.state import (
@@ -43,12 +45,25 @@ from protocols.mqtt.state import (
     STATE_NAMES,
     may_receive,
 )
+from protocols.mqtt.strings import has_control_characters
 
-CONNECT_SIZE_MAX: Final = 262_144
-"""Bytes of a CONNECT, which comes before anybody is known: room for the largest will and credentials."""
+CONNECT_SIZE_MAX: Final = 524_288
+"""Bytes of a packet before it is known who the client is: room for five strings of the largest size, and more."""
 
+PENDING_MAX: Final = 1_048_576
+"""Bytes that a client may send behind a CONNECT that is not answered yet: what a few reads bring."""
 
+# The only faults of a CONNECT for which MQTT before 5 has an answer.
 _BAD_VERSION_3: Final = b"\x20\x02\x00\x01"
+_BAD_CLIENT_ID_3: Final = b"\x20\x02\x00\x02"
+
+_INSTEAD: Final = 0x88
+"""Server unavailable: what a CONNACK says for a reason that only a DISCONNECT can carry."""
+
+
+def _refuse_control_characters(text: str, what: str) -> None:
+    if has_control_characters(text):
+        raise MalformedPacket(f"a control character in {what}")
 
 
 @final
@@ -62,6 +77,10 @@ class MqttLimits:
     topic_alias_maximum: int
     levels: frozenset[int]
     """Protocol versions accepted."""
+    client_id_max_3_1: int
+    """Characters of an MQTT 3.1 client id; 0 is any number.  MQTT 3.1 §3.1 allows 23, which few servers insist on."""
+    control_characters: bool
+    """Are U+0001 to U+001F and U+007F to U+009F allowed in client ids, user names, topic names and filters?"""
 
     def __init__(
         self,
@@ -69,11 +88,15 @@ class MqttLimits:
         connect_timeout_ms: int = 10_000,
         topic_alias_maximum: int = 10,
         levels: frozenset[int] = ALL_LEVELS,
+        client_id_max_3_1: int = 0,
+        control_characters: bool = False,
     ) -> None:
         self.max_packet_size = max_packet_size
         self.connect_timeout_ms = connect_timeout_ms
         self.topic_alias_maximum = topic_alias_maximum
         self.levels = levels
+        self.client_id_max_3_1 = client_id_max_3_1
+        self.control_characters = control_characters
 
 
 @final
@@ -96,7 +119,9 @@ class MqttConnection:
 
     def __init__(self, limits: MqttLimits, now_ms: int) -> None:
         self._limits = limits
-        self._decoder = PacketDecoder(min(limits.max_packet_size, CONNECT_SIZE_MAX))
+        self._decoder = PacketDecoder(
+            min(limits.max_packet_size, CONNECT_SIZE_MAX), control_characters=limits.control_characters
+        )
         self._connect_deadline_ms = now_ms + limits.connect_timeout_ms
         self._heard_ms = now_ms
         self._listening = True
@@ -129,6 +154,10 @@ class MqttConnection:
                 self._check_first_bytes(data)
             decoder.push(data)
             if self.state == CONNECTING:
+                if decoder.buffered > PENDING_MAX:
+                    raise ProtocolViolation(
+                        "too much behind an unanswered CONNECT", ReasonCode.QUOTA_EXCEEDED
+                    )
                 self._more = True
                 return packets
             while True:
@@ -140,6 +169,7 @@ class MqttConnection:
                         f"{c.PACKET_NAMES[frame[0] >> 4]} on a connection that is {STATE_NAMES[self.state]}"
                     )
                 packet = decoder.decode(frame, self._limits.levels)
+                self._check_names(packet)
                 if isinstance(packet, Pingreq):
                     self.out.append(PINGRESP)
                     continue
@@ -172,17 +202,44 @@ class MqttConnection:
         return []
 
     def _check_first_bytes(self, data: bytes) -> None:
-        if self._decoder.buffered == 0:
+        if self._decoder.buffered == 0 and data:
             other = looks_like(data)
             if other:
                 raise NotMqtt(other)
+            if data[0] >> 4 != c.CONNECT:
+                # [MQTT-3.1.0-1]: no need to wait for the rest of it.
+                raise ProtocolViolation("the first packet is no CONNECT")
+
+    def _check_names(self, packet: Packet) -> None:
+        """What is allowed beyond the specification's own rules.  Raises MqttError."""
+        if isinstance(packet, Connect):
+            self._check_client_id(packet)
+        if self._limits.control_characters:
+            return
+        if isinstance(packet, Subscribe):
+            for request in packet.requests:
+                _refuse_control_characters(request.filter, "a topic filter")
+        elif isinstance(packet, Unsubscribe):
+            for text in packet.filters:
+                _refuse_control_characters(text, "a topic filter")
+        elif isinstance(packet, Connect):
+            _refuse_control_characters(packet.client_id, "a client id")
+            if packet.username is not None:
+                _refuse_control_characters(packet.username, "a user name")
+            if packet.will is not None:
+                _refuse_control_characters(packet.will.topic, "a topic name")
+
+    def _check_client_id(self, connect: Connect) -> None:
+        """MQTT 3.1 §3.1: a client has a name, and not a long one."""
+        if connect.protocol_version != c.VERSION_3_1:
+            return
+        longest = self._limits.client_id_max_3_1
+        if not connect.client_id or (longest and len(connect.client_id) > longest):
+            raise ProtocolViolation("the client id's length", ReasonCode.CLIENT_IDENTIFIER_NOT_VALID)
 
     def _on_connect(self, connect: Connect) -> None:
         self.version = connect.protocol_version
-        decoder = self._decoder
-        decoder.version = self.version
-        decoder.limit = self._limits.max_packet_size
-        decoder.alias_maximum = self._limits.topic_alias_maximum
+        self._decoder.version = self.version
         self.keep_alive_ms = connect.keep_alive_s * 1000
         self.state = CONNECTING
 
@@ -190,7 +247,7 @@ class MqttConnection:
         """Tell the peer, as far as its version has words for it, and close (§4.13)."""
         reason_code = error.reason_code
         if self.state == NEW:
-            self._refuse_connect(error, frame)
+            self._refuse_connect(error, frame or self._decoder.head())
         else:
             self._say_goodbye(reason_code, None)
         self._close()
@@ -202,20 +259,22 @@ class MqttConnection:
             if self.state == CONNECTED or self.state == DISCONNECTED:
                 self.out.append(encode_disconnect(Disconnect(reason_code.value, properties), self.version))
             else:
-                self.out.append(encode_connack(Connack(False, reason_code.value, properties), self.version))
+                code = reason_code.value if reason_code.value in c.CONNACK_CODES else _INSTEAD
+                self.out.append(encode_connack(Connack(False, code, properties), self.version))
 
     def _refuse_connect(self, error: MqttError, frame: bytes) -> None:
         """Answer a bad CONNECT in the words of the version that it names, if it came as far as that."""
-        at = frame.find(b"\x00\x04MQTT", 0, 11)
-        if isinstance(error, NotMqtt) or at < 0 or len(frame) < at + 7:
-            if error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
-                self.out.append(_BAD_VERSION_3)
+        if isinstance(error, NotMqtt) or frame[:1] != b"\x10":
             return
-        if frame[at + 6] >= c.VERSION_5:
+        at = frame.find(b"\x00\x04MQTT", 0, 11)
+        # Above 0x7F are the versions of Mosquitto's bridges, which come again without that bit when told so in 3.1.1's way.
+        if at > 0 and len(frame) >= at + 7 and c.VERSION_5 <= frame[at + 6] < 0x80:
             self.out.append(encode_connack(Connack(False, error.reason_code.value), c.VERSION_5))
         elif error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
-            # The only fault of a CONNECT for which 3.1.1 has an answer [MQTT-3.1.2-2].
+            # [MQTT-3.1.2-2]
             self.out.append(_BAD_VERSION_3)
+        elif error.reason_code == ReasonCode.CLIENT_IDENTIFIER_NOT_VALID:
+            self.out.append(_BAD_CLIENT_ID_3)
 
     def _close(self) -> None:
         self.state = CLOSING
@@ -278,6 +337,10 @@ class MqttConnection:
         )
         if code == 0:
             self.state = CONNECTED
+            # Only now that it is known who sends it may a packet be large.
+            decoder = self._decoder
+            decoder.limit = self._limits.max_packet_size
+            decoder.alias_maximum = self._limits.topic_alias_maximum
         else:
             self._close()
 

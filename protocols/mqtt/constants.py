@@ -103,6 +103,10 @@ class ReasonCode(IntEnum):
     WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED = 0xA2  # SUBACK DISCONNECT
 
 
+CONNACK_CODES: Final = frozenset([0x00, *range(0x80, 0x8B), 0x8C, 0x90, 0x95, 0x97, *range(0x99, 0x9E), 0x9F])
+"""Those that a CONNACK may carry (§3.2.2.2)."""
+
+
 # MQTT 3.1.1 §3.2.2.3: the return codes of CONNACK.
 ACCEPTED_3: Final = 0
 UNACCEPTABLE_VERSION_3: Final = 1

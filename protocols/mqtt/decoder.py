@@ -6,14 +6,21 @@ from protocols.mqtt import constants as c
 from protocols.mqtt.codec import NEED_MORE, body_start, decode_control, frame_end
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
-from protocols.mqtt.frames import Packet, Puback, Publish
+from protocols.mqtt.frames import Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel
 from protocols.mqtt.properties import decode_properties
-from protocols.mqtt.strings import decode_varint
+from protocols.mqtt.strings import check_minimal, decode_varint
 from protocols.mqtt.topics import check_topic_name
 from protocols.wire import u16
 
-TOPICS_REMEMBERED_MAX: Final = 1_024
-"""Topic names whose check is remembered, so that a publisher pays for it once."""
+TOPICS_REMEMBERED_MAX: Final = 65_536
+"""Topic names whose check is remembered, for all connections: what one publisher sends, others send too."""
+
+REMEMBERED_BYTES_MAX: Final = 512
+"""Longest topic name and property block that are remembered: longer ones are rare, and would add up."""
+
+# Bytes of a topic name → the name, checked; without control characters, and with.
+_strict: Final[dict[bytes, str]] = {}
+_lax: Final[dict[bytes, str]] = {}
 
 ALL_LEVELS: Final = frozenset((c.VERSION_3_1, c.VERSION_3_1_1, c.VERSION_5))
 
@@ -24,6 +31,10 @@ class PacketDecoder:
 
     __slots__ = (
         "_aliases",
+        "_block",
+        "_block_alias",
+        "_block_expiry_s",
+        "_control_characters",
         "_data",
         "_have",
         "_needed",
@@ -35,7 +46,9 @@ class PacketDecoder:
         "version",
     )
 
-    def __init__(self, limit: int, version: int = 0, alias_maximum: int = 0) -> None:
+    def __init__(
+        self, limit: int, version: int = 0, alias_maximum: int = 0, control_characters: bool = True
+    ) -> None:
         self.limit = limit
         """Largest packet in bytes."""
         self.version = version
@@ -48,13 +61,23 @@ class PacketDecoder:
         self._pieces: list[bytes] | None = None
         self._have = 0
         self._needed = 0
-        self._topics: dict[bytes, str] | None = None
+        # Are they allowed in topic names?
+        self._control_characters = control_characters
+        self._topics = _lax if control_characters else _strict
         self._aliases: dict[int, str] | None = None
+        # The last property block of a PUBLISH and what it says: most publishers send the same one again.
+        self._block = b""
+        self._block_alias = 0
+        self._block_expiry_s = -1
 
     @property
     def buffered(self) -> int:
         """Bytes held of a packet that is not whole."""
         return self._have if self._pieces is not None else len(self._data) - self._pos
+
+    def head(self) -> bytes:
+        """The first bytes, sixteen at most, of a packet that is not whole."""
+        return self._data[self._pos : self._pos + 16]
 
     def push(self, data: bytes) -> None:
         """Take what has been read.  Call `next_frame` until it has no more before pushing again."""
@@ -134,11 +157,18 @@ class PacketDecoder:
         first = frame[0]
         if first >> 4 == c.PUBLISH:
             return self._decode_publish(frame)
-        if first == 0x40 and len(frame) == 4:
-            # The short PUBACK, which comes once for every QoS 1 delivery.
+        if len(frame) == 4:
+            # The short acknowledgements, which come once or twice for every QoS 1 or 2 message.
             packet_id = u16(frame, 2)
             if packet_id:
-                return Puback(packet_id)
+                if first == 0x40:
+                    return Puback(packet_id)
+                if first == 0x50:
+                    return Pubrec(packet_id)
+                if first == 0x62:
+                    return Pubrel(packet_id)
+                if first == 0x70:
+                    return Pubcomp(packet_id)
         return decode_control(frame, self.version, levels)
 
     def _decode_publish(self, frame: bytes) -> Publish:
@@ -148,8 +178,8 @@ class PacketDecoder:
         if qos == 3:
             raise MalformedPacket("a PUBLISH of QoS 3")
         dup = first & 8 != 0
-        if dup and qos == 0:
-            # [MQTT-3.3.1-2]
+        if dup and qos == 0 and self.version != c.VERSION_3_1:
+            # [MQTT-3.3.1-2]; MQTT 3.1 does not say so.
             raise MalformedPacket("DUP on a QoS 0 PUBLISH")
         end = len(frame)
         pos = 2 if frame[1] < 128 else body_start(frame)
@@ -169,7 +199,7 @@ class PacketDecoder:
                 raise ProtocolViolation("packet id 0")
             pos += 2
         if self.version != c.VERSION_5:
-            known = None if self._topics is None else self._topics.get(raw)
+            known = self._topics.get(raw)
             topic = self._topic(raw) if known is None else known
             return Publish(frame, topic, pos, qos, first & 1 != 0, dup, packet_id, b"", 0, -1, self.version)
         return self._decode_publish_5(frame, raw, pos, qos, packet_id)
@@ -178,6 +208,8 @@ class PacketDecoder:
         """The rest of a PUBLISH that has properties."""
         first = frame[0]
         end = len(frame)
+        if frame[1] > 127:
+            check_minimal(frame, 1, body_start(frame))
         size, pos = decode_varint(frame, pos, end)
         stop = pos + size
         if stop > end:
@@ -187,16 +219,13 @@ class PacketDecoder:
         expiry_s = -1
         if size:
             block = frame[pos:stop]
-            properties = decode_properties(block, c.PUBLISH)
-            if properties.subscription_ids and self.alias_maximum >= 0:
-                # [MQTT-3.3.4-6]: only a server may send them; a client's decoder has alias_maximum -1.
-                raise ProtocolViolation("a subscription identifier in a client's PUBLISH")
-            if properties.message_expiry_s is not None:
-                expiry_s = properties.message_expiry_s
-            if properties.topic_alias is not None:
-                alias = properties.topic_alias
-                if alias == 0 or (self.alias_maximum >= 0 and alias > self.alias_maximum):
-                    raise ProtocolViolation(f"topic alias {alias}", ReasonCode.TOPIC_ALIAS_INVALID)
+            if block != self._block:
+                self._read_block(block)
+            block = self._block
+            alias = self._block_alias
+            expiry_s = self._block_expiry_s
+            if size > REMEMBERED_BYTES_MAX:
+                self._block = b""
         topic = self._topic_or_alias(raw, alias)
         return Publish(
             frame,
@@ -211,6 +240,21 @@ class PacketDecoder:
             expiry_s,
             self.version,
         )
+
+    def _read_block(self, block: bytes) -> None:
+        """Check the properties of a PUBLISH, and note those that decide how it is handled."""
+        properties = decode_properties(block, c.PUBLISH)
+        if properties.subscription_ids and self.alias_maximum >= 0:
+            # [MQTT-3.3.4-6]: only a server may send them; a client's decoder has alias_maximum -1.
+            raise ProtocolViolation("a subscription identifier in a client's PUBLISH")
+        alias = 0
+        if properties.topic_alias is not None:
+            alias = properties.topic_alias
+            if alias == 0 or (self.alias_maximum >= 0 and alias > self.alias_maximum):
+                raise ProtocolViolation(f"topic alias {alias}", ReasonCode.TOPIC_ALIAS_INVALID)
+        self._block = block
+        self._block_alias = alias
+        self._block_expiry_s = -1 if properties.message_expiry_s is None else properties.message_expiry_s
 
     def _topic_or_alias(self, raw: bytes, alias: int) -> str:
         """The topic, which an alias may stand for (§3.3.2.3.4)."""
@@ -230,11 +274,11 @@ class PacketDecoder:
     def _topic(self, raw: bytes) -> str:
         """The name in `raw`, checked once."""
         topics = self._topics
-        if topics is None:
-            topics = self._topics = {}
         topic = topics.get(raw)
         if topic is None:
-            topic = check_topic_name(raw)
+            topic = check_topic_name(raw, self._control_characters)
+            if len(raw) > REMEMBERED_BYTES_MAX:
+                return topic
             if len(topics) >= TOPICS_REMEMBERED_MAX:
                 topics.clear()
             topics[raw] = topic

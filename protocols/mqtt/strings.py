@@ -1,11 +1,27 @@
 """The data representations of §1.5: variable byte integers, UTF-8 strings, binary data."""
 
+import re
+from typing import Final
+
+from protocols.errors import LocalProtocolError
 from protocols.mqtt.errors import MalformedPacket
 from protocols.wire import u16
+
+LENGTH_MAX: Final = 65_535
+"""Bytes of a string or of binary data (§1.5.4, §1.5.6)."""
+
+# Code points that a string should not have, and that a receiver may refuse (§1.5.4).
+_CONTROL: Final = re.compile("[\x01-\x1f\x7f-\x9f]")
+
+
+def has_control_characters(text: str) -> bool:
+    """Is there a character of U+0001 to U+001F or U+007F to U+009F in `text`?"""
+    return not text.isprintable() and _CONTROL.search(text) is not None
 
 
 def decode_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:
     """A variable byte integer (§1.5.5) and the position behind it.  Raises MalformedPacket."""
+    start = pos
     value = 0
     shift = 0
     while pos < end:
@@ -13,11 +29,18 @@ def decode_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:
         pos += 1
         value |= (byte & 127) << shift
         if byte < 128:
+            check_minimal(data, start, pos)
             return value, pos
         shift += 7
         if shift > 21:
             raise MalformedPacket("a variable byte integer of more than four bytes")
     raise MalformedPacket("a variable byte integer is cut off")
+
+
+def check_minimal(data: bytes, start: int, stop: int) -> None:
+    """A variable byte integer has as few bytes as its value needs [MQTT-1.5.5-1].  Raises MalformedPacket."""
+    if data[stop - 1] == 0 and stop - start > 1:
+        raise MalformedPacket("a variable byte integer of more bytes than it needs")
 
 
 def encode_varint(value: int) -> bytes:
@@ -45,7 +68,9 @@ def decode_binary(data: bytes, pos: int, end: int) -> tuple[bytes, int]:
 
 
 def encode_binary(value: bytes) -> bytes:
-    """Binary data, at most 65,535 bytes."""
+    """Binary data.  Raises LocalProtocolError for more than 65,535 bytes."""
+    if len(value) > LENGTH_MAX:
+        raise LocalProtocolError(f"{len(value)} bytes where MQTT has room for {LENGTH_MAX}")
     return len(value).to_bytes(2, "big") + value
 
 
@@ -56,7 +81,7 @@ def decode_string(data: bytes, pos: int, end: int) -> tuple[str, int]:
 
 
 def encode_string(value: str) -> bytes:
-    """A UTF-8 string, at most 65,535 bytes."""
+    """A UTF-8 string.  Raises LocalProtocolError for more than 65,535 bytes."""
     return encode_binary(value.encode())
 
 

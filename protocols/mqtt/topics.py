@@ -4,17 +4,23 @@ from typing import Final
 
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
-from protocols.mqtt.strings import text_of
+from protocols.mqtt.strings import has_control_characters, text_of
 
 LEVELS_MAX: Final = 200
 """Mosquitto's guard against topics made to cost time."""
 
 
-def check_topic_name(raw: bytes) -> str:
-    """The topic name in `raw`.  Raises MalformedPacket or ProtocolViolation."""
+def check_topic_name(raw: bytes, control_characters: bool = True) -> str:
+    """The topic name in `raw`; with control characters only where they are welcome.
+
+    Raises MalformedPacket or ProtocolViolation.
+    """
     name = text_of(raw)
     if not name:
-        raise ProtocolViolation("an empty topic name", ReasonCode.TOPIC_NAME_INVALID)
+        # §3.3.2.1; where an alias stands for it, the name is not looked at.
+        raise ProtocolViolation("an empty topic name")
+    if not control_characters and has_control_characters(name):
+        raise MalformedPacket("a control character in a topic name")
     if "+" in name or "#" in name:
         # [MQTT-3.3.2-2]
         raise MalformedPacket("a wildcard in a topic name")

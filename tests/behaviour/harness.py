@@ -23,6 +23,7 @@ from gateway.core.ports import Authorizer, Store
 from gateway.core.router import Broker
 from gateway.store.memory import MemoryStore
 from protocols.mqtt.decoder import PacketDecoder
+from protocols.mqtt.frames import Packet
 
 DROP = object()
 """Said instead of a frame: the connection breaks."""
@@ -33,24 +34,35 @@ START_MS = 1_700_000_000_000
 class Gateway:
     """The broker, a listener for each protocol, and the parties that have appeared."""
 
-    def __init__(self, store: Store | None = None, policy: QueuePolicy | None = None) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        policy: QueuePolicy | None = None,
+        mqtt: MqttSettings | None = None,
+        mqtt_limits: Limits | None = None,
+        authorizer: Authorizer | None = None,
+    ) -> None:
         self.now_ms = START_MS
         self.broker = Broker(
             store or MemoryStore(),
-            Authorizer(),
+            authorizer or Authorizer(),
             CoreLimits(),
             policy or QueuePolicy(dead_letters="DLQ", deliveries_max=2),
         )
         self.broker.now_ms = self.now_ms
         self.turn = Turn(lambda: None)
-        self._mqtt_service = MqttService(self.broker, MqttSettings())
-        self._mqtt = self._mqtt_service.acceptor("mqtt", "mqtt", Limits(slow_consumer=DROP_OLDEST))
+        self._mqtt_service = MqttService(self.broker, mqtt or MqttSettings())
+        self._mqtt = self._mqtt_service.acceptor(
+            "mqtt", "mqtt", mqtt_limits or Limits(slow_consumer=DROP_OLDEST)
+        )
         self._stomp = StompService(self.broker, StompSettings()).acceptor("stomp", "stomp", Limits())
         self._parties: dict[str, Party] = {}
 
-    def mqtt(self, name: str, version: int = 4) -> "Party":
+    def mqtt(self, name: str, version: int = 4) -> "MqttParty":
         """The MQTT client `name`; a new one the first time, and after DROP."""
-        return self._party(name, MqttParty, self._mqtt, version)
+        party = self._party(name, MqttParty, self._mqtt, version)
+        assert isinstance(party, MqttParty)
+        return party
 
     def stomp(self, name: str, version: str = "1.2") -> "Party":
         """The STOMP client `name`, already connected; a new one the first time, and after DROP."""
@@ -86,12 +98,14 @@ class Party:
         self.gone = False
         self._heard: list[object] = []
 
-    def __rshift__(self, said: str | object) -> Self:
-        """Say a frame, or DROP."""
+    def __rshift__(self, said: str | bytes | object) -> Self:
+        """Say a frame, or any bytes, or DROP."""
         self.gateway.broker.now_ms = self.gateway.now_ms
         if said is DROP:
             self.gone = True
             self.connector.eof(self.gateway.now_ms)
+        elif isinstance(said, bytes):
+            self.connector.bytes_in(said, self.gateway.now_ms)
         else:
             assert isinstance(said, str)
             self.connector.bytes_in(self.write(said), self.gateway.now_ms)
@@ -140,6 +154,12 @@ class Party:
         raise NotImplementedError
 
 
+class Heard(str):
+    """A packet as text, and the packet itself."""
+
+    packet: Packet
+
+
 class MqttParty(Party):
     """An MQTT client."""
 
@@ -158,8 +178,26 @@ class MqttParty(Party):
         self._decoder.push(data)
         packets: list[object] = []
         while (frame := self._decoder.next_frame()) is not None:
-            packets.append(mqtt_text.show(self._decoder.decode(frame)))
+            packet = self._decoder.decode(frame)
+            heard = Heard(mqtt_text.show(packet))
+            heard.packet = packet
+            packets.append(heard)
         return packets
+
+    def take(self) -> Packet:
+        """The next packet, for a closer look than its text allows."""
+        self._listen()
+        assert self._heard, "nothing came"
+        heard = self._heard.pop(0)
+        assert isinstance(heard, Heard)
+        return heard.packet
+
+    def rest(self) -> list[str]:
+        """The text of all that has come and not been looked at."""
+        self._listen()
+        heard = [str(packet) for packet in self._heard]
+        self._heard.clear()
+        return heard
 
     def check(self, frame: object, expected: str) -> None:
         """See Party."""

@@ -8,6 +8,8 @@
     SUBACK 1 1 2                                                        failures in hex
     UNSUBSCRIBE 1 a/# b/c                       DISCONNECT 0x04 expiry=10
 
+    AUTH 0x18 authmethod=M authdata=x           PUBREC 1 0x97 reason=r user.k=v
+
 A value may be quoted as a shell would.  Properties of MQTT 5 have the short names of PROPERTIES; `user.k=v` repeats.
 """
 
@@ -50,6 +52,9 @@ NUMBERS = {
     "maxqos": "maximum_qos",
 }
 TEXTS = {"ct": "content_type", "resp": "response_topic", "authmethod": "authentication_method"}
+# Said, but not shown: what a server answers of these is looked at where it matters.
+SAID_NUMBERS = {"problem": "request_problem_information", "response": "request_response_information"}
+SAID_TEXTS = {"reason": "reason_string"}
 ACKS = {"PUBACK": Puback, "PUBREC": Pubrec, "PUBREL": Pubrel, "PUBCOMP": Pubcomp}
 
 # What every CONNACK of MQTT 5 says about our limits: not shown.
@@ -62,6 +67,12 @@ def _set(properties: Properties, name: str, value: str) -> bool:
         setattr(properties, NUMBERS[name], int(value))
     elif name in TEXTS:
         setattr(properties, TEXTS[name], value)
+    elif name in SAID_NUMBERS:
+        setattr(properties, SAID_NUMBERS[name], int(value))
+    elif name in SAID_TEXTS:
+        setattr(properties, SAID_TEXTS[name], value)
+    elif name == "authdata":
+        properties.authentication_data = value.encode()
     elif name == "corr":
         properties.correlation_data = value.encode()
     elif name == "subid":
@@ -83,7 +94,7 @@ def _shown(properties: Properties | None, hidden: tuple[str, ...] = ()) -> list[
         if value is not None and field not in hidden:
             words.append(f"{name}={value}")
     if properties.correlation_data is not None:
-        words.append("corr=" + properties.correlation_data.decode())
+        words.append("corr=" + properties.correlation_data.decode("utf-8", "backslashreplace"))
     words += [f"subid={identifier}" for identifier in sorted(properties.subscription_ids)]
     words += [f"user.{name}={value}" for name, value in properties.user]
     return words
@@ -111,15 +122,22 @@ def _packet(command: str, words: list[str], version: int) -> Packet:
     if command == "PINGREQ":
         return Pingreq()
     if command in ACKS:
-        return ACKS[command](int(words[0]), int(words[1], 16) if len(words) > 1 else 0)
+        code = int(words[1], 16) if len(words) > 1 else 0
+        return ACKS[command](int(words[0]), code, _some(words[2:]))
     code = int(words.pop(0), 16) if words and "=" not in words[0] else 0
+    properties = _some(words)
+    if command == "AUTH":
+        return Auth(code, properties or Properties())
+    assert command == "DISCONNECT", command
+    return Disconnect(code, properties)
+
+
+def _some(words: list[str]) -> Properties | None:
+    """The properties that `words` set; None without any."""
     properties = Properties()
     for word in words:
         assert _set(properties, *word.split("=", 1)), word
-    if command == "AUTH":
-        return Auth(code, properties)
-    assert command == "DISCONNECT", command
-    return Disconnect(code, properties if words else None)
+    return properties if words else None
 
 
 def _connect(words: list[str], version: int) -> Connect:

@@ -18,11 +18,11 @@ def test_check_of_a_good_file_lists_the_connectors(gateway_command, tmp_path) ->
 
 def test_check_of_a_bad_file_lists_every_mistake(gateway_command, tmp_path) -> None:
     path = tmp_path / "bad.toml"
-    path.write_text('[lgo]\n[[connector]]\nname = "m"\nuri = "mqtt://0.0.0.0:1883"\n')
+    path.write_text('[lgo]\n[[connector]]\nname = "m"\nuri = "mqtt://127.0.0.1:1883?maximumConections=1"\n')
     code, _, said = gateway_command("check", str(path))
     assert code == 1
     assert len(said.splitlines()) == 2
-    assert "allow_anonymous = true" in said
+    assert "maximumConnections" in said
     assert "did you mean 'log'?" in said
     assert str(path) in said
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,10 @@ uri = "http://127.0.0.1:0"
 """
 
 
-@pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
-    """A running gateway, stopped gracefully at the end, which is checked too."""
-    directory: Path = tmp_path_factory.mktemp("gateway")
-    (directory / "gateway.toml").write_text(CONFIG)
+@contextmanager
+def running(directory: Path, config: str) -> Iterator[Ports]:
+    """A gateway with this configuration, stopped gracefully at the end, which is checked too."""
+    (directory / "gateway.toml").write_text(config)
     errors = (directory / "errors").open("wb")
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway", "run", str(directory / "gateway.toml")],
@@ -50,6 +50,47 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
     assert "internal error" not in (directory / "errors").read_text()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
+    """A gateway that lets everybody do everything."""
+    with running(tmp_path_factory.mktemp("gateway"), CONFIG) as ports:
+        yield ports
+
+
+GUARDED = (
+    CONFIG
+    + """
+[[user]]
+name = "device"
+hash = "{hash}"
+groups = ["devices"]
+[[user]]
+name = "ops"
+hash = "{hash}"
+[[rule]]
+allow = ["publish", "subscribe"]
+groups = ["devices"]
+destinations = ["topic:sensors.{{user}}.>", "queue:jobs"]
+[[rule]]
+deny = ["receive"]
+destinations = ["topic:sensors.*.secret"]
+[[rule]]
+allow = ["publish", "subscribe"]
+users = ["ops"]
+destinations = ["topic:>", "queue:>"]
+"""
+)
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
+    """A gateway with users, whose password is `right`, and rules."""
+    command = [sys.executable, "-m", "gateway", "user", "hash"]
+    hashed = subprocess.run(command, input="right\n", capture_output=True, text=True, check=True).stdout
+    with running(tmp_path_factory.mktemp("guarded"), GUARDED.format(hash=hashed.strip())) as ports:
+        yield ports
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,13 @@ import pytest_asyncio
 
 from gateway.connectors.base import Acceptor, Connector, Limits, Turn
 from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.ports import Authorizer
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
 from gateway.net.listener import Listener, Machinery
 from gateway.net.reports import Reports
 from gateway.net.turn import Flusher
-from gateway.security.anyone import Anyone
 from gateway.store.memory import MemoryStore
 
 LOOPS = {"asyncio": asyncio.new_event_loop}
@@ -135,7 +135,7 @@ class Net:
     """One listener, and clients for it."""
 
     def __init__(self, limits: Limits) -> None:
-        broker = Broker(MemoryStore(), Anyone(), CoreLimits(), QueuePolicy())
+        broker = Broker(MemoryStore(), Authorizer(), CoreLimits(), QueuePolicy())
         loop = asyncio.get_running_loop()
         clock = Clock()
         self.machinery = Machinery(

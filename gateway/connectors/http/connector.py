@@ -8,29 +8,29 @@ from typing import Any, Final, final
 
 from gateway.connectors.base import Acceptor, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.carriage import Handover, Route
+from gateway.connectors.envelope import Envelope, InvalidEnvelope, envelope_from
 from gateway.connectors.http.origins import allowed
 from gateway.connectors.http.receipts import Receipts
 from gateway.connectors.http.settings import HttpSettings, Page
 from gateway.connectors.http.streams import Events, Pull, event_of
 from gateway.connectors.websocket.addresses import destination_of, pattern_of, queue_named, topic_named
-from gateway.connectors.websocket.envelope import (
-    BadEnvelope,
-    body_of,
+from gateway.connectors.websocket.messages import (
+    BYTES_TYPE,
+    HTTP,
     dump,
-    envelope_of,
-    json_envelope,
-    kind_of,
+    json_of,
     message_from,
+    raw_envelope,
+    raw_parts,
 )
 from gateway.core.delivery import ACCEPTED, REJECTED, RELEASED, Delivery
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
-from gateway.core.message import NONE, TEXT
 from gateway.core.pattern import Pattern
 from gateway.core.ports import Credentials
 from gateway.core.queue import REFUSED
 from gateway.core.router import Broker, LimitReached
 from gateway.core.transaction import TransactionTooLarge
-from protocols.gatewayjson.codec import check_envelope, load
+from protocols.gatewayjson.codec import load
 from protocols.gatewayjson.errors import JsonError
 from protocols.http.connection import HttpConnection, HttpLimits
 from protocols.http.frames import Request, RequestFailed
@@ -38,9 +38,6 @@ from protocols.websocket.connection import WebSocketLimits
 from protocols.websocket.handshake import SWITCHING, Handshake
 
 ENVELOPE_TYPE: Final = "application/vnd.mx+json"
-JSON: Final = "application/json"
-TEXT_TYPE: Final = "text/plain;charset=utf-8"
-BYTES_TYPE: Final = "application/octet-stream"
 META: Final = "X-Mx-Meta"
 
 _PLAIN: Final = "text/plain; charset=utf-8"
@@ -257,7 +254,7 @@ class HttpConnector(Connector):
             self._route(request)
         except HttpRefusal as error:
             self._refuse(error.status, error.reason)
-        except (InvalidName, BadEnvelope) as error:
+        except (InvalidName, InvalidEnvelope) as error:
             self._refuse(400, str(error))
         except JsonError as error:
             self._refuse(400, error.reason)
@@ -397,7 +394,7 @@ class HttpConnector(Connector):
             self._carry_out(request)
         except HttpRefusal as error:
             self._refuse(error.status, error.reason)
-        except (InvalidName, BadEnvelope) as error:
+        except (InvalidName, InvalidEnvelope) as error:
             self._refuse(400, str(error))
         except JsonError as error:
             self._refuse(400, error.reason)
@@ -441,11 +438,11 @@ class HttpConnector(Connector):
         broker = self.broker
         if not broker.authorizer.may_publish(self.publisher, destination):
             raise HttpRefusal(403, f"not allowed to send to {destination}")
-        envelope, body = _message_of(request)
+        envelope = _envelope_of(request, destination)
         if destination.kind == QUEUE:
-            envelope.pop("retain", None)
+            envelope.retain = False
         size = len(request.body) + len(request.header("x-mx-meta") or "")
-        message = message_from(envelope, body, size, destination, broker, self.publisher)
+        message = message_from(envelope, HTTP, size, destination, broker, self.publisher)
         if destination.kind == TOPIC:
             self._stored(broker.publish_to(destination, message))
             return
@@ -463,16 +460,17 @@ class HttpConnector(Connector):
         broker = self.broker
         transaction = broker.transaction()
         size = len(request.body) // max(len(items), 1)
-        for envelope in items:
-            to = envelope.pop("to", None) if isinstance(envelope, dict) else None
+        for item in items:
+            to = item.get("to") if isinstance(item, dict) else None
             if not isinstance(to, str):
                 raise HttpRefusal(400, "each message has `to`: queue:NAME or topic:NAME")
             destination = destination_of(to)
             if not broker.authorizer.may_publish(self.publisher, destination):
                 raise HttpRefusal(403, f"not allowed to send to {destination}")
-            check_envelope(envelope)
-            body = body_of(envelope)
-            transaction.publish(message_from(envelope, body, size, destination, broker, self.publisher))
+            envelope = envelope_from(item)
+            if destination.kind == QUEUE:
+                envelope.retain = False
+            transaction.publish(message_from(envelope, HTTP, size, destination, broker, self.publisher))
         self.counters.messages_in += len(items)
         self._stored(transaction.commit())
 
@@ -548,34 +546,20 @@ class HttpConnector(Connector):
             if delivery.failures:
                 head["redelivered"] = True
                 head["delivery_count"] = delivery.failures
-            text = json_envelope(delivery.message, self.node)
+            text = json_of(delivery.message)
             parts.append(dump(head)[:-1] + b"," + text[1:] if head else text)
         return b"[" + b",".join(parts) + b"]"
 
     def _respond_raw(self, delivery: Delivery, receipts: list[str]) -> None:
         """One message as HTTP's own body, what HTTP has no header for in X-Mx-Meta."""
-        message = delivery.message
-        fields = message.fields()
-        meta = envelope_of(message, self.node)
-        content_type = meta.pop("content_type", None)
-        ext: dict[str, Any] = meta.pop("ext", {})
-        if fields.body_kind == TEXT and content_type is None:
-            content_type = TEXT_TYPE
-            ext["body"] = "text"
-        elif fields.body_kind == NONE:
-            ext["body"] = "none"
-        if content_type is not None and not _is_header_text(content_type):
-            meta["content_type"] = content_type
-            content_type = None
-        if ext:
-            meta["ext"] = ext
+        meta, content_type, body = raw_parts(delivery.message)
         if delivery.failures:
             meta["redelivered"] = True
             meta["delivery_count"] = delivery.failures
         headers = [(META, json.dumps(meta))]
         if receipts:
             headers.append(("Location", f"/receipts/{receipts[0]}"))
-        self._respond(200, content_type or BYTES_TYPE, message.origin.body(), headers)
+        self._respond(200, content_type or BYTES_TYPE, body, headers)
 
     def _settle(self, request: Request, segments: list[str]) -> None:
         """DELETE /receipts/R, POST /receipts/R/release or /reject."""
@@ -618,7 +602,7 @@ class HttpConnector(Connector):
         if request.parameter("retained") == "true":
             for pattern in patterns:
                 for message in self.broker.retained_for(pattern, self.publisher):
-                    self.push(self.chunk(event_of(message, self.node)))
+                    self.push(self.chunk(event_of(message)))
         events.begin()
 
     def chunk(self, data: bytes) -> bytes:
@@ -704,10 +688,6 @@ def _without_framing(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in headers if name.lower() not in known]
 
 
-def _is_header_text(text: str) -> bool:
-    return text.isascii() and text.isprintable() and text == text.strip()
-
-
 def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
     text = request.parameter(name)
     if text is None:
@@ -721,35 +701,29 @@ def _wants_envelope(request: Request) -> bool:
     return ENVELOPE_TYPE in (request.header("accept") or "")
 
 
-def _message_of(request: Request) -> tuple[dict[str, Any], tuple[bytes, int, str]]:
-    """Fields and body of one message that came by POST.  Raises HttpRefusal, JsonError or BadEnvelope."""
+def _envelope_of(request: Request, destination: Destination) -> Envelope:
+    """One message that came by POST.  Raises HttpRefusal, JsonError or InvalidEnvelope."""
     content_type = request.header("content-type")
-    if content_type is not None and content_type.partition(";")[0].strip().lower() == ENVELOPE_TYPE:
-        envelope = load(request.body)
-        if not isinstance(envelope, dict):
+    whole = content_type is not None and content_type.partition(";")[0].strip().lower() == ENVELOPE_TYPE
+    meta = request.header("x-mx-meta")
+    if whole:
+        members = load(request.body)
+        if not isinstance(members, dict):
             raise HttpRefusal(400, "the body is one message; several go to /messages")
-        check_envelope(envelope)
-        body = body_of(envelope)
     else:
-        meta = request.header("x-mx-meta")
-        envelope = {} if meta is None else load(meta.encode("latin-1"))
-        if not isinstance(envelope, dict) or "body" in envelope or "body_b64" in envelope:
+        members = {} if meta is None else load(meta.encode("latin-1"))
+        if not isinstance(members, dict) or "body" in members or "body_b64" in members:
             raise HttpRefusal(400, f"{META} is a JSON object, without a body")
-        check_envelope(envelope)
-        if content_type is not None:
-            envelope.setdefault("content_type", content_type)
-        data = request.body
-        body = (data, kind_of(data, envelope.get("content_type"), envelope.get("content_encoding")), "")
+    # The path says where it goes; an envelope that was received may say so too.
+    members["to"] = str(destination)
     ttl = request.header("x-mx-ttl")
     if ttl is not None:
         if not (ttl.isascii() and ttl.isdigit()) or len(ttl) > 15:
             raise HttpRefusal(400, "X-Mx-Ttl is a number of milliseconds")
-        envelope["ttl"] = int(ttl)
+        members["ttl"] = int(ttl)
     if request.parameter("retain") == "true":
-        envelope["retain"] = True
-    envelope.pop("body", None)
-    envelope.pop("body_b64", None)
-    return envelope, body
+        members["retain"] = True
+    return envelope_from(members) if whole else raw_envelope(members, content_type, request.body)
 
 
 @final

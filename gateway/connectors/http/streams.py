@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.websocket.envelope import json_envelope
+from gateway.connectors.websocket.messages import json_of
 from gateway.core.credit import Credit
 from gateway.core.delivery import RELEASED, Delivery
 from gateway.core.flow import Publisher
@@ -84,7 +84,7 @@ class Events(Outlet):
         if self.congested:
             connector.hold_publisher(message.publisher)
         connector.counters.messages_out += 1
-        connector.push(connector.chunk(event_of(message, connector.node)))
+        connector.push(connector.chunk(event_of(message)))
         return NOTHING
 
     def end(self) -> None:
@@ -94,6 +94,6 @@ class Events(Outlet):
         self._bindings = []
 
 
-def event_of(message: Message, node: str) -> bytes:
+def event_of(message: Message) -> bytes:
     """One event, named after its message; JSON without needless spaces has no line breaks."""
-    return b"id: ID:%s:%d" % (node.encode(), message.id) + _DATA + json_envelope(message, node) + _END
+    return b"id: %d" % message.id + _DATA + json_of(message) + _END

@@ -12,11 +12,15 @@ from gateway.core.pattern import MANY, ONE, Pattern
 
 QUEUE_PREFIX: Final = "$queue/"
 SHARE_PREFIX: Final = "$share/"
+SHARE_KEY_PREFIX: Final = "share:"
 
 # `+` and `#` may stand in the names of other protocols but not in an MQTT topic name (MQTT 5.0 §4.7.1): there they
 # are written as private-use characters, U+F000 above their own code.
 _TO_CANONICAL: Final = str.maketrans({".": "/", "/": ".", "\uf02b": "+", "\uf023": "#"})
 _TO_TOPIC: Final = str.maketrans({".": "/", "/": ".", "+": "\uf02b", "#": "\uf023"})
+# Names of queues keep their separators.
+_TO_QUEUE: Final = str.maketrans({"\uf02b": "+", "\uf023": "#"})
+_FROM_QUEUE: Final = str.maketrans({"+": "\uf02b", "#": "\uf023"})
 
 
 TOPICS_REMEMBERED_MAX: Final = 16_384
@@ -52,21 +56,45 @@ def destination_of(topic: str) -> Destination:
             name = topic[len(QUEUE_PREFIX) :]
             if not name:
                 raise InvalidName("the queue's name is empty")
-            return Destination(QUEUE, name)
+            return _queue(name)
         if topic.startswith(("$SYS/", SHARE_PREFIX)) or topic == "$SYS":
             raise InvalidName(f"nobody may publish to {topic}")
-    for character in topic:
+    return _topic(topic)
+
+
+def canonical_of(topic: str) -> str:
+    """The canonical name of a topic."""
+    return topic.translate(_TO_CANONICAL)
+
+
+def reply_address(topic: str) -> Destination:
+    """The canonical destination of a Response Topic: also of one that nobody may publish to.  Raises InvalidName."""
+    if topic.startswith(QUEUE_PREFIX) and len(topic) > len(QUEUE_PREFIX):
+        return _queue(topic[len(QUEUE_PREFIX) :])
+    return _topic(topic)
+
+
+def _topic(topic: str) -> Destination:
+    _check_reserved(topic)
+    return Destination(TOPIC, canonical_of(topic))
+
+
+def _queue(name: str) -> Destination:
+    _check_reserved(name)
+    return Destination(QUEUE, name.translate(_TO_QUEUE))
+
+
+def _check_reserved(name: str) -> None:
+    for character in name:
         if "\uf000" <= character <= "\uf07f" and character != "\uf02b" and character != "\uf023":
-            raise InvalidName(
-                "the topic name has a character that is reserved for translation (U+F000 to U+F07F)"
-            )
-    return Destination(TOPIC, topic.translate(_TO_CANONICAL))
+            raise InvalidName("the name has a character that is reserved for translation (U+F000 to U+F07F)")
 
 
 def topic_of(destination: Destination) -> str:
     """How an MQTT client sees the destination, and can publish to it."""
     if destination.kind == QUEUE:
-        return QUEUE_PREFIX + destination.name
+        name = destination.name
+        return QUEUE_PREFIX + (name.translate(_FROM_QUEUE) if "+" in name or "#" in name else name)
     topic = _topics.get(destination.name)
     if topic is None:
         topic = destination.name.translate(_TO_TOPIC)
@@ -88,7 +116,7 @@ def filter_of(text: str) -> Filter:
             raise InvalidName("a queue cannot be shared: its subscribers compete anyway")
         if not name or "+" in name or "#" in name:
             raise InvalidName("a queue is subscribed to by its whole name, without wildcards")
-        return Filter(text, "", name, pattern_of(rest))
+        return Filter(text, "", _queue(name).name, pattern_of(rest))
     return Filter(text, group, "", pattern_of(rest))
 
 
@@ -107,4 +135,4 @@ def pattern_of(text: str) -> Pattern:
 
 def share_key(filter: Filter) -> str:
     """The key of a shared subscription's queue: the same for every protocol's spelling of group and pattern."""
-    return f"share:{filter.group}/{filter.pattern}"
+    return f"{SHARE_KEY_PREFIX}{filter.group}/{filter.pattern}"

@@ -1,6 +1,5 @@
 """One MQTT connection: packets to calls on the core, deliveries to packets."""
 
-import secrets
 from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
@@ -8,21 +7,29 @@ from gateway.connectors.mqtt.addresses import Filter, destination_of, filter_of
 from gateway.connectors.mqtt.handshake import Handshake
 from gateway.connectors.mqtt.mapping import (
     MqttOrigin,
-    WillMessage,
     acknowledged_frame,
+    fitted_frame,
+    has_items,
     message_from,
     qos0_frame,
+    take_items,
 )
+from gateway.connectors.mqtt.properties_out import MqttTarget
+from gateway.connectors.mqtt.replay import Replay
 from gateway.connectors.mqtt.session import MqttBinding, MqttSession
 from gateway.connectors.mqtt.sessions import Sessions
-from gateway.connectors.mqtt.settings import NEVER, MqttSettings
+from gateway.connectors.mqtt.settings import ACKNOWLEDGE, MqttSettings
+from gateway.connectors.mqtt.systopics import SysTopics
+from gateway.connectors.text import is_utf8
 from gateway.core.delivery import Delivery
-from gateway.core.destination import QUEUE, InvalidName
+from gateway.core.destination import QUEUE, TOPIC, InvalidName
 from gateway.core.message import Message
+from gateway.core.pattern import literal
 from gateway.core.ports import NOTHING
 from gateway.core.queue import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached
 from gateway.core.topics import Topic
+from protocols.mqtt.alias import ALIAS_BYTES, TopicAliases
 from protocols.mqtt.codec import encode_puback, encode_pubcomp, encode_pubrec, encode_pubrel
 from protocols.mqtt.connection import MqttConnection, MqttLimits
 from protocols.mqtt.constants import ReasonCode
@@ -41,14 +48,23 @@ from protocols.mqtt.frames import (
     SubscriptionRequest,
     Unsubscribe,
 )
-from protocols.mqtt.properties import Properties
+from protocols.mqtt.properties import Properties, decode_properties
 from protocols.mqtt.topics import filter_error
 
-TOPICS_REMEMBERED_MAX: Final = 1_024
-"""Topics whose lookup and access check a connection remembers."""
+TOPICS_SHARED_MAX: Final = 65_536
+"""Topics whose lookup is remembered for all connections."""
+
+TOPICS_REMEMBERED_MAX: Final = 4_096
+"""Topics whose lookup and access check are remembered for one connection, where there are rules."""
 
 PACKET_SIZE_MAX: Final = 268_435_460
 """No MQTT packet is larger than this (§2.1.4)."""
+
+ACKNOWLEDGEMENT_BYTES: Final = 20
+"""What there is in an acknowledgement beside its reason string, at most."""
+
+_ELSEWHERE: Final = (ReasonCode.USE_ANOTHER_SERVER, ReasonCode.SERVER_MOVED)
+"""Reasons that come with a Server Reference (§4.11)."""
 
 UNSPECIFIED: Final = 0x80
 """The first reason code that is a failure (§2.4)."""
@@ -59,16 +75,19 @@ class MqttConnector(Connector):
     """See the module and Connector."""
 
     __slots__ = (
+        "_aliases",
+        "_explains",
         "_forwards",
         "_handshake",
         "_packet_size_max",
         "_refusing",
-        "_sessions",
-        "_settings",
+        "_target",
         "_topics",
         "_version",
         "_wire",
         "session",
+        "sessions",
+        "settings",
     )
 
     def __init__(
@@ -80,16 +99,20 @@ class MqttConnector(Connector):
         peer: str,
         sessions: Sessions,
         settings: MqttSettings,
+        topics: dict[str, Topic],
         now_ms: int,
     ) -> None:
         super().__init__(broker, turn, limits, counters, peer)
-        self._sessions = sessions
-        self._settings = settings
+        self.sessions = sessions
+        self.settings = settings
         self._wire = MqttConnection(
             MqttLimits(
                 max_packet_size=limits.max_frame_size,
                 connect_timeout_ms=limits.connect_timeout_ms,
                 topic_alias_maximum=settings.topic_alias_maximum,
+                levels=settings.accepted_levels,
+                client_id_max_3_1=settings.client_id_max_3_1,
+                control_characters=settings.control_characters,
             ),
             now_ms,
         )
@@ -97,7 +120,11 @@ class MqttConnector(Connector):
         # Packets of this origin go to this client as they are: 3 before MQTT 5, else 5.
         self._forwards = 0
         self._packet_size_max = PACKET_SIZE_MAX
-        self._topics: dict[str, Topic] | None = None
+        # The client wants to be told why (Request Problem Information, §3.1.2.11.7).
+        self._explains = False
+        self._aliases: TopicAliases | None = None
+        # Shared by all connections, unless what one client may do another may not.
+        self._topics: dict[str, Topic] = {} if broker.authorizer.restricts_publish else topics
         self._refusing = False
         self._handshake: Handshake | None = None
         self.session: MqttSession | None = None
@@ -142,7 +169,8 @@ class MqttConnector(Connector):
 
     def shutdown(self, now_ms: int) -> None:
         """See Connector."""
-        self._say_goodbye(ReasonCode.SERVER_SHUTTING_DOWN)
+        elsewhere = self.settings.server_reference != ""
+        self._say_goodbye(ReasonCode.USE_ANOTHER_SERVER if elsewhere else ReasonCode.SERVER_SHUTTING_DOWN)
 
     def refuse(self, now_ms: int) -> None:
         """See Connector."""
@@ -156,6 +184,7 @@ class MqttConnector(Connector):
         """See Connector."""
         if self.session is not None:
             self.session.credit.wake()
+            self.session.go_on_replaying()
 
     def congestion_changed(self) -> None:
         """See Connector."""
@@ -205,6 +234,15 @@ class MqttConnector(Connector):
     def _on_connect(self, connect: Connect) -> None:
         self._version = connect.protocol_version
         self._forwards = 5 if self._version == 5 else 3
+        self._target = MqttTarget(
+            self._version, self.limits.carry, self.limits.publish_identity, self.broker.counters
+        )
+        properties = connect.properties
+        self._explains = self._version == 5 and (
+            properties is None or properties.request_problem_information != 0
+        )
+        if properties is not None and properties.maximum_packet_size is not None:
+            self._packet_size_max = properties.maximum_packet_size
         if self._refusing:
             self.refuse_connect(ReasonCode.QUOTA_EXCEEDED, "maximumConnections is reached")
             return
@@ -213,141 +251,90 @@ class MqttConnector(Connector):
 
     def identified(self, granted: bool, user: str | None) -> None:
         """See Connector."""
-        if granted:
-            self.welcome(user, Properties())
-        else:
-            self.refuse_connect(ReasonCode.BAD_USER_NAME_OR_PASSWORD, "bad user name or password")
-
-    def welcome(self, user: str | None, answer: Properties) -> None:
-        """The client is `user`: open its session and say so.  `answer` holds what is to be in the CONNACK already."""
         handshake = self._handshake
         assert handshake is not None
-        connect = handshake.connect
-        now_ms = self.broker.now_ms
-        self.publisher.user = user
-        will = None if connect.will is None else WillMessage(connect.will, self._version)
-        if will is not None and not self._will_allowed(connect):
-            return
-        client_id = connect.client_id
-        if not client_id:
-            if self._version != 5 and not connect.clean_start:
-                # MQTT 3.1.1 [MQTT-3.1.3-8]: return code 2.
-                self.refuse_connect(
-                    ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "an empty client id needs a clean session"
-                )
-                return
-            client_id = "auto-" + secrets.token_hex(12)
-            answer.assigned_client_id = client_id
-        try:
-            session, present = self._sessions.open(client_id, connect.clean_start, now_ms)
-        except LimitReached as error:
-            self.counters.limit_hits += 1
-            self.refuse_connect(ReasonCode.QUOTA_EXCEEDED, str(error))
-            return
-        session.will = will
-        session.expiry_s = self._session_expiry(connect, handshake.properties, answer)
-        session.publisher.user = user
-        self._adopt(session, handshake.properties)
-        self._negotiate(connect, answer)
-        self._wire.send_connack(present, ReasonCode.SUCCESS, answer if self._version == 5 else None)
-        self._collect()
-        session.resume()
-
-    def challenge(self, answer: Properties) -> None:
-        """Go on with an enhanced authentication."""
-        self._wire.send_auth(ReasonCode.CONTINUE_AUTHENTICATION, answer)
-        self._collect()
-
-    def reauthenticated(self, answer: Properties) -> None:
-        """The client has shown anew who it is (§4.12.1)."""
-        self._wire.send_auth(ReasonCode.SUCCESS, answer)
-        self._collect()
-
-    def _will_allowed(self, connect: Connect) -> bool:
-        will = connect.will
-        assert will is not None
-        if will.qos > self._settings.qos_max:
-            self.refuse_connect(ReasonCode.QOS_NOT_SUPPORTED, "the will's QoS is above the maximum")
-            return False
-        if will.retain and not self._settings.retain_available:
-            self.refuse_connect(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
-            return False
-        try:
-            destination_of(will.topic)
-        except InvalidName as error:
-            self.refuse_connect(ReasonCode.TOPIC_NAME_INVALID, str(error))
-            return False
-        return True
-
-    def _session_expiry(self, connect: Connect, properties: Properties, answer: Properties) -> int:
-        """Seconds the session is kept without a connection; in 3.1.1 for good or not at all."""
-        if self._version == 5:
-            asked = properties.session_expiry_s or 0
+        if granted:
+            handshake.welcome(user, Properties())
         else:
-            asked = 0 if connect.clean_start else NEVER
-        granted = min(asked, self._settings.session_expiry_max_s)
-        if granted != asked:
-            answer.session_expiry_s = granted
-        return granted
+            handshake.refuse(ReasonCode.BAD_USER_NAME_OR_PASSWORD, "bad user name or password")
 
-    def _adopt(self, session: MqttSession, properties: Properties) -> None:
-        """Become the session's connection."""
+    def adopt(self, session: MqttSession, properties: Properties) -> None:
+        """Become the session's connection, within what the CONNECT's properties allow us."""
         self.session = session
         self.publisher = session.publisher
-        self.throttled = session.publisher.held
-        if properties.maximum_packet_size is not None:
-            self._packet_size_max = properties.maximum_packet_size
-        window = self._settings.inflight_max
+        self._shut = session.publisher.held
+        self._look_at_reading()
+        aliases = min(properties.topic_alias_maximum or 0, self.settings.topic_alias_send_maximum)
+        if aliases:
+            self._aliases = TopicAliases(aliases)
+        window = self.settings.inflight_max
         if self._version == 5:
             # Absent means 65,535 (§3.1.2.11.3); ours is the smaller.
-            window = min(properties.receive_maximum or 65_535, self.limits.max_inflight)
+            window = properties.receive_maximum or 65_535
         session.connected(self, min(window, self.limits.max_inflight))
 
-    def _negotiate(self, connect: Connect, answer: Properties) -> None:
-        """What the client must know of our limits (§3.2.2.3), and the keep-alive that rules."""
-        settings = self._settings
-        keep_alive_s = connect.keep_alive_s
-        maximum_s = settings.keep_alive_max_s
-        if maximum_s and (keep_alive_s == 0 or keep_alive_s > maximum_s):
-            keep_alive_s = maximum_s
-            answer.server_keep_alive_s = maximum_s
+    def send_connack(self, present: bool, answer: Properties) -> None:
+        """Welcome the client; its keep-alive rules from now on."""
+        handshake = self._handshake
+        assert handshake is not None
+        keep_alive_s = answer.server_keep_alive_s or handshake.connect.keep_alive_s
         self._wire.keep_alive_ms = keep_alive_s * 1000
         if keep_alive_s == 0 and self.limits.idle_timeout_ms:
             self._wire.keep_alive_ms = self.limits.idle_timeout_ms * 2 // 3
-        answer.receive_maximum = settings.receive_maximum
-        answer.maximum_packet_size = self.limits.max_frame_size
-        answer.topic_alias_maximum = settings.topic_alias_maximum
-        if settings.qos_max < 2:
-            answer.maximum_qos = settings.qos_max
-        if not settings.retain_available:
-            answer.retain_available = 0
+        self._wire.send_connack(present, ReasonCode.SUCCESS, answer if self._version == 5 else None)
+        self._collect()
+
+    def send_auth(self, reason: ReasonCode, answer: Properties) -> None:
+        """Go on with an enhanced authentication, or end it."""
+        self._wire.send_auth(reason, answer)
+        self._collect()
 
     def refuse_connect(self, reason: ReasonCode, why: str) -> None:
-        """CONNACK with a failure, then the end; after the CONNACK, DISCONNECT."""
-        if self.session is not None:
-            self.fail(reason, why)
-            return
+        """CONNACK with a failure, then the end."""
         answer: Properties | None = None
         if self._version == 5:
-            answer = Properties()
-            answer.reason_string = why
+            # A CONNACK may say why whether it was asked to or not (§3.1.2.11.7).
+            answer = self._reason_string(why, 0)
+            if self.settings.server_reference and reason in _ELSEWHERE:
+                answer = answer or Properties()
+                answer.server_reference = self.settings.server_reference
         self._wire.send_connack(False, reason, answer)
         self._collect()
         self.failure = why
         self.closing = True
+        self.turn.mark(self)
+
+    def _why(self, why: str, codes: int = 1) -> Properties | None:
+        """A reason string for an acknowledgement with so many codes, if the client wants one (§3.4.2.2.2)."""
+        return self._reason_string(why, codes) if self._explains else None
+
+    def _reason_string(self, why: str, codes: int) -> Properties | None:
+        """A reason string, if the client has room for it [MQTT-3.2.2-19] and so on."""
+        if self._packet_size_max < len(why.encode()) + codes + ACKNOWLEDGEMENT_BYTES:
+            return None
+        properties = Properties()
+        properties.reason_string = why
+        return properties
 
     # -- publishing
 
     def _on_publish(self, publish: Publish) -> None:
-        topics = self._topics
-        topic = None if topics is None else topics.get(publish.topic)
+        if publish.properties and has_items(publish):
+            claimed = take_items(publish)
+            user = self.publisher.user
+            if claimed is not None and user is not None and claimed != user:
+                self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "it claims to be from another user")
+                return
+        topic = self._topics.get(publish.topic)
         if topic is None:
             topic = self._resolve(publish)
             if topic is None:
                 return
         self.counters.messages_in += 1
-        if publish.retain and not self._settings.retain_available:
+        if publish.retain and not self.settings.retain_available:
             self.fail(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
+            return
+        if self.settings.check_payload_format and not self._is_what_it_says(publish):
             return
         broker = self.broker
         if publish.qos == 0:
@@ -355,6 +342,17 @@ class MqttConnector(Connector):
         elif self._begin_exchange(publish):
             message = message_from(publish, topic.destination, broker, self.publisher)
             self._confirm_publish(publish, broker.publish(message, topic))
+
+    def _is_what_it_says(self, publish: Publish) -> bool:
+        """Payload Format Indicator 1 says UTF-8 (§3.3.2.3.2); False when it lies, which has been dealt with."""
+        if not publish.properties or decode_properties(publish.properties).payload_format != 1:
+            return True
+        if is_utf8(publish.payload()):
+            return True
+        self._refuse_publish(
+            publish, ReasonCode.PAYLOAD_FORMAT_INVALID, "the payload is not the UTF-8 that it says it is"
+        )
+        return False
 
     def _resolve(self, publish: Publish) -> Topic | None:
         """The topic of a PUBLISH, looked up and checked; None when it was a queue's or was refused, and is dealt with."""
@@ -371,9 +369,9 @@ class MqttConnector(Connector):
             return None
         topic = self.broker.topics.topic(destination.name)
         topics = self._topics
-        if topics is None:
-            topics = self._topics = {}
-        elif len(topics) >= TOPICS_REMEMBERED_MAX:
+        if len(topics) >= (
+            TOPICS_REMEMBERED_MAX if self.broker.authorizer.restricts_publish else TOPICS_SHARED_MAX
+        ):
             topics.clear()
         topics[publish.topic] = topic
         return topic
@@ -399,7 +397,7 @@ class MqttConnector(Connector):
 
     def _begin_exchange(self, publish: Publish) -> bool:
         """Look whether a QoS 1 or 2 PUBLISH is to be published; False when it is a repeat, or too much."""
-        if publish.qos > self._settings.qos_max:
+        if publish.qos > self.settings.qos_max:
             self.fail(ReasonCode.QOS_NOT_SUPPORTED, "the QoS is above the maximum")
             return False
         received = self._session().received
@@ -408,7 +406,7 @@ class MqttConnector(Connector):
             self.confirm(NOTHING, encode_pubrec(publish.packet_id, 0, self._version))
             return False
         unfinished = self.unconfirmed + (0 if received is None else len(received))
-        if self._version == 5 and unfinished >= self._settings.receive_maximum:
+        if self._version == 5 and unfinished >= self.settings.receive_maximum:
             self.counters.limit_hits += 1
             self.fail(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "more than Receive Maximum in flight")
             return False
@@ -424,22 +422,36 @@ class MqttConnector(Connector):
         if publish.qos == 1:
             self.confirm(position, encode_puback(publish.packet_id, reason, self._version))
             return
+        self._note_received(publish.packet_id)
+        self.confirm(position, encode_pubrec(publish.packet_id, reason, self._version))
+
+    def _note_received(self, packet_id: int) -> None:
+        """A QoS 2 message has come; the same packet id means the same message until its PUBREL (§4.3.3)."""
         session = self._session()
         if session.received is None:
             session.received = set()
-        session.received.add(publish.packet_id)
-        self.confirm(position, encode_pubrec(publish.packet_id, reason, self._version))
+        session.received.add(packet_id)
 
     def _refuse_publish(self, publish: Publish, reason: ReasonCode, why: str) -> None:
-        """Answer a PUBLISH that is not taken.  3.1.1 has no word for it but closing (MQTT 3.1.1 §3.3.5)."""
-        if self._version != 5:
-            self.fail(reason, why)
-        elif publish.qos == 1:
-            self.confirm(NOTHING, encode_puback(publish.packet_id, reason.value, self._version))
+        """Answer a PUBLISH that is not taken.
+
+        3.1.1 has no word for it but closing, or acknowledging what is thrown away (MQTT 3.1.1 §3.3.5).  The latter is
+        for who may not publish there; a message that cannot be kept for want of room is never acknowledged.
+        """
+        version = self._version
+        code = reason.value
+        if version != 5:
+            if reason != ReasonCode.NOT_AUTHORIZED or self.settings.publish_denied != ACKNOWLEDGE:
+                self.fail(reason, why)
+                return
+            code = 0
+        if publish.qos == 1:
+            self.confirm(NOTHING, encode_puback(publish.packet_id, code, version, self._why(why)))
         elif publish.qos == 2:
-            self.confirm(NOTHING, encode_pubrec(publish.packet_id, reason.value, self._version))
-        else:
-            self.broker.counters.discarded += 1
+            if code == 0:
+                self._note_received(publish.packet_id)
+            self.confirm(NOTHING, encode_pubrec(publish.packet_id, code, version, self._why(why)))
+        self.broker.counters.discarded += 1
 
     def _on_pubrel(self, pubrel: Pubrel) -> None:
         received = self._session().received
@@ -468,23 +480,31 @@ class MqttConnector(Connector):
                 subscription = session.subscriptions[request.filter]
                 if subscription.consumer is None:
                     replays.append((subscription.binding, subscription.filter))
-        self._wire.send_suback(subscribe.packet_id, codes)
+        why = (
+            None
+            if max(codes) < UNSPECIFIED or self._version != 5
+            else self._why(_explained(max(codes)), len(codes))
+        )
+        self._wire.send_suback(subscribe.packet_id, codes, why)
         self._collect()
         # Retained messages follow the SUBACK, which some clients rely on.
         for binding, filter in replays:
-            self._replay(session, binding, filter)
+            messages = self.broker.retained_for(filter.pattern, session.publisher)
+            if messages:
+                session.replay(Replay(binding.replaying(), messages))
 
     def _subscribe_one(self, session: MqttSession, request: SubscriptionRequest, identifier: int) -> int:
         """The reason code of one filter: the granted QoS, or why not."""
         if filter_error(request.filter):
             return self._subscription_failed(ReasonCode.TOPIC_FILTER_INVALID)
-        qos = min(request.qos, self._settings.qos_max)
+        qos = min(request.qos, self.settings.qos_max)
         try:
             filter = filter_of(request.filter)
         except InvalidName:
             return self._subscription_failed(ReasonCode.TOPIC_FILTER_INVALID)
-        kind = QUEUE if filter.queue else 1
-        if not self.broker.authorizer.may_subscribe(self.publisher, kind, filter.pattern):
+        kind = QUEUE if filter.queue else TOPIC
+        pattern = literal(filter.queue) if filter.queue else filter.pattern
+        if not self.broker.authorizer.may_subscribe(self.publisher, kind, pattern, bool(filter.group)):
             return self._subscription_failed(ReasonCode.NOT_AUTHORIZED)
         count = 0 if session.subscriptions is None else len(session.subscriptions)
         if count >= self.limits.max_subscriptions and (
@@ -503,14 +523,6 @@ class MqttConnector(Connector):
         """MQTT 3.1.1 has one code for every failure (§3.9.3)."""
         return reason.value if self._version == 5 else UNSPECIFIED
 
-    def _replay(self, session: MqttSession, binding: MqttBinding, filter: Filter) -> None:
-        """Send the last values of the topics under a new subscription (§3.8.4)."""
-        messages = self.broker.retained_for(filter.pattern, session.publisher)
-        if messages:
-            replaying = binding.replaying()
-            for message in messages:
-                session.offer(message, replaying)
-
     def _on_unsubscribe(self, unsubscribe: Unsubscribe) -> None:
         session = self._session()
         codes: list[int] = []
@@ -521,16 +533,20 @@ class MqttConnector(Connector):
 
     # -- delivering
 
-    def send_qos0(self, message: Message, binding: MqttBinding) -> None:
+    def send_qos0(self, message: Message, binding: MqttBinding, failures: int = 0) -> None:
         """Send a QoS 0 delivery, or let the slow-consumer policy have it."""
         origin = message.origin
         if binding.plain and isinstance(origin, MqttOrigin) and origin.forwardable == self._forwards:
             frame = origin.publish.frame
         else:
-            frame = qos0_frame(message, binding, self._version, self.broker.now_ms)
+            frame = qos0_frame(message, binding, self._target, self.broker.now_ms, failures)
         if len(frame) > self._packet_size_max:
-            self.counters.dropped_slow += 1
-            return
+            fitted = self._fitted(message, binding, 0, 0, False, failures)
+            if fitted is None:
+                return
+            frame = fitted
+        if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
+            frame = self._aliases.shorten(frame, not self.congested)
         self.counters.messages_out += 1
         if self.congested:
             self.hold_publisher(message.publisher)
@@ -541,14 +557,44 @@ class MqttConnector(Connector):
     ) -> bool:
         """Send a QoS 1 or 2 delivery; False when it is larger than the client takes (§3.1.2.11.4)."""
         frame = acknowledged_frame(
-            delivery.message, binding, self._version, qos, packet_id, dup, self.broker.now_ms
+            delivery.message,
+            binding,
+            self._target,
+            qos,
+            packet_id,
+            dup,
+            self.broker.now_ms,
+            delivery.failures,
         )
         if len(frame) > self._packet_size_max:
-            self.counters.dropped_slow += 1
-            return False
+            fitted = self._fitted(delivery.message, binding, qos, packet_id, dup, delivery.failures)
+            if fitted is None:
+                return False
+            frame = fitted
+        if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
+            frame = self._aliases.shorten(frame, True)
         self.counters.messages_out += 1
         self.push_sure(frame)
         return True
+
+    def _fitted(
+        self, message: Message, binding: MqttBinding, qos: int, packet_id: int, dup: bool, failures: int
+    ) -> bytes | None:
+        """A packet above the client's maximum, made to fit by leaving things out; None, and counted, if it cannot be."""
+        frame = fitted_frame(
+            message,
+            binding,
+            self._target,
+            qos,
+            packet_id,
+            dup,
+            self.broker.now_ms,
+            failures,
+            self._packet_size_max,
+        )
+        if frame is None:
+            self.counters.dropped_large += 1
+        return frame
 
     def send_pubrel(self, packet_id: int) -> None:
         """Go on with a QoS 2 delivery that the client has."""
@@ -567,15 +613,21 @@ class MqttConnector(Connector):
     # -- the end
 
     def _on_disconnect(self, disconnect: Disconnect, now_ms: int) -> None:
-        session = self._session()
+        session = self.session
         properties = disconnect.properties
+        if session is None:
+            # It gave up while it was being authenticated.
+            self.closing = True
+            self.turn.mark(self)
+            return
         if properties is not None and properties.session_expiry_s is not None:
             if session.expiry_s == 0 and properties.session_expiry_s != 0:
                 # A session that was to end with the connection cannot be kept after all (§3.14.2.2.2).
                 self.fail(ReasonCode.PROTOCOL_ERROR, "session expiry changed from 0")
                 return
-            session.expiry_s = min(properties.session_expiry_s, self._settings.session_expiry_max_s)
-        if disconnect.reason_code != ReasonCode.DISCONNECT_WITH_WILL.value:
+            session.expiry_s = min(properties.session_expiry_s, self.settings.session_expiry_max_s)
+        if disconnect.reason_code == 0:
+            # Every other reason leaves the will in force [MQTT-3.1.2-10].
             session.will = None
         self.closing = True
         self._end_session(now_ms)
@@ -601,8 +653,12 @@ class MqttConnector(Connector):
         self._say_goodbye(reason)
 
     def _say_goodbye(self, reason: ReasonCode) -> None:
-        if self.session is not None:
-            self._wire.send_disconnect(reason, None)
+        if self._version:
+            properties: Properties | None = None
+            if self.settings.server_reference and reason in _ELSEWHERE:
+                properties = Properties()
+                properties.server_reference = self.settings.server_reference
+            self._wire.send_disconnect(reason, properties)
         self._collect()
         self.closing = True
         self.turn.mark(self)
@@ -613,7 +669,7 @@ class MqttConnector(Connector):
         self.session = None
         if session is not None and session.connector is self:
             self.broker.now_ms = now_ms
-            self._sessions.disconnected(session, now_ms)
+            self.sessions.disconnected(session, now_ms)
 
     def _collect(self) -> None:
         """Take over what the wire room wants to say, behind what we have said."""
@@ -624,6 +680,11 @@ class MqttConnector(Connector):
         if wire.closing and not self.closing:
             self.closing = True
             self.turn.mark(self)
+
+
+def _explained(code: int) -> str:
+    """A reason code in words, for a reason string."""
+    return ReasonCode(code).name.replace("_", " ").lower()
 
 
 @final
@@ -640,7 +701,15 @@ class MqttAcceptor(Acceptor):
         """See Acceptor."""
         service = self._service
         return MqttConnector(
-            service.broker, turn, self.limits, self.counters, peer, service.sessions, service.settings, now_ms
+            service.broker,
+            turn,
+            self.limits,
+            self.counters,
+            peer,
+            service.sessions,
+            service.settings,
+            service.topics,
+            now_ms,
         )
 
 
@@ -648,16 +717,22 @@ class MqttAcceptor(Acceptor):
 class MqttService(Service):
     """MQTT on one broker: the sessions, shared by its listeners."""
 
-    __slots__ = ("broker", "sessions", "settings")
+    __slots__ = ("_acceptors", "_sys_topics", "broker", "sessions", "settings", "topics")
 
-    def __init__(self, broker: Broker, settings: MqttSettings) -> None:
+    def __init__(self, broker: Broker, settings: MqttSettings, version: str = "gateway-broker") -> None:
         self.broker = broker
         self.settings = settings
         self.sessions = Sessions(broker, settings)
+        self.topics: dict[str, Topic] = {}
+        """Topic names that clients have published to."""
+        self._acceptors: list[Acceptor] = []
+        self._sys_topics = SysTopics(broker, self.sessions, self._acceptors, settings.sys_interval_s, version)
 
     def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
         """See Service."""
-        return MqttAcceptor(name, scheme, limits, self)
+        acceptor = MqttAcceptor(name, scheme, limits, self)
+        self._acceptors.append(acceptor)
+        return acceptor
 
     def carriage(self) -> Carriage | None:
         """See Service.  MQTT 5.0 §6: binary frames only, subprotocol `mqtt`; MQTT 3.1 said `mqttv3.1`."""
@@ -666,6 +741,7 @@ class MqttService(Service):
     def tick(self, now_ms: int) -> None:
         """See Service."""
         self.sessions.tick(now_ms)
+        self._sys_topics.tick(now_ms)
 
     def stats(self) -> dict[str, int]:
         """See Service."""

@@ -1,36 +1,51 @@
 """PUBLISH to Message and Message to PUBLISH.
 
 A message that came by MQTT leaves by MQTT without being decoded: as the very packet where nothing about it changes,
-else from its topic, property block and payload.  Other messages go through the canonical fields, once per variant.
+else from its topic, property block and payload.  Other messages go through the canonical fields, once per variant;
+what those become is in `properties_out`.
 """
 
 from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
-from gateway.connectors.mqtt.addresses import destination_of, topic_of
+from gateway.connectors import side
+from gateway.connectors.bodies import body_out, mqtt_kind, restore_body
+from gateway.connectors.mqtt.addresses import canonical_of, destination_of, reply_address, topic_of
+from gateway.connectors.mqtt.properties_out import (
+    MqttTarget,
+    failures_block,
+    foreign_block,
+    note_lost,
+    with_deaths,
+)
 from gateway.connectors.mqtt.session import MqttBinding
-from gateway.connectors.text import encode_types, id_from_text, id_to_text, is_textual, value_to_text
-from gateway.core.destination import Destination, InvalidName
+from gateway.connectors.text import id_from_text, is_plain_text
+from gateway.core.destination import TOPIC, Destination, InvalidName
 from gateway.core.flow import Publisher
-from gateway.core.message import BYTES, PRIORITY_NONE, TEXT, Fields, Message, Origin, Typed
+from gateway.core.message import OBJECT, PRIORITY_NONE, Fields, Message, Origin, Typed
 from gateway.core.router import Broker
 from protocols.mqtt.codec import encode_publish, publish_parts
+from protocols.mqtt.constants import BINARY, PAIR, PROPERTY_TYPES, STRING, USER_PROPERTY, VARINT
 from protocols.mqtt.frames import Publish, Will
-from protocols.mqtt.properties import Properties, decode_properties, encode_properties, without_hop_properties
-
-SIDE: Final = "x-mx-"
-"""Prefix of the user properties that carry what MQTT has no place for."""
+from protocols.mqtt.properties import (
+    decode_properties,
+    encode_properties,
+    without_hop_properties,
+)
+from protocols.mqtt.strings import decode_varint
+from protocols.wire import u16
 
 _FIRST_BYTES: Final = [bytes((0x30 | flags,)) for flags in range(16)]
 
-# Variants under which a message remembers its encoded forms.
-_PLAIN_3: Final = 0x30
-_PLAIN_5: Final = 0x50
-_PARTS_3: Final = 0x32
-_PARTS_5: Final = 0x52
-_BLOCK: Final = 0x54
-_BLOCK_ACKNOWLEDGED: Final = 0x55
+# Canonical fields by the identifiers of properties, for what 3.1.1 cannot carry.
+_FIELD_NAMES: Final = {
+    0x01: "payload_format",
+    0x02: "expiry",
+    0x03: "content_type",
+    0x08: "reply_to",
+    0x09: "correlation_id",
+}
 
 
 @final
@@ -53,12 +68,35 @@ class MqttOrigin(Origin):
         """See Origin."""
         return not self.publish.properties
 
+    def protocol(self) -> str:
+        """See Origin."""
+        return "M5" if self.publish.protocol_version == 5 else "M3"
+
+    def filled(self) -> tuple[str, ...]:
+        """See Origin.  Looks at identifiers and names only."""
+        found: list[str] = []
+        block = self.publish.properties
+        pos = 0
+        end = len(block)
+        while pos < end:
+            identifier, pos = decode_varint(block, pos, end)
+            name = _FIELD_NAMES.get(identifier, "")
+            if identifier == USER_PROPERTY:
+                name = side.field_of(block[pos + 2 : pos + 2 + u16(block, pos)])
+            if name and name not in found:
+                found.append(name)
+            pos = _behind(PROPERTY_TYPES[identifier], block, pos, end)
+        return tuple(found)
+
+    def elsewhere(self) -> Origin:
+        """See Origin.  The packet names its topic, so it cannot go to another as it is."""
+        return MqttOrigin(self.publish, 0)
+
     def decode(self) -> Fields:
         """See Origin."""
         fields = Fields()
         body = self.body()
         if not self.publish.properties:
-            fields.body_kind = BYTES
             return fields
         properties = decode_properties(self.publish.properties)
         fields.content_type = properties.content_type
@@ -67,15 +105,40 @@ class MqttOrigin(Origin):
             fields.correlation_id = _correlation_from(properties.correlation_data)
         if properties.response_topic is not None:
             fields.reply_to = _reply_from(properties.response_topic)
-        for name, value in properties.user:
-            fields.properties.append((name, value))
         if properties.message_expiry_s is not None:
             fields.ttl_ms = properties.message_expiry_s * 1000
-        if fields.payload_format == 1 or (
-            fields.content_type is not None and is_textual(fields.content_type, None, body)
+        if properties.user:
+            taken = side.restore(fields, properties.user)
+        else:
+            taken = side.Taken()
+        if taken.body is None or not restore_body(
+            fields, taken.body, taken.btypes or "", body, taken.ct, False
         ):
-            fields.body_kind = TEXT
+            if taken.body is not None:
+                side.leave(fields, "body", taken.body)
+            if taken.btypes is not None:
+                side.leave(fields, "btypes", taken.btypes)
+            fields.body_kind = mqtt_kind(
+                fields.content_type, fields.content_encoding, fields.payload_format, body
+            )
+            if fields.body_kind == OBJECT and not taken.ct:
+                fields.content_type = None
         return fields
+
+
+def _behind(kind: int, block: bytes, pos: int, end: int) -> int:
+    """The position behind a property's value in a block that has been checked."""
+    if kind == VARINT:
+        return decode_varint(block, pos, end)[1]
+    if kind == STRING or kind == BINARY:
+        return pos + 2 + u16(block, pos)
+    if kind == PAIR:
+        pos += 2 + u16(block, pos)
+        return pos + 2 + u16(block, pos)
+    return pos + kind
+
+
+# -- in
 
 
 @final
@@ -92,27 +155,54 @@ class WillMessage:
     def message(self, broker: Broker, publisher: Publisher) -> Message:
         """The message to publish now; its expiry starts now (§3.1.3.2.4).  Raises InvalidName."""
         will = self._will
-        publish = Publish(
-            will.payload, will.topic, 0, will.qos, will.retain, False, 0, will.properties, 0, -1, self.version
-        )
-        expires_at_ms = 0
+        expiry_s = -1
         if will.properties:
-            expiry_s = decode_properties(will.properties).message_expiry_s
-            if expiry_s is not None:
-                expires_at_ms = broker.now_ms + max(1, expiry_s * 1000)
-        return Message(
-            broker.next_message_id(),
-            destination_of(will.topic),
-            MqttOrigin(publish, 0),
-            len(will.payload) + len(will.properties) + len(will.topic),
-            broker.now_ms,
-            will.qos > 0,
+            found = decode_properties(will.properties).message_expiry_s
+            expiry_s = -1 if found is None else found
+        publish = Publish(
+            will.payload,
+            will.topic,
+            0,
             will.qos,
             will.retain,
-            PRIORITY_NONE,
-            expires_at_ms,
-            publisher,
+            False,
+            0,
+            will.properties,
+            0,
+            expiry_s,
+            self.version,
         )
+        if has_items(publish):
+            take_items(publish)
+        message = message_from(publish, destination_of(will.topic), broker, publisher)
+        # There is no packet that could go on as it is.
+        message.origin = MqttOrigin(publish, 0)
+        message.size = len(will.payload) + len(will.properties) + len(will.topic)
+        return message
+
+
+def has_items(publish: Publish) -> bool:
+    """May it have something under a reserved name?  Then `take_items` must see it before it becomes a message."""
+    return side.PREFIX_BYTES in publish.properties
+
+
+def take_items(publish: Publish) -> str | None:
+    """Let `retain` count as the flag, and take out what only the broker says.  Returns the user it claims to be from."""
+    properties = decode_properties(publish.properties)
+    found = side.routing(properties.user)
+    if found.retain:
+        publish.retain = True
+    kept = [pair for pair in properties.user if pair[0] not in side.BROKER_OWNED_NAMES]
+    if len(kept) != len(properties.user):
+        properties.user = kept
+        block = encode_properties(properties)
+        payload = publish.payload()
+        publish.frame = encode_publish(
+            publish.topic, payload, publish.qos, publish.retain, publish.dup, publish.packet_id, block
+        )
+        publish.payload_start = len(publish.frame) - len(payload)
+        publish.properties = block
+    return found.claimed_user
 
 
 def message_from(publish: Publish, destination: Destination, broker: Broker, publisher: Publisher) -> Message:
@@ -122,12 +212,11 @@ def message_from(publish: Publish, destination: Destination, broker: Broker, pub
     forwardable = 0
     if qos == 0 and not publish.retain and publish.topic_alias == 0 and expiry_s < 0:
         forwardable = 5 if publish.protocol_version == 5 else 3
-    frame = publish.frame
-    return Message(
+    message = Message(
         broker.next_message_id(),
         destination,
         MqttOrigin(publish, forwardable),
-        len(frame),
+        len(publish.frame),
         broker.now_ms,
         qos > 0,
         qos,
@@ -137,36 +226,134 @@ def message_from(publish: Publish, destination: Destination, broker: Broker, pub
         0 if expiry_s < 0 else broker.now_ms + max(1, expiry_s * 1000),
         publisher,
     )
+    if publish.properties and side.PREFIX_BYTES in publish.properties:
+        _apply_items(message, publish, broker.now_ms)
+    return message
 
 
-def qos0_frame(message: Message, binding: MqttBinding, version: int, now_ms: int) -> bytes:
+def own_message(topic: str, payload: bytes, broker: Broker) -> Message:
+    """A retained message of the broker itself, such as a $SYS topic; no name of it is refused."""
+    publish = Publish(payload, topic, 0, 0, True, False, 0, b"", 0, -1, 4)
+    return Message(
+        broker.next_message_id(),
+        Destination(TOPIC, canonical_of(topic)),
+        MqttOrigin(publish, 0),
+        len(topic) + len(payload),
+        broker.now_ms,
+        False,
+        0,
+        True,
+        PRIORITY_NONE,
+        0,
+        None,
+    )
+
+
+def _apply_items(message: Message, publish: Publish, now_ms: int) -> None:
+    """Items that the router must know and that MQTT has no words for."""
+    found = side.routing(decode_properties(publish.properties).user)
+    if found.durable is not None:
+        message.persistent = found.durable
+    if found.priority >= 0:
+        message.priority = found.priority
+    expires_at_ms = found.expires_at_ms
+    if expires_at_ms == 0 and publish.expiry_s < 0:
+        return
+    # It may be more exact than the interval, but may not say something else.
+    if expires_at_ms > 0 and (
+        publish.expiry_s < 0 or seconds_left(expires_at_ms, now_ms) == publish.expiry_s
+    ):
+        message.expires_at_ms = expires_at_ms
+
+
+def _correlation_from(data: bytes) -> str | bytes | Typed:
+    """Correlation data that is text is that, and may say that it stands for another type."""
+    return id_from_text(data.decode()) if is_plain_text(data) else data
+
+
+def _reply_from(topic: str) -> Destination | str:
+    try:
+        return reply_address(topic)
+    except InvalidName:
+        return topic
+
+
+# -- out
+
+
+def seconds_left(expires_at_ms: int, now_ms: int) -> int:
+    """The rest of a message's life, rounded up (§3.3.2.3.3)."""
+    return min(max(1, (expires_at_ms - now_ms + 999) // 1000), 0xFFFF_FFFF)
+
+
+def qos0_frame(
+    message: Message, binding: MqttBinding, target: MqttTarget, now_ms: int, failures: int = 0
+) -> bytes:
     """The packet of a QoS 0 delivery."""
     origin = message.origin
-    dynamic = version == 5 and (message.expires_at_ms != 0 or bool(binding.identifiers))
+    five = target.five
+    dynamic = five and (message.expires_at_ms != 0 or bool(binding.identifiers) or failures != 0)
     if binding.plain and not dynamic:
-        if isinstance(origin, MqttOrigin) and origin.forwardable == (5 if version == 5 else 3):
+        if isinstance(origin, MqttOrigin) and origin.forwardable == (5 if five else 3):
             return origin.publish.frame
-        variant = _PLAIN_5 if version == 5 else _PLAIN_3
+        variant = target.plain
         known = message.form(variant)
         if isinstance(known, bytes):
             return known
-        frame = _encode(message, binding, version, 0, False, 0, now_ms)
+        frame = _encode(message, binding, target, 0, False, 0, now_ms, 0)
         message.remember(variant, frame)
         return frame
-    return _encode(message, binding, version, 0, retain_flag(message, binding), 0, now_ms)
+    return _encode(message, binding, target, 0, retain_flag(message, binding), 0, now_ms, failures)
 
 
 def acknowledged_frame(
-    message: Message, binding: MqttBinding, version: int, qos: int, packet_id: int, dup: bool, now_ms: int
+    message: Message,
+    binding: MqttBinding,
+    target: MqttTarget,
+    qos: int,
+    packet_id: int,
+    dup: bool,
+    now_ms: int,
+    failures: int = 0,
 ) -> bytes:
-    """The packet of a QoS 1 or 2 delivery."""
+    """The packet of a QoS 1 or 2 delivery, of which `failures` earlier ones failed."""
     retain = retain_flag(message, binding)
-    if version == 5 and (message.expires_at_ms != 0 or binding.identifiers):
-        frame = _encode(message, binding, version, qos, retain, packet_id, now_ms)
+    if target.five and (message.expires_at_ms != 0 or binding.identifiers or failures):
+        frame = _encode(message, binding, target, qos, retain, packet_id, now_ms, failures)
         return bytes((frame[0] | 0x08,)) + frame[1:] if dup else frame
-    head, tail = _parts(message, version)
+    head, tail = _parts(message, target, retain)
     first = _FIRST_BYTES[(8 if dup else 0) | qos << 1 | (1 if retain else 0)]
     return b"".join([first, head, packet_id.to_bytes(2, "big"), tail])
+
+
+def fitted_frame(
+    message: Message,
+    binding: MqttBinding,
+    target: MqttTarget,
+    qos: int,
+    packet_id: int,
+    dup: bool,
+    now_ms: int,
+    failures: int,
+    maximum: int,
+) -> bytes | None:
+    """The packet of a delivery that is too large for this client, without its largest properties; None if that is not
+    enough, or if it came by MQTT and must stay as it is (§3.1.2.11.4)."""
+    if not target.five or isinstance(message.origin, MqttOrigin):
+        return None
+    retain = retain_flag(message, binding)
+    made = foreign_block(message, target, qos > 0, retain)
+    behind = _dynamic(message, binding, now_ms)
+    topic = _topic_text(message)
+    body = body_out(message, message.fields())[0]
+    made.add_failures(failures)
+    while True:
+        frame = encode_publish(topic, body, qos, retain, dup, packet_id, made.encode() + behind)
+        if len(frame) <= maximum:
+            made.count(message, target)
+            return frame
+        if not made.leave_out_largest():
+            return None
 
 
 def retain_flag(message: Message, binding: MqttBinding) -> bool:
@@ -174,34 +361,54 @@ def retain_flag(message: Message, binding: MqttBinding) -> bool:
     return binding.replay or (binding.retain_as_published and message.retain)
 
 
-def _parts(message: Message, version: int) -> tuple[bytes, bytes]:
-    """What stands before and behind the packet id, the same for every subscriber of this version."""
-    variant = _PARTS_5 if version == 5 else _PARTS_3
+def _parts(message: Message, target: MqttTarget, retain: bool) -> tuple[bytes, bytes]:
+    """What stands before and behind the packet id, the same for every subscriber of this kind."""
+    variant = target.parts_retained if retain else target.parts
     known = message.form(variant)
     if isinstance(known, tuple):
         head, tail = known
         assert isinstance(head, bytes)
         assert isinstance(tail, bytes)
         return head, tail
-    block = _constant_block(message, True) if version == 5 else None
-    parts = publish_parts(_topic_text(message), block, message.origin.body())
+    if target.five:
+        block: bytes | None = _constant_block(message, target, True, retain)
+    else:
+        block = None
+        note_lost(message, target, True)
+    parts = publish_parts(_topic_text(message), block, _body(message))
     message.remember(variant, parts)
     return parts
 
 
 def _encode(
-    message: Message, binding: MqttBinding, version: int, qos: int, retain: bool, packet_id: int, now_ms: int
+    message: Message,
+    binding: MqttBinding,
+    target: MqttTarget,
+    qos: int,
+    retain: bool,
+    packet_id: int,
+    now_ms: int,
+    failures: int,
 ) -> bytes:
     block: bytes | None = None
-    if version == 5:
-        block = _constant_block(message, qos > 0)
-        if message.expires_at_ms:
-            # The rest of its life, rounded up (§3.3.2.3.3).
-            left_s = max(1, (message.expires_at_ms - now_ms + 999) // 1000)
-            block += b"\x02" + min(left_s, 0xFFFF_FFFF).to_bytes(4, "big")
-        for identifier in binding.identifiers:
-            block += b"\x0b" + _varint(identifier)
-    return encode_publish(_topic_text(message), message.origin.body(), qos, retain, False, packet_id, block)
+    if target.five:
+        block = _constant_block(message, target, qos > 0, retain)
+        if failures and not isinstance(message.origin, MqttOrigin):
+            block += failures_block(failures)
+        block += _dynamic(message, binding, now_ms)
+    else:
+        note_lost(message, target, qos > 0)
+    return encode_publish(_topic_text(message), _body(message), qos, retain, False, packet_id, block)
+
+
+def _dynamic(message: Message, binding: MqttBinding, now_ms: int) -> bytes:
+    """The MQTT 5 properties that each delivery has its own of."""
+    block = b""
+    if message.expires_at_ms:
+        block = b"\x02" + seconds_left(message.expires_at_ms, now_ms).to_bytes(4, "big")
+    for identifier in binding.identifiers:
+        block += b"\x0b" + _varint(identifier)
+    return block
 
 
 def _topic_text(message: Message) -> str:
@@ -209,6 +416,14 @@ def _topic_text(message: Message) -> str:
     if isinstance(origin, MqttOrigin) and message.original is None:
         return origin.publish.topic
     return topic_of(message.destination)
+
+
+def _body(message: Message) -> bytes:
+    """The payload: as it came, unless what came are values of another protocol."""
+    origin = message.origin
+    if isinstance(origin, MqttOrigin) or origin.raw():
+        return origin.body()
+    return body_out(message, message.fields())[0]
 
 
 def _varint(value: int) -> bytes:
@@ -221,100 +436,28 @@ def _varint(value: int) -> bytes:
     return bytes(result)
 
 
-def _constant_block(message: Message, acknowledged: bool) -> bytes:
+def _constant_block(message: Message, target: MqttTarget, acknowledged: bool, retain: bool) -> bytes:
     """The MQTT 5 properties that are the same for every delivery."""
     origin = message.origin
     if isinstance(origin, MqttOrigin):
         properties = origin.publish.properties
-        if not properties or (origin.forwardable == 5 and message.original is None):
+        if message.deaths is None and (
+            not properties or (origin.forwardable == 5 and message.original is None)
+        ):
             return properties
-        variant = _BLOCK
+        variant = target.own_block
     else:
-        variant = _BLOCK_ACKNOWLEDGED if acknowledged else _BLOCK
+        variant = target.block(acknowledged, retain)
     known = message.form(variant)
     if isinstance(known, bytes):
         return known
     if isinstance(origin, MqttOrigin):
         block = without_hop_properties(origin.publish.properties)
+        if message.deaths is not None:
+            block = with_deaths(block, message)
     else:
-        block = encode_properties(_properties_for(message, acknowledged))
+        made = foreign_block(message, target, acknowledged, retain)
+        made.count(message, target)
+        block = made.encode()
     message.remember(variant, block)
     return block
-
-
-def _properties_for(message: Message, acknowledged: bool) -> Properties:
-    """The properties of a message of another protocol."""
-    fields = message.fields()
-    properties = Properties()
-    if fields.body_kind == TEXT:
-        properties.payload_format = 1
-    elif fields.payload_format is not None:
-        properties.payload_format = fields.payload_format
-    properties.content_type = fields.content_type
-    if fields.correlation_id is not None:
-        properties.correlation_data = _correlation_to(fields.correlation_id)
-    user: list[tuple[str, str]] = []
-    reply_to = fields.reply_to
-    if isinstance(reply_to, Destination):
-        properties.response_topic = topic_of(reply_to)
-    elif reply_to is not None:
-        user.append((SIDE + "reply-to", reply_to))
-    _add_side_items(user, message, fields, acknowledged)
-    _add_properties(user, fields)
-    properties.user = user
-    return properties
-
-
-def _add_side_items(
-    user: list[tuple[str, str]], message: Message, fields: Fields, acknowledged: bool
-) -> None:
-    """What MQTT 5 has no property for."""
-    if fields.message_id is not None:
-        user.append((SIDE + "mid", id_to_text(fields.message_id)))
-    if fields.subject is not None:
-        user.append((SIDE + "subject", fields.subject))
-    if fields.content_encoding is not None:
-        user.append((SIDE + "ce", fields.content_encoding))
-    if fields.created_at_ms is not None:
-        user.append((SIDE + "ts", str(fields.created_at_ms)))
-    if message.priority != PRIORITY_NONE:
-        user.append((SIDE + "prio", str(message.priority)))
-    if message.persistent != acknowledged:
-        user.append((SIDE + "durable", "true" if message.persistent else "false"))
-    if fields.group_id is not None:
-        user.append((SIDE + "gid", fields.group_id))
-    if fields.group_sequence is not None:
-        user.append((SIDE + "gseq", str(fields.group_sequence)))
-    if fields.app_id is not None:
-        user.append((SIDE + "app", fields.app_id))
-
-
-def _add_properties(user: list[tuple[str, str]], fields: Fields) -> None:
-    """The publisher's own properties, in their order, and the types of those that are not text."""
-    types: list[tuple[str, str]] = []
-    for name, value in fields.properties:
-        text, token = value_to_text(value)
-        user.append((name, text))
-        if token:
-            types.append((name, token))
-    if types:
-        user.append((SIDE + "types", encode_types(types)))
-
-
-def _correlation_from(data: bytes) -> str | bytes | Typed:
-    """Correlation data that is valid UTF-8 is text, which may say that it stands for another type."""
-    try:
-        return id_from_text(data.decode())
-    except UnicodeDecodeError:
-        return data
-
-
-def _correlation_to(value: str | bytes | Typed) -> bytes:
-    return value if isinstance(value, bytes) else id_to_text(value).encode()
-
-
-def _reply_from(topic: str) -> Destination | str:
-    try:
-        return destination_of(topic)
-    except InvalidName:
-        return topic

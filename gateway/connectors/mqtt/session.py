@@ -4,12 +4,13 @@ MQTT 5.0 §4.1 lists what a session holds.  Messages that wait for the client ar
 filters; what has been sent and not acknowledged is in `inflight`, in the order of sending (§4.6).
 """
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.mqtt.addresses import Filter, share_key
+from gateway.connectors.mqtt.addresses import SHARE_KEY_PREFIX, Filter, share_key
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.core.credit import Credit
-from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, Delivery
+from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, UNREPRESENTABLE, Delivery
 from gateway.core.flow import Publisher
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
@@ -22,8 +23,12 @@ from gateway.core.subscription import Binding, Consumer, Outlet, Sink
 if TYPE_CHECKING:
     from gateway.connectors.mqtt.connector import MqttConnector
     from gateway.connectors.mqtt.mapping import WillMessage
+    from gateway.connectors.mqtt.replay import Replay
 
 PACKET_ID_MAX: Final = 65_535
+
+REPLAY_WINDOW: Final = 100
+"""Retained messages that wait in the session's queue at a time; more follow as they leave."""
 
 
 @final
@@ -41,8 +46,9 @@ class MqttBinding(Binding):
         retain_as_published: bool,
         identifiers: list[int],
         replay: bool = False,
+        owner: Publisher | None = None,
     ) -> None:
-        super().__init__(pattern, sink, no_local)
+        super().__init__(pattern, sink, no_local, owner)
         self.qos = qos
         self.retain_as_published = retain_as_published
         self.identifiers = identifiers
@@ -53,7 +59,9 @@ class MqttBinding(Binding):
 
     def replaying(self) -> "MqttBinding":
         """The same, for the retained messages that follow a SUBSCRIBE."""
-        return MqttBinding(self.pattern, self.sink, self.no_local, self.qos, True, self.identifiers, True)
+        return MqttBinding(
+            self.pattern, self.sink, self.no_local, self.qos, True, self.identifiers, True, self.owner
+        )
 
 
 @final
@@ -77,6 +85,8 @@ class MqttSession(Outlet):
         "_consumer",
         "_next_packet_id",
         "_queue",
+        "_replays",
+        "_unsent",
         "awaiting_pubcomp",
         "broker",
         "client_id",
@@ -119,6 +129,9 @@ class MqttSession(Outlet):
         self._queue: Queue | None = None
         self._consumer: Consumer | None = None
         self._next_packet_id = 0
+        self._replays: deque[Replay] | None = None
+        # Packet ids that wait to be sent again: the new connection's Receive Maximum may be less than the old one's.
+        self._unsent: deque[int] | None = None
         self.congested = True
 
     @property
@@ -147,6 +160,7 @@ class MqttSession(Outlet):
             qos,
             retain_as_published,
             [identifier] if identifier else [],
+            owner=self.publisher,
         )
         consumer: Consumer | None = None
         if filter.queue:
@@ -172,9 +186,16 @@ class MqttSession(Outlet):
         consumer = subscription.consumer
         if consumer is None:
             self.broker.unbind(subscription.binding)
+            self._stop_replaying(subscription.binding)
         else:
             self._leave(subscription.filter, consumer)
         return True
+
+    def _stop_replaying(self, binding: MqttBinding) -> None:
+        replays = self._replays
+        if replays is not None:
+            pattern = binding.pattern
+            self._replays = deque([replay for replay in replays if replay.binding.pattern != pattern])
 
     def _shared_queue(self, filter: Filter) -> Queue:
         key = share_key(filter)
@@ -199,7 +220,9 @@ class MqttSession(Outlet):
                 settings.queued_bytes_max,
                 settings.when_full,
                 deliveries_max=0,
+                dead_letters=self.broker.policy.dead_letters,
                 durable=self.expiry_s > 0,
+                buries_refused_only=True,
             )
             self._queue = self.broker.bound_queue(self.key, policy, self)
             self._consumer = Consumer(self._queue, self, self.credit, False)
@@ -212,11 +235,14 @@ class MqttSession(Outlet):
         assert isinstance(binding, MqttBinding)
         if message.qos == 0 or binding.qos == 0:
             connector = self.connector
-            if connector is not None and (
-                binding.no_local is None or binding.no_local is not message.publisher
-            ):
+            if binding.no_local is not None and binding.no_local is message.publisher:
+                return NOTHING
+            if connector is not None:
                 connector.send_qos0(message, binding)
-            return NOTHING
+                return NOTHING
+            if not self.settings.queue_qos0:
+                return NOTHING
+            self._ensure_queue()
         queue = self._queue
         assert queue is not None
         return queue.offer(message, binding)
@@ -235,7 +261,9 @@ class MqttSession(Outlet):
             if binding.no_local is None:
                 no_local = None
             identifiers.extend(binding.identifiers)
-        return MqttBinding(bindings[0].pattern, self, no_local, qos, retain_as_published, identifiers)
+        return MqttBinding(
+            bindings[0].pattern, self, no_local, qos, retain_as_published, identifiers, owner=self.publisher
+        )
 
     # -- Outlet: messages of its queues
 
@@ -247,7 +275,7 @@ class MqttSession(Outlet):
         message = delivery.message
         qos = min(message.qos, binding.qos)
         if qos == 0:
-            connector.send_qos0(message, binding)
+            connector.send_qos0(message, binding, delivery.failures)
             consumer = delivery.consumer
             assert consumer is not None
             if not consumer.automatic:
@@ -255,10 +283,16 @@ class MqttSession(Outlet):
             return
         packet_id = self._take_packet_id(delivery)
         if not connector.send_delivery(delivery, binding, qos, packet_id, False):
-            # Above the client's Maximum Packet Size: as if it had been sent and acknowledged (§3.1.2.11.4).
-            assert self.inflight is not None
-            del self.inflight[packet_id]
-            delivery.settle(ACCEPTED)
+            self._skip(packet_id)
+
+    def _skip(self, packet_id: int) -> None:
+        """A message above the client's Maximum Packet Size is done with, as if it had been sent (§3.1.2.11.4).
+
+        One that came from a queue of everybody's is not lost for that: it goes to the dead letters.
+        """
+        assert self.inflight is not None
+        delivery = self.inflight.pop(packet_id)
+        delivery.settle(UNREPRESENTABLE)
 
     def _take_packet_id(self, delivery: Delivery) -> int:
         """The next free packet id, now in use for `delivery`.  Credit keeps fewer in flight than there are ids."""
@@ -284,6 +318,10 @@ class MqttSession(Outlet):
         if self.awaiting_pubcomp is not None:
             self.awaiting_pubcomp.discard(packet_id)
         delivery.settle(REJECTED if refused else ACCEPTED)
+        if self._unsent:
+            self._resend_next()
+        if self._replays is not None:
+            self.go_on_replaying()
         return True
 
     def note_pubrec(self, packet_id: int) -> bool:
@@ -310,22 +348,66 @@ class MqttSession(Outlet):
         connector = self.connector
         assert connector is not None
         inflight = self.inflight
+        self._unsent = None
         if inflight:
             waiting = self.awaiting_pubcomp
-            for packet_id, delivery in list(inflight.items()):
+            room = self.credit.available + len(inflight)
+            for packet_id in list(inflight):
                 if waiting is not None and packet_id in waiting:
                     connector.send_pubrel(packet_id)
+                elif room > 0:
+                    room -= 1
+                    self._resend(connector, packet_id)
                 else:
-                    self._resend(connector, packet_id, delivery)
+                    if self._unsent is None:
+                        self._unsent = deque()
+                    self._unsent.append(packet_id)
         self.congested = connector.congested
         if not self.congested:
             self.credit.wake()
+            self.go_on_replaying()
 
-    def _resend(self, connector: "MqttConnector", packet_id: int, delivery: Delivery) -> None:
+    def _resend(self, connector: "MqttConnector", packet_id: int) -> None:
+        assert self.inflight is not None
+        delivery = self.inflight[packet_id]
         binding = _binding_of(delivery)
         qos = min(delivery.message.qos, binding.qos)
         if not connector.send_delivery(delivery, binding, qos, packet_id, True):
-            self.acknowledged(packet_id, False)
+            self._skip(packet_id)
+
+    def _resend_next(self) -> None:
+        """One exchange is finished: there is room for one more of the old ones."""
+        unsent = self._unsent
+        connector = self.connector
+        assert unsent is not None
+        while unsent and connector is not None:
+            packet_id = unsent.popleft()
+            if self.inflight is not None and packet_id in self.inflight:
+                self._resend(connector, packet_id)
+                return
+
+    # -- retained messages for new subscriptions
+
+    def replay(self, replay: "Replay") -> None:
+        """Send what it holds, at the client's pace."""
+        if self._replays is None:
+            self._replays = deque()
+        self._replays.append(replay)
+        self.go_on_replaying()
+
+    def go_on_replaying(self) -> None:
+        """Send retained messages as long as the client takes them."""
+        replays = self._replays
+        while replays:
+            connector = self.connector
+            if connector is None or connector.congested or self.queued >= REPLAY_WINDOW:
+                return
+            message = replays[0].take(self.broker)
+            if message is None:
+                replays.popleft()
+            else:
+                self.offer(message, replays[0].binding)
+        self._replays = None
 
     def disconnected(self, now_ms: int) -> None:
         """Its connection is gone; what comes from now on waits."""
@@ -349,13 +431,24 @@ class MqttSession(Outlet):
             self.inflight = None
             for delivery in unfinished:
                 if delivery.queue is not self._queue:
-                    delivery.settle(FAILED)
+                    delivery.settle(_outcome_of_leaving(delivery))
         self.awaiting_pubcomp = None
         self.received = None
         if self._queue is not None:
             self.broker.delete_queue(self._queue)
             self._queue = None
             self._consumer = None
+
+
+def _outcome_of_leaving(delivery: Delivery) -> int:
+    """What becomes of an unfinished delivery of a queue that others read too, when its session ends.
+
+    Another member of a shared subscription gets it at QoS 1, but not at QoS 2 [MQTT-4.8.2-5].
+    """
+    shared = delivery.queue.key.startswith(SHARE_KEY_PREFIX)
+    if shared and min(delivery.message.qos, _binding_of(delivery).qos) == 2:
+        return ACCEPTED
+    return FAILED
 
 
 def _binding_of(delivery: Delivery) -> MqttBinding:

@@ -13,7 +13,7 @@ from gateway.core.router import Broker, LimitReached
 class Sessions:
     """Client id → session.  Every change of a connection goes through here, so that wills and expiry stay right."""
 
-    __slots__ = ("_broker", "_by_id", "_due", "_settings", "wills_published")
+    __slots__ = ("_broker", "_by_id", "_due", "_settings", "expired", "wills_published")
 
     def __init__(self, broker: Broker, settings: MqttSettings) -> None:
         self._broker = broker
@@ -23,6 +23,8 @@ class Sessions:
         # that has changed its mind is looked at in vain once.
         self._due: list[tuple[int, str]] = []
         self.wills_published = 0
+        self.expired = 0
+        """Sessions that ended because nobody came for them."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -32,9 +34,19 @@ class Sessions:
         """Sessions that have a connection now."""
         return sum([1 for session in self._by_id.values() if session.connector is not None])
 
+    @property
+    def queued(self) -> int:
+        """Messages that wait in all of them."""
+        return sum([session.queued for session in self._by_id.values()])
+
     def get(self, client_id: str) -> MqttSession | None:
         """The session of `client_id`, if there is one."""
         return self._by_id.get(client_id)
+
+    def belongs_to(self, client_id: str, user: str | None) -> bool:
+        """May `user` have the session of this client id?  Where names are verified, nobody gets another's."""
+        session = self._by_id.get(client_id)
+        return session is None or session.publisher.user == user or not self._broker.authorizer.verifies_names
 
     def open(self, client_id: str, clean: bool, now_ms: int) -> tuple[MqttSession, bool]:
         """The session for a CONNECT and whether it was there before (Session Present).
@@ -89,6 +101,7 @@ class Sessions:
                 self._publish_will(session)
             if 0 < session.expires_at_ms() <= now_ms:
                 self._publish_pending_will(session)
+                self.expired += 1
                 self._discard(session)
 
     def close(self) -> None:

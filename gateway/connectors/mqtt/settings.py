@@ -4,9 +4,22 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from gateway.core.limits import DROP_OLDEST
+from protocols.mqtt.constants import VERSION_3_1, VERSION_3_1_1, VERSION_5
 
 NEVER: Final = 0xFFFF_FFFF
 """The session expiry interval that means `does not expire` (MQTT 5.0 §3.1.2.11.2)."""
+
+LEVELS: Final = {"3.1": VERSION_3_1, "3.1.1": VERSION_3_1_1, "5.0": VERSION_5}
+"""Versions as an operator writes them, and as a CONNECT has them."""
+
+# Whether clients are sent to another server.
+NO_REDIRECT: Final = "no"
+USE_ANOTHER: Final = "use-another-server"
+SERVER_MOVED: Final = "server-moved"
+
+# What becomes of a PUBLISH that is not allowed, before MQTT 5, which has no word for it.
+ACKNOWLEDGE: Final = "acknowledge"
+DISCONNECT: Final = "disconnect"
 
 
 @final
@@ -34,6 +47,30 @@ class MqttSettings:
     """Clients that ask for more, or for none, are given this; 0 lets them choose (MQTT 5.0 §3.2.2.3.14)."""
     qos_max: int
     retain_available: bool
+    versions: tuple[str, ...]
+    """Those of LEVELS that are accepted."""
+    topic_alias_send_maximum: int
+    """Aliases set up for a client that takes some (MQTT 5.0 §3.1.2.11.5)."""
+    check_payload_format: bool
+    """Refuse a payload that says that it is UTF-8 and is not (MQTT 5.0 §3.3.2.3.2 leaves it to the server)."""
+    response_information: str
+    """For who asks (MQTT 5.0 §3.2.2.3.15); `{client_id}` stands for the client's own; empty for none."""
+    server_reference: str
+    """Another server (MQTT 5.0 §4.11), named when clients are redirected or this one stops."""
+    redirect: str
+    """NO_REDIRECT, USE_ANOTHER or SERVER_MOVED."""
+    publish_denied: str
+    """ACKNOWLEDGE or DISCONNECT."""
+    queue_qos0: bool
+    """Keep QoS 0 messages too for a session without a connection (§3.1.2.11.2 leaves it to the server)."""
+    client_id_max_3_1: int
+    """Characters of a client id of MQTT 3.1, which allows 23; 0 is any number."""
+    control_characters: bool
+    """Are they allowed in names (MQTT 5.0 §1.5.4 leaves it to the server)?"""
+    accepted_levels: frozenset[int]
+    """The protocol levels of `versions`."""
+    sys_interval_s: int
+    """How often the $SYS topics are published; 0 for never."""
 
     def __init__(
         self,
@@ -48,6 +85,17 @@ class MqttSettings:
         keep_alive_max_s: int = 0,
         qos_max: int = 2,
         retain_available: bool = True,
+        versions: tuple[str, ...] = ("3.1", "3.1.1", "5.0"),
+        topic_alias_send_maximum: int = 10,
+        check_payload_format: bool = False,
+        response_information: str = "",
+        server_reference: str = "",
+        redirect: str = NO_REDIRECT,
+        publish_denied: str = ACKNOWLEDGE,
+        queue_qos0: bool = False,
+        client_id_max_3_1: int = 0,
+        control_characters: bool = False,
+        sys_interval_s: int = 10,
     ) -> None:
         self.sessions_max = sessions_max
         self.session_expiry_max_s = session_expiry_max_s
@@ -60,3 +108,15 @@ class MqttSettings:
         self.keep_alive_max_s = keep_alive_max_s
         self.qos_max = qos_max
         self.retain_available = retain_available
+        self.versions = versions
+        self.topic_alias_send_maximum = topic_alias_send_maximum
+        self.check_payload_format = check_payload_format
+        self.response_information = response_information
+        self.server_reference = server_reference
+        self.redirect = redirect
+        self.publish_denied = publish_denied
+        self.queue_qos0 = queue_qos0
+        self.client_id_max_3_1 = client_id_max_3_1
+        self.control_characters = control_characters
+        self.accepted_levels = frozenset([LEVELS[version] for version in versions])
+        self.sys_interval_s = sys_interval_s

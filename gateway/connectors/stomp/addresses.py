@@ -16,10 +16,21 @@ SHARE_PREFIX: Final = "/share/"
 TEMPORARY_SPELLINGS: Final = ("/temp-queue/", "/reply-queue/")
 OTHER_QUEUE_SPELLINGS: Final = ("/amq/queue/", "/remote-temp-queue/")
 
+EDGE: Final = "\uf020"
+"""A space at an edge of a name, for 1.0, which trims."""
+
 # `*`, `>` and `,` mean something to STOMP users; in names of other protocols they are written as U+F000 above
 # their own code, and turned back here.
-_TO_CANONICAL: Final = str.maketrans({"\uf02a": "*", "\uf03e": ">", "\uf02c": ","})
+_TO_CANONICAL: Final = str.maketrans({"\uf02a": "*", "\uf03e": ">", "\uf02c": ",", EDGE: " "})
+RESERVED: Final = "\uf02a\uf03e\uf02c" + EDGE
+"""What may be written for characters that mean something."""
 _TO_STOMP: Final = str.maketrans({"*": "\uf02a", ">": "\uf03e", ",": "\uf02c"})
+
+
+LONG_NAME: Final = 16_000
+"""Characters up to which a name fits every spelling in any case."""
+MQTT_BYTES_MAX: Final = 65_535 - len("$queue/")
+"""MQTT writes `+` and `#` in names with three bytes, and queues with a prefix."""
 
 
 @final
@@ -52,6 +63,13 @@ def destinations_of(text: str, owner: str) -> list[Destination]:
         if destination not in found:
             found.append(destination)
     return found
+
+
+def reply_address(text: str, owner: str) -> Destination:
+    """The canonical destination of a reply-to: also of one that nobody may publish to.  Raises InvalidName."""
+    if text.startswith(TOPIC_PREFIX):
+        return Destination(TOPIC, _name(text[len(TOPIC_PREFIX) :]))
+    return Destination(QUEUE, _name(_queue_name(text, owner)))
 
 
 def destination_of(text: str, owner: str) -> Destination:
@@ -91,9 +109,16 @@ def pattern_of(text: str) -> Pattern:
     return Pattern(tuple(levels))
 
 
-def text_of(destination: Destination, owner: str) -> str:
-    """How a STOMP client sees the destination and can send to it; `owner` sees its temporary queues as it named them."""
+def text_of(destination: Destination, owner: str, trims: bool = False) -> str:
+    """How a STOMP client sees the destination and can send to it; `owner` sees its temporary queues as it named them.
+
+    `trims`: the client's version loses spaces at the edges.
+    """
     name = destination.name.translate(_TO_STOMP)
+    if trims and (name.startswith(" ") or name.endswith(" ")):
+        bare = name.strip(" ")
+        left = len(name) - len(name.lstrip(" "))
+        name = EDGE * left + bare + EDGE * (len(name) - left - len(bare))
     if destination.kind == TOPIC:
         return TOPIC_PREFIX + name
     own = temporary_name("", owner)
@@ -131,7 +156,12 @@ def _queue_name(text: str, owner: str) -> str:
 
 def _name(text: str) -> str:
     check_name(text)
+    if (
+        len(text) > LONG_NAME
+        and len(text.encode()) + 2 * (text.count("+") + text.count("#")) > MQTT_BYTES_MAX
+    ):
+        raise InvalidName("the destination is too long for MQTT subscribers")
     for character in text:
-        if "\uf000" <= character <= "\uf07f" and character not in "\uf02a\uf03e\uf02c":
+        if "\uf000" <= character <= "\uf07f" and character not in RESERVED:
             raise InvalidName("the name has a character that is reserved for translation (U+F000 to U+F07F)")
     return text.translate(_TO_CANONICAL)

@@ -11,6 +11,7 @@ from gateway.connectors.stomp.addresses import (
     source_of,
     temporary_name,
 )
+from gateway.connectors.stomp.headers_out import StompTarget
 from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.connectors.stomp.subscription import StompSubscription
@@ -72,6 +73,7 @@ class StompConnector(Connector):
         "client_id",
         "node",
         "owner",
+        "target",
         "version",
     )
 
@@ -105,6 +107,8 @@ class StompConnector(Connector):
         self.owner = owner
         """This connection, in the names of its temporary queues."""
         self.version = ""
+        self.target = StompTarget("", owner, node, broker.counters)
+        """What its MESSAGEs are made for."""
         self.client_id = ""
         self._refusing = False
         self._leaving = False
@@ -239,6 +243,16 @@ class StompConnector(Connector):
 
     def _on_connect(self, connect: Connect) -> None:
         self.version = self._wire.version
+        limits = self.limits
+        self.target = StompTarget(
+            self.version,
+            self.owner,
+            self.node,
+            self.broker.counters,
+            limits.carry,
+            limits.publish_identity,
+            self._settings.untyped_by_length,
+        )
         if self._refusing:
             self._refuse("maximumConnections is reached")
             return
@@ -288,7 +302,11 @@ class StompConnector(Connector):
         """What is made of the header lines, made anew only when they change."""
         head = self._head
         if head is None or head.lines is not send.lines:
-            head = self._head = Head(send.lines, send.version, self.owner)
+            head = Head(send.lines, send.version, self.owner, self._settings.untyped_by_length)
+            user = self.publisher.user
+            if head.claimed_user is not None and user is not None and head.claimed_user != user:
+                raise StompRefusal("user-id names another user")
+            self._head = head
         return head
 
     def _enqueue(self, send: Send, queue: Queue, origin: StompOrigin) -> int:
@@ -368,7 +386,9 @@ class StompConnector(Connector):
             self.counters.limit_hits += 1
             raise StompRefusal("too many subscriptions")
         source = source_of(subscribe.destination, self.owner)
-        if not self.broker.authorizer.may_subscribe(self.publisher, source.kind, source.pattern):
+        if not self.broker.authorizer.may_subscribe(
+            self.publisher, source.kind, source.pattern, bool(source.group)
+        ):
             raise StompRefusal(f"not allowed to subscribe to {subscribe.destination}")
         self._subscriptions_made += 1
         subscription = StompSubscription(
@@ -381,7 +401,7 @@ class StompConnector(Connector):
             and subscribe.ack == AckMode.AUTO
         ):
             no_local = self.publisher if subscribe.no_local else None
-            binding = Binding(source.pattern, subscription, no_local)
+            binding = Binding(source.pattern, subscription, no_local, self.publisher)
             self.broker.bind(binding)
             subscription.binding = binding
             subscription.congested = self.congested

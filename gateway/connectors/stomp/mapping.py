@@ -1,68 +1,39 @@
 """SEND to Message and Message to MESSAGE.
 
 A message that came by STOMP leaves by STOMP with its header lines as they were.  Other messages go through the
-canonical fields, once per version, since escaping differs.
+canonical fields, once per version, since escaping differs; what those become is in `headers_out`.
 """
 
 from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
-from gateway.connectors.stomp.addresses import destination_of, text_of
-from gateway.connectors.text import (
-    decode_types,
-    encode_types,
-    id_from_text,
-    id_to_text,
-    is_textual,
-    is_utf8,
-    value_from_text,
-    value_to_text,
-)
+from gateway.connectors import side
+from gateway.connectors.bodies import restore_body, stomp_kind
+from gateway.connectors.deaths import LIST_NAME, death_pairs, own_names
+from gateway.connectors.stomp.addresses import reply_address, text_of
+from gateway.connectors.stomp.escaping import decode_lines, encode_lines, escaped, needs_more
+from gateway.connectors.stomp.headers_out import FIELD_HEADERS, HOP, ORIGINAL, StompTarget, foreign_headers
+from gateway.connectors.text import id_from_text, integer, is_plain_text
 from gateway.core.destination import Destination, InvalidName
 from gateway.core.flow import Publisher
-from gateway.core.message import BYTES, NONE, PRIORITY_NONE, TEXT, Fields, Message, Origin
+from gateway.core.message import OBJECT, Fields, Message, Origin
 from gateway.core.router import Broker
 from protocols.stomp.codec import message_constant, message_tail
-from protocols.stomp.constants import HOP_HEADERS, V1_0, V1_1
+from protocols.stomp.constants import HOP_HEADERS, V1_0
 from protocols.stomp.frames import Send
-from protocols.stomp.headers import decode_headers, encode_header, passing_lines
-
-SIDE: Final = "x-mx-"
-"""Prefix of the headers that carry what STOMP has no header for."""
-
-TEXT_TYPE: Final = "text/plain;charset=utf-8"
-
-# Headers of SEND that fill a canonical field; all others are properties.
-_FIELD_HEADERS: Final = frozenset(
-    {
-        "amqp-message-id",
-        "correlation-id",
-        "reply-to",
-        "type",
-        "content-type",
-        "content-encoding",
-        "timestamp",
-        "expires",
-        "expiration",
-        "priority",
-        "persistent",
-        "JMSXGroupID",
-        "JMSXGroupSeq",
-        "user-id",
-        "JMSXUserID",
-        "app-id",
-        "retain",
-    }
-)
-_HOP: Final = frozenset([name.decode() for name in HOP_HEADERS])
-
-_VARIANT_1_0: Final = 0x60
-_VARIANT_1_1: Final = 0x61
-_VARIANT_1_2: Final = 0x62
+from protocols.stomp.headers import encode_header, passing_lines, unescape
 
 _SECONDS_BELOW: Final = 100_000_000_000
 """A timestamp below this is in seconds: in milliseconds it would lie in 1973."""
+
+_I32_LEAST: Final = -(1 << 31)
+_U32_MOST: Final = (1 << 32) - 1
+
+# A head with a line that begins so is looked at again.
+_MARKED: Final = (b"x-mx-", b"user-id", b"JMSXUserID")
+_BROKER_OWNED: Final = frozenset([name.encode() for name in side.BROKER_OWNED_NAMES])
+_FIELD_OF: Final = {name.encode(): field for name, field in FIELD_HEADERS.items()}
 
 
 @final
@@ -70,16 +41,62 @@ _SECONDS_BELOW: Final = 100_000_000_000
 class Head:
     """What the header lines of a SEND become in MESSAGE.  A publisher's frames mostly have the same lines."""
 
-    __slots__ = ("_known", "lines", "owner", "size", "version")
+    __slots__ = (
+        "_filled",
+        "_known",
+        "by_length",
+        "claimed_user",
+        "lines",
+        "owner",
+        "routing",
+        "size",
+        "version",
+    )
 
-    def __init__(self, lines: list[bytes], version: str, owner: str) -> None:
+    def __init__(self, lines: list[bytes], version: str, owner: str, by_length: bool = False) -> None:
         self.lines = lines
         """As they came; the reader hands out the same list as long as they do not change."""
         self.version = version
         self.owner = owner
         """The connection, in whose words /temp-queue/ is to be understood."""
-        self.size = sum([len(line) for line in lines])
+        self.by_length = by_length
+        """`stomp.untyped` is activemq: a content-length makes the body bytes where no content type says otherwise."""
+        self.claimed_user: str | None = None
+        """Whom the publisher says it is."""
+        self.routing: side.Routing | None = None
+        """What is said under reserved names, and the router must know."""
+        self._filled: tuple[str, ...] | None = None
         self._known: list[tuple[Destination, str, bytes]] = []
+        size = 0
+        marked = False
+        for line in lines:
+            size += len(line)
+            if line.startswith(_MARKED) or (version == V1_0 and line.startswith(b" ")):
+                marked = True
+        self.size = size
+        if marked:
+            self._look_closer()
+
+    def _look_closer(self) -> None:
+        """Headers that matter before anybody decodes the message."""
+        headers = decode_lines(self.lines, self.version)
+        names = frozenset([name for name, value in headers])
+        found = side.routing(headers)
+        # Its own words say more than an item.
+        if "persistent" in names:
+            found.durable = None
+        if "retain" in names:
+            found.retain = None
+        if "priority" in names:
+            found.priority = -1
+        if "expires" in names or "expiration" in names:
+            found.expires_at_ms = -1
+        self.claimed_user = found.claimed_user
+        for name, value in headers:
+            if name in ("user-id", "JMSXUserID"):
+                self.claimed_user = value
+                break
+        self.routing = found
 
     def constant(self, destination: Destination, version: str) -> bytes:
         """The header lines for subscribers of `version`: made once for each destination."""
@@ -87,7 +104,7 @@ class Head:
             # Topics and queues have one object for their name.
             if known_destination is destination and known_version == version:
                 return known
-        constant = message_constant(text_of(destination, ""), self.passing(version), version)
+        constant = head_of(destination, "", self.passing(version), version)
         if len(self._known) >= CONSTANTS_MAX:
             self._known.clear()
         self._known.append((destination, version, constant))
@@ -96,16 +113,32 @@ class Head:
     def passing(self, version: str) -> list[bytes]:
         """The lines that go on, with the escapes of `version`."""
         lines = passing_lines(self.lines)
+        if self.routing is not None:
+            lines = [line for line in lines if line.partition(b":")[0].strip(b" ") not in _BROKER_OWNED]
         for at, line in enumerate(lines):
             if line.startswith(b"reply-to:") and line[9:].lstrip(b" ").startswith(_TEMPORARY):
-                lines[at] = encode_header(
-                    "reply-to", _for_others(line[9:].decode(), self.owner), self.version
-                )
+                reply_to = unescape(line[9:], self.version)
+                lines[at] = encode_header("reply-to", _for_others(reply_to, self.owner), self.version)
         if self.version != version:
-            lines = [
-                encode_header(name, value, version) for name, value in decode_headers(lines, self.version)
-            ]
+            lines = encode_lines(decode_lines(lines, self.version), version)
         return lines
+
+    def filled(self) -> tuple[str, ...]:
+        """Canonical fields that the lines fill, for protocols that have no place for them."""
+        known = self._filled
+        if known is None:
+            found: list[str] = []
+            for line in self.lines:
+                name = line[: line.find(b":")].strip(b" ")
+                if name in HOP_HEADERS:
+                    continue
+                field = _FIELD_OF.get(name)
+                if field is None:
+                    field = side.field_of(name)
+                if field and field not in found and field != "durable" and field != "retain":
+                    found.append(field)
+            known = self._filled = tuple(found)
+        return known
 
 
 CONSTANTS_MAX: Final = 8
@@ -127,69 +160,94 @@ class StompOrigin(Origin):
         """See Origin."""
         return self.send.body
 
+    def protocol(self) -> str:
+        """See Origin."""
+        return "ST"
+
+    def filled(self) -> tuple[str, ...]:
+        """See Origin."""
+        return self.head.filled()
+
     def decode(self) -> Fields:
         """See Origin."""
         fields = Fields()
         send = self.send
-        types: dict[str, str] = {}
-        headers = decode_headers(send.lines, send.version)
-        for name, value in headers:
-            if name == SIDE + "types":
-                types = decode_types(value)
-        for name, value in headers:
-            if name in _HOP:
+        free: list[tuple[str, str]] = []
+        said: set[str] = set()
+        hint: str | None = None
+        for name, value in decode_lines(send.lines, send.version):
+            if name in HOP:
                 continue
-            if name in _FIELD_HEADERS:
-                self._set(fields, name, value)
-            elif name.startswith(SIDE + "p-"):
-                fields.properties.append((name[len(SIDE) + 2 :], value))
-            elif name != SIDE + "types":
-                token = types.get(name)
-                fields.properties.append((name, value if token is None else value_from_text(value, token)))
-        fields.body_kind = self._body_kind(fields.content_type, fields.content_encoding)
+            if hint is None and name == "amq-msg-type":
+                hint = value
+            field = FIELD_HEADERS.get(name)
+            if field is None or name in said or not self._set(fields, name, value):
+                # Also the second of repeated headers, and what does not parse: nothing gets lost.
+                free.append((name, value))
+            else:
+                said.add(name)
+        taken = side.restore(fields, free)
+        self._set_body(fields, taken, hint)
         return fields
 
-    def _set(self, fields: Fields, name: str, value: str) -> None:
-        """A header that has a field of its own; the first of repeated ones counts."""
-        if name == "correlation-id" and fields.correlation_id is None:
+    def _set_body(self, fields: Fields, taken: side.Taken, hint: str | None) -> None:
+        """The kind of the body: an item says it, or the headers, or the bytes themselves."""
+        body = self.send.body
+        if taken.body is not None and restore_body(
+            fields, taken.body, taken.btypes or "", body, taken.ct, True
+        ):
+            return
+        if taken.body is not None:
+            side.leave(fields, "body", taken.body)
+        if taken.btypes is not None:
+            side.leave(fields, "btypes", taken.btypes)
+        by_length = self.head.by_length and self.send.content_length
+        fields.body_kind = stomp_kind(fields.content_type, fields.content_encoding, hint, by_length, body)
+        if fields.body_kind == OBJECT and not taken.ct:
+            fields.content_type = None
+
+    def _set(self, fields: Fields, name: str, value: str) -> bool:
+        """A header that has a field of its own; False when it does not parse, or another one has filled it."""
+        if name == "correlation-id":
             fields.correlation_id = id_from_text(value)
-        elif name == "amqp-message-id" and fields.message_id is None:
+        elif name == "amqp-message-id":
             fields.message_id = id_from_text(value)
-        elif name == "reply-to" and fields.reply_to is None:
+        elif name == "reply-to":
             fields.reply_to = self._reply_to(value)
-        elif name == "type" and fields.subject is None:
+        elif name == "type":
             fields.subject = value
-        elif name == "content-type" and fields.content_type is None:
+        elif name == "content-type":
             fields.content_type = value
-        elif name == "content-encoding" and fields.content_encoding is None:
+        elif name == "content-encoding":
             fields.content_encoding = value
-        elif name == "timestamp" and fields.created_at_ms is None:
+        elif name == "timestamp":
             number = _number(value)
-            if number is not None:
-                fields.created_at_ms = number * 1000 if number < _SECONDS_BELOW else number
-        elif name == "expiration" and fields.ttl_ms is None:
+            if number is None:
+                return False
+            fields.created_at_ms = number * 1000 if number < _SECONDS_BELOW else number
+        elif name == "expiration":
             fields.ttl_ms = _number(value)
-        elif name == "JMSXGroupID" and fields.group_id is None:
+        elif name == "JMSXGroupID":
             fields.group_id = value
-        elif name == "JMSXGroupSeq" and fields.group_sequence is None:
-            fields.group_sequence = _number(value)
-        elif name in ("user-id", "JMSXUserID") and fields.user_id is None:
+        elif name == "JMSXGroupSeq":
+            fields.group_sequence = integer(value, _I32_LEAST, _U32_MOST)
+            return fields.group_sequence is not None
+        elif name in ("user-id", "JMSXUserID"):
+            if fields.user_id is not None:
+                return False
             fields.user_id = value
-        elif name == "app-id" and fields.app_id is None:
+        elif name == "app-id":
             fields.app_id = value
+        elif name in ("persistent", "retain"):
+            # The router knows them from the frame.
+            return value.lower() in ("true", "false")
+        return True
 
     def _reply_to(self, text: str) -> Destination | str:
         try:
-            return destination_of(text, self.head.owner)
+            return reply_address(text, self.head.owner)
         except InvalidName:
             return text
-
-    def _body_kind(self, content_type: str | None, content_encoding: str | None) -> int:
-        """Text or bytes: the content type says, and without one the bytes themselves."""
-        body = self.send.body
-        if content_type is not None:
-            return TEXT if is_textual(content_type, content_encoding, body) else BYTES
-        return TEXT if 0 not in body and is_utf8(body) else BYTES
 
 
 def message_from(
@@ -199,12 +257,12 @@ def message_from(
     expires_at_ms = send.expires_ms
     if expires_at_ms == 0 and send.expiration_ms:
         expires_at_ms = broker.now_ms + send.expiration_ms
-    size = len(send.body) + origin.head.size
-    return Message(
+    head = origin.head
+    message = Message(
         broker.next_message_id(),
         destination,
         origin,
-        size,
+        len(send.body) + head.size,
         broker.now_ms,
         send.persistent,
         2,
@@ -213,54 +271,75 @@ def message_from(
         expires_at_ms,
         publisher,
     )
+    routing = head.routing
+    if routing is not None:
+        if routing.durable is not None:
+            message.persistent = routing.durable
+        if routing.retain is not None:
+            message.retain = routing.retain
+        if routing.priority >= 0:
+            message.priority = routing.priority
+        if routing.expires_at_ms >= 0:
+            message.expires_at_ms = routing.expires_at_ms
+    return message
 
 
-def tail_of(message: Message, version: str, owner: str, node: str) -> bytes:
-    """What follows the leading lines of MESSAGE; remembered, since it is the same for all subscribers of a version."""
-    if version == V1_0:
-        variant = _VARIANT_1_0
-    elif version == V1_1:
-        variant = _VARIANT_1_1
-    else:
-        variant = _VARIANT_1_2
+def tail_of(message: Message, target: StompTarget) -> bytes:
+    """What follows the leading lines of MESSAGE; remembered, since it is the same for all subscribers of a kind."""
     if message.destination.temporary:
         # Its owner sees it under another name than the others.
-        return _foreign_tail(message, version, owner, node)
+        return _other_tail(message, target)
     origin = message.origin
+    variant = target.variant
     known = message.form(variant)
     if isinstance(known, bytes):
         return known
     if isinstance(origin, StompOrigin) and message.original is None:
         send = origin.send
-        constant = origin.head.constant(message.destination, version)
-        tail = message_tail(message_id(message, node), constant, send.body)
-    elif origin.bare() and message.original is None and not message.expires_at_ms and message.priority < 0:
-        tail = message_tail(message_id(message, node), _bare_constant(message, version), origin.body())
+        constant = origin.head.constant(message.destination, target.version)
+        tail = message_tail(message_id(message, target.node), constant, send.body)
+    elif (
+        origin.bare()
+        and message.original is None
+        and not message.expires_at_ms
+        and message.priority < 0
+        and not message.retain
+        and not target.says_more
+    ):
+        body = origin.body()
+        tail = message_tail(message_id(message, target.node), _bare_constant(message, target, body), body)
     else:
-        tail = _foreign_tail(message, version, owner, node)
+        tail = _other_tail(message, target)
     message.remember(variant, tail)
     return tail
 
 
 BARE_REMEMBERED_MAX: Final = 16_384
 
-# What `_bare_constant` has found, by destination: for messages that are persistent, and for those that are not.
-_bare_constants: Final[list[dict[str, bytes]]] = [{}, {}]
+# What `_bare_constant` has found, by destination: for messages that are persistent or not, with text that is not meant
+# as such or not.
+_bare_constants: Final[list[dict[str, bytes]]] = [{}, {}, {}, {}]
 
 
-def _bare_constant(message: Message, version: str) -> bytes:
-    """The header lines of a message of which there is nothing to say but where it was sent."""
-    known = _bare_constants[1 if message.persistent else 0]
+def _bare_constant(message: Message, target: StompTarget, body: bytes) -> bytes:
+    """The header lines of a message of which there is nothing to say but where it was sent, and that it is bytes."""
+    # Sent back without a content type, what looks like text would be taken for it.
+    alike = not target.by_length and is_plain_text(body)
+    known = _bare_constants[(1 if message.persistent else 0) + (2 if alike else 0)]
     destination = message.destination
-    # Names hold no U+0000, so the version cannot be mistaken for a part of one.
-    key = f"{destination.name}\0{version}\0{destination.kind}"
+    # Names hold no U+0000, so what follows the first one cannot be mistaken for a part of one.
+    key = f"{destination.name}\0{target.key}\0{destination.kind}"
     constant = known.get(key)
     if constant is None:
         lines = [b"persistent:true"] if message.persistent else []
-        constant = message_constant(text_of(destination, ""), lines, version)
+        if alike and target.carry != side.CARRY_NONE:
+            lines.append(b"x-mx-body:bytes")
+        constant = head_of(destination, "", lines, target.version)
         if len(known) >= BARE_REMEMBERED_MAX:
             known.clear()
         known[key] = constant
+    if alike and target.carry == side.CARRY_NONE:
+        target.counters.omit(message.origin.protocol(), "ST", "body")
     return constant
 
 
@@ -269,18 +348,73 @@ def message_id(message: Message, node: str) -> str:
     return f"ID-{node}-{message.id}"
 
 
-def _foreign_tail(message: Message, version: str, owner: str, node: str) -> bytes:
+def head_of(destination: Destination, owner: str, lines: list[bytes], version: str) -> bytes:
+    """The constant header lines of MESSAGE."""
+    text = text_of(destination, owner, version == V1_0)
+    if needs_more("destination", text, version):
+        # Only a topic of another protocol can have such a name.
+        text = escaped(text)
+        lines = _listing_destination(lines)
+    return message_constant(text, lines, version)
+
+
+def _listing_destination(lines: list[bytes]) -> list[bytes]:
+    """Name the destination among the headers that needed more escapes than there are."""
+    result: list[bytes] = []
+    listed = b"x-mx-esc:destination"
+    for line in lines:
+        if line.startswith(b"x-mx-esc:"):
+            listed = line + b",destination"
+        else:
+            result.append(line)
+    result.append(listed)
+    return result
+
+
+def _other_tail(message: Message, target: StompTarget) -> bytes:
     """The same for what cannot take the short way: other protocols, temporary queues, dead letters."""
     origin = message.origin
+    version = target.version
+    body = origin.body()
     if isinstance(origin, StompOrigin):
         lines = origin.head.passing(version)
+        if message.original is not None:
+            lines = _of_a_copy(lines, message, target)
     else:
-        lines = [encode_header(name, value, version) for name, value in _headers_for(message, owner)]
-    for name, value in _death_headers(message, owner):
-        lines.append(encode_header(name, value, version))
-    constant = message_constant(text_of(message.destination, owner), lines, version)
-    return message_tail(message_id(message, node), constant, origin.body())
+        headers, body = foreign_headers(message, target)
+        if message.original is not None:
+            headers.append((ORIGINAL, text_of(message.original, target.owner, target.trims)))
+        lines = encode_lines(headers, version)
+    constant = head_of(message.destination, target.owner, lines, version)
+    return message_tail(message_id(message, target.node), constant, body)
 
+
+_EXPIRY: Final = frozenset({b"expires", b"expiration"})
+
+
+def _of_a_copy(lines: list[bytes], message: Message, target: StompTarget) -> list[bytes]:
+    """The lines of a SEND for a copy in another place: where it was sent first, and why it died."""
+    original = message.original
+    assert original is not None
+    written = {ORIGINAL.encode()}
+    for name in own_names(message):
+        written.add(name.encode())
+    died_before = False
+    result: list[bytes] = []
+    for line in lines:
+        name_bytes = line[: line.find(b":")].strip(b" ")
+        if name_bytes == _DEATHS:
+            died_before = True
+        if name_bytes in written or (message.deaths and name_bytes in _EXPIRY):
+            continue
+        result.append(line)
+    pairs = [(ORIGINAL, text_of(original, target.owner, target.trims))]
+    pairs.extend(death_pairs(message, message.fields() if died_before else Fields()))
+    result.extend(encode_lines(pairs, target.version))
+    return result
+
+
+_DEATHS: Final = LIST_NAME.encode()
 
 _TEMPORARY: Final = (b"/temp-queue/", b"/reply-queue/")
 
@@ -288,92 +422,9 @@ _TEMPORARY: Final = (b"/temp-queue/", b"/reply-queue/")
 def _for_others(reply_to: str, owner: str) -> str:
     """A temporary queue of `owner` as everybody can send to it."""
     try:
-        return text_of(destination_of(reply_to.strip(), owner), "")
+        return text_of(reply_address(reply_to.strip(), owner), "")
     except InvalidName:
         return reply_to
-
-
-def _headers_for(message: Message, owner: str) -> list[tuple[str, str]]:
-    """The headers of a message of another protocol."""
-    fields = message.fields()
-    headers: list[tuple[str, str]] = []
-    content_type = fields.content_type
-    kind = ""
-    if fields.body_kind == TEXT and content_type is None:
-        content_type = TEXT_TYPE
-        kind = "text"
-    elif fields.body_kind == NONE:
-        kind = "none"
-    _add(headers, "content-type", content_type)
-    _add(headers, "content-encoding", fields.content_encoding)
-    if fields.correlation_id is not None:
-        headers.append(("correlation-id", id_to_text(fields.correlation_id)))
-    if fields.message_id is not None:
-        headers.append(("amqp-message-id", id_to_text(fields.message_id)))
-    reply_to = fields.reply_to
-    if isinstance(reply_to, Destination):
-        headers.append(("reply-to", text_of(reply_to, owner)))
-    else:
-        _add(headers, "reply-to", reply_to)
-    _add(headers, "type", fields.subject)
-    _add_number(headers, "timestamp", fields.created_at_ms)
-    if message.expires_at_ms:
-        headers.append(("expires", str(message.expires_at_ms)))
-    if message.priority != PRIORITY_NONE:
-        headers.append(("priority", str(message.priority)))
-    if message.persistent:
-        headers.append(("persistent", "true"))
-    _add(headers, "JMSXGroupID", fields.group_id)
-    _add_number(headers, "JMSXGroupSeq", fields.group_sequence)
-    if isinstance(fields.user_id, str):
-        headers.append(("user-id", fields.user_id))
-    _add(headers, "app-id", fields.app_id)
-    _add(headers, SIDE + "body", kind or None)
-    if fields.payload_format is not None and (fields.payload_format == 0 or fields.body_kind != TEXT):
-        headers.append((SIDE + "pfi", str(fields.payload_format)))
-    _add_properties(headers, fields)
-    return headers
-
-
-def _add_properties(headers: list[tuple[str, str]], fields: Fields) -> None:
-    """The publisher's own properties in their order; control words travel under another name."""
-    types: list[tuple[str, str]] = []
-    for name, value in fields.properties:
-        text, token = value_to_text(value)
-        if not name or name in _HOP or name in _FIELD_HEADERS or name.startswith(SIDE):
-            headers.append((SIDE + "p-" + name, text))
-        else:
-            headers.append((name, text))
-        if token:
-            types.append((name, token))
-    if types:
-        headers.append((SIDE + "types", encode_types(types)))
-
-
-def _death_headers(message: Message, owner: str) -> list[tuple[str, str]]:
-    """Why a message is among the dead letters."""
-    headers: list[tuple[str, str]] = []
-    if message.original is not None:
-        headers.append(("original-destination", text_of(message.original, owner)))
-    deaths = message.deaths
-    if deaths:
-        first = deaths[-1]
-        last = deaths[0]
-        headers.append(("x-first-death-reason", first.reason))
-        headers.append(("x-first-death-queue", first.queue.removeprefix("queue:")))
-        headers.append(("x-last-death-reason", last.reason))
-        headers.append(("x-last-death-queue", last.queue.removeprefix("queue:")))
-    return headers
-
-
-def _add(headers: list[tuple[str, str]], name: str, value: str | None) -> None:
-    if value is not None:
-        headers.append((name, value))
-
-
-def _add_number(headers: list[tuple[str, str]], name: str, value: int | None) -> None:
-    if value is not None:
-        headers.append((name, str(value)))
 
 
 def _number(text: str) -> int | None:

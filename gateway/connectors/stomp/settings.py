@@ -21,6 +21,8 @@ class StompSettings:
     header_bytes_max: int
     transactions_max: int
     """Open transactions on one connection."""
+    untyped: str
+    """What a body without a content type is: auto looks at its bytes; activemq at whether there is a content-length."""
 
     def __init__(
         self,
@@ -31,6 +33,7 @@ class StompSettings:
         headers_max: int = 1_000,
         header_bytes_max: int = 65_536,
         transactions_max: int = 100,
+        untyped: str = "auto",
     ) -> None:
         self.prefetch = prefetch
         self.nack = nack
@@ -39,6 +42,12 @@ class StompSettings:
         self.headers_max = headers_max
         self.header_bytes_max = header_bytes_max
         self.transactions_max = transactions_max
+        self.untyped = untyped
+
+    @property
+    def untyped_by_length(self) -> bool:
+        """Does a content-length make a body bytes?"""
+        return self.untyped == "activemq"
 
     def nack_outcome(self, requeue: bool | None) -> int:
         """The outcome of a NACK: RabbitMQ's `requeue` header decides, else the policy (camps differ)."""

@@ -67,14 +67,14 @@ class StompSubscription(Outlet):
         if self.congested:
             connector.hold_publisher(message.publisher)
         connector.counters.messages_out += 1
-        connector.push(self._head + tail_of(message, connector.version, connector.owner, connector.node))
+        connector.push(self._head + tail_of(message, connector.target))
         return NOTHING
 
     def replay(self, message: Message) -> None:
         """Send a retained message to who asked for them."""
         connector = self._connector
         connector.counters.messages_out += 1
-        tail = tail_of(message, connector.version, connector.owner, connector.node)
+        tail = tail_of(message, connector.target)
         connector.push(self._head + b"retained:true\n" + tail)
 
     # -- Outlet: from a queue
@@ -91,7 +91,7 @@ class StompSubscription(Outlet):
             head = self._head
             if failures:
                 head = message_head(self.id, "", True, failures, connector.version)
-            connector.push_sure(head + tail_of(message, connector.version, connector.owner, connector.node))
+            connector.push_sure(head + tail_of(message, connector.target))
             return
         handle = ""
         if connector.version == V1_2:
@@ -101,7 +101,7 @@ class StompSubscription(Outlet):
         else:
             self.unacked[message_id(message, connector.node)] = delivery
         head = message_head(self.id, handle, failures > 0, failures, connector.version)
-        connector.push_sure(head + tail_of(message, connector.version, connector.owner, connector.node))
+        connector.push_sure(head + tail_of(message, connector.target))
 
     def take(self, handle: str) -> list[Delivery]:
         """The deliveries that an ACK or NACK of `handle` means, taken out; empty when it is unknown."""

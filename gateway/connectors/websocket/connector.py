@@ -4,8 +4,9 @@ import secrets
 from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
+from gateway.connectors.envelope import InvalidEnvelope, envelope_from
 from gateway.connectors.websocket.addresses import Source, destination_of, share_key, source_of
-from gateway.connectors.websocket.envelope import BadEnvelope, body_of, message_from
+from gateway.connectors.websocket.messages import JSON, message_from
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED, Delivery
@@ -212,7 +213,7 @@ class JsonConnector(Connector):
             self._error(operation.id, error.code, error.reason)
         except InvalidName as error:
             self._error(operation.id, c.BAD_DESTINATION, str(error))
-        except BadEnvelope as error:
+        except InvalidEnvelope as error:
             self._error(operation.id, c.BAD_REQUEST, str(error))
         except (LimitReached, TransactionTooLarge) as error:
             self.counters.limit_hits += 1
@@ -307,13 +308,12 @@ class JsonConnector(Connector):
                 raise JsonRefusal(c.NOT_ALLOWED, f"not allowed to send to {name[:200]}")
             destinations.append(destination)
         held = None if publish.tx is None else self._transaction(publish.tx)
-        envelope = publish.envelope
-        body = body_of(envelope)
-        envelope.pop("body", None)
-        envelope.pop("body_b64", None)
+        members = publish.envelope
+        members["to"] = publish.to
+        envelope = envelope_from(members)
         position = NOTHING
         for destination in destinations:
-            message = message_from(envelope, body, publish.size, destination, broker, self.publisher)
+            message = message_from(envelope, JSON, publish.size, destination, broker, self.publisher)
             if destination.kind == QUEUE:
                 message.retain = False
             if held is not None:

@@ -251,7 +251,7 @@ def test_a_stream_of_events() -> None:
     assert b'"body":"kept"' in head
     world.once("POST", "/topics/a.b.c", b"new\n\nline", Content_Type="text/plain")
     data = client.written()
-    assert b"id: ID:" in data
+    assert b"id: 2\n" in data
     assert json.loads(data.split(b"data: ")[1].split(b"\n\n")[0])["body"] == "new\n\nline"
     client.pass_time(15_000)
     assert b":\n\n" in client.written()

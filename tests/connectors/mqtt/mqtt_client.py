@@ -116,4 +116,11 @@ def payloads(packets: list[Publish]) -> list[bytes]:
     return [packet.payload() for packet in packets]
 
 
-__all__ = ["Client", "Properties", "Will", "World", "payloads"]
+def because(reason: str) -> Properties:
+    """The properties of an acknowledgement that says why."""
+    properties = Properties()
+    properties.reason_string = reason
+    return properties
+
+
+__all__ = ["Client", "Properties", "Will", "World", "because", "payloads"]

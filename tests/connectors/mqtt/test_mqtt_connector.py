@@ -1,7 +1,7 @@
 """One MQTT connection after another, against the core, with the clause in each name."""
 
 import pytest
-from mqtt_client import Client, World, payloads
+from mqtt_client import Client, World, because, payloads
 
 from gateway.connectors.base import Limits
 from gateway.connectors.mqtt.settings import MqttSettings
@@ -328,7 +328,8 @@ def test_5_topic_alias_is_resolved_and_not_passed_on() -> None:
 def test_publish_to_reserved_topics(topic: str) -> None:
     client = World().client(version=5)
     client.received()
-    assert client.publish(topic, b"1", 1, 3).received() == [Puback(3, 0x90)]
+    why = because(f"nobody may publish to {topic}")
+    assert client.publish(topic, b"1", 1, 3).received() == [Puback(3, 0x90, why)]
     old = World().client()
     old.publish(topic)
     assert old.connector.closing
@@ -569,7 +570,7 @@ def test_suback_has_a_code_for_each_filter() -> None:
     client = World().client(version=5)
     client.received()
     client.subscribe(("ok", 2), ("a/#/b", 0), ("$queue/+", 1), packet_id=9)
-    assert client.received() == [Suback(9, [2, 0x8F, 0x8F])]
+    assert client.received() == [Suback(9, [2, 0x8F, 0x8F], because("topic filter invalid"))]
     old = World().client()
     old.received()
     assert old.subscribe(("a+", 1)).received() == [Suback(1, [0x80])]
@@ -578,7 +579,9 @@ def test_suback_has_a_code_for_each_filter() -> None:
 def test_subscription_limit_is_0x97() -> None:
     client = World(limits=Limits(max_subscriptions=1)).client(version=5)
     client.received()
-    assert client.subscribe(("a", 0), ("b", 0)).received() == [Suback(1, [0, 0x97])]
+    assert client.subscribe(("a", 0), ("b", 0)).received() == [
+        Suback(1, [0, 0x97], because("quota exceeded"))
+    ]
 
 
 def test_unsuback_5_says_what_was_there() -> None:

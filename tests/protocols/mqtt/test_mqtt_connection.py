@@ -93,7 +93,7 @@ BAD_CONNECTS = [
     ),
     ("1.5.4 client id with U+0000", "10 0e 0004 4d515454 05 02 0000 00 0001 00", "20 03 00 81 00"),
     ("1.5.4 client id with a surrogate", "10 10 0004 4d515454 05 02 0000 00 0003 eda080", "20 03 00 81 00"),
-    ("3.1.3.3 empty will topic", "10 12 0004 4d515454 05 06 0000 00 0000 00 0000 0000", "20 03 00 90 00"),
+    ("3.1.3.3 empty will topic", "10 12 0004 4d515454 05 06 0000 00 0000 00 0000 0000", "20 03 00 82 00"),
     ("3.1 bytes behind the end", "10 0e 0004 4d515454 05 02 0000 00 0000 00", "20 03 00 81 00"),
 ]
 
@@ -122,7 +122,7 @@ BAD_PACKETS = [
     ("2.2.1 packet id 0", "32 06 0001 74 0000 00", 0x82),
     ("3.3.2.1 wildcard in a topic name", "30 04 0001 23 00", 0x81),
     ("3.3.2.1 topic longer than its packet", "30 04 0009 74 00", 0x81),
-    ("3.3.2.1 empty topic without alias", "30 03 0000 00", 0x90),
+    ("3.3.2.1 empty topic without alias", "30 03 0000 00", 0x82),
     ("1.5.4 topic that is not UTF-8", "30 05 0002 c328 00", 0x81),
     ("3.3.2.3.4 alias 0", "30 07 0001 74 03 230000", 0x94),
     ("3.3.2.3.4 alias above the maximum", "30 07 0001 74 03 23000b", 0x94),
@@ -133,7 +133,7 @@ BAD_PACKETS = [
     ("3.3.2.3.2 payload format 2", "30 06 0001 74 02 0102", 0x82),
     ("3.3.2.3.5 wildcard in the response topic", "30 08 0001 74 04 08000123", 0x82),
     ("3.8.3 SUBSCRIBE without filters", "82 03 0001 00", 0x82),
-    ("3.8.3.1 QoS 3", "82 07 0001 00 0001 61 03", 0x81),
+    ("3.8.3.1 QoS 3", "82 07 0001 00 0001 61 03", 0x82),
     ("3.8.3.1 reserved option bits", "82 07 0001 00 0001 61 c0", 0x81),
     ("3.8.3.1 retain handling 3", "82 07 0001 00 0001 61 30", 0x82),
     ("3.8.3.1 no-local on a shared subscription", "82 10 0001 00 000a 2473686172652f672f61 04", 0x82),

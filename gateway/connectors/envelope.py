@@ -1,0 +1,540 @@
+"""A whole message as one JSON object: for `$json/` subscriptions, browsers and HTTP.
+
+Names are those of the canonical fields; `ext` holds what JSON has no types for.  A body is `body` when it is text or
+values, `body_b64` when it is bytes.
+"""
+
+import base64
+import json
+from typing import Final, final
+
+from mypy_extensions import mypyc_attr
+
+from gateway.connectors.bodies import KIND_NAMES, is_object, restore_body
+from gateway.connectors.side import PREFIX, annotation_item, annotation_key
+from gateway.connectors.text import Hints, encode_types, encode_within, id_from_text, id_to_text
+from gateway.connectors.typed_json import dump, load, parse, plain, typed
+from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_name
+from gateway.core.message import (
+    BYTES,
+    LIST,
+    MAP,
+    NONE,
+    OBJECT,
+    PRIORITY_NONE,
+    SEQUENCE,
+    TEXT,
+    VALUE,
+    Death,
+    Fields,
+    Message,
+    Origin,
+    Typed,
+)
+
+JSON_FORM: Final = "json"
+"""The form of text that was given as a JSON value."""
+
+_STRUCTURED: Final = frozenset({MAP, LIST, VALUE, SEQUENCE})
+
+# -- out
+
+
+def json_envelope(message: Message) -> bytes:
+    """The message as UTF-8 JSON, the same for every subscriber."""
+    return _encoded(envelope_of(message))
+
+
+def envelope_of(message: Message) -> dict[str, object]:
+    """The same as an object, to which a connector may add what each delivery has of its own."""
+    fields = message.fields()
+    members: dict[str, object] = {"id": str(message.id), "to": str(message.destination)}
+    if message.original is not None:
+        members["original_to"] = str(message.original)
+    if fields.message_id is not None:
+        members["message_id"] = id_to_text(fields.message_id)
+    if fields.correlation_id is not None:
+        members["correlation_id"] = id_to_text(fields.correlation_id)
+    if fields.reply_to is not None:
+        members["reply_to"] = str(fields.reply_to)
+    _put_fields(members, message, fields)
+    ext: dict[str, object] = {}
+    types: list[tuple[str, str]] = []
+    _put_properties(members, ext, types, fields)
+    _put_annotations(members, ext, types, fields)
+    _put_body(members, ext, message, fields)
+    if types:
+        ext["types"] = encode_types(types)
+    if fields.payload_format is not None and (fields.payload_format == 0 or fields.body_kind != TEXT):
+        ext["pfi"] = fields.payload_format
+    if message.deaths:
+        members["deaths"] = [_death(death) for death in message.deaths]
+    if ext:
+        members["ext"] = ext
+    return members
+
+
+def _put_fields(members: dict[str, object], message: Message, fields: Fields) -> None:
+    """What is text, number or flag, as far as there is something to say."""
+    user = fields.user_id
+    named: list[tuple[str, object]] = [
+        ("subject", fields.subject),
+        ("content_type", fields.content_type),
+        ("content_encoding", fields.content_encoding),
+        ("created_at", fields.created_at_ms),
+        ("received_at", message.received_at_ms),
+        ("expires_at", message.expires_at_ms or None),
+        ("priority", None if message.priority == PRIORITY_NONE else message.priority),
+        ("durable", message.persistent),
+        ("group_id", fields.group_id),
+        ("group_seq", fields.group_sequence),
+        ("reply_group", fields.reply_group),
+        ("user_id", user.decode("utf-8", "replace") if isinstance(user, bytes) else user),
+        ("app_id", fields.app_id),
+        ("retain", message.retain or None),
+    ]
+    for name, value in named:
+        if value is not None:
+            members[name] = value
+
+
+def _put_properties(
+    members: dict[str, object], ext: dict[str, object], types: list[tuple[str, str]], fields: Fields
+) -> None:
+    """An object of the first value under each name; when a name repeats, also all of them in their order."""
+    if not fields.properties:
+        return
+    first: dict[str, object] = {}
+    pairs: list[object] = []
+    for name, value in fields.properties:
+        shown = _shown(value, name, types)
+        pairs.append([name, shown])
+        first.setdefault(name, shown)
+    members["properties"] = first
+    if len(pairs) > len(first):
+        ext["uprops"] = pairs
+        _name_each(types, fields)
+
+
+def _name_each(types: list[tuple[str, str]], fields: Fields) -> None:
+    """Where a name repeats, each occurrence takes the next hint of its name: so none may be missing."""
+    hinted = frozenset([name for name, token in types])
+    types.clear()
+    for name, value in fields.properties:
+        before = len(types)
+        _shown(value, name, types)
+        if len(types) == before and name in hinted:
+            types.append((name, "json"))
+
+
+def _shown(value: object, name: str, types: list[tuple[str, str]]) -> object:
+    """A property's value for JSON; its hint goes under `name`."""
+    hints: list[tuple[str, str]] = []
+    shown = plain(value, "", hints)
+    own = ""
+    inner: list[tuple[str, str]] = []
+    for pointer, token in hints:
+        if pointer:
+            inner.append((pointer, token))
+        else:
+            own = token
+    if inner and not own:
+        assert isinstance(value, Typed)
+        own = value.token
+    if own:
+        types.append((name, encode_within(own, inner)))
+    return shown
+
+
+def _put_annotations(
+    members: dict[str, object], ext: dict[str, object], types: list[tuple[str, str]], fields: Fields
+) -> None:
+    if fields.annotations:
+        shown: dict[str, object] = {}
+        for key, value in fields.annotations:
+            name = annotation_item(key)
+            shown.setdefault(name, _shown(value, PREFIX + "ma-" + name, types))
+        members["annotations"] = shown
+    if fields.footer:
+        pairs: list[object] = []
+        for key, value in fields.footer:
+            pairs.append((Typed("u64", key) if isinstance(key, int) else key, value))
+        text, hints = dump(Typed("map", pairs))
+        members["footer"] = {"entries": text, "types": hints}
+
+
+def _put_body(members: dict[str, object], ext: dict[str, object], message: Message, fields: Fields) -> None:
+    kind = fields.body_kind
+    form = fields.body_form
+    if kind == NONE:
+        members["body"] = None
+    elif kind in _STRUCTURED:
+        text, types = dump(fields.body_value)
+        members["body"] = parse(text)
+        ext["body"] = form or KIND_NAMES[kind]
+        if types:
+            ext["btypes"] = types
+        return
+    elif kind == TEXT:
+        text = message.origin.body().decode("utf-8", "replace")
+        if form == JSON_FORM:
+            try:
+                members["body"] = parse(text)
+                return
+            except ValueError:
+                # Not what it says: then it is text all the same.
+                form = ""
+        members["body"] = text
+    else:
+        members["body_b64"] = base64.b64encode(message.origin.body()).decode()
+        if kind == OBJECT and fields.content_type is None:
+            members["content_type"] = "application/x-java-serialized-object"
+    if form:
+        ext["body"] = form
+
+
+def _death(death: Death) -> dict[str, object]:
+    return {
+        "queue": death.queue.removeprefix("queue:"),
+        "reason": death.reason,
+        "count": death.count,
+        "first_ms": death.first_ms,
+        "last_ms": death.last_ms,
+    }
+
+
+def _encoded(members: dict[str, object]) -> bytes:
+    text = json.dumps(members, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8", "replace")
+
+
+# -- in
+
+
+class InvalidEnvelope(Exception):
+    """It is no envelope; `str(error)` says what is wrong with it, fit for the client."""
+
+
+@final
+class Envelope:
+    """What `from_envelope` found."""
+
+    __slots__ = ("body", "destinations", "durable", "expires_at_ms", "fields", "priority", "retain", "ttl_ms")
+
+    def __init__(self) -> None:
+        self.destinations: list[Destination] = []
+        """Several, each once, when `to` is an array."""
+        self.fields = Fields()
+        self.body = b""
+        self.durable = True
+        self.priority = PRIORITY_NONE
+        self.expires_at_ms = 0
+        """Absolute, 0 for never; `ttl_ms` counts from when the broker has it."""
+        self.ttl_ms = 0
+        self.retain = False
+
+
+@final
+@mypyc_attr(acyclic=True)
+class EnvelopeOrigin(Origin):
+    """A message that came as an envelope."""
+
+    __slots__ = ("_body", "_fields", "_protocol")
+
+    def __init__(self, envelope: Envelope, protocol: str) -> None:
+        self._body = envelope.body
+        self._fields = envelope.fields
+        self._protocol = protocol
+        """HT or JS."""
+
+    def body(self) -> bytes:
+        """See Origin."""
+        return self._body
+
+    def decode(self) -> Fields:
+        """See Origin."""
+        return self._fields
+
+    def protocol(self) -> str:
+        """See Origin."""
+        return self._protocol
+
+    def filled(self) -> tuple[str, ...]:
+        """See Origin."""
+        return filled_fields(self._fields)
+
+
+def filled_fields(fields: Fields) -> tuple[str, ...]:
+    """Names of the fields that say something, for protocols that have no place for them."""
+    found: list[str] = []
+    for name, value in (
+        ("message_id", fields.message_id),
+        ("correlation_id", fields.correlation_id),
+        ("reply_to", fields.reply_to),
+        ("subject", fields.subject),
+        ("content_type", fields.content_type),
+        ("content_encoding", fields.content_encoding),
+        ("created_at", fields.created_at_ms),
+        ("expiry", fields.ttl_ms),
+        ("group_id", fields.group_id),
+        ("group_seq", fields.group_sequence),
+        ("reply_group", fields.reply_group),
+        ("user_id", fields.user_id),
+        ("app_id", fields.app_id),
+        ("payload_format", fields.payload_format),
+    ):
+        if value is not None:
+            found.append(name)
+    if fields.properties:
+        found.append("properties")
+    if fields.annotations:
+        found.append("annotations")
+    if fields.footer:
+        found.append("footer")
+    return tuple(found)
+
+
+# What only the broker says, or what belongs to a delivery: taken and not looked at, so that an envelope may be sent back.
+_IGNORED: Final = frozenset(
+    {
+        "id",
+        "original_to",
+        "received_at",
+        "deaths",
+        "auth",
+        "client",
+        "delivery_count",
+        "redelivered",
+        "group_first",
+    }
+)
+_KNOWN: Final = frozenset(
+    {
+        "to",
+        "message_id",
+        "correlation_id",
+        "reply_to",
+        "subject",
+        "content_type",
+        "content_encoding",
+        "created_at",
+        "expires_at",
+        "ttl",
+        "priority",
+        "durable",
+        "group_id",
+        "group_seq",
+        "reply_group",
+        "user_id",
+        "app_id",
+        "retain",
+        "properties",
+        "annotations",
+        "footer",
+        "body",
+        "body_b64",
+        "ext",
+    }
+)
+_TIME_MOST: Final = (1 << 63) - 1
+
+
+def from_envelope(data: bytes, around: frozenset[str] = frozenset()) -> Envelope:
+    """Undo `json_envelope`.  `around` are names that the caller has dealt with.  Raises InvalidEnvelope."""
+    try:
+        found = parse(data.decode())
+    except ValueError as error:
+        raise InvalidEnvelope(f"no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InvalidEnvelope("an envelope is a JSON object")
+    return envelope_from(found, around)
+
+
+def envelope_from(members: dict[str, object], around: frozenset[str] = frozenset()) -> Envelope:
+    """The same for what has been parsed already (`typed_json.parse`)."""
+    for name in members:
+        if name not in _KNOWN and name not in _IGNORED and name not in around:
+            raise InvalidEnvelope(f"unknown name {name[:80]!r}")
+    envelope = Envelope()
+    fields = envelope.fields
+    envelope.destinations = _destinations(members.get("to"))
+    ids = _text(members, "message_id")
+    fields.message_id = None if ids is None else id_from_text(ids)
+    ids = _text(members, "correlation_id")
+    fields.correlation_id = None if ids is None else id_from_text(ids)
+    fields.reply_to = _reply_to(_text(members, "reply_to"))
+    fields.subject = _text(members, "subject")
+    fields.content_type = _text(members, "content_type")
+    fields.content_encoding = _text(members, "content_encoding")
+    fields.created_at_ms = _number(members, "created_at", -_TIME_MOST, _TIME_MOST)
+    fields.ttl_ms = _number(members, "ttl", 0, _TIME_MOST)
+    fields.group_id = _text(members, "group_id")
+    fields.group_sequence = _number(members, "group_seq", -(1 << 31), (1 << 32) - 1)
+    fields.reply_group = _text(members, "reply_group")
+    fields.user_id = _text(members, "user_id")
+    fields.app_id = _text(members, "app_id")
+    envelope.ttl_ms = fields.ttl_ms or 0
+    envelope.expires_at_ms = _number(members, "expires_at", 0, _TIME_MOST) or 0
+    priority = _number(members, "priority", 0, 255)
+    envelope.priority = PRIORITY_NONE if priority is None else priority
+    envelope.durable = _flag(members, "durable", True)
+    envelope.retain = _flag(members, "retain", False)
+    ext = _object(members, "ext")
+    fields.payload_format = _number(ext, "pfi", 0, 1)
+    hints = Hints(_text(ext, "types"))
+    _take_properties(fields, members, ext, hints)
+    _take_annotations(fields, members, hints)
+    _take_body(envelope, members, ext)
+    return envelope
+
+
+def _destinations(to: object) -> list[Destination]:
+    found: list[Destination] = []
+    texts = to if isinstance(to, list) else [to]
+    for text in texts:
+        if not isinstance(text, str):
+            raise InvalidEnvelope("`to` is a destination, or an array of them")
+        destination = destination_of(text)
+        if destination not in found:
+            found.append(destination)
+    if not found:
+        raise InvalidEnvelope("`to` names no destination")
+    return found
+
+
+def destination_of(text: str) -> Destination:
+    """A destination as envelopes write it: `queue:NAME` or `topic:NAME`.  Raises InvalidEnvelope."""
+    kind, colon, name = text.partition(":")
+    if not colon or kind not in ("queue", "topic"):
+        raise InvalidEnvelope(f"unknown destination {text[:80]!r}: write queue:NAME or topic:NAME")
+    try:
+        check_name(name)
+    except InvalidName as error:
+        raise InvalidEnvelope(str(error)) from None
+    for character in name:
+        if "\uf000" <= character <= "\uf07f":
+            raise InvalidEnvelope("the name has a character that is reserved for translation")
+    if kind == "topic" and (name == "$SYS" or name.startswith("$SYS.")):
+        raise InvalidEnvelope("nobody may publish to $SYS")
+    return Destination(QUEUE if kind == "queue" else TOPIC, name)
+
+
+def _reply_to(text: str | None) -> Destination | str | None:
+    if text is None:
+        return None
+    try:
+        return destination_of(text)
+    except InvalidEnvelope:
+        return text
+
+
+def _text(members: dict[str, object], name: str) -> str | None:
+    value = members.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise InvalidEnvelope(f"{name} is text")
+
+
+def _number(members: dict[str, object], name: str, least: int, most: int) -> int | None:
+    value = members.get(name)
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    raise InvalidEnvelope(f"{name} is a whole number from {least} to {most}")
+
+
+def _flag(members: dict[str, object], name: str, default: bool) -> bool:
+    value = members.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return value
+    raise InvalidEnvelope(f"{name} is true or false")
+
+
+def _object(members: dict[str, object], name: str) -> dict[str, object]:
+    value = members.get(name)
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return value
+    raise InvalidEnvelope(f"{name} is an object")
+
+
+def _take_properties(
+    fields: Fields, members: dict[str, object], ext: dict[str, object], hints: Hints
+) -> None:
+    """The properties; `uprops`, where there is one, has the same and the repeats."""
+    pairs = ext.get("uprops")
+    if pairs is None:
+        for name, value in _object(members, "properties").items():
+            fields.properties.append((name, _typed(value, hints.take(name))))
+        return
+    if not isinstance(pairs, list):
+        raise InvalidEnvelope("uprops is an array of pairs")
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise InvalidEnvelope("uprops is an array of pairs")
+        name = pair[0]
+        fields.properties.append((name, _typed(pair[1], hints.take(name))))
+
+
+def _take_annotations(fields: Fields, members: dict[str, object], hints: Hints) -> None:
+    for name, value in _object(members, "annotations").items():
+        token = hints.take(PREFIX + "ma-" + name)
+        fields.annotations.append((annotation_key(name), _typed(value, token)))
+    footer = _object(members, "footer")
+    if not footer:
+        return
+    entries = _text(footer, "entries") or ""
+    try:
+        value = load(entries, _text(footer, "types") or "")
+    except ValueError as error:
+        raise InvalidEnvelope(f"footer: {error}") from None
+    if not isinstance(value, Typed) or not isinstance(value.value, list):
+        raise InvalidEnvelope("the footer's entries are pairs")
+    for pair in value.value:
+        if not isinstance(pair, tuple):
+            raise InvalidEnvelope("the footer's entries are pairs")
+        key = pair[0].value if isinstance(pair[0], Typed) else pair[0]
+        if isinstance(key, (str, int)):
+            fields.footer.append((key, pair[1]))
+
+
+def _typed(value: object, token: str) -> object:
+    try:
+        return typed(value, token)
+    except ValueError as error:
+        raise InvalidEnvelope(f"a property: {error}") from None
+
+
+def _take_body(envelope: Envelope, members: dict[str, object], ext: dict[str, object]) -> None:
+    fields = envelope.fields
+    packed = _text(members, "body_b64")
+    item = _text(ext, "body")
+    types = _text(ext, "btypes") or ""
+    body = members.get("body")
+    if packed is not None:
+        try:
+            envelope.body = base64.b64decode(packed, validate=True)
+        except ValueError:
+            raise InvalidEnvelope("body_b64 is base64") from None
+        fields.body_kind = BYTES
+        if fields.content_type is not None and is_object(fields.content_type):
+            fields.body_kind = OBJECT
+            fields.content_type = None
+    elif isinstance(body, str) and (item is None or item not in ("value", "seq")):
+        envelope.body = body.encode("utf-8", "replace")
+        fields.body_kind = TEXT
+    elif body is None and item is None:
+        fields.body_kind = NONE
+    else:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        envelope.body = text.encode("utf-8", "replace")
+        fields.body_kind = TEXT
+        fields.body_form = JSON_FORM
+        if item is None and fields.content_type is None:
+            fields.content_type = "application/json"
+    if item is not None and not restore_body(fields, item, types, envelope.body, True, False):
+        raise InvalidEnvelope("the body is not what ext.body says")

@@ -1,0 +1,183 @@
+"""The headers of MESSAGE for messages that came by other protocols."""
+
+from typing import Final, final
+
+from gateway.connectors.bodies import body_item, body_out, made_up_type, stomp_kind
+from gateway.connectors.deaths import death_pairs, own_names
+from gateway.connectors.side import CARRY_FULL, Places
+from gateway.connectors.stomp.addresses import text_of
+from gateway.connectors.text import id_to_text
+from gateway.core.counters import CoreCounters
+from gateway.core.destination import Destination
+from gateway.core.message import PRIORITY_NONE, TEXT, Fields, Message
+from protocols.stomp.constants import HOP_HEADERS, V1_0, V1_1
+
+HOP: Final = frozenset([name.decode() for name in HOP_HEADERS])
+
+# Headers of SEND that fill a canonical field, and the field; all others are properties.
+FIELD_HEADERS: Final = {
+    "amqp-message-id": "message_id",
+    "correlation-id": "correlation_id",
+    "reply-to": "reply_to",
+    "type": "subject",
+    "content-type": "content_type",
+    "content-encoding": "content_encoding",
+    "timestamp": "created_at",
+    "expires": "expiry",
+    "expiration": "expiry",
+    "priority": "priority",
+    "persistent": "durable",
+    "JMSXGroupID": "group_id",
+    "JMSXGroupSeq": "group_seq",
+    "user-id": "user_id",
+    "JMSXUserID": "user_id",
+    "app-id": "app_id",
+    "retain": "retain",
+}
+
+ORIGINAL: Final = "original-destination"
+
+# What a property may not be called in STOMP: a server's words, those that would fill a field, and nothing at all.
+_WORDS: Final = HOP | frozenset(FIELD_HEADERS) | {"retained", ""}
+_WORDS_AND_ORIGINAL: Final = _WORDS | {ORIGINAL}
+
+_VARIANT: Final = 0x60
+
+
+@final
+class StompTarget:
+    """What a subscriber's connection is, as far as the form of its messages goes."""
+
+    __slots__ = (
+        "by_length",
+        "carry",
+        "counters",
+        "identity",
+        "key",
+        "node",
+        "owner",
+        "says_more",
+        "trims",
+        "variant",
+        "version",
+    )
+
+    def __init__(
+        self,
+        version: str,
+        owner: str,
+        node: str,
+        counters: CoreCounters,
+        carry: int = 0,
+        identity: bool = False,
+        by_length: bool = False,
+    ) -> None:
+        self.version = version
+        self.owner = owner
+        """The connection, in whose words its temporary queues are to be named."""
+        self.node = node
+        """This gateway, in message ids."""
+        self.counters = counters
+        self.carry = carry
+        self.identity = identity
+        """Say who published, as far as the broker knows."""
+        self.by_length = by_length
+        """`stomp.untyped` is activemq: a body with a content-length and no content type is bytes."""
+        self.trims = version == V1_0
+        """Spaces around values are lost."""
+        # Listeners that let different things travel have forms of their own.
+        number = 0 if version == V1_0 else 1 if version == V1_1 else 2
+        self.variant = _VARIANT | number | carry << 8 | (0x400 if identity else 0)
+        self.key = f"{self.variant}"
+        self.says_more = carry == CARRY_FULL or identity
+        """Even of a bare message there is something to say."""
+
+
+def foreign_headers(message: Message, target: StompTarget) -> tuple[list[tuple[str, str]], bytes]:
+    """The headers that come after those a server writes itself, and the body."""
+    fields = message.fields()
+    body, types = body_out(message, fields)
+    content_type = fields.content_type
+    made_up = made_up_type(fields.body_kind, True) if content_type is None else None
+    if made_up is not None:
+        content_type = made_up
+    headers: list[tuple[str, str]] = []
+    _add(headers, "content-type", content_type)
+    _add(headers, "content-encoding", fields.content_encoding)
+    _add_native(headers, message, fields, target)
+    places = Places(target.carry)
+    inferred = stomp_kind(content_type, fields.content_encoding, _type_hint(fields), target.by_length, body)
+    item = body_item(fields, inferred, made_up is not None, target.carry == CARRY_FULL)
+    if item:
+        places.item("body", item, "body")
+        if types:
+            places.item("btypes", types, "body")
+        if fields.content_type is not None and fields.content_type == made_up_type(fields.body_kind, True):
+            places.item("ct", fields.content_type, "content_type")
+    places.maybe("rgid", fields.reply_group, "reply_group")
+    given = fields.payload_format
+    if given is not None and (target.carry == CARRY_FULL or given == 0 or fields.body_kind != TEXT):
+        places.item("pfi", str(given), "payload_format")
+    if target.carry == CARRY_FULL:
+        places.number("received", message.received_at_ms, "received_at")
+    for name, value in death_pairs(message, fields):
+        places.add(name, value, "deaths")
+    words = _WORDS if message.original is None else _WORDS_AND_ORIGINAL
+    places.properties(fields, words, own_names(message), target.trims)
+    places.annotations(fields)
+    if target.identity and message.publisher is not None:
+        places.maybe("auth", message.publisher.user, "auth")
+        places.item("client", message.publisher.id, "client")
+    places.finish()
+    headers.extend(places.pairs)
+    for field in places.dropped:
+        target.counters.omit(message.origin.protocol(), "ST", field)
+    return headers, body
+
+
+def _type_hint(fields: Fields) -> str | None:
+    """A property that would steer the kind of an echo's body."""
+    for name, value in fields.properties:
+        if name == "amq-msg-type":
+            return value if isinstance(value, str) else None
+    return None
+
+
+def _add_native(
+    headers: list[tuple[str, str]], message: Message, fields: Fields, target: StompTarget
+) -> None:
+    """What STOMP has headers for."""
+    if fields.correlation_id is not None:
+        headers.append(("correlation-id", id_to_text(fields.correlation_id)))
+    if fields.message_id is not None:
+        headers.append(("amqp-message-id", id_to_text(fields.message_id)))
+    reply_to = fields.reply_to
+    if isinstance(reply_to, Destination):
+        headers.append(("reply-to", text_of(reply_to, target.owner, target.trims)))
+    else:
+        _add(headers, "reply-to", reply_to)
+    _add(headers, "type", fields.subject)
+    _add_number(headers, "timestamp", fields.created_at_ms)
+    if message.expires_at_ms:
+        headers.append(("expires", str(message.expires_at_ms)))
+    if message.priority != PRIORITY_NONE:
+        headers.append(("priority", str(message.priority)))
+    if message.persistent:
+        headers.append(("persistent", "true"))
+    if message.retain:
+        headers.append(("retain", "true"))
+    _add(headers, "JMSXGroupID", fields.group_id)
+    _add_number(headers, "JMSXGroupSeq", fields.group_sequence)
+    user = fields.user_id
+    _add(headers, "user-id", user.decode("utf-8", "replace") if isinstance(user, bytes) else user)
+    _add(headers, "app-id", fields.app_id)
+
+
+def _add(headers: list[tuple[str, str]], name: str, value: str | None) -> None:
+    if value is not None:
+        headers.append((name, value))
+
+
+def _add_number(headers: list[tuple[str, str]], name: str, value: int | None) -> None:
+    if value is not None:
+        headers.append((name, str(value)))

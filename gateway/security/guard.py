@@ -1,0 +1,127 @@
+"""The authorizer of a gateway that has users or rules of its own, written in its configuration."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.core.destination import Destination
+from gateway.core.flow import Publisher
+from gateway.core.pattern import Pattern
+from gateway.core.ports import Asker, Authorizer, Credentials
+from gateway.security.passwords import PasswordChecks
+from gateway.security.rules import Rules, Who
+
+DECISIONS_REMEMBERED_MAX: Final = 65_536
+"""Answers kept for (client, action, destination); above that all are forgotten and found again on use."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One [[user]]."""
+
+    name: str
+    hash: str
+    groups: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"User({self.name!r})"
+
+
+class Guard(Authorizer):
+    """Knows its users by their passwords, or by their certificates; what they may do, the rules say.
+
+    Without users every name is believed, as before there were any.
+    """
+
+    def __init__(
+        self,
+        users: Mapping[str, User],
+        rules: Rules,
+        checks: PasswordChecks,
+        before_answer: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._users = users
+        self._rules = rules
+        self._checks = checks
+        self._before_answer = before_answer
+        """Called before an answer that comes late, to bring the core's clock up to date."""
+        self.verifies_names = bool(users)
+        self.restricts_publish = bool(rules)
+        self.restricts_receive = rules.restrict_receive
+        self._decisions: dict[tuple[object, ...], bool] = {}
+        self.refused = 0
+        """Clients that were not who they said they were."""
+
+    # -- who is it?
+
+    def authenticate(self, credentials: Credentials, asker: Asker) -> None:
+        """See Authorizer."""
+        name = credentials.user
+        if name is None:
+            asker.answer(True, credentials.certificate_user)
+        elif not self._users or (name == credentials.certificate_user and credentials.secret is None):
+            asker.answer(True, name)
+        else:
+            self._check_password(name, credentials.secret or b"", asker)
+
+    def _check_password(self, name: str, secret: bytes, asker: Asker) -> None:
+        user = self._users.get(name)
+        started = True
+
+        def answer(right: bool) -> None:
+            if not started:
+                self._before_answer()
+            if not right:
+                self.refused += 1
+            asker.answer(right, name if right else None)
+
+        self._checks.check(name, None if user is None else user.hash, secret, answer)
+        started = False
+
+    # -- what may it do?
+
+    def may_publish(self, publisher: Publisher, destination: Destination) -> bool:
+        """See Authorizer."""
+        if not self._rules:
+            return True
+        key = self._key(publisher, 0, destination.kind, destination.name)
+        known = self._decisions.get(key)
+        if known is None:
+            who = self._who(publisher)
+            known = self._remember(key, self._rules.may_publish(who, destination.kind, destination.name))
+        return known
+
+    def may_subscribe(self, publisher: Publisher, kind: int, pattern: Pattern, whole: bool = False) -> bool:
+        """See Authorizer."""
+        if not self._rules:
+            return True
+        # The names of queues are flat, but rules see levels in them.
+        wanted = Pattern(tuple(".".join(pattern.levels).split("."))) if len(pattern.levels) == 1 else pattern
+        return self._rules.may_subscribe(self._who(publisher), kind, wanted, whole)
+
+    def may_receive(self, publisher: Publisher, destination: Destination) -> bool:
+        """See Authorizer."""
+        key = self._key(publisher, 1, destination.kind, destination.name)
+        known = self._decisions.get(key)
+        if known is None:
+            who = self._who(publisher)
+            known = self._remember(key, self._rules.may_receive(who, destination.kind, destination.name))
+        return known
+
+    def _key(self, publisher: Publisher, action: int, kind: int, name: str) -> tuple[object, ...]:
+        return (publisher.user, publisher.id if self._rules.personal else "", action, kind, name)
+
+    def _remember(self, key: tuple[object, ...], allowed: bool) -> bool:
+        if len(self._decisions) >= DECISIONS_REMEMBERED_MAX:
+            self._decisions.clear()
+        self._decisions[key] = allowed
+        return allowed
+
+    def _who(self, publisher: Publisher) -> Who:
+        user = None if publisher.user is None else self._users.get(publisher.user)
+        return Who(publisher.user, frozenset() if user is None else user.groups, publisher.id)
+
+    def close(self) -> None:
+        """The gateway stops."""
+        self._checks.close()

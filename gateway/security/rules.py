@@ -1,0 +1,235 @@
+"""Rules: who may publish to, subscribe to and receive from which destinations.  The first one that fits decides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.core.destination import QUEUE, TOPIC
+from gateway.core.pattern import MANY, ONE, Pattern
+
+PUBLISH: Final = "publish"
+SUBSCRIBE: Final = "subscribe"
+RECEIVE: Final = "receive"
+ACTIONS: Final = (PUBLISH, SUBSCRIBE, RECEIVE)
+
+ANYBODY: Final = "*"
+"""In a rule's users: everybody who has a name."""
+ANONYMOUS: Final = "anonymous"
+"""In a rule's users: who has none."""
+
+USER_PLACE: Final = "{user}"
+CLIENT_PLACE: Final = "{client_id}"
+"""Stand in a destination for the client's own name and id; a rule with one whose value is not there does not fit."""
+
+KINDS: Final = {"queue": QUEUE, "topic": TOPIC}
+
+
+class BadRule(ValueError):
+    """A rule that cannot be; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """One destination pattern of a rule, such as `topic:sensors.>` or `queue:inbox.{user}`."""
+
+    kind: int
+    levels: tuple[str, ...]
+    personal: bool
+    """Has a place for a name or an id."""
+
+    @staticmethod
+    def parse(text: str) -> "Area":
+        """Raises BadRule."""
+        kind, colon, name = text.partition(":")
+        if not colon or kind not in KINDS or not name:
+            raise BadRule(f"{text!r}: write topic:NAME or queue:NAME, with * for a level and > for the rest")
+        levels = []
+        for level in name.split("."):
+            if level != "*" and level != ">" and ("*" in level or ">" in level):
+                raise BadRule(f"{text!r}: a wildcard is a whole level")
+            levels.append(ONE if level == "*" else MANY if level == ">" else level)
+        return Area(KINDS[kind], tuple(levels), USER_PLACE in name or CLIENT_PLACE in name)
+
+    def pattern(self, user: str | None, client_id: str) -> Pattern | None:
+        """The pattern for this client; None when it has no name or id to put into it."""
+        if not self.personal:
+            return Pattern(self.levels)
+        levels = []
+        for level in self.levels:
+            if (USER_PLACE in level and not user) or (CLIENT_PLACE in level and not client_id):
+                return None
+            for place, value in ((USER_PLACE, user or ""), (CLIENT_PLACE, client_id)):
+                if place in level:
+                    if not _is_level(value):
+                        return None
+                    level = level.replace(place, value)
+            levels.append(level)
+        return Pattern(tuple(levels))
+
+
+def _is_level(value: str) -> bool:
+    """A name with a separator or a wildcard in it would reach further than its own level."""
+    return "." not in value and "\0" not in value and value not in ("*", ">")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One [[rule]]."""
+
+    allow: bool
+    actions: frozenset[str]
+    users: frozenset[str]
+    """Names, ANYBODY, ANONYMOUS; empty, with no groups either, is everybody."""
+    groups: frozenset[str]
+    areas: tuple[Area, ...]
+
+    def concerns(self, user: str | None, groups: frozenset[str]) -> bool:
+        """Is the rule about this client?"""
+        if not self.users and not self.groups:
+            return True
+        if user is None:
+            return ANONYMOUS in self.users
+        return user in self.users or ANYBODY in self.users or bool(groups & self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """A client, as far as rules look at it."""
+
+    user: str | None
+    groups: frozenset[str]
+    client_id: str
+
+
+class Rules:
+    """All rules of a gateway, in their order.  Where no rule fits: denied if there are any, else allowed."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = tuple(rules)
+        self.personal = any(CLIENT_PLACE in level for r in rules for a in r.areas for level in a.levels)
+        """Does any answer depend on the client id?"""
+        self.restrict_receive = any(_about_receiving(rule) for rule in rules)
+        """Can a subscription that is allowed still not be given everything under it?"""
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def may_publish(self, who: Who, kind: int, name: str) -> bool:
+        """May `who` send to the destination?"""
+        for rule in self._rules:
+            if PUBLISH in rule.actions and _fits(rule, who, kind, name):
+                return rule.allow
+        return not self._rules
+
+    def may_subscribe(self, who: Who, kind: int, wanted: Pattern, whole: bool) -> bool:
+        """May `who` subscribe to all of `wanted`?  A rule that allows must cover it.
+
+        A rule that denies and covers it denies it; one that denies a part lets it pass and takes effect on receiving,
+        unless `whole` says that nothing can be held back from the subscription.
+        """
+        for rule in self._rules:
+            patterns = _patterns(rule, who, kind)
+            if SUBSCRIBE in rule.actions and any(covers(pattern, wanted) for pattern in patterns):
+                return rule.allow
+            holds_back = whole and not rule.allow and _about_receiving(rule)
+            if holds_back and any(overlaps(pattern, wanted) for pattern in patterns):
+                return False
+        return not self._rules
+
+    def may_receive(self, who: Who, kind: int, name: str) -> bool:
+        """May `who`, who may subscribe, be given what is sent to this destination?  Where no rule fits, yes."""
+        for rule in self._rules:
+            decides = _about_receiving(rule) or (rule.allow and SUBSCRIBE in rule.actions)
+            if decides and _fits(rule, who, kind, name):
+                return rule.allow
+        return True
+
+
+def _about_receiving(rule: Rule) -> bool:
+    """Who may not subscribe to something may not receive it by way of a wider subscription either."""
+    return RECEIVE in rule.actions or (not rule.allow and SUBSCRIBE in rule.actions)
+
+
+def _fits(rule: Rule, who: Who, kind: int, name: str) -> bool:
+    """Is the rule about this client and this destination?"""
+    return any(pattern.matches(name) for pattern in _patterns(rule, who, kind))
+
+
+def _patterns(rule: Rule, who: Who, kind: int) -> list[Pattern]:
+    """The rule's patterns for this client; none when it is not about it."""
+    found: list[Pattern] = []
+    if not rule.concerns(who.user, who.groups):
+        return found
+    for area in rule.areas:
+        if area.kind == kind:
+            pattern = area.pattern(who.user, who.client_id)
+            if pattern is not None:
+                found.append(pattern)
+    return found
+
+
+def covers(pattern: Pattern, wanted: Pattern) -> bool:
+    """Does every name under `wanted` fall under `pattern`?"""
+    if _hidden(pattern, wanted):
+        return False
+    have = pattern.levels
+    # Positions of `pattern` reachable by the levels of `wanted` so far.
+    reached = _closure(have, {0})
+    for level in wanted.levels:
+        following = set()
+        for at in reached:
+            if at == len(have):
+                continue
+            if have[at] == MANY:
+                following.add(at)
+            elif level != MANY and (have[at] == ONE or have[at] == level):
+                following.add(at + 1)
+        reached = _closure(have, following)
+    return len(have) in reached
+
+
+def overlaps(pattern: Pattern, wanted: Pattern) -> bool:
+    """Is there a name that falls under both?"""
+    if _hidden(pattern, wanted) or _hidden(wanted, pattern):
+        return False
+    one = pattern.levels
+    other = wanted.levels
+    pending = [(0, 0)]
+    seen = set()
+    while pending:
+        place = pending.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        i, j = place
+        if i == len(one) and j == len(other):
+            return True
+        if i < len(one) and one[i] == MANY:
+            pending.append((i + 1, j))
+            if j < len(other):
+                pending.append((i, j + 1))
+        if j < len(other) and other[j] == MANY:
+            pending.append((i, j + 1))
+            if i < len(one):
+                pending.append((i + 1, j))
+        if i < len(one) and j < len(other) and MANY not in (one[i], other[j]):
+            meet = one[i] == other[j] or ONE in (one[i], other[j])
+            if meet:
+                pending.append((i + 1, j + 1))
+    return False
+
+
+def _hidden(pattern: Pattern, wanted: Pattern) -> bool:
+    """A leading wildcard does not reach what starts with `$`, in rules as in subscriptions."""
+    return wanted.levels[0].startswith("$") and pattern.levels[0] in (ONE, MANY)
+
+
+def _closure(levels: tuple[str, ...], positions: set[int]) -> set[int]:
+    """`positions`, and those reached by letting a MANY stand for no level."""
+    result = set(positions)
+    for position in positions:
+        at = position
+        while at < len(levels) and levels[at] == MANY:
+            at += 1
+            result.add(at)
+    return result

@@ -1,0 +1,64 @@
+"""Claim C6: within a family nothing is decoded; to another one a message is decoded and encoded once."""
+
+import pytest
+from pair_clients import CROSS, WITHIN, Pair, Said, topic_in
+
+from gateway.core.message import DECODERS
+
+RICH = {
+    "M3": Said(b"x", qos=1),
+    "M5": Said(b"x", [("k", "v"), ("k", "w")], 1, False, "text/plain", b"c", "r/t", 1, 60),
+    "ST0": Said(
+        b"x", [("k", "v"), ("content-type", "text/plain"), ("persistent", "true"), ("reply-to", "/queue/r")]
+    ),
+}
+RICH["ST1"] = RICH["ST2"] = RICH["ST0"]
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize(("a", "b"), WITHIN)
+def test_no_decoder_runs_within_a_family(a: str, b: str, qos: int) -> None:
+    pair = Pair()
+    readers = [pair.client(b) for _ in range(3)]
+    for reader in readers:
+        reader.subscribe(topic_in(b, "t"), qos)
+    writer = pair.client(a)
+    before = DECODERS.fields
+    for said in (RICH[a], Said(b"plain")):
+        writer.publish(topic_in(a, "t"), said)
+    for reader in readers:
+        assert len(reader.heard()) == 2
+    assert DECODERS.fields == before
+
+
+@pytest.mark.parametrize(("a", "b"), WITHIN)
+def test_nor_through_a_queue_or_a_retained_value(a: str, b: str) -> None:
+    pair = Pair()
+    writer = pair.client(a)
+    before = DECODERS.fields
+    queues = {code: "$queue/q" if code.startswith("M") else "/queue/q" for code in (a, b)}
+    retained = [("retain", "true")] if a.startswith("ST") else []
+    writer.publish(queues[a], RICH[a])
+    writer.publish(topic_in(a, "kept"), Said(b"x", retained, retain=True))
+    reader = pair.client(b)
+    reader.subscribe(queues[b], 1)
+    reader.subscribe(topic_in(b, "kept"), 1)
+    assert reader.heard()
+    assert DECODERS.fields == before
+
+
+@pytest.mark.parametrize(("a", "b"), CROSS)
+def test_fan_out_to_the_other_family_decodes_at_most_once(a: str, b: str) -> None:
+    pair = Pair()
+    readers = [pair.client(b) for _ in range(5)]
+    for reader in readers:
+        reader.subscribe(topic_in(b, "t"), 1)
+    writer = pair.client(a)
+    before = DECODERS.fields
+    writer.publish(topic_in(a, "t"), RICH[a])
+    raws = [reader.one().raw for reader in readers]
+    assert len(set(raws)) == 1
+    assert DECODERS.fields - before <= 1
+    if "M3" in (a, b):
+        # It has nothing to say beyond its body, and nowhere to put more.
+        assert DECODERS.fields == before

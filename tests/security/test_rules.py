@@ -1,0 +1,170 @@
+"""gateway/security/rules.py"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.destination import QUEUE, TOPIC
+from gateway.core.pattern import MANY, ONE, Pattern
+from gateway.security.rules import (
+    ANONYMOUS,
+    ANYBODY,
+    PUBLISH,
+    RECEIVE,
+    SUBSCRIBE,
+    Area,
+    BadRule,
+    Rule,
+    Rules,
+    Who,
+    covers,
+    overlaps,
+)
+
+
+def pattern(text: str) -> Pattern:
+    return Pattern(tuple([ONE if x == "*" else MANY if x == ">" else x for x in text.split(".")]))
+
+
+def rule(
+    allow: bool, actions: str, *destinations: str, users: tuple[str, ...] = (), groups: tuple[str, ...] = ()
+) -> Rule:
+    return Rule(
+        allow,
+        frozenset(actions.split()),
+        frozenset(users),
+        frozenset(groups),
+        tuple([Area.parse(text) for text in destinations]),
+    )
+
+
+ANN = Who("ann", frozenset({"staff"}), "c1")
+BOB = Who("bob", frozenset(), "c2")
+NOBODY = Who(None, frozenset(), "c3")
+
+
+def test_without_rules_everything_is_allowed() -> None:
+    rules = Rules([])
+    assert rules.may_publish(NOBODY, TOPIC, "a")
+    assert rules.may_subscribe(NOBODY, TOPIC, pattern(">"), True)
+    assert rules.may_receive(NOBODY, TOPIC, "a")
+    assert not rules.restrict_receive
+
+
+def test_with_rules_what_none_of_them_fits_is_denied() -> None:
+    rules = Rules([rule(True, PUBLISH, "topic:a.>")])
+    assert rules.may_publish(ANN, TOPIC, "a.b")
+    assert not rules.may_publish(ANN, TOPIC, "b")
+    assert not rules.may_publish(ANN, QUEUE, "a.b")
+    assert not rules.may_subscribe(ANN, TOPIC, pattern("a.>"), False)
+
+
+def test_the_first_rule_that_fits_decides() -> None:
+    rules = Rules([rule(False, PUBLISH, "topic:a.secret"), rule(True, PUBLISH, "topic:a.>")])
+    assert not rules.may_publish(ANN, TOPIC, "a.secret")
+    assert rules.may_publish(ANN, TOPIC, "a.other")
+
+
+@pytest.mark.parametrize(
+    ("users", "groups", "who", "fits"),
+    [
+        (("ann",), (), ANN, True),
+        (("ann",), (), BOB, False),
+        ((), ("staff",), ANN, True),
+        ((), ("staff",), BOB, False),
+        ((ANYBODY,), (), BOB, True),
+        ((ANYBODY,), (), NOBODY, False),
+        ((ANONYMOUS,), (), NOBODY, True),
+        ((ANONYMOUS,), (), BOB, False),
+        ((), (), NOBODY, True),
+    ],
+)
+def test_whom_a_rule_is_about(users: tuple[str, ...], groups: tuple[str, ...], who: Who, fits: bool) -> None:
+    rules = Rules([rule(True, PUBLISH, "topic:>", users=users, groups=groups)])
+    assert rules.may_publish(who, TOPIC, "a") is fits
+
+
+def test_places_for_names_and_ids() -> None:
+    rules = Rules([rule(True, "publish subscribe", "topic:home.{user}.>", "queue:inbox-{client_id}")])
+    assert rules.personal
+    assert rules.may_publish(ANN, TOPIC, "home.ann.x")
+    assert not rules.may_publish(BOB, TOPIC, "home.ann.x")
+    assert not rules.may_publish(NOBODY, TOPIC, "home.ann.x")
+    assert rules.may_publish(BOB, QUEUE, "inbox-c2")
+    assert rules.may_subscribe(ANN, TOPIC, pattern("home.ann.*"), False)
+    assert not rules.may_subscribe(ANN, TOPIC, pattern("home.*.x"), False)
+
+
+@pytest.mark.parametrize("name", ["*", ">", "a.b", "a.>", "a\0b", ""])
+def test_a_name_that_would_reach_further_than_its_level_fits_nowhere(name: str) -> None:
+    rules = Rules([rule(True, "publish subscribe", "topic:home.{user}")])
+    who = Who(name, frozenset(), "c")
+    assert not rules.may_publish(who, TOPIC, f"home.{name}")
+    assert not rules.may_subscribe(who, TOPIC, pattern("home.*"), False)
+
+
+def test_a_subscription_must_be_covered_by_the_rule_that_allows_it() -> None:
+    rules = Rules([rule(True, SUBSCRIBE, "topic:a.>")])
+    assert rules.may_subscribe(ANN, TOPIC, pattern("a.>"), False)
+    assert rules.may_subscribe(ANN, TOPIC, pattern("a.*.c"), False)
+    assert not rules.may_subscribe(ANN, TOPIC, pattern(">"), False)
+    assert not rules.may_subscribe(ANN, TOPIC, pattern("*.b"), False)
+
+
+def test_what_may_not_be_subscribed_to_is_not_received_by_a_wider_subscription() -> None:
+    rules = Rules([rule(False, SUBSCRIBE, "topic:a.secret.>"), rule(True, SUBSCRIBE, "topic:>")])
+    assert rules.restrict_receive
+    assert rules.may_subscribe(ANN, TOPIC, pattern("a.>"), False)
+    assert not rules.may_subscribe(ANN, TOPIC, pattern("a.secret.x"), False)
+    assert not rules.may_receive(ANN, TOPIC, "a.secret.x")
+    assert rules.may_receive(ANN, TOPIC, "a.other")
+
+
+def test_a_shared_subscription_from_which_nothing_can_be_held_back_is_denied_whole() -> None:
+    rules = Rules([rule(False, RECEIVE, "topic:a.secret"), rule(True, SUBSCRIBE, "topic:>")])
+    assert not rules.may_subscribe(ANN, TOPIC, pattern("a.*"), True)
+    assert rules.may_subscribe(ANN, TOPIC, pattern("b.*"), True)
+
+
+def test_receive_may_be_allowed_to_some() -> None:
+    rules = Rules(
+        [
+            rule(True, SUBSCRIBE, "topic:b.>"),
+            rule(True, RECEIVE, "topic:a.>", groups=("staff",)),
+            rule(False, RECEIVE, "topic:a.>"),
+            rule(True, SUBSCRIBE, "topic:>"),
+        ]
+    )
+    assert rules.may_receive(ANN, TOPIC, "a.b")
+    assert not rules.may_receive(BOB, TOPIC, "a.b")
+    assert rules.may_receive(BOB, TOPIC, "b.c")
+
+
+def test_dollar_topics_are_hidden_from_leading_wildcards_in_rules_too() -> None:
+    rules = Rules([rule(True, "publish subscribe", "topic:>")])
+    assert not rules.may_subscribe(ANN, TOPIC, pattern("$SYS.>"), False)
+    assert rules.may_subscribe(ANN, TOPIC, pattern(">"), False)
+
+
+@pytest.mark.parametrize("text", ["", "a", "topic:", "tpoic:a", "topic:a*", "queue:>b", "topic"])
+def test_a_bad_destination_says_what_to_write(text: str) -> None:
+    with pytest.raises(BadRule, match=r"wildcard is a whole level|write topic:NAME"):
+        Area.parse(text)
+
+
+levels = st.lists(st.sampled_from(["a", "b", "*", ">"]), min_size=1, max_size=4).map(".".join)
+names = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=5).map(".".join)
+
+
+@given(levels, levels, st.lists(names, max_size=20))
+def test_covers_and_overlaps_agree_with_matching(one: str, other: str, some: list[str]) -> None:
+    left = pattern(one)
+    right = pattern(other)
+    under_both = [name for name in some if left.matches(name) and right.matches(name)]
+    if covers(left, right):
+        assert all(left.matches(name) for name in some if right.matches(name))
+        assert overlaps(left, right)
+    if under_both:
+        assert overlaps(left, right)
+    assert overlaps(left, right) == overlaps(right, left)
+    assert covers(left, left)
