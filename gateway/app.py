@@ -57,13 +57,7 @@ RATE_WINDOW: Final = 20
 def core_limits(config: Config) -> CoreLimits:
     """[core] as the core wants it."""
     section = config.core
-    return CoreLimits(
-        section.queues_max,
-        section.subscriptions_max,
-        section.retained_messages_max,
-        section.retained_bytes_max,
-        section.transaction_operations_max,
-    )
+    return CoreLimits(**section.model_dump())
 
 
 def queue_policy(config: Config) -> QueuePolicy:

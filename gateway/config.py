@@ -68,6 +68,18 @@ class CoreSection(Section):
     """Bytes of retained messages."""
     transaction_operations_max: int = Field(100_000, ge=1)
     """Sends and acknowledgements in one transaction."""
+    scheduled_messages_max: int = Field(100_000, ge=0)
+    """Messages that wait to be delivered later."""
+    scheduled_bytes_max: int = Field(67_108_864, ge=0)
+    """Bytes of those messages."""
+    scheduled_delay_max_ms: int = Field(2_678_400_000, ge=0)
+    """Longest a message may be delayed, in milliseconds; 31 days."""
+    scheduled_period_min_ms: int = Field(100, ge=1)
+    """Shortest time between two deliveries of a message that is repeated, in milliseconds."""
+    selector_length_max: int = Field(4_096, ge=1, le=65_536)
+    """Characters of a selector."""
+    selector_depth_max: int = Field(64, ge=1, le=200)
+    """Brackets, signs and operations of a selector within each other."""
 
 
 class QueuesSection(Section):
@@ -155,8 +167,30 @@ class StompSection(Section):
     """Headers in one frame."""
     header_bytes_max: int = Field(65_536, ge=256)
     """Bytes of one frame's headers."""
+    header_line_bytes_max: int = Field(32_768, ge=64)
+    """Bytes of one header line."""
     transactions_max: int = Field(100, ge=1)
     """Open transactions on one connection."""
+    transaction_receipts: Literal["at-once", "commit"] = "at-once"
+    """When a frame within a transaction gets its RECEIPT: at-once (ActiveMQ), or after its COMMIT or ABORT."""
+    virtual_hosts: list[str] = Field(default_factory=list)
+    """Names that the host header of CONNECT may have beside "/" and IP addresses; empty is any."""
+    implicit_connect: bool = False
+    """May a client begin without CONNECT, as an anonymous one of 1.0 (an option of RabbitMQ)?"""
+    bare_names: Literal["queue", "refuse"] = "queue"
+    """A destination without a prefix: queue (ActiveMQ), or refuse (RabbitMQ)."""
+    percent_decode: bool = False
+    """Is %XX in the name of a destination the character of that code (RabbitMQ)?"""
+    message_id_on_send: Literal["ignore", "refuse"] = "ignore"
+    """A message-id header on SEND: ignore, or refuse (RabbitMQ)."""
+    temp_queue_replies: Literal["implicit", "explicit"] = "implicit"
+    """Does reply-to:/temp-queue/NAME on SEND subscribe to that queue (RabbitMQ), or does the client have to (ActiveMQ)?"""
+    queue_wildcards: bool = True
+    """Does SUBSCRIBE to /queue/a.* or /queue/a.> read all queues of such names (ActiveMQ)?  Else those are names."""
+    selector_converts: bool = True
+    """Does a selector read the text of a number as that number where it is compared with one?"""
+    browse_messages_max: int = Field(10_000, ge=1)
+    """Messages that one browser is shown."""
     untyped: Literal["auto", "activemq"] = "auto"
     """A body without content-type: auto looks whether it is text; activemq takes it for bytes if it has a content-length."""
 

@@ -86,6 +86,8 @@ async def test_status_counts_what_happened() -> None:
     assert (stomp["connections"], stomp["messages_in"], stomp["messages_out"]) == (1, 1, 1)
     assert status["core"]["subscriptions"] == 1
     assert status["core"]["published"] == 1
+    assert status["translation"]["gateway_translation_omitted_total"] == []
+    assert status["translation"]["gateway_translation_decoded_total"] >= 0
 
 
 async def test_rates_are_taken_over_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -336,7 +336,7 @@ def _take_footer(fields: Fields, text: str) -> bool:
         footer = load(inner, types)
     except (ValueError, AssertionError):
         return False
-    if not isinstance(footer, Typed) or not isinstance(footer.value, list):
+    if not isinstance(footer, Typed) or not isinstance(footer.value, list) or not footer.value:
         return False
     found: list[tuple[str | int, object]] = []
     for pair in footer.value:

@@ -1,11 +1,18 @@
-"""The messages of a queue that wait for a consumer: by priority, then by age; what comes back takes its old place."""
+"""The messages of a queue that wait for a consumer: by priority, then by age; what comes back takes its old place.
+
+Where consumers have selectors, a message may be taken that is not the first.  Its entry stays until it comes to the
+front or `_tidy` finds it: an entry counts only while its delivery is READY.
+"""
 
 from collections import deque
 from heapq import heappop, heappush
-from typing import final
+from typing import Final, final
 
-from gateway.core.delivery import Delivery
+from gateway.core.delivery import READY, Delivery
 from gateway.core.message import PRIORITY_DEFAULT, PRIORITY_NONE
+
+STALE_MAX: Final = 32
+"""Entries of messages that are gone, beyond as many as wait: then they are cleared away."""
 
 
 @final
@@ -16,7 +23,7 @@ class _Lane:
 
     def __init__(self) -> None:
         self.fresh: deque[Delivery] = deque()
-        # A heap by sequence.  All of it is older than anything in `fresh`, or it could not have been taken before.
+        # A heap by sequence.  Without selectors all of it is older than anything in `fresh`.
         self.returned: list[Delivery] = []
 
     def __len__(self) -> int:
@@ -24,24 +31,50 @@ class _Lane:
 
     def first(self) -> Delivery:
         """The oldest, left in place."""
-        return self.returned[0] if self.returned else self.fresh[0]
+        returned = self.returned
+        fresh = self.fresh
+        if returned and (not fresh or returned[0] < fresh[0]):
+            return returned[0]
+        return fresh[0]
 
     def pop(self) -> Delivery:
         """The oldest, taken out."""
-        return heappop(self.returned) if self.returned else self.fresh.popleft()
+        returned = self.returned
+        fresh = self.fresh
+        if returned and (not fresh or returned[0] < fresh[0]):
+            return heappop(returned)
+        return fresh.popleft()
+
+    def tidy(self) -> None:
+        """Leave one entry of each message that still waits."""
+        seen: set[int] = set()
+        kept: list[Delivery] = []
+        for delivery in self.returned:
+            if delivery.state == READY and delivery.sequence not in seen:
+                seen.add(delivery.sequence)
+                kept.append(delivery)
+        # A sorted list is a heap.
+        kept.sort()
+        self.returned = kept
+        fresh: deque[Delivery] = deque()
+        for delivery in self.fresh:
+            if delivery.state == READY and delivery.sequence not in seen:
+                fresh.append(delivery)
+        self.fresh = fresh
 
 
 @final
 class Backlog:
     """Waiting deliveries in the order in which they are to leave."""
 
-    __slots__ = ("_lanes", "_only", "count")
+    __slots__ = ("_lanes", "_only", "_stale", "count")
 
     def __init__(self) -> None:
         # Most queues see one priority, which needs no search among lanes.
         self._only: _Lane | None = None
         self._lanes: dict[int, _Lane] | None = None
         self.count = 0
+        self._stale = 0
 
     def push(self, delivery: Delivery) -> None:
         """Put a new delivery behind the others of its priority."""
@@ -55,32 +88,71 @@ class Backlog:
 
     def first(self) -> Delivery:
         """The delivery that `pop` would take."""
+        if self._stale:
+            self._tidy()
         return self._first_lane().first()
 
     def pop(self) -> Delivery:
         """Take out the oldest delivery of the highest priority.  There must be one."""
+        if self._stale:
+            return self._pop_ready()
         self.count -= 1
         return self._first_lane().pop()
 
-    def all(self) -> list[Delivery]:
-        """Every waiting delivery, in the order in which they would leave."""
+    def _pop_ready(self) -> Delivery:
+        """The same, stepping over the entries of what is gone."""
+        while True:
+            delivery = self._first_lane().pop()
+            if delivery.state == READY:
+                self.count -= 1
+                return delivery
+            self._stale -= 1
+
+    def taken(self) -> None:
+        """Somebody has taken a delivery that waits here, wherever it stood.  Call once it is no longer READY."""
+        self.count -= 1
+        self._stale += 1
+        if self._stale > self.count + STALE_MAX:
+            self._tidy()
+
+    def keep_ready(self) -> None:
+        """For who pushes what others hold too: leave one entry of each delivery that is READY."""
+        self._tidy()
+        self.count = 0
+        for lane in self._chosen():
+            self.count += len(lane)
+
+    def _tidy(self) -> None:
+        for lane in self._chosen():
+            lane.tidy()
+        self._stale = 0
+
+    def _chosen(self) -> list[_Lane]:
+        """All lanes, the highest priority first."""
         lanes = self._lanes
         if lanes is None:
-            chosen = [] if self._only is None else [self._only]
-        else:
-            chosen = [lanes[priority] for priority in sorted(lanes, reverse=True)]
+            return [] if self._only is None else [self._only]
+        return [lanes[priority] for priority in sorted(lanes, reverse=True)]
+
+    def all(self) -> list[Delivery]:
+        """Every waiting delivery, in the order in which they would leave."""
+        if self._stale:
+            self._tidy()
         result: list[Delivery] = []
-        for lane in chosen:
-            result.extend(sorted(lane.returned))
-            result.extend(lane.fresh)
+        for lane in self._chosen():
+            if lane.returned:
+                # Mostly in order already, which sorting notices.
+                result.extend(sorted([*lane.returned, *lane.fresh]))
+            else:
+                result.extend(lane.fresh)
         return result
 
     def remove_expired(self, now_ms: int) -> list[Delivery]:
         """Take out all whose time has run out."""
-        lanes = self._lanes
-        chosen = ([] if self._only is None else [self._only]) if lanes is None else list(lanes.values())
+        if self._stale:
+            self._tidy()
         gone: list[Delivery] = []
-        for lane in chosen:
+        for lane in self._chosen():
             late = [d for d in lane.fresh if d.message.expired(now_ms)]
             late_returned = [d for d in lane.returned if d.message.expired(now_ms)]
             if late:
@@ -99,6 +171,7 @@ class Backlog:
         self._only = None
         self._lanes = None
         self.count = 0
+        self._stale = 0
         return everything
 
     def _lane(self, priority: int) -> _Lane:

@@ -67,6 +67,16 @@ class CoreLimits:
     retained_bytes_max: int
     transaction_operations_max: int
     """Sends and outcomes that one transaction may hold back."""
+    scheduled_messages_max: int
+    """Messages that wait for their time."""
+    scheduled_bytes_max: int
+    scheduled_delay_max_ms: int
+    scheduled_period_min_ms: int
+    """Between two deliveries of a message that is repeated."""
+    selector_length_max: int
+    """Characters."""
+    selector_depth_max: int
+    """Brackets, signs and operations within each other."""
 
     def __init__(
         self,
@@ -75,9 +85,21 @@ class CoreLimits:
         retained_messages_max: int = 1_000_000,
         retained_bytes_max: int = 268_435_456,
         transaction_operations_max: int = 100_000,
+        scheduled_messages_max: int = 100_000,
+        scheduled_bytes_max: int = 67_108_864,
+        scheduled_delay_max_ms: int = 2_678_400_000,
+        scheduled_period_min_ms: int = 100,
+        selector_length_max: int = 4_096,
+        selector_depth_max: int = 64,
     ) -> None:
         self.queues_max = queues_max
         self.subscriptions_max = subscriptions_max
         self.retained_messages_max = retained_messages_max
         self.retained_bytes_max = retained_bytes_max
         self.transaction_operations_max = transaction_operations_max
+        self.scheduled_messages_max = scheduled_messages_max
+        self.scheduled_bytes_max = scheduled_bytes_max
+        self.scheduled_delay_max_ms = scheduled_delay_max_ms
+        self.scheduled_period_min_ms = scheduled_period_min_ms
+        self.selector_length_max = selector_length_max
+        self.selector_depth_max = selector_depth_max

@@ -24,6 +24,8 @@ from gateway.core.flow import Gate
 from gateway.core.limits import BLOCK, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Dequeued, Enqueued, Redelivered
+from gateway.core.selection import Selection
+from gateway.core.selector import Selector
 from gateway.core.subscription import Binding, Consumer, Sink
 
 if TYPE_CHECKING:
@@ -51,10 +53,13 @@ class Queue(Sink):
         "_bytes",
         "_consumers",
         "_dispatching",
+        "_exclusive",
         "_expiry_ms",
         "_gate",
         "_next",
+        "_selections",
         "_sequence",
+        "_standby",
         "_starved",
         "bindings",
         "broker",
@@ -83,6 +88,10 @@ class Queue(Sink):
         self._backlog = Backlog()
         self._bytes = 0
         self._consumers: list[Consumer] = []
+        # Made when first used: most queues have neither an exclusive consumer nor selectors.
+        self._standby: list[Consumer] | None = None
+        self._exclusive: Consumer | None = None
+        self._selections: dict[str, Selection] | None = None
         self._next = 0
         self._starved = True
         self._dispatching = False
@@ -110,8 +119,8 @@ class Queue(Sink):
 
     @property
     def consumers_count(self) -> int:
-        """Consumers attached to it."""
-        return len(self._consumers)
+        """Consumers attached to it, those that stand by for an exclusive one included."""
+        return len(self._consumers) + (0 if self._standby is None else len(self._standby))
 
     def browse(self) -> list[Delivery]:
         """What waits, in the order in which it would leave.  Nothing is taken."""
@@ -121,7 +130,7 @@ class Queue(Sink):
 
     def offer(self, message: Message, binding: Binding | None = None) -> int:
         """Take one message; see Sink.offer.  REFUSED when there is no room and the policy is to reject."""
-        if binding is not None and binding.no_local is not None and binding.no_local is message.publisher:
+        if binding is not None and _unwanted(message, binding):
             return NOTHING
         if self._full() and not self._make_room(message):
             return REFUSED if self.policy.when_full == REJECT else NOTHING
@@ -135,9 +144,16 @@ class Queue(Sink):
         self._backlog.push(delivery)
         if message.expires_at_ms:
             self._note_expiry(message.expires_at_ms)
+        if self._selections is not None:
+            self._select(delivery, False)
         if not self._starved:
             self.wake()
         return position
+
+    def takes(self, more: int) -> bool:
+        """Would it have room for a message once `more` have come in?"""
+        policy = self.policy
+        return not self._full() and (policy.messages_max == 0 or self.depth + more < policy.messages_max)
 
     def _full(self) -> bool:
         policy = self.policy
@@ -190,6 +206,10 @@ class Queue(Sink):
 
     def _dispatch(self) -> bool:
         """Deliver until nothing waits; False when it stopped earlier for want of a ready consumer."""
+        if self._selections is not None:
+            self._dispatch_selected()
+            # Whatever comes may find its consumer, whoever was ready for what there is.
+            return True
         backlog = self._backlog
         while backlog.count:
             consumer = self._ready_consumer()
@@ -202,6 +222,51 @@ class Queue(Sink):
             else:
                 self._hand_over(delivery, consumer)
         return True
+
+    def _dispatch_selected(self) -> None:
+        """The same where consumers have selectors: in turn, each takes the first that it wants."""
+        found = True
+        while found and self._backlog.count:
+            found = False
+            count = len(self._consumers)
+            for step in range(count):
+                at = (self._next + step) % count
+                consumer = self._consumers[at]
+                if consumer.ready:
+                    delivery = self._take_for(consumer)
+                    if delivery is not None:
+                        self._next = at + 1
+                        self._hand_over(delivery, consumer)
+                        found = True
+                        break
+
+    def _take_for(self, consumer: Consumer) -> Delivery | None:
+        """Take the first live message that `consumer` wants; None when nothing does."""
+        backlog = self._backlog
+        while True:
+            if consumer.selector is None:
+                if not backlog.count:
+                    return None
+                delivery = backlog.pop()
+                delivery.state = ACQUIRED
+            else:
+                assert self._selections is not None
+                selected = self._selections[consumer.selector.text].take()
+                if selected is None:
+                    return None
+                delivery = selected
+                delivery.state = ACQUIRED
+                backlog.taken()
+            if not delivery.message.expires_at_ms or not delivery.message.expired(self.broker.now_ms):
+                return delivery
+            self.broker.counters.expired += 1
+            self._bury(delivery, REASON_EXPIRED)
+
+    def _select(self, delivery: Delivery, back: bool) -> None:
+        """Note for whom a message is that has come, or come `back`."""
+        assert self._selections is not None
+        for selection in self._selections.values():
+            selection.offer(delivery, self._backlog.count, back)
 
     def _ready_consumer(self) -> Consumer | None:
         """The next consumer in turn that can take a delivery."""
@@ -273,6 +338,8 @@ class Queue(Sink):
             assert outcome == RELEASED
         delivery.state = READY
         self._backlog.push_back(delivery)
+        if self._selections is not None:
+            self._select(delivery, True)
         if delivery.message.expires_at_ms:
             self._note_expiry(delivery.message.expires_at_ms)
         return position
@@ -324,16 +391,75 @@ class Queue(Sink):
     # -- consumers
 
     def attach(self, consumer: Consumer) -> None:
-        """Let `consumer` compete for the messages from now on."""
-        self._consumers.append(consumer)
+        """Let `consumer` compete for the messages from now on, or stand by while another has them for itself."""
         consumer.credit.consumers.append(consumer)
+        if consumer.selector is not None:
+            self._begin_selection(consumer.selector)
+        if self._exclusive is not None:
+            assert self._standby is not None
+            self._standby.append(consumer)
+            return
+        if consumer.exclusive:
+            self._exclusive = consumer
+            self._standby = self._consumers
+            self._consumers = []
+        self._consumers.append(consumer)
         self.wake()
 
     def detach(self, consumer: Consumer) -> None:
         """`consumer` gets no more.  What it has acquired stays with it until each delivery is settled."""
+        standby = self._standby
         if consumer in self._consumers:
             self._consumers.remove(consumer)
-            consumer.credit.consumers.remove(consumer)
+        elif standby is not None and consumer in standby:
+            standby.remove(consumer)
+        else:
+            return
+        consumer.credit.consumers.remove(consumer)
+        if consumer.selector is not None:
+            self._end_selection(consumer.selector)
+        if consumer is self._exclusive:
+            self._let_next_in()
+            self.wake()
+
+    def _let_next_in(self) -> None:
+        """The exclusive consumer has left: the oldest one that wants to be that follows, else all compete."""
+        standby = self._standby
+        assert standby is not None
+        self._exclusive = None
+        for consumer in standby:
+            if consumer.exclusive:
+                standby.remove(consumer)
+                self._exclusive = consumer
+                self._consumers = [consumer]
+                return
+        self._consumers = standby
+        self._standby = None
+
+    def _begin_selection(self, selector: Selector) -> None:
+        """One more consumer has this selector; the first one has all that waits looked through, once."""
+        selections = self._selections
+        if selections is None:
+            selections = self._selections = {}
+            self._starved = False
+        selection = selections.get(selector.text)
+        if selection is None:
+            selection = selections[selector.text] = Selection(selector)
+            for delivery in self._backlog.all():
+                selection.offer(delivery, self._backlog.count, False)
+        selection.consumers += 1
+
+    def _end_selection(self, selector: Selector) -> None:
+        selections = self._selections
+        assert selections is not None
+        selection = selections[selector.text]
+        selection.consumers -= 1
+        if selection.consumers == 0:
+            del selections[selector.text]
+        if not selections:
+            self._selections = None
+            # Others may have waited beside it, but for something else than it.
+            self.wake()
 
     # -- the end
 
@@ -347,10 +473,18 @@ class Queue(Sink):
 
     def close(self) -> None:
         """The queue is being deleted: let go of everything and let everybody go.  Called by Broker.delete_queue."""
-        for consumer in list(self._consumers):
-            self.detach(consumer)
         self.purge()
+        for consumer in [*self._consumers, *(self._standby or [])]:
+            self.detach(consumer)
         self.deleted = True
         if self._gate is not None:
             self._gate.open()
             self._gate = None
+
+
+def _unwanted(message: Message, binding: Binding) -> bool:
+    """Has the subscription said that it does not want this message?"""
+    if binding.no_local is not None and binding.no_local is message.publisher:
+        return True
+    selector = binding.selector
+    return selector is not None and not selector.matches(message)

@@ -14,6 +14,7 @@ from gateway.core.pattern import Pattern, literal
 from gateway.core.ports import NOTHING, Authorizer, Retained, Store
 from gateway.core.queue import QUEUE_PREFIX, REFUSED, Queue
 from gateway.core.retained import RetainedTree
+from gateway.core.schedule import Schedule
 from gateway.core.subscription import Binding, Sink
 from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
@@ -41,6 +42,16 @@ class Waiter:
         raise NotImplementedError
 
 
+class QueueWatcher:
+    """Wants to know of named queues that are made: a subscription to all queues of a pattern."""
+
+    __slots__ = ()
+
+    def queue_made(self, queue: Queue) -> None:
+        """`queue` is new, and empty."""
+        raise NotImplementedError
+
+
 @final
 class Broker:
     """The core in one object: topics, queues, retained values, and the ports to the world."""
@@ -48,6 +59,7 @@ class Broker:
     __slots__ = (
         "_next_message",
         "_waiters",
+        "_watchers",
         "authorizer",
         "counters",
         "limits",
@@ -55,6 +67,7 @@ class Broker:
         "policy",
         "queues",
         "retained",
+        "schedule",
         "store",
         "topics",
     )
@@ -74,6 +87,9 @@ class Broker:
         self.counters = CoreCounters()
         self._next_message = 0
         self._waiters: list[Waiter] = []
+        self._watchers: list[QueueWatcher] = []
+        self.schedule = Schedule(self)
+        """Messages that are to be delivered later."""
 
     # -- publishing
 
@@ -135,6 +151,13 @@ class Broker:
         """Put `message` into a named queue; returns as `publish`, or REFUSED."""
         self.counters.published += 1
         return queue.offer(message, None)
+
+    def publish_late(self, message: Message) -> None:
+        """Publish what was scheduled: nobody waits for the answer, so a queue that cannot be had is counted."""
+        try:
+            self.publish_to(message.destination, message)
+        except LimitReached:
+            self.counters.discarded += 1
 
     def _retain(self, message: Message, name: str) -> int:
         """Replace the topic's last value; an empty body clears it (MQTT 5.0 §3.3.1.3)."""
@@ -206,7 +229,27 @@ class Broker:
                     # A queue that seems to be there and gets nothing would be worse than none.
                     self.delete_queue(queue)
                     raise
+            for watcher in list(self._watchers):
+                watcher.queue_made(queue)
         return queue
+
+    def has_queue(self, name: str) -> bool:
+        """Is there a queue of that name already?"""
+        return QUEUE_PREFIX + name in self.queues
+
+    def watch(self, watcher: QueueWatcher) -> list[Queue]:
+        """Tell `watcher` of each named queue that is made from now on; returns those that are there."""
+        self._watchers.append(watcher)
+        return self.named_queues()
+
+    def named_queues(self) -> list[Queue]:
+        """All queues but those of subscriptions and sessions."""
+        return [queue for key, queue in self.queues.items() if key.startswith(QUEUE_PREFIX)]
+
+    def unwatch(self, watcher: QueueWatcher) -> None:
+        """Undo `watch`."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
 
     def bound_queue(self, key: str, policy: QueuePolicy, owner: object = None) -> Queue:
         """The queue with this key, made on first use: for subscriptions, which live beside the named queues."""
@@ -255,6 +298,7 @@ class Broker:
     def tick(self, now_ms: int) -> None:
         """Let time pass where nothing else happens: about once a second."""
         self.now_ms = now_ms
+        self.schedule.run(now_ms)
         for queue in list(self.queues.values()):
             queue.expire(now_ms)
 

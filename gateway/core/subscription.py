@@ -6,6 +6,7 @@ from gateway.core.credit import Credit
 from gateway.core.flow import Publisher
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
+from gateway.core.selector import Selector
 
 if TYPE_CHECKING:
     from gateway.core.delivery import Delivery
@@ -32,7 +33,7 @@ class Sink:
 class Binding:
     """One claim of a sink on the topic space.  Connectors subclass it for what their protocol adds."""
 
-    __slots__ = ("no_local", "owner", "pattern", "sink")
+    __slots__ = ("no_local", "owner", "pattern", "selector", "sink")
 
     def __init__(
         self, pattern: Pattern, sink: Sink, no_local: Publisher | None = None, owner: Publisher | None = None
@@ -43,6 +44,8 @@ class Binding:
         """Whose subscription it is, where rules about receiving apply; None for what belongs to several."""
         self.no_local = no_local
         """Messages of this publisher are not wanted."""
+        self.selector: Selector | None = None
+        """Only what it selects is wanted.  For queues: live subscribers look at their selectors themselves."""
 
 
 class Outlet(Sink):
@@ -67,10 +70,17 @@ class Outlet(Sink):
 class Consumer:
     """One claim on a queue's messages: competing with the others, as far as its credit goes."""
 
-    __slots__ = ("automatic", "credit", "outlet", "queue", "tag")
+    __slots__ = ("automatic", "credit", "exclusive", "outlet", "queue", "selector", "tag")
 
     def __init__(
-        self, queue: "Queue", outlet: Outlet, credit: Credit, automatic: bool, tag: object = None
+        self,
+        queue: "Queue",
+        outlet: Outlet,
+        credit: Credit,
+        automatic: bool,
+        tag: object = None,
+        selector: Selector | None = None,
+        exclusive: bool = False,
     ) -> None:
         self.queue = queue
         self.outlet = outlet
@@ -79,6 +89,10 @@ class Consumer:
         """Deliveries count as accepted once they are written; they take no credit."""
         self.tag = tag
         """Whatever the connector wants to find again on delivery."""
+        self.selector = selector
+        """It wants only what this selects; the rest is for the others, or waits."""
+        self.exclusive = exclusive
+        """While it is there no other gets anything; the next one takes over when it leaves."""
 
     @property
     def ready(self) -> bool:

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, final
 
 from gateway.core.delivery import FAILED, Delivery
 from gateway.core.destination import QUEUE
+from gateway.core.limits import REJECT
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
+from gateway.core.schedule import Timing
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
@@ -15,21 +17,31 @@ class TransactionTooLarge(Exception):
     """It would hold back more operations than the broker's limit."""
 
 
+class TransactionRefused(Exception):
+    """It cannot be committed, and nothing of it has been done; `str(error)` says why, fit for the client."""
+
+
 @final
 class Transaction:
     """One client's open transaction.  Deliveries settled in it stay acquired until it ends."""
 
-    __slots__ = ("_broker", "_messages", "_outcomes")
+    __slots__ = ("_broker", "_messages", "_outcomes", "_scheduled")
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
         self._messages: list[Message] = []
         self._outcomes: list[tuple[Delivery, int]] = []
+        self._scheduled: list[tuple[Message, Timing]] = []
 
     def publish(self, message: Message) -> None:
         """Hold `message` back.  Raises TransactionTooLarge."""
         self._check_room()
         self._messages.append(message)
+
+    def schedule(self, message: Message, timing: Timing) -> None:
+        """Hold back a message that is to be delivered later still.  Raises TransactionTooLarge."""
+        self._check_room()
+        self._scheduled.append((message, timing))
 
     def settle(self, delivery: Delivery, outcome: int) -> None:
         """Hold the outcome back.  Raises TransactionTooLarge."""
@@ -39,16 +51,28 @@ class Transaction:
     def commit(self) -> int:
         """Do all of it as one; returns the position that makes it durable.
 
-        Raises LimitReached, with nothing done, when a queue would have to be made and there are too many.
+        When it cannot be done nothing is: what was to be settled counts as failed, as in `abort`.  Raises
+        LimitReached when a queue would have to be made and there are too many, TransactionRefused when a queue is
+        full and its policy is to say so, and ScheduleRefused.
         """
         broker = self._broker
-        for message in self._messages:
-            if message.destination.kind == QUEUE:
-                broker.queue(message.destination.name)
+        try:
+            self._check_queues()
+            self._check_schedule()
+        except Exception:
+            self.abort()
+            raise
         broker.store.begin()
         position = NOTHING
         for message in self._messages:
-            position = max(position, broker.publish_to(message.destination, message))
+            destination = message.destination
+            if destination.temporary and destination.kind == QUEUE and not broker.has_queue(destination.name):
+                # Its owner has gone since.
+                broker.counters.unroutable += 1
+            else:
+                position = max(position, broker.publish_to(destination, message))
+        for message, timing in self._scheduled:
+            broker.schedule.add(message, timing)
         for delivery, outcome in self._outcomes:
             position = max(position, delivery.settle(outcome))
         broker.store.end()
@@ -61,8 +85,33 @@ class Transaction:
             delivery.settle(FAILED)
         self._broker.counters.transactions_aborted += 1
 
+    def _check_queues(self) -> None:
+        """Have all queues, with room for what is to come where they would refuse it."""
+        counts: dict[str, int] = {}
+        for message in self._messages:
+            destination = message.destination
+            if destination.kind != QUEUE:
+                continue
+            if destination.temporary and not self._broker.has_queue(destination.name):
+                continue
+            queue = self._broker.queue(destination.name)
+            if queue.policy.when_full == REJECT:
+                more = counts.get(queue.key, 0)
+                if not queue.takes(more):
+                    raise TransactionRefused(f"{destination} is full")
+                counts[queue.key] = more + 1
+
+    def _check_schedule(self) -> None:
+        size = 0
+        for count, (message, timing) in enumerate(self._scheduled):
+            self._broker.schedule.check(message, timing, count, size)
+            size += message.size
+
     def _check_room(self) -> None:
-        if len(self._messages) + len(self._outcomes) >= self._broker.limits.transaction_operations_max:
+        if (
+            len(self._messages) + len(self._outcomes) + len(self._scheduled)
+            >= self._broker.limits.transaction_operations_max
+        ):
             raise TransactionTooLarge(
                 f"a transaction may hold {self._broker.limits.transaction_operations_max} operations"
             )

@@ -85,6 +85,14 @@ def _subscribe_headers(frame: Subscribe) -> list[tuple[str, str]]:
     _complete(headers, "selector", frame.selector)
     if frame.no_local and first(headers, "activemq.noLocal") is None:
         _complete(headers, "no-local", "true")
+    if frame.exclusive and first(headers, "exclusive") is None:
+        _complete(headers, "activemq.exclusive", "true")
+    if frame.browser:
+        _complete(headers, "browser", "true")
+    if frame.retained and first(headers, "activemq.retroactive") is None:
+        _complete(headers, "retained", "true")
+    if frame.window >= 0:
+        _complete(headers, "consumer-window-size", str(frame.window))
     _complete(headers, "receipt", frame.receipt)
     return headers
 

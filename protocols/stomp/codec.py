@@ -18,13 +18,20 @@ from protocols.stomp.constants import (
     DISCONNECT,
     EXPIRATION,
     EXPIRES,
+    MESSAGE_ID,
     NACK,
     PERSISTENT,
     PRIORITY,
     RECEIPT,
+    REPLY_TO,
     RETAIN,
+    SCHEDULED,
     SEND_HEADERS,
+    SPECIAL_MESSAGE_ID,
+    SPECIAL_REPLY_TO,
+    SPECIAL_SCHEDULED,
     SUBSCRIBE,
+    TEMPORARY_QUEUE,
     TRANSACTION,
     UNSUBSCRIBE,
     V1_0,
@@ -79,7 +86,7 @@ def content_length_of(lines: list[bytes], version: str) -> int:
 def decode_frame(command: int, lines: list[bytes], version: str) -> Frame:
     """Any frame but SEND; CONNECT ignores `version`.  Raises StompError."""
     if command in (ACK, NACK):
-        return _decode_ack(command, decode_headers(lines, version), version)
+        return _decode_ack(command, lines, version)
     if command == CONNECT:
         return _decode_connect(lines)
     headers = decode_headers(lines, version)
@@ -115,6 +122,7 @@ def decode_send(lines: list[bytes], version: str, escaped: bool, memo: dict[byte
     priority = -1
     expires_ms = 0
     expiration_ms = 0
+    special = 0
     seen = 0
     trimmed = version == V1_0
     for line in lines:
@@ -155,6 +163,13 @@ def decode_send(lines: list[bytes], version: str, escaped: bool, memo: dict[byte
             expiration_ms = number(value, "expiration")
         elif key == RETAIN:
             retain = is_true(value)
+        elif key == REPLY_TO:
+            if value.lstrip(b" ").startswith(TEMPORARY_QUEUE):
+                special |= SPECIAL_REPLY_TO
+        elif key == MESSAGE_ID:
+            special |= SPECIAL_MESSAGE_ID
+        elif key == SCHEDULED:
+            special |= SPECIAL_SCHEDULED
     if escaped and not trimmed:
         # An undefined escape is fatal even in a header that only passes through: a subscriber would choke on it.
         decode_headers(lines, version)
@@ -174,6 +189,7 @@ def decode_send(lines: list[bytes], version: str, escaped: bool, memo: dict[byte
         content_length >= 0,
         content_type,
         version,
+        special,
     )
     return send, content_length
 
@@ -237,16 +253,25 @@ def _decode_subscribe(headers: list[tuple[str, str]], version: str, receipt: str
     if mode is None:
         raise MalformedFrame("SUBSCRIBE with an ack that is none of auto, client, client-individual")
     prefetch = first(headers, "prefetch-count") or first(headers, "activemq.prefetchSize")
+    durable_name = durable_name_of(headers, subscription)
+    if durable_name is None and _durable(headers):
+        # RabbitMQ makes the id the name of the subscription.
+        raise MalformedFrame("SUBSCRIBE that is to be durable, without id")
+    window = first(headers, "consumer-window-size")
     return Subscribe(
         destination,
         subscription,
         mode,
         -1 if prefetch is None else number(prefetch.encode(), "prefetch"),
-        durable_name_of(headers, subscription),
+        durable_name,
         first(headers, "selector"),
         _flag(headers, "no-local") or _flag(headers, "activemq.noLocal"),
         headers,
         receipt,
+        _flag(headers, "activemq.exclusive") or _flag(headers, "exclusive"),
+        _flag(headers, "browser"),
+        _flag(headers, "retained") or _flag(headers, "activemq.retroactive"),
+        -1 if window is None or window == "-1" else number(window.encode(), "consumer-window-size"),
     )
 
 
@@ -259,26 +284,45 @@ def _decode_unsubscribe(headers: list[tuple[str, str]], version: str, receipt: s
     return Unsubscribe(subscription, destination, durable_name, headers, receipt)
 
 
-def _decode_ack(command: int, headers: list[tuple[str, str]], version: str) -> Frame:
-    name = "ACK" if command == ACK else "NACK"
-    handle = _needed(headers, "id", name) if version == V1_2 else None
-    message_id = first(headers, "message-id") if version == V1_2 else _needed(headers, "message-id", name)
-    subscription = (
-        _needed(headers, "subscription", name) if version == V1_1 else first(headers, "subscription")
-    )
-    transaction = first(headers, "transaction")
-    receipt = first(headers, "receipt")
+def _decode_ack(command: int, lines: list[bytes], version: str) -> Frame:
+    """ACK or NACK, in one walk over the lines: there is one for each message."""
+    handle: str | None = None
+    message_id: str | None = None
+    subscription: str | None = None
+    transaction: str | None = None
+    receipt: str | None = None
+    requeue: bool | None = None
+    for line in lines:
+        name, value = decode_header(line, version)
+        if name == "id":
+            # Before 1.2 it is nobody's header; the first one counts when a header is repeated.
+            if handle is None and version == V1_2:
+                handle = value
+        elif name == "message-id":
+            if message_id is None:
+                message_id = value
+        elif name == "subscription":
+            if subscription is None:
+                subscription = value
+        elif name == "transaction":
+            if transaction is None:
+                transaction = value
+        elif name == "receipt":
+            if receipt is None:
+                receipt = value
+        elif name == "requeue" and requeue is None:
+            requeue = is_true(value.encode())
+    command_name = "ACK" if command == ACK else "NACK"
+    if version == V1_2:
+        if not handle:
+            raise MalformedFrame(f"{command_name} without id")
+    elif not message_id:
+        raise MalformedFrame(f"{command_name} without message-id")
+    elif version == V1_1 and not subscription:
+        raise MalformedFrame(f"{command_name} without subscription")
     if command == ACK:
         return Ack(handle, message_id, subscription, transaction, receipt)
-    requeue = first(headers, "requeue")
-    return Nack(
-        handle,
-        message_id,
-        subscription,
-        transaction,
-        None if requeue is None else is_true(requeue.encode()),
-        receipt,
-    )
+    return Nack(handle, message_id, subscription, transaction, requeue, receipt)
 
 
 def durable_name_of(headers: list[tuple[str, str]], subscription: str | None) -> str | None:
@@ -286,7 +330,11 @@ def durable_name_of(headers: list[tuple[str, str]], subscription: str | None) ->
     name = first(headers, "activemq.subscriptionName") or first(headers, "durable-subscription-name")
     if name:
         return name
-    return subscription if _flag(headers, "durable") or _flag(headers, "persistent") else None
+    return subscription if _durable(headers) else None
+
+
+def _durable(headers: list[tuple[str, str]]) -> bool:
+    return _flag(headers, "durable") or _flag(headers, "persistent")
 
 
 def _flag(headers: list[tuple[str, str]], name: str) -> bool:
@@ -364,3 +412,9 @@ def message_tail(message_id: str, constant: bytes, body: bytes) -> bytes:
 
     `message_id` is ours and needs no escapes."""
     return b"%bmessage-id:%b\ncontent-length:%d\n\n%b\0" % (constant, message_id.encode(), len(body), body)
+
+
+def encode_browser_end(subscription: str, destination: str, version: str) -> bytes:
+    """The MESSAGE without content that tells a browser that it has seen everything (ActiveMQ)."""
+    constant = message_constant(destination, [b"browser:end"], version)
+    return message_head(subscription, "", False, 0, version) + message_tail("0", constant, b"")

@@ -25,6 +25,7 @@ class StompConnection:
 
     __slots__ = (
         "_connect_deadline_ms",
+        "_implicit",
         "_limits",
         "_listening",
         "_reader",
@@ -45,6 +46,7 @@ class StompConnection:
         self._connect_deadline_ms = now_ms + limits.connect_timeout_ms
         self._listening = True
         self._welcomed = False
+        self._implicit = False
         self.state = NEW
         self.version = V_CONNECT
         """The version agreed on with the client's CONNECT; "" before."""
@@ -104,6 +106,7 @@ class StompConnection:
             connect = frames[0]
             if isinstance(connect, Connect):
                 self.version = connect.version
+                self._implicit = connect.implicit
                 self._negotiate(connect.heart_beat)
         self.state = self._reader.state
 
@@ -120,11 +123,11 @@ class StompConnection:
     # -- to the peer
 
     def send_connected(self, session: str, server: str) -> None:
-        """CONNECTED, in the version and with the heart-beats that CONNECT led to."""
+        """CONNECTED, in the version and with the heart-beats that CONNECT led to; nothing when that never came."""
         if self.state == NEW or self._welcomed:
             raise LocalProtocolError("CONNECTED is the answer to one CONNECT")
         self._welcomed = True
-        if not self.closing:
+        if not self.closing and not self._implicit:
             limits = self._limits
             heart_beat = (limits.heart_beat_send_ms, limits.heart_beat_want_ms)
             self.out.append(encode_connected(self.version, session, server, heart_beat))

@@ -68,6 +68,19 @@ PRIORITY: Final = 7
 EXPIRES: Final = 8
 EXPIRATION: Final = 9
 RETAIN: Final = 10
+REPLY_TO: Final = 11
+MESSAGE_ID: Final = 12
+SCHEDULED: Final = 13
+
+# What a SEND has that few have (`Send.special`), so that one look tells the usual ones.
+SPECIAL_REPLY_TO: Final = 1
+"""A reply-to that names a temporary queue."""
+SPECIAL_MESSAGE_ID: Final = 2
+"""A message-id, which is for servers to give (§SEND)."""
+SPECIAL_SCHEDULED: Final = 4
+"""A header of ActiveMQ's that asks for delivery later."""
+
+TEMPORARY_QUEUE: Final = b"/temp-queue/"
 
 SEND_HEADERS: Final[dict[bytes, int]] = {
     b"destination": DESTINATION,
@@ -80,6 +93,16 @@ SEND_HEADERS: Final[dict[bytes, int]] = {
     b"expires": EXPIRES,
     b"expiration": EXPIRATION,
     b"retain": RETAIN,
+    b"reply-to": REPLY_TO,
+    b"message-id": MESSAGE_ID,
+    b"AMQ_SCHEDULED_DELAY": SCHEDULED,
+    b"AMQ_SCHEDULED_PERIOD": SCHEDULED,
+    b"AMQ_SCHEDULED_REPEAT": SCHEDULED,
+    b"AMQ_SCHEDULED_CRON": SCHEDULED,
+    b"AMQ-SCHEDULED-DELAY": SCHEDULED,
+    b"AMQ-SCHEDULED-PERIOD": SCHEDULED,
+    b"AMQ-SCHEDULED-REPEAT": SCHEDULED,
+    b"AMQ-SCHEDULED-CRON": SCHEDULED,
 }
 
 HOP_HEADERS: Final = frozenset(

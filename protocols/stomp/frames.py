@@ -47,6 +47,8 @@ class Connect(Frame):
     version: str
     """The version agreed on."""
     client_id: str | None
+    implicit: bool
+    """It never came: the client began with another frame, and the listener lets that pass."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class Connect(Frame):
         headers: list[tuple[str, str]],
         version: str,
         client_id: str | None = None,
+        implicit: bool = False,
     ) -> None:
         self.receipt = None
         self.accept_versions = accept_versions
@@ -68,6 +71,7 @@ class Connect(Frame):
         self.headers = headers
         self.version = version
         self.client_id = client_id
+        self.implicit = implicit
 
 
 @final
@@ -95,6 +99,8 @@ class Send(Frame):
     """As on the wire."""
     version: str
     """The escapes in `lines` are this version's."""
+    special: int
+    """SPECIAL_ bits of rare headers that the broker has to look at; mostly 0."""
 
     def __init__(
         self,
@@ -111,6 +117,7 @@ class Send(Frame):
         content_length: bool,
         content_type: bytes | None,
         version: str,
+        special: int = 0,
     ) -> None:
         self.receipt = receipt
         self.destination = destination
@@ -125,6 +132,7 @@ class Send(Frame):
         self.content_length = content_length
         self.content_type = content_type
         self.version = version
+        self.special = special
 
 
 @final
@@ -143,6 +151,14 @@ class Subscribe(Frame):
     selector: str | None
     no_local: bool
     headers: list[tuple[str, str]]
+    exclusive: bool
+    """No other consumer of the queue is to get anything."""
+    browser: bool
+    """Show what is in the queue, and take nothing."""
+    retained: bool
+    """The last values of the topics are wanted too."""
+    window: int
+    """Unacknowledged bytes wanted at most; -1 when not said, or any."""
 
     def __init__(
         self,
@@ -155,6 +171,10 @@ class Subscribe(Frame):
         no_local: bool,
         headers: list[tuple[str, str]],
         receipt: str | None = None,
+        exclusive: bool = False,
+        browser: bool = False,
+        retained: bool = False,
+        window: int = -1,
     ) -> None:
         self.receipt = receipt
         self.destination = destination
@@ -165,6 +185,10 @@ class Subscribe(Frame):
         self.selector = selector
         self.no_local = no_local
         self.headers = headers
+        self.exclusive = exclusive
+        self.browser = browser
+        self.retained = retained
+        self.window = window
 
 
 @final

@@ -11,6 +11,7 @@ from protocols.stomp.codec import content_length_of, decode_frame, decode_send
 from protocols.stomp.constants import (
     COMMAND_LENGTH_MAX,
     COMMANDS,
+    CONNECT,
     HEAD_REMEMBERED_MAX,
     NACK,
     PRE_CONNECT_BYTES_MAX,
@@ -20,15 +21,19 @@ from protocols.stomp.constants import (
     V_CONNECT,
 )
 from protocols.stomp.errors import FrameTooLarge, MalformedFrame, NotStomp, StompError
-from protocols.stomp.frames import Connect, Frame, Send
+from protocols.stomp.frames import Ack, Connect, Frame, Send
 from protocols.stomp.headers import decode_header, shown, text_of
 from protocols.stomp.lookalikes import FIRST_BYTES, MQTT_CONNECT, looks_like
-from protocols.stomp.state import CLOSING, NEW, after
+from protocols.stomp.state import CLOSING, CONNECTED, NEW, after
 
 _NUL: Final = 0
 _LF: Final = 10
 _CR: Final = 13
 _BACKSLASH: Final = 92
+_UPPER_A: Final = 65
+
+_PLAIN_ACK: Final = b"ACK\nid:"
+_HANDLE_LENGTH_MAX: Final = 48
 
 
 @final
@@ -50,6 +55,8 @@ class StompLimits:
     """How often we can send something; 0 is never (§Heart-beating)."""
     heart_beat_want_ms: int
     """How often we would like to hear something; 0 is never."""
+    implicit_connect: bool
+    """A client may begin without CONNECT."""
 
     def __init__(
         self,
@@ -60,6 +67,7 @@ class StompLimits:
         max_line_bytes: int = 32_768,
         heart_beat_send_ms: int = 10_000,
         heart_beat_want_ms: int = 10_000,
+        implicit_connect: bool = False,
     ) -> None:
         self.max_frame_size = max_frame_size
         self.connect_timeout_ms = connect_timeout_ms
@@ -68,6 +76,7 @@ class StompLimits:
         self.max_line_bytes = max_line_bytes
         self.heart_beat_send_ms = heart_beat_send_ms
         self.heart_beat_want_ms = heart_beat_want_ms
+        self.implicit_connect = implicit_connect
 
 
 @final
@@ -185,9 +194,19 @@ class FrameReader:
                     continue
                 frame = _with_body(known, b"")
             else:
+                if data[pos] == _UPPER_A and self.version == V1_2:
+                    stop = _plain_ack_end(data, pos)
+                    if stop >= 0:
+                        frames.append(Ack(data[pos + len(_PLAIN_ACK) : stop].decode(), None, None, None))
+                        pos = stop + 3
+                        continue
                 head = self._whole_head(data, pos)
                 if not head:
                     self._keep_head(data, pos)
+                    return
+                if self.state == NEW and self._limits.implicit_connect and _no_connect(head):
+                    frames.append(self._connect_implicitly())
+                    self._rest = data[pos:]
                     return
                 frame = self._decode_head(head)
                 known_head = head
@@ -207,6 +226,13 @@ class FrameReader:
             if isinstance(frame, Connect):
                 self._rest = data[pos:]
                 return
+
+    def _connect_implicitly(self) -> Connect:
+        """The CONNECT of 1.0 that a client has left out."""
+        self.state = CONNECTED
+        self.version = V1_0
+        self._size_max = self._limits.max_frame_size
+        return Connect([], None, None, None, (0, 0), [], V1_0, None, True)
 
     # -- between frames
 
@@ -416,6 +442,25 @@ class FrameReader:
         frames.append(frame)
 
 
+def _no_connect(head: bytes) -> bool:
+    """Is it the head of a frame other than CONNECT?"""
+    return COMMANDS.get(head[: head.find(b"\n")].rstrip(b"\r"), CONNECT) != CONNECT
+
+
+def _plain_ack_end(data: bytes, pos: int) -> int:
+    """Where the id ends of a whole ACK of 1.2 that has nothing but a usual id; -1 for any other frame.
+
+    There is one for each message, so it is worth knowing at a glance.
+    """
+    if not data.startswith(_PLAIN_ACK, pos):
+        return -1
+    start = pos + len(_PLAIN_ACK)
+    stop = data.find(b"\n", start, start + _HANDLE_LENGTH_MAX)
+    if stop < 0 or stop + 2 >= len(data) or data[stop + 1] != _LF or data[stop + 2] != _NUL:
+        return -1
+    return stop if data[start:stop].replace(b"-", b"").isdigit() else -1
+
+
 def _blank_line_end(data: bytes, pos: int) -> int:
     """Behind the first blank line after `pos`, LF or CR LF; -1: there is none."""
     while True:
@@ -455,4 +500,5 @@ def _with_body(send: Send, body: bytes) -> Send:
         send.content_length,
         send.content_type,
         send.version,
+        send.special,
     )

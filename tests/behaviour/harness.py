@@ -41,6 +41,8 @@ class Gateway:
         mqtt: MqttSettings | None = None,
         mqtt_limits: Limits | None = None,
         authorizer: Authorizer | None = None,
+        stomp: StompSettings | None = None,
+        stomp_limits: Limits | None = None,
     ) -> None:
         self.now_ms = START_MS
         self.broker = Broker(
@@ -55,7 +57,8 @@ class Gateway:
         self._mqtt = self._mqtt_service.acceptor(
             "mqtt", "mqtt", mqtt_limits or Limits(slow_consumer=DROP_OLDEST)
         )
-        self._stomp = StompService(self.broker, StompSettings()).acceptor("stomp", "stomp", Limits())
+        self._stomp_service = StompService(self.broker, stomp or StompSettings())
+        self._stomp = self._stomp_service.acceptor("stomp", "stomp", stomp_limits or Limits())
         self._parties: dict[str, Party] = {}
 
     def mqtt(self, name: str, version: int = 4) -> "MqttParty":
@@ -64,12 +67,18 @@ class Gateway:
         assert isinstance(party, MqttParty)
         return party
 
-    def stomp(self, name: str, version: str = "1.2") -> "Party":
+    def stomp(self, name: str, version: str = "1.2") -> "StompParty":
         """The STOMP client `name`, already connected; a new one the first time, and after DROP."""
         known = self._parties.get(name)
-        party = self._party(name, StompParty, self._stomp, version)
+        party = self.stomp_unconnected(name, version)
         if party is not known:
             party >> f"CONNECT accept-version:{version} host:h" << f"CONNECTED version:{version}"
+        return party
+
+    def stomp_unconnected(self, name: str, version: str = "1.2") -> "StompParty":
+        """The STOMP client `name` before its CONNECT; `version` is the one it will agree on."""
+        party = self._party(name, StompParty, self._stomp, version)
+        assert isinstance(party, StompParty)
         return party
 
     def _party(self, name: str, kind: "type[Party]", acceptor: Acceptor, version: int | str) -> "Party":
@@ -84,6 +93,7 @@ class Gateway:
         self.now_ms += ms
         self.broker.tick(self.now_ms)
         self._mqtt_service.tick(self.now_ms)
+        self._stomp_service.tick(self.now_ms)
         for party in self._parties.values():
             party.pass_time()
 
@@ -212,6 +222,7 @@ class StompParty(Party):
         assert isinstance(version, str)
         self._version = version
         self.last: stomp_text.StompFrame | None = None
+        """The last frame that was expected and came."""
 
     def write(self, text: str) -> bytes:
         """See Party.  `@ack` stands for the ack header of the last MESSAGE that was expected."""
@@ -234,3 +245,23 @@ class StompParty(Party):
         assert isinstance(frame, stomp_text.StompFrame)
         assert frame.fits(expected), f"{frame}  does not fit  {expected}"
         self.last = frame
+
+    def wire(self) -> bytes:
+        """The bytes that have come and not been looked at."""
+        data = b"".join(self.connector.bytes_out(self.gateway.now_ms))
+        self.connector.written()
+        self.connector.marked = False
+        return data
+
+    def rest(self) -> list[stomp_text.StompFrame]:
+        """All frames that have come and not been looked at."""
+        self._listen()
+        frames = [frame for frame in self._heard if isinstance(frame, stomp_text.StompFrame)]
+        self._heard.clear()
+        return frames
+
+    def bodies(self) -> list[str]:
+        """The bodies of all MESSAGEs that have come and not been looked at; nothing else has come."""
+        frames = self.rest()
+        assert {frame.command for frame in frames} <= {"MESSAGE"}, [str(frame) for frame in frames]
+        return [frame.body for frame in frames]

@@ -192,7 +192,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_who_could_be_served(self) -> None:
-        # Asked of the queue itself: what has run out of time may be gone before the model notices.
+        # Not `self.waiting`: that may still have what expired when its turn came.
         if self.queue.waiting:
             assert not [consumer for consumer in self.attached if consumer.ready]
 

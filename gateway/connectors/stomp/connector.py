@@ -5,32 +5,38 @@ from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.stomp.addresses import (
-    Source,
+    Spelling,
     destinations_of,
-    share_key,
-    source_of,
     temporary_name,
 )
 from gateway.connectors.stomp.headers_out import StompTarget
 from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
+from gateway.connectors.stomp.refusal import StompRefusal
+from gateway.connectors.stomp.scheduling import timing_of
 from gateway.connectors.stomp.settings import StompSettings
-from gateway.connectors.stomp.subscription import StompSubscription
+from gateway.connectors.stomp.subscriptions import Subscriptions
+from gateway.core.cron import InvalidCron
 from gateway.core.delivery import ACCEPTED
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
-from gateway.core.limits import QueuePolicy
+from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Credentials
 from gateway.core.queue import REFUSED, Queue
-from gateway.core.router import Broker, LimitReached
-from gateway.core.subscription import Binding
+from gateway.core.router import UNROUTED, Broker, LimitReached
+from gateway.core.schedule import ScheduleRefused, Timing
+from gateway.core.selector_parser import InvalidSelector
 from gateway.core.topics import Topic
-from gateway.core.transaction import Transaction, TransactionTooLarge
+from gateway.core.transaction import Transaction, TransactionRefused, TransactionTooLarge
 from protocols.stomp.codec import encode_receipt
 from protocols.stomp.connection import StompConnection, StompLimits
-from protocols.stomp.constants import V1_2
+from protocols.stomp.constants import (
+    SPECIAL_MESSAGE_ID,
+    SPECIAL_REPLY_TO,
+    SPECIAL_SCHEDULED,
+    V1_2,
+)
 from protocols.stomp.frames import (
     Abort,
     Ack,
-    AckMode,
     Begin,
     Commit,
     Connect,
@@ -42,6 +48,7 @@ from protocols.stomp.frames import (
     Subscribe,
     Unsubscribe,
 )
+from protocols.stomp.headers import decode_headers, first
 from protocols.stomp.state import NEW
 
 SERVER: Final = "gateway-broker/0.1.0"
@@ -50,22 +57,17 @@ TARGETS_REMEMBERED_MAX: Final = 1_024
 """Destinations whose lookup and access check a connection remembers."""
 
 
-class StompRefusal(Exception):
-    """Why a frame cannot be carried out: the message of the ERROR that ends the connection."""
-
-
 @final
 class StompConnector(Connector):
     """See the module and Connector."""
 
     __slots__ = (
         "_head",
+        "_held_receipts",
         "_leaving",
         "_queues",
         "_refusing",
-        "_settings",
         "_subscriptions",
-        "_subscriptions_made",
         "_temporary",
         "_topics",
         "_transactions",
@@ -73,6 +75,8 @@ class StompConnector(Connector):
         "client_id",
         "node",
         "owner",
+        "settings",
+        "spelling",
         "target",
         "version",
     )
@@ -85,18 +89,22 @@ class StompConnector(Connector):
         counters: Counters,
         peer: str,
         settings: StompSettings,
+        spelling: Spelling,
         node: str,
         owner: str,
         now_ms: int,
     ) -> None:
         super().__init__(broker, turn, limits, counters, peer)
-        self._settings = settings
+        self.settings = settings
+        self.spelling = spelling
         self._wire = StompConnection(
             StompLimits(
                 max_frame_size=limits.max_frame_size,
                 connect_timeout_ms=limits.connect_timeout_ms,
                 max_headers=settings.headers_max,
                 max_header_bytes=settings.header_bytes_max,
+                max_line_bytes=settings.header_line_bytes_max,
+                implicit_connect=settings.implicit_connect,
                 heart_beat_send_ms=settings.heart_beat_send_ms,
                 heart_beat_want_ms=settings.heart_beat_want_ms,
             ),
@@ -116,10 +124,10 @@ class StompConnector(Connector):
         self._head: Head | None = None
         self._topics: dict[str, Topic] | None = None
         self._queues: dict[str, Queue] | None = None
-        self._subscriptions: dict[str, StompSubscription] | None = None
-        self._subscriptions_made = 0
+        self._subscriptions: Subscriptions | None = None
         self._transactions: dict[str, Transaction] | None = None
-        self._temporary: list[Queue] | None = None
+        self._held_receipts: dict[str, list[str]] | None = None
+        self._temporary: dict[str, Queue] | None = None
 
     # -- driven by net
 
@@ -140,7 +148,16 @@ class StompConnector(Connector):
                         self._on_send(frame)
                     else:
                         self._on_frame(frame, now_ms)
-                except (StompRefusal, InvalidName, LimitReached, TransactionTooLarge) as error:
+                except (
+                    StompRefusal,
+                    InvalidName,
+                    InvalidSelector,
+                    LimitReached,
+                    TransactionTooLarge,
+                    TransactionRefused,
+                    ScheduleRefused,
+                    InvalidCron,
+                ) as error:
                     self._fail(str(error), frame.receipt)
                 if self.closing:
                     break
@@ -183,14 +200,12 @@ class StompConnector(Connector):
     def resumed(self) -> None:
         """See Connector."""
         if self._subscriptions is not None:
-            for subscription in list(self._subscriptions.values()):
-                subscription.wake()
+            self._subscriptions.wake()
 
     def congestion_changed(self) -> None:
         """See Connector."""
         if self._subscriptions is not None:
-            for subscription in self._subscriptions.values():
-                subscription.congested = self.congested
+            self._subscriptions.look_at_congestion()
 
     def on_rate_exceeded(self) -> None:
         """See Connector."""
@@ -209,34 +224,38 @@ class StompConnector(Connector):
 
     def _on_frame(self, frame: Frame, now_ms: int) -> None:
         if isinstance(frame, Ack):
-            self._settle(frame.id, frame.message_id, frame.subscription, frame.transaction, ACCEPTED)
+            self._settle(
+                frame.id, frame.message_id, frame.subscription, frame.transaction, ACCEPTED, frame.receipt
+            )
         elif isinstance(frame, Nack):
-            outcome = self._settings.nack_outcome(frame.requeue)
-            self._settle(frame.id, frame.message_id, frame.subscription, frame.transaction, outcome)
+            outcome = self.settings.nack_outcome(frame.requeue)
+            self._settle(
+                frame.id, frame.message_id, frame.subscription, frame.transaction, outcome, frame.receipt
+            )
         elif isinstance(frame, Subscribe):
-            self._on_subscribe(frame)
-            return
+            if self._subscriptions is None:
+                self._subscriptions = Subscriptions(self)
+            self._subscriptions.add(frame)
         elif isinstance(frame, Unsubscribe):
-            self._on_unsubscribe(frame)
+            if self._subscriptions is None:
+                self._subscriptions = Subscriptions(self)
+            self._subscriptions.remove(frame)
+            self.confirm_frame(NOTHING, frame.receipt)
         elif isinstance(frame, Begin):
             self._on_begin(frame)
+            self.confirm_frame(NOTHING, frame.receipt)
         elif isinstance(frame, Commit):
-            self._confirm(self._end_transaction(frame.transaction).commit(), frame.receipt)
-            return
+            self._end_transaction(frame.transaction, True, frame.receipt)
         elif isinstance(frame, Abort):
-            self._end_transaction(frame.transaction).abort()
+            self._end_transaction(frame.transaction, False, frame.receipt)
         elif isinstance(frame, Connect):
             self._on_connect(frame)
-            return
         elif isinstance(frame, Disconnect):
             self._on_disconnect(frame)
-            return
         elif isinstance(frame, ConnectionFailed):
             self._on_failed(frame)
-            return
-        self._confirm(NOTHING, frame.receipt)
 
-    def _confirm(self, position: int, receipt: str | None) -> None:
+    def confirm_frame(self, position: int, receipt: str | None) -> None:
         """RECEIPT, once `position` is durable (§RECEIPT)."""
         if receipt is not None:
             self.confirm(position, encode_receipt(receipt, self.version))
@@ -251,13 +270,16 @@ class StompConnector(Connector):
             self.broker.counters,
             limits.carry,
             limits.publish_identity,
-            self._settings.untyped_by_length,
+            self.settings.untyped_by_length,
         )
         if self._refusing:
             self._refuse("maximumConnections is reached")
             return
         if connect.login is None and self.certificate_user is None and not self.limits.allow_anonymous:
             self._refuse("anonymous clients are not allowed")
+            return
+        if not self.settings.serves(connect.host):
+            self._refuse("unknown virtual host")
             return
         self.client_id = connect.client_id or ""
         secret = None if connect.passcode is None else connect.passcode.encode()
@@ -279,6 +301,8 @@ class StompConnector(Connector):
     def _on_send(self, send: Send) -> None:
         self.counters.messages_in += 1
         broker = self.broker
+        if send.special and self._on_special(send):
+            return
         if send.transaction is None:
             topics = self._topics
             topic = None if topics is None else topics.get(send.destination)
@@ -287,12 +311,12 @@ class StompConnector(Connector):
                 message = message_from(send, topic.destination, origin, broker, self.publisher)
                 position = broker.publish(message, topic)
                 if send.receipt is not None:
-                    self._confirm(max(position, NOTHING), send.receipt)
+                    self.confirm_frame(max(position, NOTHING), send.receipt)
                 return
             queues = self._queues
             queue = None if queues is None else queues.get(send.destination)
             if queue is not None and not queue.deleted:
-                self._confirm(
+                self.confirm_frame(
                     self._enqueue(send, queue, StompOrigin(send, self._head_of(send))), send.receipt
                 )
                 return
@@ -302,7 +326,7 @@ class StompConnector(Connector):
         """What is made of the header lines, made anew only when they change."""
         head = self._head
         if head is None or head.lines is not send.lines:
-            head = Head(send.lines, send.version, self.owner, self._settings.untyped_by_length)
+            head = Head(send.lines, send.version, self.owner, self.settings.untyped_by_length)
             user = self.publisher.user
             if head.claimed_user is not None and user is not None and head.claimed_user != user:
                 raise StompRefusal("user-id names another user")
@@ -318,43 +342,108 @@ class StompConnector(Connector):
             raise StompRefusal(f"{send.destination} is full")
         return position
 
+    def _on_special(self, send: Send) -> bool:
+        """Look at the rare headers of a SEND; True when it has been dealt with."""
+        special = send.special
+        if special & SPECIAL_MESSAGE_ID and self.settings.message_id_on_send == "refuse":
+            raise StompRefusal("message-id is not for clients to give")
+        if special & (SPECIAL_REPLY_TO | SPECIAL_SCHEDULED) == 0:
+            return False
+        headers = decode_headers(send.lines, send.version)
+        if special & SPECIAL_REPLY_TO:
+            if self._subscriptions is None:
+                self._subscriptions = Subscriptions(self)
+            self._subscriptions.expect_replies((first(headers, "reply-to") or "").strip())
+        timing = timing_of(headers) if special & SPECIAL_SCHEDULED else None
+        if timing is None:
+            return False
+        self._send_later(send, timing)
+        return True
+
+    def _allowed(self, send: Send) -> list[Destination]:
+        """Where a SEND goes, once it is sure that it may."""
+        destinations = destinations_of(send.destination, self.owner, self.spelling)
+        for destination in destinations:
+            if not self.broker.authorizer.may_publish(self.publisher, destination):
+                raise StompRefusal(f"not allowed to send to {send.destination}")
+        return destinations
+
     def _send_anywhere(self, send: Send) -> None:
         """A SEND whose destination is new to this connection, is several, or that is part of a transaction."""
-        broker = self.broker
-        destinations = destinations_of(send.destination, self.owner)
+        destinations = self._allowed(send)
+        if send.transaction is not None:
+            transaction = self._transaction(send.transaction)
+            for destination in destinations:
+                if self._there(destination):
+                    transaction.publish(self._message(send, destination))
+            self._confirm_within(send.transaction, send.receipt)
+            return
+        position = UNROUTED
         for destination in destinations:
-            if not broker.authorizer.may_publish(self.publisher, destination):
-                raise StompRefusal(f"not allowed to send to {send.destination}")
-        origin = StompOrigin(send, self._head_of(send))
-        position = NOTHING
-        for destination in destinations:
-            if send.transaction is not None:
-                message = message_from(send, destination, origin, broker, self.publisher)
-                if destination.kind == QUEUE:
-                    message.retain = False
-                self._transaction(send.transaction).publish(message)
-            elif destination.kind == TOPIC:
-                topic = broker.topics.topic(destination.name)
-                message = message_from(send, destination, origin, broker, self.publisher)
-                position = max(position, broker.publish(message, topic))
-                if len(destinations) == 1:
-                    self._remember_topic(send.destination, topic)
-            else:
-                queue = self._queue(destination)
-                position = max(position, self._enqueue(send, queue, origin))
-                if len(destinations) == 1:
-                    self._remember_queue(send.destination, queue)
-        self._confirm(position, send.receipt)
+            position = max(position, self._send_to(send, destination, len(destinations) == 1))
+        if position == UNROUTED and send.receipt is not None:
+            raise StompRefusal(f"{send.destination} is gone")
+        self.confirm_frame(max(position, NOTHING), send.receipt)
 
-    def _queue(self, destination: Destination) -> Queue:
+    def _send_to(self, send: Send, destination: Destination, alone: bool) -> int:
+        """To one destination; remembered when it is `alone`.  UNROUTED for a temporary queue that is gone."""
+        broker = self.broker
+        if destination.kind == TOPIC:
+            topic = broker.topics.topic(destination.name)
+            position = broker.publish(self._message(send, destination), topic)
+            if alone and not destination.temporary:
+                self._remember_topic(send.destination, topic)
+            return max(position, NOTHING)
+        if not self._there(destination):
+            broker.counters.unroutable += 1
+            return UNROUTED
+        queue = self.queue_for(destination)
+        position = self._enqueue(send, queue, StompOrigin(send, self._head_of(send)))
+        if alone:
+            self._remember_queue(send.destination, queue)
+        return position
+
+    def _message(self, send: Send, destination: Destination) -> Message:
+        origin = StompOrigin(send, self._head_of(send))
+        message = message_from(send, destination, origin, self.broker, self.publisher)
+        if destination.kind == QUEUE or destination.temporary:
+            # A last value is a topic's, and must not outlive the connection that a temporary one belongs to.
+            message.retain = False
+        return message
+
+    def _send_later(self, send: Send, timing: Timing) -> None:
+        """A SEND with AMQ_SCHEDULED_ headers.  What waits is in memory, so there is nothing to wait for."""
+        messages = [self._message(send, destination) for destination in self._allowed(send)]
+        if send.transaction is not None:
+            transaction = self._transaction(send.transaction)
+            for message in messages:
+                transaction.schedule(message, timing)
+            self._confirm_within(send.transaction, send.receipt)
+            return
+        for message in messages:
+            self.broker.schedule.add(message, timing)
+        self.confirm_frame(NOTHING, send.receipt)
+
+    def _own(self, destination: Destination) -> bool:
+        return destination.temporary and destination.name.startswith(temporary_name("", self.owner))
+
+    def _there(self, destination: Destination) -> bool:
+        """Is it to be had?  All but the temporary queue of another connection that is gone."""
+        return (
+            not destination.temporary
+            or destination.kind == TOPIC
+            or self._own(destination)
+            or self.broker.has_queue(destination.name)
+        )
+
+    def queue_for(self, destination: Destination) -> Queue:
         """The queue of that name; a temporary one of this connection is made with it as owner, to die with it."""
-        own = destination.temporary and destination.name.startswith(temporary_name("", self.owner))
+        own = self._own(destination)
         queue = self.broker.queue(destination.name, None, self if own else None)
         if own:
             if self._temporary is None:
-                self._temporary = []
-            if queue not in self._temporary:
-                self._temporary.append(queue)
+                self._temporary = {}
+            self._temporary[queue.key] = queue
         return queue
 
     def _remember_topic(self, text: str, topic: Topic) -> None:
@@ -373,102 +462,6 @@ class StompConnector(Connector):
             queues.clear()
         queues[text] = queue
 
-    # -- subscribing
-
-    def _on_subscribe(self, subscribe: Subscribe) -> None:
-        subscriptions = self._subscriptions
-        if subscriptions is None:
-            subscriptions = self._subscriptions = {}
-        key = _subscription_key(subscribe.id, subscribe.destination)
-        if key in subscriptions:
-            raise StompRefusal(f"there is a subscription {key} already")
-        if len(subscriptions) >= self.limits.max_subscriptions:
-            self.counters.limit_hits += 1
-            raise StompRefusal("too many subscriptions")
-        source = source_of(subscribe.destination, self.owner)
-        if not self.broker.authorizer.may_subscribe(
-            self.publisher, source.kind, source.pattern, bool(source.group)
-        ):
-            raise StompRefusal(f"not allowed to subscribe to {subscribe.destination}")
-        self._subscriptions_made += 1
-        subscription = StompSubscription(
-            self, self._subscriptions_made, subscribe.id or "", subscribe.destination, subscribe.ack
-        )
-        if (
-            source.kind == TOPIC
-            and not source.group
-            and not subscribe.durable_name
-            and subscribe.ack == AckMode.AUTO
-        ):
-            no_local = self.publisher if subscribe.no_local else None
-            binding = Binding(source.pattern, subscription, no_local, self.publisher)
-            self.broker.bind(binding)
-            subscription.binding = binding
-            subscription.congested = self.congested
-            subscriptions[key] = subscription
-            self._confirm(NOTHING, subscribe.receipt)
-            self._replay(subscribe, subscription, source)
-            return
-        queue = self._source_queue(subscribe, subscription, source)
-        subscriptions[key] = subscription
-        self._confirm(NOTHING, subscribe.receipt)
-        prefetch = subscribe.prefetch if subscribe.prefetch > 0 else self._settings.prefetch
-        subscription.attach(queue, min(prefetch, self.limits.max_inflight))
-
-    def _replay(self, subscribe: Subscribe, subscription: StompSubscription, source: Source) -> None:
-        """Retained messages, for who asks for them."""
-        for name, value in subscribe.headers:
-            if name == "retained":
-                if value == "true":
-                    for message in self.broker.retained_for(source.pattern, self.publisher):
-                        subscription.replay(message)
-                return
-
-    def _source_queue(self, subscribe: Subscribe, subscription: StompSubscription, source: Source) -> Queue:
-        """The queue behind a subscription: named, shared, durable, or one of its own for a topic with acknowledgements."""
-        broker = self.broker
-        if source.kind == QUEUE:
-            return self._queue(Destination(QUEUE, source.queue))
-        policy = broker.policy
-        if source.group:
-            key = share_key(source)
-        elif subscribe.durable_name:
-            key = f"sub:{self.client_id}/{subscribe.durable_name}"
-        else:
-            key = f"sub:{self.node}-{self.owner}/{subscription.number}"
-            policy = QueuePolicy(
-                policy.messages_max,
-                policy.bytes_max,
-                policy.when_full,
-                policy.deliveries_max,
-                policy.dead_letters,
-                durable=False,
-            )
-            subscription.private = True
-        queue = broker.bound_queue(key, policy)
-        if queue.bindings and str(queue.bindings[0].pattern) != str(source.pattern):
-            # A durable subscription that changes its topic starts anew (JMS 2.0 §8.3.3).
-            broker.unbind_queue(queue, queue.bindings[0])
-            queue.purge()
-        if not queue.bindings:
-            no_local = self.publisher if subscribe.no_local else None
-            broker.bind_queue(queue, Binding(source.pattern, queue, no_local))
-        return queue
-
-    def _on_unsubscribe(self, unsubscribe: Unsubscribe) -> None:
-        key = _subscription_key(unsubscribe.id, unsubscribe.destination or "")
-        subscriptions = self._subscriptions
-        subscription = None if subscriptions is None else subscriptions.pop(key, None)
-        if subscription is not None:
-            subscription.detach()
-            subscription.give_back()
-        elif not unsubscribe.durable_name:
-            raise StompRefusal(f"there is no subscription {key}")
-        if unsubscribe.durable_name:
-            queue = self.broker.queues.get(f"sub:{self.client_id}/{unsubscribe.durable_name}")
-            if queue is not None and queue.consumers_count == 0:
-                self.broker.delete_queue(queue)
-
     # -- acknowledging
 
     def _settle(
@@ -478,45 +471,33 @@ class StompConnector(Connector):
         subscription_id: str | None,
         transaction: str | None,
         outcome: int,
+        receipt: str | None,
     ) -> None:
-        held = None if transaction is None else self._transaction(transaction)
+        subscriptions = self._subscriptions
         if self.version == V1_2:
             handle = id or ""
-            subscription = self._by_handle(handle)
+            subscription = None if subscriptions is None else subscriptions.of_handle(handle)
         else:
             handle = message_id or ""
-            subscription = self._by_message(handle, subscription_id)
+            subscription = (
+                None if subscriptions is None else subscriptions.of_message(handle, subscription_id)
+            )
+        held = None if transaction is None else self._transaction(transaction)
         deliveries = [] if subscription is None else subscription.take(handle)
-        if not deliveries:
+        if subscription is None or not deliveries:
             raise StompRefusal(f"nothing waits for an acknowledgement of {handle}")
+        if held is None or transaction is None:
+            position = NOTHING
+            for delivery in deliveries:
+                position = max(position, delivery.settle(outcome))
+            if receipt is not None:
+                self.confirm_frame(position, receipt)
+            return
         for delivery in deliveries:
-            if held is None:
-                delivery.settle(outcome)
-            else:
-                held.settle(delivery, outcome)
-
-    def _by_handle(self, handle: str) -> StompSubscription | None:
-        """1.2: the `ack` header names the subscription too."""
-        number = handle.partition("-")[0]
-        if self._subscriptions is not None:
-            for subscription in self._subscriptions.values():
-                if str(subscription.number) == number:
-                    return subscription
-        return None
-
-    def _by_message(self, message_id: str, subscription_id: str | None) -> StompSubscription | None:
-        """Before 1.2: message-id and subscription; some clients make the latter up, then the message-id alone decides."""
-        subscriptions = self._subscriptions
-        if subscriptions is None:
-            return None
-        if subscription_id is not None:
-            named = subscriptions.get(_subscription_key(subscription_id, ""))
-            if named is not None:
-                return named
-        for subscription in subscriptions.values():
-            if message_id in subscription.unacked:
-                return subscription
-        return None
+            held.settle(delivery, outcome)
+        self._confirm_within(transaction, receipt)
+        # What is acknowledged within a transaction makes room in the window at once.
+        subscription.wake()
 
     # -- transactions
 
@@ -526,7 +507,7 @@ class StompConnector(Connector):
             transactions = self._transactions = {}
         if begin.transaction in transactions:
             raise StompRefusal(f"there is a transaction {begin.transaction} already")
-        if len(transactions) >= self._settings.transactions_max:
+        if len(transactions) >= self.settings.transactions_max:
             self.counters.limit_hits += 1
             raise StompRefusal("too many transactions")
         transactions[begin.transaction] = self.broker.transaction()
@@ -537,18 +518,36 @@ class StompConnector(Connector):
             raise StompRefusal(f"there is no transaction {name}")
         return transaction
 
-    def _end_transaction(self, name: str) -> Transaction:
+    def _confirm_within(self, name: str, receipt: str | None) -> None:
+        """RECEIPT for a frame of a transaction: at once, or held until the transaction ends."""
+        if receipt is None or self.settings.transaction_receipts != "commit":
+            self.confirm_frame(NOTHING, receipt)
+            return
+        held = self._held_receipts
+        if held is None:
+            held = self._held_receipts = {}
+        held.setdefault(name, []).append(receipt)
+
+    def _end_transaction(self, name: str, commit: bool, receipt: str | None) -> None:
         transaction = self._transaction(name)
         assert self._transactions is not None
         del self._transactions[name]
-        return transaction
+        position = NOTHING
+        if commit:
+            position = transaction.commit()
+        else:
+            transaction.abort()
+        if self._held_receipts is not None:
+            for held in self._held_receipts.pop(name, []):
+                self.confirm_frame(position, held)
+        self.confirm_frame(position, receipt)
 
     # -- the end
 
     def _on_disconnect(self, disconnect: Disconnect) -> None:
         """The RECEIPT is the last thing the client hears (§DISCONNECT)."""
         self._let_go()
-        self._confirm(NOTHING, disconnect.receipt)
+        self.confirm_frame(NOTHING, disconnect.receipt)
         self._collect()
         if self.unconfirmed:
             self._leaving = True
@@ -590,20 +589,18 @@ class StompConnector(Connector):
         transactions = self._transactions
         self._transactions = None
         if subscriptions is not None:
-            for subscription in subscriptions.values():
-                subscription.detach()
+            subscriptions.detach()
         if transactions is not None:
             for transaction in transactions.values():
                 transaction.abort()
         if subscriptions is not None:
-            for subscription in subscriptions.values():
-                subscription.give_back()
+            subscriptions.give_back()
         self._topics = None
         self._queues = None
         temporary = self._temporary
         self._temporary = None
         if temporary is not None:
-            for queue in temporary:
+            for queue in temporary.values():
                 self.broker.delete_queue(queue)
 
     def _collect(self) -> None:
@@ -617,11 +614,6 @@ class StompConnector(Connector):
         if wire.closing and not self.closing and not self._leaving:
             self.closing = True
             self.turn.mark(self)
-
-
-def _subscription_key(id: str | None, destination: str) -> str:
-    """What names a subscription within its connection: the id, in 1.0 the destination when there is none."""
-    return f"destination {destination}" if not id else f"id {id}"
 
 
 @final
@@ -644,6 +636,7 @@ class StompAcceptor(Acceptor):
             self.counters,
             peer,
             service.settings,
+            service.spelling,
             service.node,
             service.next_owner(),
             now_ms,
@@ -654,11 +647,12 @@ class StompAcceptor(Acceptor):
 class StompService(Service):
     """STOMP on one broker."""
 
-    __slots__ = ("_connections_made", "broker", "node", "settings")
+    __slots__ = ("_connections_made", "broker", "node", "settings", "spelling")
 
     def __init__(self, broker: Broker, settings: StompSettings) -> None:
         self.broker = broker
         self.settings = settings
+        self.spelling = settings.spelling()
         self.node = secrets.token_hex(4)
         """Makes message ids of one run differ from those of another."""
         self._connections_made = 0
@@ -676,3 +670,7 @@ class StompService(Service):
         """A name for one more connection."""
         self._connections_made += 1
         return f"{self.node}{self._connections_made}"
+
+    def tick(self, now_ms: int) -> None:
+        """See Service.  What is scheduled is due more exactly than queues' time passes."""
+        self.broker.schedule.run(now_ms)

@@ -416,7 +416,7 @@ def _of_a_copy(lines: list[bytes], message: Message, target: StompTarget) -> lis
 
 _DEATHS: Final = LIST_NAME.encode()
 
-_TEMPORARY: Final = (b"/temp-queue/", b"/reply-queue/")
+_TEMPORARY: Final = (b"/temp-queue/", b"/temp-topic/", b"/reply-queue/")
 
 
 def _for_others(reply_to: str, owner: str) -> str:

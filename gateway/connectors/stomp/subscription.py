@@ -1,15 +1,19 @@
-"""One SUBSCRIBE: a live subscriber of topics, or a consumer of a queue."""
+"""One SUBSCRIBE: a live subscriber of topics, a consumer of queues, or both."""
 
 from typing import TYPE_CHECKING, final
 
 from gateway.connectors.stomp.mapping import message_id, tail_of
-from gateway.core.credit import Credit
+from gateway.core.credit import UNLIMITED, Credit
 from gateway.core.delivery import FAILED, Delivery
+from gateway.core.destination import QUEUE
 from gateway.core.message import Message
+from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
+from gateway.core.router import QueueWatcher
+from gateway.core.selector import Selector
 from gateway.core.subscription import Binding, Consumer, Outlet
-from protocols.stomp.codec import message_head
+from protocols.stomp.codec import encode_browser_end, message_head
 from protocols.stomp.constants import V1_2
 from protocols.stomp.frames import AckMode
 
@@ -22,17 +26,27 @@ class StompSubscription(Outlet):
     """See the module.  `unacked` is in the order of delivery, which a cumulative ACK needs."""
 
     __slots__ = (
+        "_ack_head",
         "_connector",
         "_deliveries",
+        "_follower",
+        "_handle_prefix",
         "_head",
-        "binding",
-        "consumer",
+        "_numbered",
+        "_unacked_bytes",
+        "bindings",
+        "browsed",
+        "consumers",
+        "credit",
         "destination",
+        "exclusive",
         "id",
         "mode",
         "number",
         "private",
+        "selector",
         "unacked",
+        "window",
     )
 
     def __init__(
@@ -46,22 +60,37 @@ class StompSubscription(Outlet):
         self.destination = destination
         """As the client wrote it; 1.0 may unsubscribe by it."""
         self.mode = mode
-        self.binding: Binding | None = None
-        """When it is live on topics."""
-        self.consumer: Consumer | None = None
-        """When it reads a queue."""
-        self.private = False
-        """Its queue is nobody else's and dies with it."""
+        self.selector: Selector | None = None
+        self.exclusive = False
+        self.credit = Credit(UNLIMITED)
+        self.window = -1
+        """Unacknowledged bytes at most; -1: any."""
+        self.bindings: list[Binding] = []
+        """Where it is live on topics."""
+        self.consumers: list[Consumer] = []
+        """Of the queues that it reads."""
+        self.private: Queue | None = None
+        """A queue that is nobody else's and dies with it."""
+        self.browsed = ""
+        """Destination of the queue that it is shown, when it is a browser."""
         self.unacked: dict[str, Delivery] = {}
         """By ack handle in 1.2, by message-id before."""
+        self._unacked_bytes = 0
+        self._follower: _Follower | None = None
         self._deliveries = 0
-        self._head = message_head(id, "", False, 0, connector.version)
+        version = connector.version
+        self._numbered = version == V1_2
+        self._head = message_head(id, "", False, 0, version)
+        self._handle_prefix = f"{number}-"
+        self._ack_head = self._head + b"ack:" + self._handle_prefix.encode()
 
     # -- Sink: live on topics
 
     def offer(self, message: Message, binding: Binding) -> int:
         """See Sink."""
         if binding.no_local is not None and binding.no_local is message.publisher:
+            return NOTHING
+        if self.selector is not None and not self.selector.matches(message):
             return NOTHING
         connector = self._connector
         if self.congested:
@@ -72,6 +101,8 @@ class StompSubscription(Outlet):
 
     def replay(self, message: Message) -> None:
         """Send a retained message to who asked for them."""
+        if self.selector is not None and not self.selector.matches(message):
+            return
         connector = self._connector
         connector.counters.messages_out += 1
         tail = tail_of(message, connector.target)
@@ -84,66 +115,160 @@ class StompSubscription(Outlet):
         connector = self._connector
         message = delivery.message
         connector.counters.messages_out += 1
-        failures = delivery.failures
-        consumer = delivery.consumer
-        assert consumer is not None
-        if consumer.automatic:
+        if self.mode == AckMode.AUTO:
             head = self._head
-            if failures:
-                head = message_head(self.id, "", True, failures, connector.version)
-            connector.push_sure(head + tail_of(message, connector.target))
-            return
-        handle = ""
-        if connector.version == V1_2:
+        elif self._numbered:
             self._deliveries += 1
-            handle = f"{self.number}-{self._deliveries}"
-            self.unacked[handle] = delivery
+            number = str(self._deliveries)
+            self.unacked[self._handle_prefix + number] = delivery
+            head = self._ack_head + number.encode() + b"\n"
         else:
-            self.unacked[message_id(message, connector.node)] = delivery
-        head = message_head(self.id, handle, failures > 0, failures, connector.version)
+            self._note(message_id(message, connector.node), delivery)
+            head = self._head
+        if delivery.failures:
+            head += b"redelivered:true\nx-mx-delivery-count:%d\n" % delivery.failures
         connector.push_sure(head + tail_of(message, connector.target))
+        if self.window >= 0:
+            self._unacked_bytes += message.size
+            self.look_at_congestion()
+        if self.browsed and delivery.queue.waiting == 0:
+            self._end_browsing()
+
+    def _note(self, key: str, delivery: Delivery) -> None:
+        """Before 1.2: a message that has come twice, by way of two queues, is acknowledged twice."""
+        while key in self.unacked:
+            key += "\0"
+        self.unacked[key] = delivery
 
     def take(self, handle: str) -> list[Delivery]:
         """The deliveries that an ACK or NACK of `handle` means, taken out; empty when it is unknown."""
-        if handle not in self.unacked:
+        unacked = self.unacked
+        delivery = unacked.get(handle)
+        if delivery is None:
             return []
         if self.mode == AckMode.CLIENT_INDIVIDUAL:
-            return [self.unacked.pop(handle)]
-        taken: list[Delivery] = []
-        for key in list(self.unacked):
-            taken.append(self.unacked.pop(key))
+            del unacked[handle]
+            taken = [delivery]
+        else:
+            taken = self._take_up_to(handle)
+        if not self._numbered:
+            again = handle + "\0"
+            while again in unacked:
+                unacked[again[:-1]] = unacked.pop(again)
+                again += "\0"
+        if self.window >= 0:
+            for one in taken:
+                self._unacked_bytes -= one.message.size
+            self.look_at_congestion()
+        return taken
+
+    def _take_up_to(self, handle: str) -> list[Delivery]:
+        """A cumulative ACK means all deliveries before its own too (§SUBSCRIBE ack Header)."""
+        keys: list[str] = []
+        for key in self.unacked:
+            keys.append(key)
             if key == handle:
                 break
-        return taken
+        return [self.unacked.pop(key) for key in keys]
+
+    def look_at_congestion(self) -> None:
+        """Hold when the connection is congested, or the window is full."""
+        self.congested = self._connector.congested or 0 <= self.window <= self._unacked_bytes
+
+    # -- its life
+
+    def bind(self, pattern: Pattern, no_local: bool) -> None:
+        """Be live on the topics of `pattern`.  Raises LimitReached."""
+        publisher = self._connector.publisher
+        binding = Binding(pattern, self, publisher if no_local else None, publisher)
+        self._connector.broker.bind(binding)
+        self.bindings.append(binding)
+
+    def read(self, queue: Queue) -> None:
+        """Read `queue` from now on, as far as the credit goes."""
+        # What a queue that is bound to topics holds has been selected before it came in.
+        selector = None if queue.bindings or self.browsed else self.selector
+        consumer = Consumer(
+            queue, self, self.credit, self.mode == AckMode.AUTO, None, selector, self.exclusive
+        )
+        self.consumers.append(consumer)
+        queue.attach(consumer)
+        if self.browsed and queue.enqueued_total == 0:
+            self._end_browsing()
+
+    def follow(self, pattern: Pattern) -> None:
+        """Read all queues of `pattern` that the client may read, those to come included."""
+        follower = self._follower
+        if follower is None:
+            follower = self._follower = _Follower(self)
+        follower.patterns.append(pattern)
+        for queue in self._connector.broker.watch(follower):
+            follower.queue_made(queue)
+
+    def may_read(self, queue: Queue) -> bool:
+        """For followers: is it everybody's, or the client's own, and do the rules allow it?"""
+        connector = self._connector
+        if queue.destination.temporary and queue.owner is not connector:
+            return False
+        return connector.broker.authorizer.may_subscribe(
+            connector.publisher, QUEUE, Pattern((queue.destination.name,))
+        )
+
+    def reads(self, queue: Queue) -> bool:
+        """Does it read this queue already?"""
+        return queue in [consumer.queue for consumer in self.consumers]
 
     def wake(self) -> None:
         """Take deliveries again."""
-        if self.consumer is not None:
-            self.consumer.queue.wake()
+        if self.consumers:
+            self.credit.wake()
 
-    def attach(self, queue: Queue, prefetch: int) -> None:
-        """Read `queue` from now on, at most `prefetch` deliveries unacknowledged."""
-        automatic = self.mode == AckMode.AUTO
-        self.congested = self._connector.congested
-        self.consumer = Consumer(queue, self, Credit(prefetch), automatic)
-        queue.attach(self.consumer)
+    def _end_browsing(self) -> None:
+        """Tell a browser that it has been shown everything (ActiveMQ)."""
+        self._connector.push_sure(encode_browser_end(self.id, self.browsed, self._connector.version))
 
     def detach(self) -> None:
         """Get nothing more.  What is unacknowledged stays, until `give_back`."""
         broker = self._connector.broker
-        if self.binding is not None:
-            broker.unbind(self.binding)
-            self.binding = None
-        if self.consumer is not None:
-            self.consumer.queue.detach(self.consumer)
+        if self._follower is not None:
+            broker.unwatch(self._follower)
+            self._follower = None
+        for binding in self.bindings:
+            broker.unbind(binding)
+        self.bindings.clear()
+        for consumer in self.consumers:
+            consumer.queue.detach(consumer)
 
     def give_back(self) -> None:
         """What was not acknowledged counts as failed; a queue of its own goes, a shared one with its last member."""
         for delivery in list(self.unacked.values()):
             delivery.settle(FAILED)
         self.unacked.clear()
-        consumer = self.consumer
-        if consumer is not None:
+        broker = self._connector.broker
+        if self.private is not None:
+            broker.delete_queue(self.private)
+        for consumer in self.consumers:
             queue = consumer.queue
-            if self.private or (queue.key.startswith("share:") and queue.consumers_count == 0):
-                self._connector.broker.delete_queue(queue)
+            if queue.key.startswith("share:") and queue.consumers_count == 0:
+                broker.delete_queue(queue)
+
+
+@final
+class _Follower(QueueWatcher):
+    """Has a subscription read each queue whose name falls under one of its patterns."""
+
+    __slots__ = ("patterns", "subscription")
+
+    def __init__(self, subscription: StompSubscription) -> None:
+        self.subscription = subscription
+        self.patterns: list[Pattern] = []
+
+    def queue_made(self, queue: Queue) -> None:
+        """See QueueWatcher."""
+        subscription = self.subscription
+        name = queue.destination.name
+        for pattern in self.patterns:
+            if pattern.matches(name):
+                if subscription.may_read(queue) and not subscription.reads(queue):
+                    subscription.read(queue)
+                return

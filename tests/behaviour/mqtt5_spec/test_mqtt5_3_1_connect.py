@@ -67,6 +67,12 @@ def test_3_1_2_2_wrong_version_is_0x84(gw: Gateway, level: int) -> None:
     ended(party)
 
 
+def test_3_1_2_2_version_5_is_0x84_where_it_is_not_accepted() -> None:
+    gw = Gateway(mqtt=MqttSettings(versions=("3.1", "3.1.1")))
+    party = gw.mqtt("c", 5) >> CONNECT << "CONNACK 0x84 present=0"
+    ended(party)
+
+
 # -- 3.1.2.3 to 3.1.2.9: flags
 
 
@@ -455,6 +461,12 @@ def test_3_1_3_8_client_id_that_is_refused_is_answered_and_closed(gw: Gateway) -
     assert isinstance(connack, Connack)
     assert connack.code >= 0x80
     ended(party)
+
+
+def test_3_1_3_8_control_characters_are_allowed_by_configuration() -> None:
+    gw = Gateway(mqtt=MqttSettings(control_characters=True))
+    gw.mqtt("c", 5) >> packet(0x10, HEAD + b"\x02\x00\x00\x00\x00\x03a\nb") << "CONNACK 0 present=0"
+    alive(gw, gw.mqtt("c", 5))
 
 
 def test_3_1_3_9_will_is_not_sent_when_the_client_is_back_before_its_delay(gw: Gateway) -> None:

@@ -1,7 +1,8 @@
 """MQTT 5.0 §4.13, handling errors: what is answered to each kind of bad packet, and that nobody else notices.
 
 `test_4_13_1_1_…` is [MQTT-4.13.1-1].  The same packets by the thousand, without a gateway around them, are in
-tests/protocols/mqtt/test_mqtt_bad_input.py.  Not tested: nothing.
+tests/protocols/mqtt/test_mqtt_bad_input.py.  §5, security, has no numbered statement; §6, WebSocket, is a
+chapter of its own.  Not tested: nothing.
 """
 
 import pytest

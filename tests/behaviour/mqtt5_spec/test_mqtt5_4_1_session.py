@@ -10,6 +10,8 @@ import pytest
 from harness import DROP, Gateway
 from mqtt_spec import client, ended, hears
 
+from gateway.connectors.mqtt.settings import MqttSettings
+
 
 @pytest.fixture
 def gw() -> Gateway:
@@ -58,6 +60,16 @@ def test_s_4_1_qos_0_need_not_wait(gw: Gateway) -> None:
     hears(client(gw, "c", "expiry=100"), "t") >> DROP
     client(gw, "p") >> "PUBLISH t x" >> "PUBLISH t qos=1 id=1 y"
     client(gw, "c", "clean=0", present=1).silent()
+
+
+def test_s_4_1_qos_0_waits_by_configuration() -> None:
+    gw = Gateway(mqtt=MqttSettings(queue_qos0=True))
+    hears(client(gw, "c", "expiry=100"), "t", "u qos=1") >> DROP
+    client(gw, "p") >> "PUBLISH t 1" >> "PUBLISH u qos=1 id=1 2" >> "PUBLISH u 3"
+    party = (
+        client(gw, "c", "clean=0", present=1) << "PUBLISH t 1" << "PUBLISH u qos=1 id=1 2" << "PUBLISH u 3"
+    )
+    party.silent()
 
 
 def test_s_4_1_qos_2_identifiers_of_the_client_are_remembered(gw: Gateway) -> None:

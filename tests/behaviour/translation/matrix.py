@@ -145,7 +145,7 @@ ROWS = [
     # 13 priority
     *[item("priority", text, "prio", text, "priority") for text in ("0", "4", "9", "10", "255")],
     Row("priority", "above 255", None, st(("priority", "300")), m5(free=[("x-mx-prio", "255")]), [], ["priority"]),
-    Row("priority", "none", m5(free=[("x-mx-prio", "256")]), None, m5(), [("x-mx-p-x-mx-prio", "256")], ["properties"]),
+    Row("priority", "none", m5(free=[("x-mx-prio", "256")]), None, m5(), [("x-mx-p-x-mx-prio", "256")], ["priority"]),
     # 14 durable; subscribers have QoS 0
     Row("durable", "true", m5(free=[("x-mx-durable", "true")]), st(("persistent", "true")),
         m5(free=[("x-mx-durable", "true")]), [("persistent", "true")], ["durable"]),

@@ -4,17 +4,19 @@ A client publishes a `Said`, hears `Said`s, and can echo one: send back every fi
 protocol lets a client set, as it was received.  STOMP's wire is read and written here without the gateway's own code.
 """
 
+import json
 from dataclasses import dataclass, field, replace
 
-from harness import START_MS, Gateway
+from harness import Gateway
 
 from gateway.connectors.base import Acceptor, Connector, Limits
+from gateway.connectors.envelope import EnvelopeOrigin, from_envelope
 from gateway.connectors.mqtt.connector import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.side import CARRY_AUTO
 from gateway.connectors.stomp.connector import StompService
 from gateway.connectors.stomp.settings import StompSettings
-from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import literal
 from gateway.core.subscription import Binding
@@ -128,6 +130,28 @@ class Watch:
     def last(self) -> Message:
         """The newest."""
         return self.messages()[-1]
+
+
+def send_envelope(pair: Pair, **members: object) -> None:
+    """Publish what neither MQTT nor STOMP could have sent."""
+    envelope = from_envelope(json.dumps(members).encode())
+    broker = pair.broker
+    broker.now_ms = pair.gw.now_ms
+    for destination in envelope.destinations:
+        message = Message(
+            broker.next_message_id(),
+            destination,
+            EnvelopeOrigin(envelope, "JS"),
+            len(envelope.body),
+            broker.now_ms,
+            envelope.durable,
+            2,
+            envelope.retain,
+            envelope.priority,
+            envelope.expires_at_ms,
+            None,
+        )
+        broker.publish_to(destination, message)
 
 
 class Client:
@@ -344,17 +368,3 @@ class StompClient(Client):
         if self.code == "ST0":
             return name.strip(" "), value.strip(" ")
         return unescape(name, self.code), unescape(value, self.code)
-
-
-__all__ = [
-    "CODES",
-    "CROSS",
-    "FAMILY",
-    "PAIRS",
-    "START_MS",
-    "WITHIN",
-    "CoreLimits",
-    "Pair",
-    "Said",
-    "topic_in",
-]

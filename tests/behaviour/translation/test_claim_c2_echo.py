@@ -24,7 +24,7 @@ MQTT_5 = {
     "the type that STOMP makes up": Said(b"hi", content_type="text/plain;charset=utf-8"),
     "latin": Said(b"\xe9", content_type="text/plain;charset=iso-8859-1"),
     "java": Said(b"\xac\xed", content_type="application/x-java-serialized-object"),
-    "map": Said(b'{"a":1,"b":"AP8="}', [("x-mx-body", "map"), ("x-mx-btypes", "/a:i32,/b:bin")], format=1),
+    "map": Said(b'{"a":1}', [("x-mx-body", "map"), ("x-mx-btypes", "/a:i32")], format=1),
     "list": Said(b'[1,"x"]', [("x-mx-body", "list")], content_type="application/json"),
     "value": Said(b"5", [("x-mx-body", "value")], content_type="application/json"),
     "sequences": Said(b"[[1],[2]]", [("x-mx-body", "seq")]),
@@ -74,7 +74,9 @@ MQTT_5 = {
                          "retain", "retained", "type", "user-id", "amq-msg-type", "original-destination", "x-death")
         ],
     ),
-    "reserved": Said(b"x", [("x-mx-p-x-mx-prio", "v"), ("x-mx-zzz", "unknown"), ("x-mx-prio", "high"), ("x-mx-p-x-opt-a", "b")]),
+    "reserved": Said(
+        b"x", [("x-mx-p-x-mx-prio", "v"), ("x-mx-zzz", "unknown"), ("x-mx-prio", "high"), ("x-mx-p-x-opt-a", "b")]
+    ),
     "annotations": Said(b"x", [("x-opt-a", "1"), ("x-mx-ma-b", "2"), ("x-mx-ma-#5", "3"), ("x-mx-ma-##5", "4")]),
     "types": Said(
         b"x",
@@ -98,7 +100,9 @@ STOMP = {
     "packed": Said(b"abc", [("content-type", "application/json"), ("content-encoding", "gzip")]),
     "java": Said(b"\xac\xed", [("content-type", "application/x-java-serialized-object")]),
     "map": Said(b'{"a":1}', [("content-type", "application/json"), ("x-mx-body", "map"), ("x-mx-btypes", "/a:i32")]),
-    "map of its own type": Said(b'{"a":1}', [("content-type", "application/json"), ("x-mx-ct", "application/json"), ("x-mx-body", "map")]),
+    "map of its own type": Said(
+        b"{}", [("content-type", "application/json"), ("x-mx-ct", "application/json"), ("x-mx-body", "map")]
+    ),
     "none": Said(b"", [("x-mx-body", "none")]),
     "ids": Said(b"x", [("correlation-id", "7"), ("amqp-message-id", "AMQP_ULONG:42")]),
     "binary id": Said(b"x", [("correlation-id", "AMQP_BINARY:616263")]),
@@ -122,7 +126,9 @@ STOMP = {
     "relative expiry": Said(b"x", [("expiration", "100000")]),
     "what does not parse": Said(b"x", [("timestamp", "today"), ("JMSXGroupSeq", "first"), ("persistent", "maybe")]),
     "repeats of fields": Said(b"x", [("type", "a"), ("type", "b"), ("correlation-id", "c"), ("correlation-id", "d")]),
-    "properties": Said(b"x", [("b", "1"), ("a", "2"), ("b", "3"), ("é🥕", "v"), ("x-mx-p-destination", "d"), ("x-mx-p-", "e")]),
+    "properties": Said(
+        b"x", [("b", "1"), ("a", "2"), ("b", "3"), ("é🥕", "v"), ("x-mx-p-destination", "d"), ("x-mx-p-", "e")]
+    ),
     "types": Said(b"x", [("f", "1.5"), ("g", "-Infinity"), ("l", "[1]"), ("x-mx-types", "f:f32,g:f64,l:array;/0=u64")]),
     "annotations": Said(b"x", [("x-opt-a", "1"), ("x-mx-ma-b", "2"), ("x-mx-types", "x-opt-a:i8,x-mx-ma-b:u64")]),
     "items that STOMP has words for": Said(b"x", [("x-mx-prio", "9"), ("x-mx-durable", "true"), ("x-mx-subject", "s")]),

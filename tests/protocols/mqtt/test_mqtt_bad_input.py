@@ -10,6 +10,8 @@ from protocols.mqtt import constants as c
 from protocols.mqtt.codec import encode_packet, encode_publish
 from protocols.mqtt.connection import CONNECT_SIZE_MAX, PENDING_MAX, MqttConnection, MqttLimits
 from protocols.mqtt.constants import ReasonCode
+from protocols.mqtt.decoder import PacketDecoder
+from protocols.mqtt.errors import MqttError
 from protocols.mqtt.frames import (
     Auth,
     Connect,
@@ -728,3 +730,43 @@ def test_what_is_remembered_of_publishes_is_bounded_in_bytes() -> None:
     decoder = connection._decoder
     assert not decoder._block
     assert max(map(len, decoder._topics), default=0) <= 512
+
+
+# -- what a client reads
+
+SERVER_CARRIERS = {
+    "CONNACK": Carrier(c.CONNACK, b"\x00\x00", b"", 0x20),
+    "SUBACK": Carrier(c.SUBACK, b"\x00\x01", b"\x00", 0x90),
+    "UNSUBACK": Carrier(c.UNSUBACK, b"\x00\x01", b"\x00", 0xB0),
+    "PUBLISH": Carrier(c.PUBLISH, b"\x00\x01t", b"x", 0x30),
+    "DISCONNECT": Carrier(c.DISCONNECT, b"\x8b", b"", 0xE0),
+}
+
+
+def _read_by_a_client(data: bytes) -> int | Packet:
+    decoder = PacketDecoder(1 << 20, 5, -1)
+    decoder.push(data)
+    frame = decoder.next_frame()
+    assert frame == data
+    try:
+        return decoder.decode(frame)
+    except MqttError as error:
+        return error.reason_code
+
+
+@pytest.mark.parametrize("name", sorted(SERVER_CARRIERS))
+@EVERY
+def test_2_2_2_2_each_property_in_each_packet_of_a_server(name: str, identifier: int) -> None:
+    carrier = SERVER_CARRIERS[name]
+    block = _block(carrier, identifier)
+    outcome = _read_by_a_client(carrier.write(block))
+    if identifier not in c.PROPERTIES_ALLOWED[carrier.packet_type]:
+        assert outcome == ReasonCode.PROTOCOL_ERROR
+        return
+    assert not isinstance(outcome, ReasonCode)
+    twice = _read_by_a_client(carrier.write(block + _one(identifier)))
+    # A server's PUBLISH has an identifier for each subscription that matches.
+    if identifier == c.USER_PROPERTY or (identifier, name) == (c.SUBSCRIPTION_IDENTIFIER, "PUBLISH"):
+        assert not isinstance(twice, ReasonCode)
+    else:
+        assert twice == ReasonCode.PROTOCOL_ERROR

@@ -1,0 +1,366 @@
+"""What one connection is subscribed to, and how its acknowledgements find their deliveries."""
+
+from typing import TYPE_CHECKING, final
+
+from gateway.connectors.stomp.addresses import (
+    Source,
+    destination_of,
+    durable_key,
+    share_key,
+    sources_of,
+)
+from gateway.connectors.stomp.refusal import StompRefusal
+from gateway.connectors.stomp.subscription import StompSubscription
+from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
+from gateway.core.limits import QueuePolicy
+from gateway.core.pattern import Pattern
+from gateway.core.ports import NOTHING
+from gateway.core.queue import Queue
+from gateway.core.selector import Selector
+from gateway.core.selector_parser import parse_selector
+from gateway.core.subscription import Binding
+from protocols.stomp.frames import AckMode, Subscribe, Unsubscribe
+
+if TYPE_CHECKING:
+    from gateway.connectors.stomp.connector import StompConnector
+
+
+@final
+class Subscriptions:
+    """All subscriptions of one connection.  Methods raise StompRefusal for what cannot be."""
+
+    __slots__ = ("_by_key", "_by_number", "_connector", "_made", "_replies")
+
+    def __init__(self, connector: "StompConnector") -> None:
+        self._connector = connector
+        self._by_key: dict[str, StompSubscription] = {}
+        self._by_number: dict[str, StompSubscription] = {}
+        self._made = 0
+        self._replies: dict[str, str] = {}
+        """Temporary queues that a reply-to has named, as it named them: the key of the subscription it made, or ""."""
+
+    # -- SUBSCRIBE
+
+    def add(self, subscribe: Subscribe) -> None:
+        """Carry out a SUBSCRIBE, and confirm it before its first message.
+
+        Also raises InvalidName, InvalidSelector and LimitReached.
+        """
+        connector = self._connector
+        key = _key(subscribe.id, subscribe.destination)
+        if key in self._by_key and self._replies.get(subscribe.destination) != key:
+            raise StompRefusal(f"there is a subscription {key} already")
+        sources = sources_of(subscribe.destination, connector.owner, connector.spelling)
+        self._check(subscribe, sources)
+        selector = self._selector_of(subscribe)
+        subscription = self._new(key, subscribe.id or "", subscribe.destination, subscribe.ack)
+        subscription.selector = selector
+        subscription.exclusive = subscribe.exclusive
+        subscription.credit.available = self._prefetch(subscribe.prefetch)
+        # One message goes out in any case: 0 is one at a time (Artemis).
+        subscription.window = -1 if subscribe.window < 0 else max(subscribe.window, 1)
+        queues = self._prepare(subscribe, subscription, sources)
+        connector.confirm_frame(NOTHING, subscribe.receipt)
+        subscription.look_at_congestion()
+        self._begin(subscribe, subscription, sources, queues)
+
+    def _new(self, key: str, id: str, destination: str, mode: AckMode) -> StompSubscription:
+        connector = self._connector
+        implicit = self._replies.pop(destination, "")
+        if implicit:
+            # The client has come to subscribe itself.
+            self._drop(implicit)
+        if len(self._by_key) >= connector.limits.max_subscriptions:
+            connector.counters.limit_hits += 1
+            raise StompRefusal("too many subscriptions")
+        self._made += 1
+        subscription = StompSubscription(connector, self._made, id, destination, mode)
+        self._by_key[key] = subscription
+        self._by_number[str(self._made)] = subscription
+        return subscription
+
+    def _prefetch(self, asked: int) -> int:
+        """Unacknowledged deliveries; 0 is as many as may be (RabbitMQ)."""
+        most = self._connector.limits.max_inflight
+        if asked < 0:
+            asked = self._connector.settings.prefetch
+        return most if asked == 0 else min(asked, most)
+
+    def _check(self, subscribe: Subscribe, sources: list[Source]) -> None:
+        connector = self._connector
+        own = f"{TEMPORARY_PREFIX}{connector.owner}."
+        for source in sources:
+            name = source.queue or str(source.pattern)
+            if name.startswith(TEMPORARY_PREFIX) and not name.startswith(own):
+                raise StompRefusal(f"{subscribe.destination} belongs to another connection")
+            if subscribe.browser and source.kind != QUEUE:
+                raise StompRefusal("only queues can be browsed")
+            if not source.durable_key and not connector.broker.authorizer.may_subscribe(
+                connector.publisher, source.kind, source.pattern, bool(source.group)
+            ):
+                raise StompRefusal(f"not allowed to subscribe to {subscribe.destination}")
+
+    def _selector_of(self, subscribe: Subscribe) -> Selector | None:
+        text = subscribe.selector
+        if text is None or not text.strip():
+            return None
+        limits = self._connector.broker.limits
+        return parse_selector(
+            text,
+            limits.selector_length_max,
+            limits.selector_depth_max,
+            self._connector.settings.selector_converts,
+        )
+
+    def _prepare(
+        self, subscribe: Subscribe, subscription: StompSubscription, sources: list[Source]
+    ) -> list[Queue]:
+        """Bind what is to be live, and find or make the queues that are to be read; nothing is delivered yet."""
+        topics: list[Pattern] = []
+        queues: list[Queue] = []
+        for source in sources:
+            if source.durable_key:
+                queues.append(self._durable_there(subscribe, source))
+            elif source.group:
+                queues.append(
+                    self._bound(subscribe, subscription, share_key(source), [source.pattern], False)
+                )
+            elif source.kind == TOPIC:
+                topics.append(source.pattern)
+            elif source.queue:
+                queue = self._connector.queue_for(Destination(QUEUE, source.queue))
+                if queue not in queues:
+                    queues.append(queue)
+        if not topics:
+            return queues
+        if subscribe.durable_name:
+            key = durable_key(self._connector.client_id, subscribe.durable_name)
+            queues.append(self._bound(subscribe, subscription, key, topics, False))
+        elif subscribe.ack == AckMode.AUTO:
+            for pattern in topics:
+                subscription.bind(pattern, subscribe.no_local)
+        else:
+            key = f"sub:{self._connector.node}-{self._connector.owner}/{subscription.number}"
+            queues.append(self._bound(subscribe, subscription, key, topics, True))
+        return queues
+
+    def _durable_there(self, subscribe: Subscribe, source: Source) -> Queue:
+        """The durable subscription that /dsub/ names."""
+        connector = self._connector
+        queue = connector.broker.queues.get(source.durable_key)
+        if queue is None:
+            raise StompRefusal(f"there is no durable subscription {subscribe.destination}")
+        for binding in queue.bindings:
+            if not connector.broker.authorizer.may_subscribe(
+                connector.publisher, TOPIC, binding.pattern, True
+            ):
+                raise StompRefusal(f"not allowed to subscribe to {subscribe.destination}")
+        return queue
+
+    def _bound(
+        self,
+        subscribe: Subscribe,
+        subscription: StompSubscription,
+        key: str,
+        patterns: list[Pattern],
+        private: bool,
+    ) -> Queue:
+        """The queue of a shared, durable or private subscription, bound to what it asks for."""
+        connector = self._connector
+        broker = connector.broker
+        policy = _private_policy(broker.policy) if private else broker.policy
+        queue = broker.bound_queue(key, policy)
+        if private:
+            subscription.private = queue
+        selector = subscription.selector
+        if queue.bindings and not _same(queue, patterns, selector):
+            if queue.consumers_count:
+                raise StompRefusal("others use this subscription with another destination or selector")
+            # A durable subscription that changes its topic or selector starts anew (JMS 2.0 §8.3.3).
+            for binding in list(queue.bindings):
+                broker.unbind_queue(queue, binding)
+            queue.purge()
+        no_local = connector.publisher if subscribe.no_local else None
+        if not queue.bindings:
+            for pattern in patterns:
+                binding = Binding(pattern, queue, no_local, connector.publisher if private else None)
+                binding.selector = selector
+                broker.bind_queue(queue, binding)
+            if subscribe.retained:
+                self._keep_retained(queue)
+        else:
+            for binding in queue.bindings:
+                # The client's own messages are now those of this connection.
+                binding.no_local = no_local
+        return queue
+
+    def _keep_retained(self, queue: Queue) -> None:
+        """The last values of its topics, for a queue that is new to them."""
+        for binding in queue.bindings:
+            for message in self._connector.broker.retained_for(binding.pattern, self._connector.publisher):
+                queue.offer(message, binding)
+
+    def _begin(
+        self,
+        subscribe: Subscribe,
+        subscription: StompSubscription,
+        sources: list[Source],
+        queues: list[Queue],
+    ) -> None:
+        """Let messages come."""
+        if subscribe.browser:
+            self._show(subscription, sources, queues)
+            return
+        for queue in queues:
+            subscription.read(queue)
+        for source in sources:
+            if source.kind == QUEUE and not source.queue:
+                subscription.follow(source.pattern)
+        if subscribe.retained:
+            for binding in subscription.bindings:
+                for message in self._connector.broker.retained_for(
+                    binding.pattern, self._connector.publisher
+                ):
+                    subscription.replay(message)
+
+    def _show(self, subscription: StompSubscription, sources: list[Source], queues: list[Queue]) -> None:
+        """A browser reads a queue of its own, which holds the same messages as those it asked for."""
+        connector = self._connector
+        broker = connector.broker
+        for source in sources:
+            if not source.queue:
+                for queue in broker.named_queues():
+                    if source.pattern.matches(queue.destination.name) and subscription.may_read(queue):
+                        queues.append(queue)
+        copies = broker.bound_queue(
+            f"browse:{connector.node}-{connector.owner}/{subscription.number}",
+            QueuePolicy(0, 0, dead_letters=None, durable=False),
+        )
+        subscription.private = copies
+        subscription.browsed = subscription.destination
+        left = connector.settings.browse_messages_max
+        for queue in queues:
+            for delivery in queue.browse():
+                message = delivery.message
+                if left == 0:
+                    break
+                if message.expired(broker.now_ms):
+                    continue
+                if subscription.selector is None or subscription.selector.matches(message, delivery.failures):
+                    copies.offer(message, None)
+                    left -= 1
+        subscription.read(copies)
+
+    # -- replies
+
+    def expect_replies(self, text: str) -> None:
+        """A SEND names a temporary queue of this connection in its reply-to: have the queue, and perhaps read it.
+
+        RabbitMQ subscribes to it in the client's name, under the id that it is spelled with; ActiveMQ leaves that to
+        the client.  Raises InvalidName, LimitReached.
+        """
+        if text in self._replies:
+            return
+        connector = self._connector
+        destination = destination_of(text, connector.owner, connector.spelling)
+        queue = connector.queue_for(destination)
+        key = _key(text, "")
+        if (
+            connector.settings.temp_queue_replies != "implicit"
+            or queue.consumers_count
+            or key in self._by_key
+        ):
+            if len(self._replies) < connector.limits.max_subscriptions:
+                self._replies[text] = ""
+            return
+        subscription = self._new(key, text, text, AckMode.AUTO)
+        self._replies[text] = key
+        subscription.look_at_congestion()
+        subscription.read(queue)
+
+    # -- UNSUBSCRIBE
+
+    def remove(self, unsubscribe: Unsubscribe) -> None:
+        """Carry out an UNSUBSCRIBE; one that names a durable subscription ends that too."""
+        key = _key(unsubscribe.id, unsubscribe.destination or "")
+        if not self._drop(key) and not unsubscribe.durable_name:
+            raise StompRefusal(f"there is no subscription {key}")
+        if unsubscribe.durable_name:
+            broker = self._connector.broker
+            queue = broker.queues.get(durable_key(self._connector.client_id, unsubscribe.durable_name))
+            if queue is not None and queue.consumers_count == 0:
+                broker.delete_queue(queue)
+
+    def _drop(self, key: str) -> bool:
+        subscription = self._by_key.pop(key, None)
+        if subscription is None:
+            return False
+        del self._by_number[str(subscription.number)]
+        self._replies.pop(subscription.destination, "")
+        subscription.detach()
+        subscription.give_back()
+        return True
+
+    # -- ACK and NACK
+
+    def of_handle(self, handle: str) -> StompSubscription | None:
+        """1.2: the `ack` header names the subscription too."""
+        return self._by_number.get(handle[: handle.find("-")])
+
+    def of_message(self, message_id: str, subscription_id: str | None) -> StompSubscription | None:
+        """Before 1.2: message-id and subscription; some clients make the latter up, then the message-id alone decides."""
+        if subscription_id is not None:
+            named = self._by_key.get(_key(subscription_id, ""))
+            if named is not None and message_id in named.unacked:
+                return named
+        for subscription in self._by_key.values():
+            if message_id in subscription.unacked:
+                return subscription
+        return None
+
+    # -- the connection
+
+    def wake(self) -> None:
+        """The client reads again."""
+        for subscription in list(self._by_key.values()):
+            subscription.wake()
+
+    def look_at_congestion(self) -> None:
+        """The connection is congested, or no longer."""
+        for subscription in self._by_key.values():
+            subscription.look_at_congestion()
+
+    def detach(self) -> None:
+        """No more deliveries."""
+        for subscription in self._by_key.values():
+            subscription.detach()
+
+    def give_back(self) -> None:
+        """The end: what was not acknowledged goes back, in order."""
+        for subscription in self._by_key.values():
+            subscription.give_back()
+
+
+def _key(id: str | None, destination: str) -> str:
+    """What names a subscription within its connection: the id, in 1.0 the destination when there is none."""
+    return f"destination {destination}" if not id else f"id {id}"
+
+
+def _private_policy(policy: QueuePolicy) -> QueuePolicy:
+    """For a queue that dies with its connection: the store need not keep it."""
+    return QueuePolicy(
+        policy.messages_max,
+        policy.bytes_max,
+        policy.when_full,
+        policy.deliveries_max,
+        policy.dead_letters,
+        durable=False,
+    )
+
+
+def _same(queue: Queue, patterns: list[Pattern], selector: Selector | None) -> bool:
+    """Does the queue get just these topics, selected just so?"""
+    if [str(binding.pattern) for binding in queue.bindings] != [str(pattern) for pattern in patterns]:
+        return False
+    given = queue.bindings[0].selector
+    return (None if given is None else given.text) == (None if selector is None else selector.text)

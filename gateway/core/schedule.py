@@ -1,0 +1,184 @@
+"""Messages that are to be delivered later, once or again and again.
+
+A job waits in a heap for its time, which `run` is told.  A cron line starts its job anew at each of its times.
+"""
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.cron import Cron
+from gateway.core.destination import QUEUE
+from gateway.core.message import Message
+
+if TYPE_CHECKING:
+    from gateway.core.router import Broker
+
+FOREVER: Final = -1
+"""As a number of repeats."""
+
+FIRINGS_MAX: Final = 1_000
+"""Deliveries in one `run`: what else is due waits for the next."""
+
+
+class ScheduleRefused(Exception):
+    """The schedule cannot take this; `str(error)` says why, fit for the client."""
+
+
+@final
+@dataclass(init=False, slots=True)
+class Timing:
+    """When a message is to be delivered."""
+
+    delay_ms: int
+    """From now, or from each time of `cron`, to the first delivery."""
+    period_ms: int
+    """Between deliveries."""
+    repeats: int
+    """Deliveries after the first; FOREVER for no end."""
+    cron: Cron | None
+
+    def __init__(
+        self, delay_ms: int = 0, period_ms: int = 0, repeats: int = 0, cron: Cron | None = None
+    ) -> None:
+        self.delay_ms = delay_ms
+        self.period_ms = period_ms
+        self.repeats = repeats
+        self.cron = cron
+
+
+@final
+class _Job:
+    """A message and when it is due next."""
+
+    __slots__ = ("due_ms", "message", "number", "remaining", "start_ms", "timing")
+
+    def __init__(self, message: Message, timing: Timing, number: int) -> None:
+        self.message = message
+        self.timing = timing
+        self.number = number
+        self.remaining = 0
+        """Deliveries that follow the next one before the job ends, or waits for its cron line again."""
+        self.due_ms = 0
+        self.start_ms = -1
+        """The time of the cron line that began this round."""
+
+    def __lt__(self, other: "_Job") -> bool:
+        if self.due_ms != other.due_ms:
+            return self.due_ms < other.due_ms
+        return self.number < other.number
+
+
+@final
+class Schedule:
+    """All jobs of a broker, within its limits."""
+
+    __slots__ = ("_broker", "_heap", "_jobs_made", "bytes")
+
+    def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
+        self._heap: list[_Job] = []
+        self._jobs_made = 0
+        self.bytes = 0
+        """Of the messages that wait."""
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    @property
+    def next_ms(self) -> int:
+        """When the next job is due; 0 when there is none."""
+        return self._heap[0].due_ms if self._heap else 0
+
+    def add(self, message: Message, timing: Timing) -> None:
+        """Deliver `message` by `timing`.  Raises ScheduleRefused."""
+        self.check(message, timing, 0, 0)
+        self._jobs_made += 1
+        job = _Job(message, timing, self._jobs_made)
+        if self._begin(job, self._broker.now_ms):
+            self.bytes += message.size
+            heappush(self._heap, job)
+
+    def check(self, message: Message, timing: Timing, more: int, more_bytes: int) -> None:
+        """Raise ScheduleRefused if `add` would, with `more` jobs of `more_bytes` added before."""
+        limits = self._broker.limits
+        if len(self._heap) + more >= limits.scheduled_messages_max:
+            raise ScheduleRefused("too many messages are scheduled")
+        if self.bytes + more_bytes + message.size > limits.scheduled_bytes_max:
+            raise ScheduleRefused("the scheduled messages take too much memory")
+        if timing.delay_ms > limits.scheduled_delay_max_ms:
+            raise ScheduleRefused(f"a message may be delayed by {limits.scheduled_delay_max_ms} ms at most")
+        if timing.repeats and timing.period_ms < limits.scheduled_period_min_ms:
+            raise ScheduleRefused(
+                f"a message may be repeated every {limits.scheduled_period_min_ms} ms at most"
+            )
+
+    def _begin(self, job: _Job, now_ms: int) -> bool:
+        """Set when `job` is due first, or first after a round; False when never."""
+        timing = job.timing
+        job.remaining = timing.repeats
+        start_ms = now_ms
+        if timing.cron is not None:
+            start_ms = timing.cron.after(max(now_ms, job.start_ms))
+            if start_ms < 0:
+                return False
+        job.start_ms = start_ms
+        job.due_ms = start_ms + timing.delay_ms
+        return True
+
+    def run(self, now_ms: int) -> None:
+        """Deliver what is due."""
+        heap = self._heap
+        fired = 0
+        while heap and heap[0].due_ms <= now_ms and fired < FIRINGS_MAX:
+            job = heappop(heap)
+            fired += 1
+            alive = self._fire(job, now_ms) and self._again(job, now_ms)
+            if alive:
+                heappush(heap, job)
+            else:
+                self.bytes -= job.message.size
+
+    def _again(self, job: _Job, now_ms: int) -> bool:
+        """Set when `job` is due again; False when it is done."""
+        if job.remaining:
+            if job.remaining != FOREVER:
+                job.remaining -= 1
+            job.due_ms += job.timing.period_ms
+            if job.timing.repeats == FOREVER and job.due_ms <= now_ms:
+                # What has no end need not make up for what it missed.
+                job.due_ms = now_ms + job.timing.period_ms
+            return True
+        return job.timing.cron is not None and self._begin(job, now_ms)
+
+    def _fire(self, job: _Job, now_ms: int) -> bool:
+        """Deliver once; False when there is no use in another time."""
+        broker = self._broker
+        message = job.message
+        destination = message.destination
+        if message.expired(now_ms):
+            broker.counters.expired += 1
+            return False
+        if destination.temporary and destination.kind == QUEUE and not broker.has_queue(destination.name):
+            # Its owner has gone, and it with them.
+            broker.counters.unroutable += 1
+            return False
+        broker.publish_late(_copy(message, broker.next_message_id(), now_ms))
+        return True
+
+
+def _copy(message: Message, id: int, now_ms: int) -> Message:
+    """The same message as a new one: each delivery of a job is one."""
+    return Message(
+        id,
+        message.destination,
+        message.origin,
+        message.size,
+        now_ms,
+        message.persistent,
+        message.qos,
+        message.retain,
+        message.priority,
+        message.expires_at_ms,
+        message.publisher,
+    )

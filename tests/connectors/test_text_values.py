@@ -1,0 +1,191 @@
+"""Values, identifiers, hints and typed JSON as text: what is written is read back, and nothing that is read can fail."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from value_strategies import TEXTS, VALUES, alike
+
+from gateway.connectors import typed_json
+from gateway.connectors.text import (
+    RANGES,
+    Hints,
+    decode_types,
+    decode_within,
+    encode_types,
+    encode_within,
+    id_from_text,
+    id_to_text,
+    integer,
+    is_textual,
+    to_f32,
+)
+from gateway.connectors.typed_json import value_from_text, value_to_text
+from gateway.core.message import Typed
+
+TOKENS = st.sampled_from(
+    [*RANGES, "f32", "f64", "bool", "bin", "strb64", "uuid", "char", "dec9", "sym", "map", "list", "array"]
+)
+
+
+@given(VALUES)
+def test_property_every_value_comes_back_from_its_text(value: object) -> None:
+    text, token = value_to_text(value)
+    assert "\0" not in text
+    assert alike(value_from_text(text, token), value)
+
+
+@given(st.lists(st.tuples(TEXTS, VALUES), max_size=6))
+def test_property_hints_of_many_names_come_back(properties: list[tuple[str, object]]) -> None:
+    written = [(name, *value_to_text(value)) for name, value in properties]
+    names = [name for name, _, _ in written]
+    types = [(name, token or "str") for name, _, token in written if token or names.count(name) > 1]
+    text = encode_types(types)
+    assert all(letter >= " " and letter != "\x7f" for letter in text)
+    hints = Hints(text if types else None)
+    for (name, value), (_, plain, _) in zip(properties, written, strict=True):
+        assert alike(value_from_text(plain, hints.take(name)), value)
+
+
+@given(TEXTS, TOKENS)
+def test_property_garbage_with_any_token_stays_text_or_is_a_value(text: str, token: str) -> None:
+    value = value_from_text(text, token)
+    assert value == text or alike(value_from_text(*value_to_text(value)), value)
+
+
+@given(TEXTS)
+def test_property_garbage_as_hints_never_fails(text: str) -> None:
+    decode_types(text)
+    decode_within(text)
+    Hints(text).take(text)
+
+
+@given(VALUES)
+def test_property_typed_json_comes_back(value: object) -> None:
+    text, types = typed_json.dump(value)
+    assert alike(typed_json.load(text, types), value)
+
+
+@given(TEXTS, TEXTS)
+def test_property_garbage_is_no_typed_json(text: str, types: str) -> None:
+    try:
+        value = typed_json.load(text, types)
+    except ValueError:
+        return
+    assert alike(typed_json.load(*typed_json.dump(value)), value)
+
+
+@given(
+    st.one_of(
+        TEXTS, st.sampled_from(["AMQP_STRING:", "AMQP_BINARY:00", "AMQP_ULONG:1", "AMQP_UUID:"]), st.binary()
+    )
+)
+def test_property_every_identifier_comes_back(value: str | bytes) -> None:
+    text = id_to_text(value)
+    assert "\0" not in text
+    expected = value.encode() if isinstance(value, str) and "\0" in value else value
+    assert id_from_text(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("AMQP_ULONG:42", Typed("u64", 42)),
+        ("AMQP_ULONG:18446744073709551616", "AMQP_ULONG:18446744073709551616"),
+        ("AMQP_ULONG:-1", "AMQP_ULONG:-1"),
+        (
+            "AMQP_UUID:00112233-4455-6677-8899-aabbccddeeff",
+            Typed("uuid", "00112233-4455-6677-8899-aabbccddeeff"),
+        ),
+        ("AMQP_UUID:0011", "AMQP_UUID:0011"),
+        ("AMQP_BINARY:00f", "AMQP_BINARY:00f"),
+        ("AMQP_BINARY:0 0f", "AMQP_BINARY:0 0f"),
+        ("AMQP_BINARY:", b""),
+        ("AMQP_STRING:AMQP_ULONG:7", "AMQP_ULONG:7"),
+        ("AMQP_OTHER:7", "AMQP_OTHER:7"),
+    ],
+)
+def test_rule_5_only_well_formed_prefixes_are_interpreted(text: str, value: object) -> None:
+    assert id_from_text(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-", "+1", "01", "-0", "1_0", " 1", "٣", "1" * 30, "9223372036854775808", "-9223372036854775809"],
+)
+def test_integers_are_read_as_we_write_them_only(text: str) -> None:
+    assert integer(text, *RANGES["i64"]) is None
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_property_single_precision_is_written_as_short_as_it_can_be(number: float) -> None:
+    text, _ = value_to_text(Typed("f32", number))
+    assert to_f32(float(text)) == number
+    assert len(text) <= len(repr(number))
+
+
+def test_single_precision_has_an_end() -> None:
+    assert value_from_text("3.4e38", "f32") == Typed("f32", to_f32(3.4e38))
+    assert value_from_text("3.5e38", "f32") == "3.5e38"
+    assert math.isinf(typed_json.load('"-Infinity"', ":f64"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "types", "value"),
+    [
+        ("5", "", 5),
+        ("5", ":f64", 5.0),
+        ("9007199254740993", "", 9007199254740993),
+        ('{"a":5}', "/a:i32", Typed("map", {"a": Typed("i32", 5)})),
+        ('{"a":300}', "/a:u8", Typed("map", {"a": 300})),
+        ('{"a":"x"}', "/a:i32", Typed("map", {"a": "x"})),
+        ("[1]", "/7:i32,nonsense,:array", Typed("array", [1])),
+    ],
+)
+def test_hints_refine_and_what_does_not_fit_is_ignored(text: str, types: str, value: object) -> None:
+    assert alike(typed_json.load(text, types), value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", '{"a":1,"a":2}', "NaN", "1e999", "18446744073709551616", "[" * 70 + "]" * 70, "[" * 5_000],
+)
+def test_what_is_not_ours_to_carry_is_no_typed_json(text: str) -> None:
+    with pytest.raises(ValueError):
+        typed_json.load(text, "")
+
+
+def test_what_is_nested_too_deeply_is_not_written() -> None:
+    value: object = 1
+    for _ in range(typed_json.DEPTH_MAX + 1):
+        value = Typed("list", [value])
+    with pytest.raises(ValueError, match="deep"):
+        typed_json.dump(value)
+
+
+def test_a_token_with_hints_of_its_parts() -> None:
+    token = encode_within("map", [("/a:b;c=d", "i32"), ("/e", "bin")])
+    assert token == "map;/a%3Ab%3Bc%3Dd=i32;/e=bin"
+    assert decode_within(token) == ("map", {"/a:b;c=d": "i32", "/e": "bin"})
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encoding", "textual"),
+    [
+        ("text/plain", None, True),
+        ("TEXT/Plain; Charset=\"UTF-8\"", "", True),
+        ("application/json", "identity", True),
+        ("application/vnd.api+json;charset=us-ascii", "utf-8", True),
+        ("image/svg+xml", None, True),
+        ("text/plain;charset=latin1", None, False),
+        ("application/json", "gzip", False),
+        ("application/octet-stream", None, False),
+        ("jsonx", None, False),
+        (None, None, False),
+        ("", None, False),
+    ],
+)  # fmt: skip
+def test_textual_content_types(content_type: str | None, encoding: str | None, textual: bool) -> None:
+    assert is_textual(content_type, encoding, b"x") is textual
+    assert is_textual(content_type, encoding, b"\xff") is False

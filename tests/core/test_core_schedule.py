@@ -1,0 +1,195 @@
+"""Messages for later: when they come, how often, and what bounds them; cron lines."""
+
+from datetime import UTC, datetime
+
+import pytest
+from core_doubles import broker_with, message
+
+from gateway.core.cron import Cron, InvalidCron
+from gateway.core.limits import CoreLimits
+from gateway.core.router import Broker
+from gateway.core.schedule import FOREVER, ScheduleRefused, Timing
+
+NOW_MS = 1_700_000_000_000
+"""2023-11-14 22:13:20 UTC, a Tuesday."""
+
+
+@pytest.fixture
+def broker() -> Broker:
+    made = broker_with()
+    made.now_ms = NOW_MS
+    return made
+
+
+def depth_at(broker: Broker, ms: int) -> int:
+    """Messages in the queue once `ms` have passed since the start."""
+    broker.tick(NOW_MS + ms)
+    return broker.queue("q").depth
+
+
+def test_delayed_message_comes_when_its_time_has_come_and_not_before(broker: Broker) -> None:
+    broker.schedule.add(message(broker), Timing(5_000))
+    assert broker.schedule.next_ms == NOW_MS + 5_000
+    assert [depth_at(broker, ms) for ms in (0, 4_999, 5_000, 60_000)] == [0, 0, 1, 1]
+    assert (len(broker.schedule), broker.schedule.bytes, broker.schedule.next_ms) == (0, 0, 0)
+
+
+def test_repeats_are_counted_after_the_first_and_each_is_a_message_of_its_own(broker: Broker) -> None:
+    broker.schedule.add(message(broker), Timing(1_000, 500, 2))
+    assert [depth_at(broker, ms) for ms in (999, 1_000, 1_499, 1_500, 2_000, 9_000)] == [0, 1, 1, 2, 3, 3]
+    assert len({delivery.message.id for delivery in broker.queue("q").browse()}) == 3
+
+
+def test_repeats_that_were_missed_are_made_up_for_but_not_those_without_end(broker: Broker) -> None:
+    broker.schedule.add(message(broker), Timing(1_000, 1_000, 9))
+    assert depth_at(broker, 5_000) == 5
+    broker.queue("q").purge()
+    broker.schedule.run(NOW_MS + 100_000)
+    assert broker.queue("q").depth == 5
+    broker.queue("q").purge()
+    broker.schedule.add(message(broker), Timing(1_000, 1_000, FOREVER))
+    assert depth_at(broker, 500_000) == 1
+    assert depth_at(broker, 501_000) == 2
+
+
+def test_messages_of_the_same_time_come_in_the_order_of_sending(broker: Broker) -> None:
+    for body in (b"1", b"2", b"3"):
+        broker.schedule.add(message(broker, body=body), Timing(1_000))
+    broker.tick(NOW_MS + 1_000)
+    assert [d.message.origin.body() for d in broker.queue("q").browse()] == [b"1", b"2", b"3"]
+
+
+def test_message_that_expires_before_its_time_is_counted_and_does_not_come(broker: Broker) -> None:
+    broker.schedule.add(message(broker, expires_at_ms=NOW_MS + 500), Timing(1_000, 1_000, 5))
+    assert depth_at(broker, 10_000) == 0
+    assert broker.counters.expired == 1
+    assert len(broker.schedule) == 0
+
+
+def test_temporary_queue_that_has_gone_is_not_made_anew(broker: Broker) -> None:
+    broker.schedule.add(message(broker, "mx.tmp.x.y"), Timing(1_000))
+    broker.tick(NOW_MS + 1_000)
+    assert not broker.has_queue("mx.tmp.x.y")
+    assert broker.counters.unroutable == 1
+
+
+def test_queue_that_cannot_be_made_is_counted() -> None:
+    broker = broker_with(CoreLimits(queues_max=0))
+    broker.schedule.add(message(broker), Timing(1_000))
+    broker.tick(1_000)
+    assert broker.counters.discarded == 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "timing", "said"),
+    [
+        (CoreLimits(scheduled_messages_max=1), Timing(1), "too many"),
+        (CoreLimits(scheduled_bytes_max=1), Timing(1), "memory"),
+        (CoreLimits(scheduled_delay_max_ms=1_000), Timing(1_001), "1000 ms"),
+        (CoreLimits(scheduled_period_min_ms=100), Timing(1, 99, 1), "every 100 ms"),
+    ],
+)
+def test_schedule_is_bounded(limits: CoreLimits, timing: Timing, said: str) -> None:
+    broker = broker_with(limits)
+    broker.schedule.add(message(broker), Timing(1))
+    with pytest.raises(ScheduleRefused, match=said):
+        broker.schedule.add(message(broker), timing)
+
+
+def test_commit_schedules_what_was_held_back_and_abort_does_not(broker: Broker) -> None:
+    for commits in (True, False):
+        transaction = broker.transaction()
+        transaction.schedule(message(broker), Timing(1_000))
+        assert len(broker.schedule) == 0
+        transaction.abort() if not commits else transaction.commit()
+        assert len(broker.schedule) == int(commits)
+        broker.schedule.run(NOW_MS + 2_000)
+
+
+def test_commit_that_would_overfill_the_schedule_is_refused_whole() -> None:
+    broker = broker_with(CoreLimits(scheduled_messages_max=1))
+    transaction = broker.transaction()
+    transaction.publish(message(broker))
+    for _ in range(2):
+        transaction.schedule(message(broker), Timing(1_000))
+    with pytest.raises(ScheduleRefused):
+        transaction.commit()
+    assert (len(broker.schedule), broker.queue("q").depth) == (0, 0)
+
+
+def test_cron_line_starts_its_rounds_again_and_again(broker: Broker) -> None:
+    broker.schedule.add(message(broker), Timing(1_000, 1_000, 1, Cron("0 * * * *")))
+    hour_ms = 3_600_000
+    first_ms = 46 * 60_000 + 40_000
+    steps = [
+        first_ms + 999,
+        first_ms + 1_000,
+        first_ms + 2_000,
+        first_ms + hour_ms,
+        first_ms + hour_ms + 5_000,
+    ]
+    assert [depth_at(broker, ms) for ms in steps] == [0, 1, 2, 2, 4]
+    assert len(broker.schedule) == 1
+
+
+# -- cron
+
+
+def _ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("line", "now", "then"),
+    [
+        ("* * * * *", "2023-11-14 22:13:20", "2023-11-14 22:14"),
+        ("* * * * *", "2023-11-14 22:14:00", "2023-11-14 22:15"),
+        ("0 * * * *", "2023-11-14 22:13", "2023-11-14 23:00"),
+        ("30 4 * * *", "2023-11-14 22:13", "2023-11-15 04:30"),
+        ("*/15 8-17 * * mon-fri", "2023-11-17 17:50", "2023-11-20 08:00"),
+        ("0,20,40 * * * *", "2023-11-14 22:21", "2023-11-14 22:40"),
+        ("0 0 1 * *", "2023-12-31 23:59", "2024-01-01 00:00"),
+        ("0 0 29 feb *", "2023-03-01 00:00", "2024-02-29 00:00"),
+        ("0 0 29 2 *", "2096-03-01 00:00", "2104-02-29 00:00"),
+        ("0 0 * * 7", "2023-11-14 22:13", "2023-11-19 00:00"),
+        ("0 0 * * sun", "2023-11-14 22:13", "2023-11-19 00:00"),
+        ("0 0 13 * 5", "2023-11-14 00:00", "2023-11-17 00:00"),
+        ("0 0 16 * 5", "2023-11-14 00:00", "2023-11-16 00:00"),
+        ("5/20 * * * *", "2023-11-14 22:06", "2023-11-14 22:25"),
+        ("0 12 10-20/5 jan,jul *", "2023-11-14 00:00", "2024-01-10 12:00"),
+    ],
+)
+def test_cron_next_time(line: str, now: str, then: str) -> None:
+    assert Cron(line).after(_ms(now)) == _ms(then)
+
+
+def test_cron_day_that_never_comes() -> None:
+    assert Cron("0 0 31 feb *").after(NOW_MS) == -1
+    broker = broker_with()
+    broker.schedule.add(message(broker), Timing(cron=Cron("0 0 31 feb *")))
+    assert len(broker.schedule) == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "* * * *",
+        "* * * * * *",
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * * 13 *",
+        "* * * * 8",
+        "a * * * *",
+        "5-1 * * * *",
+        "*/0 * * * *",
+        "1- * * * *",
+        ", * * * *",
+        "-1 * * * *",
+        "* * * * " + "1," * 200 + "1",
+    ],
+)
+def test_cron_line_that_cannot_be(line: str) -> None:
+    with pytest.raises(InvalidCron):
+        Cron(line)
