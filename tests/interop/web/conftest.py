@@ -1,0 +1,87 @@
+"""Chromium, Node's packages, a gateway, and a site whose pages use it."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import sync_playwright
+from web_peers import HERE, Pages, WebGateway
+
+
+def missing(what: str) -> None:
+    """A peer is not there: in continuous integration that is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def modules(request: pytest.FixtureRequest) -> Path:
+    """mqtt.js, stompjs and ws, from npm."""
+    if not shutil.which("npm") or not shutil.which("node"):
+        missing("node and npm are not installed (Debian: nodejs npm)")
+    assert request.config.cache is not None
+    folder: Path = request.config.cache.mkdir("npm")
+    wanted = (HERE / "package.json").read_text()
+    stamp = folder / "installed"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        (folder / "package.json").write_text(wanted)
+        done = subprocess.run(
+            ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        if done.returncode:
+            missing(f"npm could not install mqtt, @stomp/stompjs and ws: {done.stderr[-500:]}")
+        stamp.write_text(wanted)
+    return folder / "node_modules"
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[WebGateway]:
+    """A gateway with all its doors, on free ports."""
+    gateway = WebGateway(tmp_path)
+    yield gateway
+    gateway.stop()
+    assert "internal error" not in gateway.errors
+
+
+@pytest.fixture(scope="session")
+def pages(modules: Path) -> Iterator[Pages]:
+    """A site with pages that use the libraries."""
+    server = Pages(modules)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium without a screen.  evil.example leads to this machine, as it would for a rebound name."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        missing("Chromium is not installed (Debian: chromium)")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(
+            executable_path=executable,
+            args=["--no-sandbox", "--host-resolver-rules=MAP evil.example 127.0.0.1"],
+        )
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A tab; errors of scripts fail the test."""
+    context = browser.new_context(viewport={"width": 1100, "height": 1050})
+    tab = context.new_page()
+    tab.set_default_timeout(20_000)
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    yield tab
+    context.close()
+    assert errors == []
