@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final, cast, final
 
 from websockets.datastructures import Headers
-from websockets.exceptions import NegotiationError
 from websockets.extensions.base import ServerExtensionFactory
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.http11 import Request
@@ -14,6 +13,9 @@ from websockets.typing import Subprotocol
 from protocols.websocket.deflate import Deflater, Inflater
 
 SWITCHING: Final = 101
+
+NONE_OF_OURS: Final = ""
+"""No subprotocol has this name."""
 
 
 @final
@@ -31,7 +33,7 @@ class Handshake:
         window_bits: int,
         max_unpacked: int,
     ) -> None:
-        """`subprotocols` in the order of our preference; a client that names none gets none."""
+        """`headers` with names in lower case; a client that names no subprotocol gets none."""
         factories: list[ServerExtensionFactory] = []
         if compression:
             factories.append(
@@ -39,10 +41,9 @@ class Handshake:
                     server_max_window_bits=window_bits, client_max_window_bits=window_bits
                 )
             )
+        chosen = _choose(headers, subprotocols)
         protocol = ServerProtocol(
-            subprotocols=[Subprotocol(name) for name in subprotocols],
-            extensions=factories,
-            select_subprotocol=_select,
+            subprotocols=None if chosen is None else [Subprotocol(chosen)], extensions=factories
         )
         response = protocol.accept(Request(target, Headers(headers)))
         self.status: int = response.status_code
@@ -52,6 +53,8 @@ class Handshake:
         self.subprotocol: str | None = cast("str | None", protocol.subprotocol)
         self._deflate: PerMessageDeflate | None = None
         self._max_unpacked = max_unpacked
+        if chosen == NONE_OF_OURS:
+            self.body = f"There are the subprotocols {', '.join(subprotocols)}.\n".encode()
         for extension in protocol.extensions:
             if isinstance(extension, PerMessageDeflate):
                 self._deflate = extension
@@ -71,12 +74,15 @@ class Handshake:
         return Deflater(agreed.local_max_window_bits, agreed.local_no_context_takeover)
 
 
-def _select(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """The client's first choice that we have; who names only others is told which there are."""
+def _choose(headers: Sequence[tuple[str, str]], ours: Sequence[str]) -> str | None:
+    """The client's first choice that we have; None when it names none at all (§4.2.2)."""
+    offered: list[str] = []
+    for name, value in headers:
+        if name == "sec-websocket-protocol":
+            offered.extend([part.strip() for part in value.split(",")])
     if not offered:
         return None
-    ours = protocol.available_subprotocols or ()
-    for name in offered:
-        if name in ours:
-            return name
-    raise NegotiationError("there are the subprotocols " + ", ".join(ours))
+    for part in offered:
+        if part in ours:
+            return part
+    return NONE_OF_OURS

@@ -18,6 +18,7 @@ from gateway.connectors.websocket.messages import (
     BYTES_TYPE,
     HTTP,
     dump,
+    is_forged,
     json_of,
     message_from,
     raw_envelope,
@@ -439,6 +440,8 @@ class HttpConnector(Connector):
         if not broker.authorizer.may_publish(self.publisher, destination):
             raise HttpRefusal(403, f"not allowed to send to {destination}")
         envelope = _envelope_of(request, destination)
+        if is_forged(envelope, self.publisher):
+            raise HttpRefusal(403, "it claims to be from another user")
         if destination.kind == QUEUE:
             envelope.retain = False
         size = len(request.body) + len(request.header("x-mx-meta") or "")
@@ -468,6 +471,8 @@ class HttpConnector(Connector):
             if not broker.authorizer.may_publish(self.publisher, destination):
                 raise HttpRefusal(403, f"not allowed to send to {destination}")
             envelope = envelope_from(item)
+            if is_forged(envelope, self.publisher):
+                raise HttpRefusal(403, "it claims to be from another user")
             if destination.kind == QUEUE:
                 envelope.retain = False
             transaction.publish(message_from(envelope, HTTP, size, destination, broker, self.publisher))
@@ -546,13 +551,13 @@ class HttpConnector(Connector):
             if delivery.failures:
                 head["redelivered"] = True
                 head["delivery_count"] = delivery.failures
-            text = json_of(delivery.message)
+            text = json_of(delivery.message, self.limits.publish_identity)
             parts.append(dump(head)[:-1] + b"," + text[1:] if head else text)
         return b"[" + b",".join(parts) + b"]"
 
     def _respond_raw(self, delivery: Delivery, receipts: list[str]) -> None:
         """One message as HTTP's own body, what HTTP has no header for in X-Mx-Meta."""
-        meta, content_type, body = raw_parts(delivery.message)
+        meta, content_type, body = raw_parts(delivery.message, self.limits.publish_identity)
         if delivery.failures:
             meta["redelivered"] = True
             meta["delivery_count"] = delivery.failures
@@ -602,7 +607,7 @@ class HttpConnector(Connector):
         if request.parameter("retained") == "true":
             for pattern in patterns:
                 for message in self.broker.retained_for(pattern, self.publisher):
-                    self.push(self.chunk(event_of(message)))
+                    self.push(self.chunk(event_of(message, self.limits.publish_identity)))
         events.begin()
 
     def chunk(self, data: bytes) -> bytes:

@@ -84,7 +84,7 @@ class Events(Outlet):
         if self.congested:
             connector.hold_publisher(message.publisher)
         connector.counters.messages_out += 1
-        connector.push(connector.chunk(event_of(message)))
+        connector.push(connector.chunk(event_of(message, connector.limits.publish_identity)))
         return NOTHING
 
     def end(self) -> None:
@@ -94,6 +94,6 @@ class Events(Outlet):
         self._bindings = []
 
 
-def event_of(message: Message) -> bytes:
+def event_of(message: Message, identity: bool) -> bytes:
     """One event, named after its message; JSON without needless spaces has no line breaks."""
-    return b"id: %d" % message.id + _DATA + json_of(message) + _END
+    return b"id: %d" % message.id + _DATA + json_of(message, identity) + _END

@@ -6,7 +6,7 @@ from typing import Final, final
 from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
 from gateway.connectors.websocket.addresses import Source, destination_of, share_key, source_of
-from gateway.connectors.websocket.messages import JSON, message_from
+from gateway.connectors.websocket.messages import JSON, is_forged, message_from
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED, Delivery
@@ -311,6 +311,8 @@ class JsonConnector(Connector):
         members = publish.envelope
         members["to"] = publish.to
         envelope = envelope_from(members)
+        if is_forged(envelope, self.publisher):
+            raise JsonRefusal(c.NOT_ALLOWED, "it claims to be from another user")
         position = NOTHING
         for destination in destinations:
             message = message_from(envelope, JSON, publish.size, destination, broker, self.publisher)

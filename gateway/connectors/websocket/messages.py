@@ -18,8 +18,9 @@ from gateway.core.flow import Publisher
 from gateway.core.message import BYTES, NONE, OBJECT, TEXT, Message
 from gateway.core.router import Broker
 
+# Under which a message remembers its JSON, without and with who published it.
 VARIANT: Final = 0x70
-"""Under which a message remembers its JSON."""
+VARIANT_IDENTITY: Final = 0x71
 
 BYTES_TYPE: Final = "application/octet-stream"
 
@@ -27,14 +28,37 @@ HTTP: Final = "HT"
 JSON: Final = "JS"
 
 
-def json_of(message: Message) -> bytes:
-    """The message as a JSON object; made once, since it is the same for all subscribers."""
-    known = message.form(VARIANT)
+def json_of(message: Message, identity: bool) -> bytes:
+    """The message as a JSON object; made once, since it is the same for all subscribers.
+
+    With `identity` the object says who published it: `ext.auth`, the user, and `ext.client`.
+    """
+    variant = VARIANT_IDENTITY if identity else VARIANT
+    known = message.form(variant)
     if isinstance(known, bytes):
         return known
-    data = json_envelope(message)
-    message.remember(VARIANT, data)
+    data = dump(members_of(message, identity)) if identity else json_envelope(message)
+    message.remember(variant, data)
     return data
+
+
+def members_of(message: Message, identity: bool) -> dict[str, object]:
+    """The same before it is text."""
+    members = envelope_of(message)
+    publisher = message.publisher
+    if identity and publisher is not None:
+        ext = members.setdefault("ext", {})
+        assert isinstance(ext, dict)
+        ext["client"] = publisher.id
+        if publisher.user is not None:
+            ext["auth"] = publisher.user
+    return members
+
+
+def is_forged(envelope: Envelope, publisher: Publisher) -> bool:
+    """Does it claim to be from another user than the one who sends it?"""
+    claimed = envelope.fields.user_id
+    return claimed is not None and publisher.user is not None and claimed != publisher.user
 
 
 def message_from(
@@ -94,10 +118,10 @@ def raw_envelope(meta: dict[str, object], content_type: str | None, body: bytes)
     return envelope
 
 
-def raw_parts(message: Message) -> tuple[dict[str, object], str | None, bytes]:
+def raw_parts(message: Message, identity: bool) -> tuple[dict[str, object], str | None, bytes]:
     """Undo `raw_envelope`: meta, the content type as a header may carry it, and the body."""
     fields = message.fields()
-    meta = envelope_of(message)
+    meta = members_of(message, identity)
     meta.pop("body_b64", None)
     shown = meta.pop("body", None)
     content_type = fields.content_type

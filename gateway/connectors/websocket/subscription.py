@@ -60,14 +60,16 @@ class JsonSubscription(Outlet):
         if self.congested:
             connector.hold_publisher(message.publisher)
         connector.counters.messages_out += 1
-        connector.push(self._head + _MORE + json_of(message)[1:])
+        connector.push(self._head + _MORE + json_of(message, connector.limits.publish_identity)[1:])
         return NOTHING
 
     def replay(self, message: Message) -> None:
         """Send a retained message to who asked for them."""
         connector = self._connector
         connector.counters.messages_out += 1
-        connector.push(self._head + b',"retained":true,' + json_of(message)[1:])
+        connector.push(
+            self._head + b',"retained":true,' + json_of(message, connector.limits.publish_identity)[1:]
+        )
 
     # -- Outlet: from a queue
 
@@ -83,7 +85,7 @@ class JsonSubscription(Outlet):
             head += b',"tag":%d' % tag
         if delivery.failures:
             head += b',"redelivered":true,"delivery_count":%d' % delivery.failures
-        connector.push_sure(head + _MORE + json_of(delivery.message)[1:])
+        connector.push_sure(head + _MORE + json_of(delivery.message, connector.limits.publish_identity)[1:])
 
     def take(self, tag: int, upto: bool) -> list[Delivery]:
         """The deliveries that an outcome of `tag` means, taken out."""

@@ -404,6 +404,15 @@ def test_rules_are_asked() -> None:
     assert world.once("POST", "/messages", b'[{"to":"queue:secret"}]').status == 403
 
 
+def test_nobody_sends_in_another_users_name() -> None:
+    world = World(authorizer=Rules())
+    meta = json.dumps({"user_id": "v"})
+    assert world.once("POST", "/queues/q", b"x", X_Mx_Meta=meta, Authorization=basic("u:p")).status == 403
+    many = b'[{"to":"queue:q","user_id":"v"}]'
+    assert world.once("POST", "/messages", many, Authorization=basic("u:p")).status == 403
+    assert world.once("POST", "/queues/q", b"x", X_Mx_Meta=meta, Authorization=basic("v:p")).status == 202
+
+
 @pytest.mark.parametrize("target", ["/queues/q", "/", "/events?destination=topic:a", "/receipts/x"])
 def test_pages_of_other_sites_may_not_use_it(target: str) -> None:
     world = World()

@@ -362,6 +362,25 @@ def test_rules_are_asked() -> None:
     assert not client.connector.closing
 
 
+def test_nobody_sends_in_another_users_name() -> None:
+    client = World().client()
+    client.op("connect", user="u", password="p")
+    assert error(client.op("publish", id=1, to="queue:q", user_id="v")) == (1, "not_allowed")
+    assert client.op("publish", id=2, to="queue:q", user_id="u") == [{"op": "ok", "id": 2}]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_who_published_is_told_where_that_is_wanted(told: bool) -> None:
+    world = World(limits=Limits(publish_identity=told))
+    client = world.client()
+    client.op("subscribe", sub="s", from_="topic:t")
+    publisher = world.client()
+    publisher.op("connect", user="u", password="p")
+    publisher.op("publish", to="topic:t", body="x")
+    [message] = client.heard()
+    assert message.get("ext") == ({"client": "127.0.0.1:1", "auth": "u"} if told else None)
+
+
 # -- mistakes and limits
 
 
