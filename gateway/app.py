@@ -1,18 +1,21 @@
 """The composition root: builds the rooms from the configuration, and owns the order of start and stop."""
 
 import asyncio
+import errno
 import gc
 import logging
+import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any, Final, final
 
 import gateway
 from gateway.admin.server import AdminServer
-from gateway.config import OPTIONS, Config, ConnectorSection, is_loopback
-from gateway.connectors.base import Limits, Service
+from gateway.config import AUTO, OPTIONS, Config, ConnectorSection, KeyPairSection, TlsSection, is_loopback
+from gateway.connectors.base import Acceptor, Limits, Service
 from gateway.connectors.carriage import Route
 from gateway.connectors.http.connector import HttpAcceptor, HttpService
 from gateway.connectors.http.settings import HttpSettings, Page
@@ -26,10 +29,15 @@ from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import DECODERS
 from gateway.core.router import Broker
+from gateway.net import detect
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
+from gateway.net.identity import Keeper
 from gateway.net.listener import Listener, Machinery
+from gateway.net.memory import keep_freed_memory
 from gateway.net.reports import Reports
+from gateway.net.tls import KeyPair, TlsError, TlsSettings
+from gateway.net.tls import load as load_tls
 from gateway.net.turn import Flusher
 from gateway.security.guard import Guard, User
 from gateway.security.passwords import PasswordChecks
@@ -90,6 +98,39 @@ def guard(
     section = config.security
     checks = PasswordChecks(post, section.password_threads, section.password_checks_max)
     return Guard(users, Rules(rules), checks, before_answer)
+
+
+def tls_settings(section: TlsSection, protocols: Sequence[str]) -> TlsSettings:
+    """[connector.tls] as net wants it, for a connector that speaks `protocols`."""
+    fields = section.model_dump(exclude={"certificate", "key", "key_password", "more", "alpn"})
+    more = tuple([_key_pair(pair) for pair in section.more])
+    return TlsSettings(_key_pair(section), more, alpn=section.alpn or tuple(protocols), **fields)
+
+
+def tls_problems(config: Config) -> list[str]:
+    """What is wrong with the certificates and keys that the connectors name, a line each."""
+    problems: list[str] = []
+    for section in config.connector:
+        if section.tls_section is not None:
+            try:
+                load_tls(tls_settings(section.tls_section, [section.protocol]))
+            except TlsError as error:
+                problems.append(f"connector[{section.name}].tls: {error}")
+    return problems
+
+
+def _key_pair(section: KeyPairSection) -> KeyPair:
+    kind, _, rest = section.key_password.partition(":")
+
+    def password() -> str | None:
+        if kind == "env":
+            return os.environ.get(rest)
+        try:
+            return Path(rest).read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TlsError(f"{rest}: {getattr(error, 'strerror', '') or error}") from None
+
+    return KeyPair(section.certificate, section.key, password if kind else None)
 
 
 def limits_by_option(limits: Limits) -> dict[str, int | str]:
@@ -172,6 +213,12 @@ def web_pages(demo: bool) -> dict[str, Page]:
 SERVICES: Final = {"mqtt": mqtt_service, "stomp": stomp_service, "ws": ws_service}
 """Scheme of a connector's URI → what serves it.  A new protocol adds a line here."""
 
+DOORS: Final = {"ws": detect.HTTP}
+"""What the first bytes are called where a protocol is not."""
+
+ALPN: Final = {"ws": "http/1.1"}
+"""The same for what TLS agrees on (RFC 7301 §6)."""
+
 CARRIED: Final = {"json": json_service}
 """What has no scheme of its own, since it only exists inside WebSocket."""
 
@@ -229,11 +276,22 @@ class Gateway:
         self._tick()
 
     async def _open(self, section: ConnectorSection, machinery: Machinery) -> None:
-        scheme = section.scheme
-        acceptor = self._service(scheme).acceptor(section.name, scheme, self._limits(section, scheme))
-        if isinstance(acceptor, HttpAcceptor):
-            acceptor.carry(self._routes(section), is_loopback(section.host))
-        listener = Listener(acceptor, section.host, section.port, machinery)
+        protocol = section.protocol
+        keeper = await self._keeper(section, machinery)
+        if protocol == AUTO:
+            acceptor = Acceptor(section.name, section.scheme, self._limits(section, protocol))
+            doors = {DOORS.get(name, name): self._acceptor(section, name) for name in SERVICES}
+            for door in doors.values():
+                # One listener, one count.
+                door.counters = acceptor.counters
+        else:
+            acceptor = self._acceptor(section, protocol)
+            doors = {}
+        for speaker in (acceptor, *doors.values()):
+            if isinstance(speaker, HttpAcceptor):
+                speaker.carry(self._routes(section), is_loopback(section.host))
+        listener = Listener(acceptor, section.host, section.port, machinery, keeper, doors, section.secure)
+        listener.scheme = section.scheme
         listener.ping_interval_ms = self.config.websocket.ping_interval_ms
         await _opened(f"connector {section.name} on {section.host}:{section.port}", listener.open())
         self.listeners.append(listener)
@@ -259,10 +317,33 @@ class Gateway:
                 )
         return routes
 
+    def _acceptor(self, section: ConnectorSection, protocol: str) -> Acceptor:
+        return self._service(protocol).acceptor(section.name, protocol, self._limits(section, protocol))
+
     def _limits(self, section: ConnectorSection, protocol: str) -> Limits:
         limits = section.limits(protocol)
         limits.allow_anonymous = section.anonymous(bool(self.config.user))
         return limits
+
+    async def _keeper(self, section: ConnectorSection, machinery: Machinery) -> Keeper | None:
+        """The connector's TLS, with its files read; None when it has none.  Raises OSError."""
+        found = section.tls_section
+        if found is None:
+            return None
+        names = list(SERVICES) if section.protocol == AUTO else [section.protocol]
+        protocols = [ALPN.get(name, name) for name in names]
+        keeper = Keeper(section.name, tls_settings(found, protocols), machinery.loop)
+        try:
+            await keeper.load()
+        except TlsError as error:
+            raise OSError(errno.EINVAL, f"connector {section.name}: TLS: {error}") from None
+        return keeper
+
+    def reload(self) -> None:
+        """Read certificates, keys and revocation lists again, as on SIGHUP."""
+        for listener in self.listeners:
+            if listener.keeper is not None:
+                listener.keeper.reload()
 
     def _post(self, work: Callable[[], None]) -> None:
         """Have `work` done in a later turn of the loop; called from threads."""
@@ -286,6 +367,9 @@ class Gateway:
         except Exception:
             log.exception("internal error while time passed")
         machinery.reports.tick(now_ms)
+        for listener in self.listeners:
+            if listener.keeper is not None:
+                listener.keeper.tick(now_ms // 1000)
         self._sample()
 
     def _let_time_pass(self, now_ms: int) -> None:
@@ -352,11 +436,12 @@ class Gateway:
             connectors.append(
                 {
                     "name": listener.acceptor.name,
-                    "protocol": listener.acceptor.protocol,
+                    "protocol": listener.scheme,
                     "address": listener.address,
                     "limits": limits_by_option(listener.acceptor.limits),
                     "internal_errors": listener.internal_errors,
                     **listener.counters.as_dict(),
+                    **({} if listener.keeper is None else {"tls": listener.keeper.status()}),
                 }
             )
         services: dict[str, int] = {}
@@ -404,6 +489,7 @@ async def run(config: Config, started: Callable[[Gateway], None]) -> int:
 
     The first signal stops gracefully (0), a second one at once (128 + its number, as if it had not been caught).
     """
+    keep_freed_memory()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     at_once: asyncio.Future[int] = loop.create_future()
@@ -419,6 +505,8 @@ async def run(config: Config, started: Callable[[Gateway], None]) -> int:
         except NotImplementedError:  # Windows: the loop has no signal handlers
             signal.signal(number, lambda got, _: loop.call_soon_threadsafe(on_signal, got))
     running = Gateway(config)
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, running.reload)
     await running.__aenter__()
     _tune_gc()
     started(running)

@@ -48,10 +48,11 @@ RULES: dict[str, set[str]] = {
     "gateway.connectors.mqtt": PURE | SHARED | {"protocols.mqtt", "protocols.wire", "gateway.core"},
     "gateway.connectors.stomp": PURE | SHARED | {"protocols.stomp", "gateway.core"},
     "gateway.net": ANY
-    | {"gateway.connectors.base", "gateway.connectors.carriage", "gateway.core.ports", "gateway.core.router"}
-    | {"protocols.websocket"},
+    | {"ext:cryptography", "gateway.connectors.base", "gateway.connectors.carriage", "gateway.core.ports"}
+    | {"gateway.core.router", "protocols.websocket"},
     "gateway.web": PURE,
     "gateway.store": ANY | {"gateway.core"},
+    "gateway.pki": ANY | {"ext:cryptography"},
     "gateway.security": ANY | {"ext:argon2", "gateway.core"},
     "gateway.admin": ANY | {"ext:h11"},
     "gateway.observe": ANY,
@@ -60,7 +61,7 @@ RULES: dict[str, set[str]] = {
     | {"gateway.core.limits", "gateway.security"},
     "gateway.cli": ANY
     | {"ext:typer", "ext:rich", "ext:uvloop", "gateway", "gateway.app", "gateway.config", "gateway.observe"}
-    | {"gateway.security"},
+    | {"ext:cryptography", "gateway.pki", "gateway.security"},
     "gateway.app": ANY
     | {"gateway", "gateway.admin", "gateway.config", "gateway.connectors", "gateway.core", "gateway.net"}
     | {"gateway.observe", "gateway.security", "gateway.store"},

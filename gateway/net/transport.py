@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast, final
 from gateway.connectors.base import Acceptor, Connector
 from gateway.connectors.carriage import Handover
 from gateway.net.deadlines import Timed
+from gateway.net.tls import CertificateId
 from gateway.net.websocket import Carrier
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ WRITE_HIGH_WATER: Final = 262_144
 JOIN_MAX: Final = 1_048_576
 """Frames up to this many bytes are joined into one write; more are handed over as they are."""
 
+JOIN_FRAME_MAX: Final = 8_192
+"""So are frames that have more bytes than this on the average: copying them costs more than a longer vector does."""
+
 CLOSE_TIMEOUT_MS: Final = 3_000
 """How long a peer may take to read our last words and to close its side."""
 
@@ -33,10 +37,21 @@ class Transport(asyncio.Protocol, Timed):
     stay a little longer, until the last words are through.
     """
 
-    __slots__ = ("_close_by_ms", "_listener", "_reading", "_socket", "carrier", "connector", "refusing")
+    __slots__ = (
+        "_close_by_ms",
+        "_listener",
+        "_reading",
+        "_socket",
+        "acceptor",
+        "carrier",
+        "connector",
+        "refusing",
+    )
 
-    def __init__(self, listener: "Listener") -> None:
+    def __init__(self, listener: "Listener", acceptor: Acceptor) -> None:
         Timed.__init__(self)
+        self.acceptor = acceptor
+        """Makes its connector."""
         self._listener = listener
         self._socket: asyncio.Transport | None = None
         self._reading = True
@@ -52,6 +67,20 @@ class Transport(asyncio.Protocol, Timed):
     def drained(self) -> bool:
         """Has the kernel taken everything that was written?"""
         return self._socket is None or self._socket.get_write_buffer_size() == 0
+
+    @property
+    def certificate(self) -> CertificateId | None:
+        """Issuer and serial number of the client's TLS certificate; None without one."""
+        found: CertificateId | None = (
+            None if self._socket is None else self._socket.get_extra_info("certificate")
+        )
+        return found
+
+    @property
+    def certificate_user(self) -> str | None:
+        """Whom that certificate names."""
+        found: str | None = None if self._socket is None else self._socket.get_extra_info("certificate_user")
+        return found
 
     # -- called by asyncio
 
@@ -192,7 +221,8 @@ class Transport(asyncio.Protocol, Timed):
             return
         try:
             if not connector.paused or connector.closing:
-                large = connector.out_bytes > JOIN_MAX
+                size = connector.out_bytes
+                large = size > JOIN_MAX or size > JOIN_FRAME_MAX * len(connector.out)
                 frames = connector.bytes_out(now_ms)
                 if self.carrier is not None:
                     frames = self.carrier.wrap(frames, connector)
@@ -240,6 +270,19 @@ class Transport(asyncio.Protocol, Timed):
                 self.fail()
                 return
             self.flush(now_ms)
+
+    def end(self, reason: str, now_ms: int) -> None:
+        """The client may not stay, because of `reason`: say so in its protocol's words, then close."""
+        connector = self.connector
+        if connector is None or connector.closing:
+            return
+        try:
+            connector.shutdown(now_ms)
+        except Exception:
+            self.fail()
+            return
+        connector.failure = reason
+        self.flush(now_ms)
 
     def close(self) -> None:
         """End the connection.  What was written goes out; then the peer is waited for, but not for long.

@@ -93,7 +93,9 @@ class Pair:
         self.gw = Gateway(policy=policy)
         self.broker = self.gw.broker
         limits = Limits(carry=carry, publish_identity=identity)
-        self.mqtt = MqttService(self.broker, MqttSettings()).acceptor("m", "mqtt", limits)
+        self.mqtt = MqttService(self.broker, MqttSettings(control_characters=True)).acceptor(
+            "m", "mqtt", limits
+        )
         self.stomp = StompService(self.broker, StompSettings(untyped=untyped)).acceptor("s", "stomp", limits)
         self._clients = 0
 
