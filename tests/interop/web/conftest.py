@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import sync_playwright
-from web_peers import HERE, Pages, WebGateway
+from tls_gateway import make_folder
+from web_peers import HERE, TLS, Pages, WebGateway
 
 
 def missing(what: str) -> None:
@@ -46,6 +47,16 @@ def modules(request: pytest.FixtureRequest) -> Path:
 def web(tmp_path: Path) -> Iterator[WebGateway]:
     """A gateway with all its doors, on free ports."""
     gateway = WebGateway(tmp_path)
+    yield gateway
+    gateway.stop()
+    assert "internal error" not in gateway.errors
+
+
+@pytest.fixture
+def secure_web(tmp_path: Path) -> Iterator[WebGateway]:
+    """One that has its doors in TLS too; what clients trust is certs/root-ca.crt."""
+    leaf = make_folder(tmp_path / "certs").leaf("broker")
+    gateway = WebGateway(tmp_path, TLS.format(leaf=leaf))
     yield gateway
     gateway.stop()
     assert "internal error" not in gateway.errors

@@ -12,6 +12,21 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
+TLS = """
+[[connector]]
+name = "wss"
+uri = "wss://127.0.0.1:0"
+[connector.tls]
+certificate = "{leaf.chain}"
+key = "{leaf.key}"
+[[connector]]
+name = "auto"
+uri = "auto://127.0.0.1:0"
+[connector.tls]
+certificate = "{leaf.chain}"
+key = "{leaf.key}"
+"""
+
 CONFIG = """
 [[connector]]
 name = "mqtt"
@@ -32,8 +47,9 @@ demo = true
 class WebGateway:
     """A gateway of its own process."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, more: str = "") -> None:
         self._directory = directory
+        self._more = more
         self._process: subprocess.Popen[str] | None = None
         self.ports = {"mqtt": 0, "stomp": 0, "ws": 0}
         self.start()
@@ -50,7 +66,7 @@ class WebGateway:
 
     def start(self) -> None:
         """Start it: on free ports the first time, on the same ones again."""
-        (self._directory / "gateway.toml").write_text(CONFIG.format(**self.ports))
+        (self._directory / "gateway.toml").write_text(CONFIG.format(**self.ports) + self._more)
         with (self._directory / "errors").open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gateway", "run", str(self._directory / "gateway.toml")],
@@ -65,7 +81,7 @@ class WebGateway:
             said += line
             if line.strip() == "ready":
                 break
-        for name, port in re.findall(r"(mqtt|stomp|ws)://127\.0\.0\.1:(\d+)", said):
+        for name, port in re.findall(r"(mqtt|stomp|wss?|auto)://127\.0\.0\.1:(\d+)", said):
             self.ports[name] = int(port)
         assert all(self.ports.values()), said + self.errors
 
