@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """`gateway.json` on the core: what each operation does, and what each mistake is told."""
 
 import base64

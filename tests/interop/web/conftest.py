@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,26 +20,16 @@ def missing(what: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def modules(request: pytest.FixtureRequest) -> Path:
-    """mqtt.js, stompjs and ws, from npm."""
-    if not shutil.which("npm") or not shutil.which("node"):
-        missing("node and npm are not installed (Debian: nodejs npm)")
-    assert request.config.cache is not None
-    folder: Path = request.config.cache.mkdir("npm")
-    wanted = (HERE / "package.json").read_text()
-    stamp = folder / "installed"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        (folder / "package.json").write_text(wanted)
-        done = subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)],
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        if done.returncode:
-            missing(f"npm could not install mqtt, @stomp/stompjs and ws: {done.stderr[-500:]}")
-        stamp.write_text(wanted)
-    return folder / "node_modules"
+def modules() -> Path:
+    """mqtt.js, stompjs and ws, as `make peers` has installed them."""
+    if not shutil.which("node"):
+        missing("node is not installed (Debian: nodejs npm)")
+    for parent in HERE.parents:
+        found = parent / "build" / "node" / "node_modules"
+        if all((found / name).is_dir() for name in ("mqtt", "@stomp/stompjs", "ws")):
+            return found
+    missing("mqtt.js, stompjs and ws are not installed (make peers)")
+    raise AssertionError
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """A real browser: mqtt.js, stompjs and no library at all, among themselves and with devices and scripts."""
 
 import json

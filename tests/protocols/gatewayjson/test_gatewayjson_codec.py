@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """gateway.json: what the codec takes is what the schema allows, and the other way round."""
 
 import json

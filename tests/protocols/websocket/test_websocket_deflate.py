@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """permessage-deflate (RFC 7692): against the package's own extension, its parameters, and bombs."""
 
 import zlib
