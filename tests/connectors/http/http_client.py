@@ -46,9 +46,10 @@ class World:
         store: Store | None = None,
         authorizer: Authorizer | None = None,
         on_loopback: bool = True,
+        broker: Broker | None = None,
     ) -> None:
         self.now_ms = NOW_MS
-        self.broker = Broker(
+        self.broker = broker or Broker(
             store or MemoryStore(),
             authorizer or Authorizer(),
             CoreLimits(),

@@ -27,9 +27,10 @@ class World:
         store: Store | None = None,
         authorizer: Authorizer | None = None,
         core: CoreLimits | None = None,
+        broker: Broker | None = None,
     ) -> None:
         self.now_ms = NOW_MS
-        self.broker = Broker(
+        self.broker = broker or Broker(
             store or MemoryStore(),
             authorizer or Authorizer(),
             core or CoreLimits(),
