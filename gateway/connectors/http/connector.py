@@ -120,17 +120,19 @@ class HttpConnector(Connector):
         if self._due_ms and self._wire.in_body:
             # A long body may take its time, as long as it comes.
             self._due_ms = now_ms + self.limits.connect_timeout_ms
+        requests = 0
         events = self._wire.receive_data(data)
         while events and not self.closing:
             for event in events:
                 if isinstance(event, Request):
+                    requests += 1
                     self._due_ms = 0
                     self._on_request(event)
                 else:
                     self._on_failed(event)
             events = [] if self.handover is not None or self._request is not None else self._next(now_ms)
         self._collect()
-        if self.over_rate(0, len(data), now_ms):
+        if self.over_rate(requests, len(data), now_ms):
             self.on_rate_exceeded()
 
     def _next(self, now_ms: int) -> list[Request | RequestFailed]:

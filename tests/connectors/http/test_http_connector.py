@@ -506,6 +506,15 @@ def test_a_long_body_may_take_its_time_while_it_comes() -> None:
     assert b" 202 " in client.written()
 
 
+def test_a_client_that_asks_too_often_is_ended() -> None:
+    client = World(limits=Limits(message_rate=2)).client()
+    for _ in range(2):
+        assert client.ask("GET", "/queues/q") is not None
+    client.ask("GET", "/queues/q")
+    assert client.connector.closing
+    assert client.connector.counters.limit_hits == 1
+
+
 def test_one_connection_too_many() -> None:
     client = World().client()
     client.connector.refuse(NOW_MS)
