@@ -14,7 +14,6 @@ from gateway.app import SERVICES, Gateway, web_pages
 from gateway.config import Config, ConnectorSection
 from gateway.security.passwords import hash_password
 
-
 DESTINATIONS = ("topic:{user}.>", "queue:q")
 
 
