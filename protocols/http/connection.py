@@ -1,7 +1,7 @@
 """The server's side of one HTTP/1.1 connection: bytes in, whole requests out; responses in, bytes out."""
 
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Any, Final, final
 
 import h11
 
@@ -114,10 +114,13 @@ class HttpConnection:
                 self._body = []
                 self._body_bytes = 0
             elif isinstance(event, h11.Data):
-                self._body_bytes += len(event.data)
+                # h11 says bytes and means bytearray as well.
+                found: Any = event
+                piece = bytes(found.data)
+                self._body_bytes += len(piece)
                 if self._body_bytes > self._limits.max_body_bytes:
                     return self._fail(413, f"a body may have {self._limits.max_body_bytes} bytes")
-                self._body.append(bytes(event.data))
+                self._body.append(piece)
             elif isinstance(event, h11.EndOfMessage):
                 return [self._request()]
             elif event is h11.NEED_DATA:

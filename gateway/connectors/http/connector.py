@@ -255,15 +255,13 @@ class HttpConnector(Connector):
         self._cors = None
         try:
             self._route(request)
-        except HttpRefusal as error:
-            self._refuse(error.status, error.reason)
-        except (InvalidName, InvalidEnvelope) as error:
-            self._refuse(400, str(error))
-        except JsonError as error:
-            self._refuse(400, error.reason)
-        except (LimitReached, TransactionTooLarge) as error:
+        except HttpRefusal as refusal:
+            self._refuse(refusal.status, refusal.reason)
+        except (InvalidName, InvalidEnvelope, JsonError) as bad:
+            self._refuse(400, str(bad))
+        except (LimitReached, TransactionTooLarge) as limit:
             self.counters.limit_hits += 1
-            self._refuse(507, str(error))
+            self._refuse(507, str(limit))
 
     def _route(self, request: Request) -> None:
         if self._refusing:
@@ -395,15 +393,13 @@ class HttpConnector(Connector):
             self._authorization = request.header("authorization") or ""
             self.publisher.user = user
             self._carry_out(request)
-        except HttpRefusal as error:
-            self._refuse(error.status, error.reason)
-        except (InvalidName, InvalidEnvelope) as error:
-            self._refuse(400, str(error))
-        except JsonError as error:
-            self._refuse(400, error.reason)
-        except (LimitReached, TransactionTooLarge) as error:
+        except HttpRefusal as refusal:
+            self._refuse(refusal.status, refusal.reason)
+        except (InvalidName, InvalidEnvelope, JsonError) as bad:
+            self._refuse(400, str(bad))
+        except (LimitReached, TransactionTooLarge) as limit:
             self.counters.limit_hits += 1
-            self._refuse(507, str(error))
+            self._refuse(507, str(limit))
         self._collect()
 
     def _carry_out(self, request: Request) -> None:

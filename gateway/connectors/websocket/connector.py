@@ -209,15 +209,15 @@ class JsonConnector(Connector):
             return
         try:
             self._carry_out(operation)
-        except JsonRefusal as error:
-            self._error(operation.id, error.code, error.reason)
-        except InvalidName as error:
-            self._error(operation.id, c.BAD_DESTINATION, str(error))
-        except InvalidEnvelope as error:
-            self._error(operation.id, c.BAD_REQUEST, str(error))
-        except (LimitReached, TransactionTooLarge) as error:
+        except JsonRefusal as refusal:
+            self._error(operation.id, refusal.code, refusal.reason)
+        except InvalidName as invalid:
+            self._error(operation.id, c.BAD_DESTINATION, str(invalid))
+        except InvalidEnvelope as bad:
+            self._error(operation.id, c.BAD_REQUEST, str(bad))
+        except (LimitReached, TransactionTooLarge) as limit:
             self.counters.limit_hits += 1
-            self._error(operation.id, c.LIMIT, str(error))
+            self._error(operation.id, c.LIMIT, str(limit))
 
     def _carry_out(self, operation: Operation) -> None:
         if isinstance(operation, Publish):

@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from core_doubles import LogStore
 from http_client import NOW_MS, Answer, HttpClient, World
+from json_client import HoldingStore
 from json_schema import SCHEMA
 from jsonschema import Draft202012Validator
 
@@ -110,7 +110,7 @@ def test_topics_and_retained_values() -> None:
 
 
 def test_a_confirmation_waits_for_the_store() -> None:
-    store = LogStore()
+    store = HoldingStore()
     world = World(store=store)
     client = world.client()
     assert client.ask("POST", "/queues/q", b"x") is None

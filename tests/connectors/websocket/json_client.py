@@ -9,11 +9,34 @@ from gateway.connectors.base import Acceptor, Connector, Limits, Turn
 from gateway.connectors.websocket.connector import JsonService
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
-from gateway.core.ports import Authorizer, Credentials, Store
+from gateway.core.ports import Authorizer, Credentials, Operation, Store
 from gateway.core.router import Broker
 from gateway.store.memory import MemoryStore
 
 NOW_MS = 1_700_000_000_000
+
+
+class HoldingStore(Store):
+    """Nothing is durable before `release`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = 0
+
+    def append(self, operation: Operation) -> int:
+        self.position += 1
+        return self.position
+
+    def begin(self) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+    def release(self, broker: Broker) -> None:
+        """Commit everything."""
+        self.durable = self.position
+        broker.on_durable(self.position)
 
 
 class World:

@@ -5,8 +5,7 @@ import base64
 from typing import Any
 
 import pytest
-from core_doubles import LogStore
-from json_client import NOW_MS, World
+from json_client import NOW_MS, HoldingStore, World
 
 from gateway.connectors.base import Limits
 from gateway.connectors.websocket.settings import JsonSettings
@@ -129,7 +128,7 @@ def test_retained_values_are_sent_to_who_asks() -> None:
 
 
 def test_a_confirmation_waits_for_the_store() -> None:
-    store = LogStore()
+    store = HoldingStore()
     client = World(store=store).client()
     assert client.op("publish", id=1, to="queue:q", body="x") == []
     assert client.op("publish", id=2, to="queue:q", body="x", durable=False) == []
