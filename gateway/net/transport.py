@@ -236,6 +236,14 @@ class Transport(asyncio.Protocol, Timed):
             self.close()
         elif self._reading == connector.throttled:
             self._read(not connector.throttled)
+            if self.carrier is not None and not connector.throttled:
+                self._go_on(self.carrier, now_ms)
+
+    def _go_on(self, carrier: Carrier, now_ms: int) -> None:
+        try:
+            carrier.go_on(now_ms)
+        except Exception:
+            self.fail()
 
     def _write(self, target: asyncio.Transport, frames: list[bytes], large: bool) -> None:
         # Nothing here is done for each frame: a turn may bring thousands.

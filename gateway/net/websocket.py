@@ -54,18 +54,27 @@ class Carrier:
         if self._handover is not None:
             data = self._decide(self._handover, data, now_ms)
         connector = self._transport.connector
-        if connector is None or not data:
-            return
+        if connector is not None and data:
+            self._take(data, connector, now_ms)
+
+    def go_on(self, now_ms: int) -> None:
+        """The client is read again: what a small read has become by decompression may have been left waiting."""
+        connector = self._transport.connector
+        if connector is not None and self._wire.more:
+            self._take(b"", connector, now_ms)
+
+    def _take(self, data: bytes, connector: Connector, now_ms: int) -> None:
         wire = self._wire
-        for piece in wire.receive_data(data):
-            connector.bytes_in(piece.data, now_ms)
-            if connector.closing:
-                return
-        while wire.more:
-            for piece in wire.receive_data(b""):
+        while True:
+            for piece in wire.receive_data(data):
                 connector.bytes_in(piece.data, now_ms)
                 if connector.closing:
                     return
+            data = b""
+            if not wire.more:
+                break
+            if connector.throttled:
+                return
         self._look(wire, connector)
 
     def _look(self, wire: WebSocketConnection, connector: Connector) -> None:

@@ -320,6 +320,21 @@ async def test_a_compression_bomb(ws: Ws, subprotocol: str) -> None:
         assert caught.value.rcvd.code == 1009
 
 
+@pytest.mark.parametrize("settings", [HttpSettings(compression=True)])
+async def test_what_is_unpacked_waits_while_its_sender_is_held_back(ws: Ws) -> None:
+    async with connect(ws.url, subprotocols=["bytes"]) as client:  # type: ignore[list-item]
+        line = b"hold" + b" " * 999_990 + b"\n"
+        await client.send(line)
+        await client.send(b"x" * 900_000 + b"\n")
+        await client.send(b"y" * 900_000 + b"\n")
+        await client.send(b"quiet end\n")
+        await ws.net.until(lambda: ws.net.acceptor.made and ws.net.acceptor.made[0].throttled)
+        connector = ws.net.acceptor.made[0]
+        connector.throttle(False)
+        await ws.net.until(lambda: connector.heard.endswith(b"quiet end\n"))
+        assert len(connector.heard) == len(line) + 2 * 900_001 + 10
+
+
 async def test_wrong_kind_of_message(ws: Ws) -> None:
     reader, _ = await ws.raw("bytes", frame(TEXT, b"a\n"))
     assert code_of(await rest(reader)) == 1003
