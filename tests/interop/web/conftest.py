@@ -59,7 +59,8 @@ def pages(modules: Path) -> Iterator[Pages]:
     server.close()
 
 
-@pytest.fixture(scope="session")
+# For one module only: as long as it is there, Playwright's event loop runs, and no test could have one of its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Debian's Chromium without a screen.  evil.example leads to this machine, as it would for a rebound name."""
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
