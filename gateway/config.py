@@ -174,8 +174,8 @@ class StompSection(Section):
     """Unacknowledged messages sent to a subscription that asks for no number of its own."""
     nack: Literal["failed", "rejected", "released"] = "failed"
     """What a NACK means: failed (again, dead letter after deliveries_max), rejected (dead letter), released (again)."""
-    heart_beat_send_ms: int = Field(10_000, ge=0)
-    """Heart-beats the gateway offers, in milliseconds; 0 is none."""
+    heart_beat_send_ms: int = Field(1_000, ge=0)
+    """Most frequent heart-beats the gateway offers, in milliseconds; 0 is none."""
     heart_beat_want_ms: int = Field(10_000, ge=0)
     """Heart-beats the gateway would like from clients, in milliseconds; 0 is none."""
     headers_max: int = Field(1_000, ge=1)
