@@ -8,7 +8,10 @@ PIP := pip --disable-pip-version-check -qq
 SOURCES := $(shell find gateway protocols -name '*.py') pyproject.toml setup.py
 COMPILED_TESTS := protocols connectors behaviour interop
 
-.PHONY: run test test-plain test-compiled check bench soak wheel peers clean
+.PHONY: install run test test-plain test-compiled check bench soak wheel peers clean
+
+# Compiled where a C compiler is found; the command is then $(COMPILED)/bin/gateway.
+install: $(COMPILED)/.installed
 
 run: $(COMPILED)/.installed
 	@exec $(COMPILED)/bin/gateway run $(CONFIG)

@@ -1,17 +1,20 @@
 """The composition root: builds the rooms from the configuration, and owns the order of start and stop."""
 
 import asyncio
+import errno
 import gc
 import logging
+import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, final
 
 import gateway
 from gateway.admin.server import AdminServer
-from gateway.config import OPTIONS, Config, ConnectorSection
-from gateway.connectors.base import Limits, Service
+from gateway.config import AUTO, OPTIONS, Config, ConnectorSection, KeyPairSection, TlsSection
+from gateway.connectors.base import Acceptor, Limits, Service
 from gateway.connectors.mqtt.connector import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.side import CARRY_NAMES
@@ -22,8 +25,11 @@ from gateway.core.message import DECODERS
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
+from gateway.net.identity import Keeper
 from gateway.net.listener import Listener, Machinery
 from gateway.net.reports import Reports
+from gateway.net.tls import KeyPair, TlsError, TlsSettings
+from gateway.net.tls import load as load_tls
 from gateway.net.turn import Flusher
 from gateway.security.guard import Guard, User
 from gateway.security.passwords import PasswordChecks
@@ -84,6 +90,39 @@ def guard(
     section = config.security
     checks = PasswordChecks(post, section.password_threads, section.password_checks_max)
     return Guard(users, Rules(rules), checks, before_answer)
+
+
+def tls_settings(section: TlsSection, protocols: Sequence[str]) -> TlsSettings:
+    """[connector.tls] as net wants it, for a connector that speaks `protocols`."""
+    fields = section.model_dump(exclude={"certificate", "key", "key_password", "more", "alpn"})
+    more = tuple([_key_pair(pair) for pair in section.more])
+    return TlsSettings(_key_pair(section), more, alpn=section.alpn or tuple(protocols), **fields)
+
+
+def tls_problems(config: Config) -> list[str]:
+    """What is wrong with the certificates and keys that the connectors name, a line each."""
+    problems: list[str] = []
+    for section in config.connector:
+        if section.tls_section is not None:
+            try:
+                load_tls(tls_settings(section.tls_section, [section.protocol]))
+            except TlsError as error:
+                problems.append(f"connector[{section.name}].tls: {error}")
+    return problems
+
+
+def _key_pair(section: KeyPairSection) -> KeyPair:
+    kind, _, rest = section.key_password.partition(":")
+
+    def password() -> str | None:
+        if kind == "env":
+            return os.environ.get(rest)
+        try:
+            return Path(rest).read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TlsError(f"{rest}: {getattr(error, 'strerror', '') or error}") from None
+
+    return KeyPair(section.certificate, section.key, password if kind else None)
 
 
 def limits_by_option(limits: Limits) -> dict[str, int | str]:
@@ -164,17 +203,52 @@ class Gateway:
         self._tick()
 
     async def _open(self, section: ConnectorSection, machinery: Machinery) -> None:
-        scheme = section.scheme
-        service = self._services.get(scheme)
-        if service is None:
-            service = self._services[scheme] = SERVICES[scheme](self.broker, self.config)
-        limits = section.limits()
-        limits.allow_anonymous = section.anonymous(bool(self.config.user))
-        acceptor = service.acceptor(section.name, scheme, limits)
-        listener = Listener(acceptor, section.host, section.port, machinery)
+        protocol = section.protocol
+        keeper = await self._keeper(section, machinery)
+        if protocol == AUTO:
+            acceptor = Acceptor(section.name, section.scheme, self._limits(section, protocol))
+            doors = {name: self._acceptor(section, name) for name in SERVICES}
+            for door in doors.values():
+                # One listener, one count.
+                door.counters = acceptor.counters
+        else:
+            acceptor = self._acceptor(section, protocol)
+            doors = {}
+        listener = Listener(acceptor, section.host, section.port, machinery, keeper, doors, section.secure)
+        listener.scheme = section.scheme
         await _opened(f"connector {section.name} on {section.host}:{section.port}", listener.open())
         self.listeners.append(listener)
         log.info("connector %s listens on %s", section.name, listener.address)
+
+    def _acceptor(self, section: ConnectorSection, protocol: str) -> Acceptor:
+        service = self._services.get(protocol)
+        if service is None:
+            service = self._services[protocol] = SERVICES[protocol](self.broker, self.config)
+        return service.acceptor(section.name, protocol, self._limits(section, protocol))
+
+    def _limits(self, section: ConnectorSection, protocol: str) -> Limits:
+        limits = section.limits(protocol)
+        limits.allow_anonymous = section.anonymous(bool(self.config.user))
+        return limits
+
+    async def _keeper(self, section: ConnectorSection, machinery: Machinery) -> Keeper | None:
+        """The connector's TLS, with its files read; None when it has none.  Raises OSError."""
+        found = section.tls_section
+        if found is None:
+            return None
+        protocols = list(SERVICES) if section.protocol == AUTO else [section.protocol]
+        keeper = Keeper(section.name, tls_settings(found, protocols), machinery.loop)
+        try:
+            await keeper.load()
+        except TlsError as error:
+            raise OSError(errno.EINVAL, f"connector {section.name}: TLS: {error}") from None
+        return keeper
+
+    def reload(self) -> None:
+        """Read certificates, keys and revocation lists again, as on SIGHUP."""
+        for listener in self.listeners:
+            if listener.keeper is not None:
+                listener.keeper.reload()
 
     def _post(self, work: Callable[[], None]) -> None:
         """Have `work` done in a later turn of the loop; called from threads."""
@@ -198,6 +272,9 @@ class Gateway:
         except Exception:
             log.exception("internal error while time passed")
         machinery.reports.tick(now_ms)
+        for listener in self.listeners:
+            if listener.keeper is not None:
+                listener.keeper.tick(now_ms // 1000)
         self._sample()
 
     def _let_time_pass(self, now_ms: int) -> None:
@@ -264,11 +341,12 @@ class Gateway:
             connectors.append(
                 {
                     "name": listener.acceptor.name,
-                    "protocol": listener.acceptor.protocol,
+                    "protocol": listener.scheme,
                     "address": listener.address,
                     "limits": limits_by_option(listener.acceptor.limits),
                     "internal_errors": listener.internal_errors,
                     **listener.counters.as_dict(),
+                    **({} if listener.keeper is None else {"tls": listener.keeper.status()}),
                 }
             )
         services: dict[str, int] = {}
@@ -331,6 +409,8 @@ async def run(config: Config, started: Callable[[Gateway], None]) -> int:
         except NotImplementedError:  # Windows: the loop has no signal handlers
             signal.signal(number, lambda got, _: loop.call_soon_threadsafe(on_signal, got))
     running = Gateway(config)
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, running.reload)
     await running.__aenter__()
     _tune_gc()
     started(running)

@@ -25,6 +25,22 @@ ENVIRONMENT_PREFIX: Final = "GATEWAY_"
 SCHEMES: Final = {"mqtt": 1883, "stomp": 61613}
 """Protocols a connector can speak, and their usual ports."""
 
+AUTO: Final = "auto"
+"""A connector that looks at the first bytes to find out which of them a client speaks."""
+
+TLS_SCHEMES: Final = {"mqtt+ssl": "mqtt", "stomp+ssl": "stomp", "auto+ssl": AUTO, "ssl": AUTO}
+"""Schemes that mean TLS, and what is spoken inside it."""
+
+ALL_SCHEMES: Final = {
+    **SCHEMES,
+    "auto": 61616,
+    "mqtt+ssl": 8883,
+    "stomp+ssl": 61612,
+    "auto+ssl": 61617,
+    "ssl": 61617,
+}
+"""What a connector's URI may start with, and the usual ports."""
+
 DEFAULT_CONNECTORS: Final = (
     {"name": "mqtt", "uri": "mqtt://127.0.0.1:1883"},
     {"name": "stomp", "uri": "stomp://127.0.0.1:61613"},
@@ -315,6 +331,67 @@ PREFIXES: Final = ("wireFormat.", "transport.")
 """What ActiveMQ's users write before some options; it may be left out, or stand before any."""
 
 
+TLS_OPTIONS: Final = {"needClientAuth": "need", "wantClientAuth": "want"}
+"""Options of a connector's URI that are about TLS: the `client_certificates` that `=true` means."""
+
+
+class KeyPairSection(Section):
+    """[[connector.tls.more]]: a further certificate, for clients that ask for one of its names (SNI)."""
+
+    certificate: Path
+    """Chain in PEM: the leaf first, then the authorities above it but for the root."""
+    key: Path
+    """Its private key, PEM; nobody else may be able to read it."""
+    key_password: str = ""
+    """`file:PATH` (first line) or `env:NAME`, for a key that is encrypted."""
+
+    @field_validator("key_password")
+    @classmethod
+    def _a_source(cls, source: str) -> str:
+        if source and not source.startswith(("file:", "env:")):
+            raise ValueError("must be file:PATH or env:NAME, not the password itself")
+        return source
+
+
+class TlsSection(KeyPairSection):
+    """[connector.tls]: TLS on the [[connector]] above it.  Paths count from the working directory."""
+
+    certificate: Path = Path("certs/issued/broker-chain.crt")
+    """Chain in PEM: the leaf first, then the authorities above it but for the root."""
+    key: Path = Path("certs/issued/broker.key")
+    """Its private key, PEM; nobody else may be able to read it."""
+    key_group_readable: bool = False
+    """May the key be readable by its group, as where secrets are mounted for one?"""
+    more: tuple[KeyPairSection, ...] = ()
+    """Further certificates, for clients that ask for one of their names (SNI)."""
+    client_certificates: Literal["no", "want", "need"] = "no"
+    """Are clients asked for a certificate (want), and refused without one (need)?"""
+    ca: tuple[Path, ...] = (Path("certs/root-ca.crt"), Path("certs/intermediate-ca.crt"))
+    """Authorities whose clients are trusted, PEM."""
+    user_from: Literal["cn", "dn", "dns", "email", "uri", "nothing"] = "cn"
+    """What in a client's certificate is its user: common name, whole subject, or the one alternative name of a kind."""
+    crl: tuple[Path, ...] = ()
+    """Revocation lists, PEM; with one, a client whose authority has none there, or an overdue one, is refused."""
+    crl_check: Literal["leaf", "chain"] = "leaf"
+    """Whose revocation is looked for: the client's, or that of every authority above it too."""
+    revoked_sessions: Literal["end", "keep"] = "end"
+    """What happens to a client that is connected when its certificate is revoked."""
+    versions: tuple[Literal["1.2", "1.3"], ...] = Field(("1.2", "1.3"), min_length=1)
+    """Versions of TLS."""
+    ciphers: str = ""
+    """OpenSSL's list for TLS 1.2; empty is forward secrecy with AES-GCM or ChaCha20."""
+    alpn: tuple[str, ...] = ()
+    """Protocols offered (ALPN); empty is that of the connector."""
+    session_tickets: bool = True
+    """May clients resume a session without a whole handshake?"""
+    handshake_timeout_ms: int = Field(10_000, ge=100, le=600_000)
+    """Longest a handshake may take."""
+    handshakes_max: int = Field(1_000, ge=1, le=1_000_000)
+    """Handshakes under way; above that the one that has taken longest is ended."""
+    reload_s: int = Field(1, ge=0, le=86_400)
+    """How often files are looked at for changes, in seconds; 0 is only on SIGHUP."""
+
+
 class ConnectorSection(Section):
     """[[connector]]: one listening address, written as ActiveMQ writes it."""
 
@@ -322,6 +399,8 @@ class ConnectorSection(Section):
     """How it is called in logs and status."""
     uri: str
     """SCHEME://HOST:PORT?option=value&…; port 0 takes a free one."""
+    tls: TlsSection | None = None
+    """TLS; a scheme with ssl in it has it without this table too."""
     allow_anonymous: bool | None = None
     """May clients come without a name?  Unset: on loopback, as long as there is no [[user]]."""
 
@@ -331,16 +410,51 @@ class ConnectorSection(Section):
         if parts.username is not None or parts.password is not None:
             raise ValueError("names and passwords do not belong in a URI")
         self.limits()
+        self.client_certificates()
         if not self.host or parts.path.strip("/") or parts.fragment or self.port < 0:
             raise ValueError("must be SCHEME://HOST:PORT?option=value&…")
-        if self.scheme not in SCHEMES:
-            raise ValueError(f"unknown protocol {self.scheme!r}{nearest(self.scheme, list(SCHEMES))}")
+        if self.scheme not in ALL_SCHEMES:
+            raise ValueError(f"unknown protocol {self.scheme!r}{nearest(self.scheme, list(ALL_SCHEMES))}")
         return self
 
     @property
     def scheme(self) -> str:
-        """The protocol."""
+        """What the URI starts with."""
         return urlsplit(self.uri).scheme
+
+    @property
+    def protocol(self) -> str:
+        """A key of SCHEMES, or AUTO."""
+        return TLS_SCHEMES.get(self.scheme, self.scheme)
+
+    @property
+    def secure(self) -> bool:
+        """Is there TLS on every connection?  (`auto` with a `tls` table takes both kinds.)"""
+        return self.scheme in TLS_SCHEMES or (self.tls is not None and self.protocol != AUTO)
+
+    @property
+    def tls_section(self) -> TlsSection | None:
+        """The `tls` table, with what the URI says put in; None without TLS."""
+        if self.tls is None and not self.secure:
+            return None
+        section = self.tls or TlsSection()
+        wanted = self.client_certificates()
+        return section if wanted is None else section.model_copy(update={"client_certificates": wanted})
+
+    def client_certificates(self) -> str | None:
+        """What the URI says of them, as ActiveMQ writes it; None when it says nothing.  Raises ValueError."""
+        found: str | None = None
+        for key, value in parse_qsl(urlsplit(self.uri).query, keep_blank_values=True):
+            wanted = TLS_OPTIONS.get(_option_name(key))
+            if wanted is None:
+                continue
+            if value not in ("true", "false"):
+                raise ValueError(f"{key}={value}: true or false")
+            if not self.secure and self.tls is None:
+                raise ValueError(f"{key}: this connector has no TLS")
+            if value == "true" and found != "need":
+                found = wanted
+        return found
 
     @property
     def host(self) -> str:
@@ -354,7 +468,7 @@ class ConnectorSection(Section):
     def port(self) -> int:
         """The port to listen on; 0 takes a free one."""
         port = urlsplit(self.uri).port
-        return SCHEMES.get(self.scheme, 0) if port is None else port
+        return ALL_SCHEMES.get(self.scheme, 0) if port is None else port
 
     def anonymous(self, users: bool) -> bool:
         """May clients come without a name?  `users`: are there any who could have one?  Raises ValueError."""
@@ -372,15 +486,18 @@ class ConnectorSection(Section):
             raise ValueError("allow_anonymous = false without a [[user]]: nobody could come")
         return True
 
-    def limits(self) -> Limits:
-        """The limits that the URI's options name, defaults for the others.  Raises ValueError."""
-        limits = Limits(slow_consumer=DROP_OLDEST if self.scheme == "mqtt" else BLOCK)
+    def limits(self, protocol: str = "") -> Limits:
+        """The limits that the URI's options name, defaults for the others (of `protocol`, where several are spoken).
+        Raises ValueError."""
+        limits = Limits(slow_consumer=DROP_OLDEST if (protocol or self.protocol) == "mqtt" else BLOCK)
         seen: set[str] = set()
         for key, value in parse_qsl(urlsplit(self.uri).query, keep_blank_values=True):
             option = _option_name(key)
             if option in seen:
                 raise ValueError(f"{option} is there twice")
             seen.add(option)
+            if option in TLS_OPTIONS:
+                continue
             _apply_option(limits, option, value)
         return limits
 
@@ -414,9 +531,8 @@ def _apply_option(limits: Limits, key: str, value: str) -> None:
     if option is None:
         if key == "allowAnonymous":
             raise ValueError("allowAnonymous is a key beside the URI: allow_anonymous")
-        raise ValueError(
-            f"unknown option {key!r}{nearest(key, [*OPTIONS, 'slowConsumer', 'carry', 'publishIdentity'])}"
-        )
+        known = [*OPTIONS, *TLS_OPTIONS, "slowConsumer", "carry", "publishIdentity"]
+        raise ValueError(f"unknown option {key!r}{nearest(key, known)}")
     field, least, most = option
     if not (value.isascii() and value.isdigit()) or len(value) > 18 or not least <= int(value) <= most:
         raise ValueError(f"{key}={value}: a whole number from {least} to {most}")
@@ -580,16 +696,16 @@ def _problem(source: str, data: dict[str, Any], variables: Mapping[str, str], it
     if not location:
         # About several tables: the message says which.
         return f"{source}: {message}"
-    if location[-1] == "hash":
+    if location[-1] in ("hash", "key_password"):
         # It may be the password itself.
         return f"{variables.get(key, source)}: {key}: {message}"
     if isinstance(value, dict) and location[0] != "connector":
         return f"{source}: {key}: {message}"
-    if isinstance(value, dict):
+    if isinstance(value, dict) and "tls" not in location:
         # What a connector's table as a whole can get wrong is its URI.
         key = f"{key}.uri"
         value = value.get("uri", "")
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | dict):
         return f"{source}: {key}: {message}"
     return f"{variables.get(key, source)}: {key} = {_shown(value)}: {message}"
 
@@ -620,6 +736,8 @@ def _section(location: tuple[str | int, ...]) -> type[BaseModel] | None:
     if not location:
         return Config
     if location[0] == "connector":
+        if "tls" in location:
+            return KeyPairSection if "more" in location else TlsSection
         return ConnectorSection
     field = Config.model_fields.get(str(location[0]))
     annotation = None if field is None else field.annotation

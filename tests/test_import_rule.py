@@ -35,8 +35,10 @@ RULES: dict[str, set[str]] = {
     "gateway.connectors": PURE | {"gateway.core"},
     "gateway.connectors.mqtt": PURE | SHARED | {"protocols.mqtt", "protocols.wire", "gateway.core"},
     "gateway.connectors.stomp": PURE | SHARED | {"protocols.stomp", "gateway.core"},
-    "gateway.net": ANY | {"gateway.connectors.base", "gateway.core.ports", "gateway.core.router"},
+    "gateway.net": ANY
+    | {"ext:cryptography", "gateway.connectors.base", "gateway.core.ports", "gateway.core.router"},
     "gateway.store": ANY | {"gateway.core"},
+    "gateway.pki": ANY | {"ext:cryptography"},
     "gateway.security": ANY | {"ext:argon2", "gateway.core"},
     "gateway.admin": ANY | {"ext:h11"},
     "gateway.observe": ANY,
@@ -45,7 +47,7 @@ RULES: dict[str, set[str]] = {
     | {"gateway.core.limits", "gateway.security"},
     "gateway.cli": ANY
     | {"ext:typer", "ext:rich", "ext:uvloop", "gateway", "gateway.app", "gateway.config", "gateway.observe"}
-    | {"gateway.security"},
+    | {"ext:cryptography", "gateway.pki", "gateway.security"},
     "gateway.app": ANY
     | {"gateway", "gateway.admin", "gateway.config", "gateway.connectors", "gateway.core", "gateway.net"}
     | {"gateway.observe", "gateway.security", "gateway.store"},

@@ -2,6 +2,7 @@
 
 import typer
 
+from gateway.cli import pki, tls
 from gateway.cli.check import check
 from gateway.cli.run import run
 from gateway.cli.status import status
@@ -16,6 +17,8 @@ app = typer.Typer(
 )
 for command in (run, check, status, version):
     app.command()(command)
+app.add_typer(pki.app, name="pki")
+app.add_typer(tls.app, name="tls")
 app.add_typer(user, name="user")
 
 

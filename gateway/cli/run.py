@@ -64,7 +64,7 @@ def announce(started: Gateway) -> None:
     for listener in started.listeners:
         acceptor = listener.acceptor
         options = [f"{name}={value}" for name, value in limits_by_option(acceptor.limits).items()]
-        print(f"  {acceptor.name:<{width}}  {acceptor.protocol}://{listener.address}  {' '.join(options)}")
+        print(f"  {acceptor.name:<{width}}  {listener.scheme}://{listener.address}  {' '.join(options)}")
     if started.admin is not None:
         print(f"  {'admin':<{width}}  http://{started.admin.host}:{started.admin.port}/status")
     print("ready", flush=True)

@@ -81,6 +81,9 @@ def show(answer: dict[str, Any]) -> None:
             str(connector["dropped_slow"]),
         )
     console.print(table)
+    for connector in answer["connectors"]:
+        for warning in connector.get("tls", {}).get("warnings", ()):
+            console.print(f"[bold]{connector['name']}[/]: {warning}")
     core = answer["core"]
     console.print(
         f"{core['queues']} queues, {core['subscriptions']} subscriptions, {core['retained']} retained; "

@@ -1,7 +1,9 @@
 """One listening address: accepts connections up to its limit, and refuses the rest in their own words."""
 
 import asyncio
+import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -9,12 +11,21 @@ from gateway.connectors.base import REFUSED_TALKING_MAX, Acceptor, Counters
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
+from gateway.net.doorway import Doorway
+from gateway.net.identity import Keeper
 from gateway.net.reports import Reports
+from gateway.net.secure import SecureSocket
+from gateway.net.tls import Identity
 from gateway.net.transport import Transport
 from gateway.net.turn import Flusher
 
+log = logging.getLogger("gateway.net")
+
 BACKLOG: Final = 1_024
 """Connections the kernel holds until they are accepted."""
+
+WAITING_MAX: Final = 1_000
+"""Connections whose first bytes are waited for, where no TLS says how many."""
 
 
 @final
@@ -34,8 +45,26 @@ class Machinery:
 class Listener:
     """See the module."""
 
-    def __init__(self, acceptor: Acceptor, host: str, port: int, machinery: Machinery) -> None:
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        host: str,
+        port: int,
+        machinery: Machinery,
+        keeper: Keeper | None = None,
+        doors: Mapping[str, Acceptor] | None = None,
+        secure: bool = True,
+    ) -> None:
+        """`keeper`: speaks TLS, on every connection if `secure`, else on those that start with it; the latter only
+        where there are `doors`: acceptors by protocol, among which the first bytes choose (`acceptor` is then only
+        for name, limits and counters)."""
         self.acceptor = acceptor
+        self.keeper = keeper
+        self.doors: Mapping[str, Acceptor] = doors or {}
+        self.scheme = acceptor.protocol
+        """What its URI starts with."""
+        self._secure = secure and keeper is not None
+        self._waiting: dict[SecureSocket | Doorway, None] = {}
         self.host = host
         self.port = port
         """The port asked for; after `open`, the one it got."""
@@ -65,8 +94,10 @@ class Listener:
 
     async def open(self) -> None:
         """Listen.  Raises OSError."""
+        if self.keeper is not None:
+            self.keeper.on_change = self.identity_changed
         self._server = await self.loop.create_server(
-            self._transport,
+            self._protocol,
             self.host,
             self.port,
             backlog=BACKLOG,
@@ -75,8 +106,12 @@ class Listener:
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def _transport(self) -> Transport:
-        return Transport(self)
+    def _protocol(self) -> asyncio.Protocol:
+        """What a new connection starts with."""
+        inner = Doorway(self, self._secure) if self.doors else Transport(self, self.acceptor)
+        if self._secure and self.keeper is not None:
+            return SecureSocket(self, self.keeper, inner)
+        return inner
 
     def stop_accepting(self) -> None:
         """Close the listening socket; connections stay."""
@@ -84,8 +119,48 @@ class Listener:
         if self._server is not None:
             self._server.close()
             self._server = None
+        for waiting in list(self._waiting):
+            waiting.push_out()
 
-    # -- called by its transports
+    def identity_changed(self, identity: Identity) -> None:
+        """Other certificates and lists are in use: end the sessions of clients that are now revoked."""
+        if self.keeper is None or self.keeper.settings.revoked_sessions != "end" or not identity.revoked:
+            return
+        now_ms = self.clock.now_ms()
+        self.broker.now_ms = now_ms
+        for transport in list(self.transports):
+            if transport.certificate in identity.revoked:
+                transport.end("the client's certificate was revoked", now_ms)
+
+    # -- called by its transports, and by what stands before them
+
+    @property
+    def waiting_max(self) -> int:
+        """Connections that may be without a connector yet."""
+        return WAITING_MAX if self.keeper is None else self.keeper.settings.handshakes_max
+
+    def waiting(self, waiting: SecureSocket | Doorway) -> None:
+        """A connection has no connector yet.  Of too many, the one that has taken longest makes room: who gets on
+        with it is through in a moment, so that slow ones cannot keep others out."""
+        if self._stopped:
+            waiting.push_out()
+            return
+        if len(self._waiting) >= self.waiting_max:
+            longest = next(iter(self._waiting))
+            del self._waiting[longest]
+            longest.push_out()
+        self._waiting[waiting] = None
+        self.deadlines.watch(waiting)
+
+    def no_longer_waiting(self, waiting: SecureSocket | Doorway) -> None:
+        """It has got its connector, or is gone."""
+        self._waiting.pop(waiting, None)
+        self.deadlines.forget(waiting)
+
+    def bug(self, peer: str) -> None:
+        """To be called where the exception of a bug of ours is handled."""
+        self.internal_errors += 1
+        log.exception("%s: internal error, the connection is closed", peer)
 
     def opened(self, transport: Transport) -> None:
         """A client has connected: give it a connector, or refuse it."""
@@ -111,7 +186,8 @@ class Listener:
     def _connect(self, transport: Transport) -> None:
         now_ms = self.clock.now_ms()
         self.broker.now_ms = now_ms
-        connector = self.acceptor.accept(transport.peer_name(), self.flusher.turn, now_ms)
+        connector = transport.acceptor.accept(transport.peer_name(), self.flusher.turn, now_ms)
+        connector.certificate_user = transport.certificate_user
         transport.connector = connector
         self.flusher.transports[connector] = transport
         if transport.refusing:

@@ -5,8 +5,9 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Final, cast, final
 
-from gateway.connectors.base import Connector
+from gateway.connectors.base import Acceptor, Connector
 from gateway.net.deadlines import Timed
+from gateway.net.tls import CertificateId
 
 if TYPE_CHECKING:
     from gateway.net.listener import Listener
@@ -31,10 +32,12 @@ class Transport(asyncio.Protocol, Timed):
     stay a little longer, until the last words are through.
     """
 
-    __slots__ = ("_close_by_ms", "_listener", "_reading", "_socket", "connector", "refusing")
+    __slots__ = ("_close_by_ms", "_listener", "_reading", "_socket", "acceptor", "connector", "refusing")
 
-    def __init__(self, listener: "Listener") -> None:
+    def __init__(self, listener: "Listener", acceptor: Acceptor) -> None:
         Timed.__init__(self)
+        self.acceptor = acceptor
+        """Makes its connector."""
         self._listener = listener
         self._socket: asyncio.Transport | None = None
         self._reading = True
@@ -48,6 +51,20 @@ class Transport(asyncio.Protocol, Timed):
     def drained(self) -> bool:
         """Has the kernel taken everything that was written?"""
         return self._socket is None or self._socket.get_write_buffer_size() == 0
+
+    @property
+    def certificate(self) -> CertificateId | None:
+        """Issuer and serial number of the client's TLS certificate; None without one."""
+        found: CertificateId | None = (
+            None if self._socket is None else self._socket.get_extra_info("certificate")
+        )
+        return found
+
+    @property
+    def certificate_user(self) -> str | None:
+        """Whom that certificate names."""
+        found: str | None = None if self._socket is None else self._socket.get_extra_info("certificate_user")
+        return found
 
     # -- called by asyncio
 
@@ -189,6 +206,19 @@ class Transport(asyncio.Protocol, Timed):
                 self.fail()
                 return
             self.flush(now_ms)
+
+    def end(self, reason: str, now_ms: int) -> None:
+        """The client may not stay, because of `reason`: say so in its protocol's words, then close."""
+        connector = self.connector
+        if connector is None or connector.closing:
+            return
+        try:
+            connector.shutdown(now_ms)
+        except Exception:
+            self.fail()
+            return
+        connector.failure = reason
+        self.flush(now_ms)
 
     def close(self) -> None:
         """End the connection.  What was written goes out; then the peer is waited for, but not for long.

@@ -46,3 +46,23 @@ def test_version_names_gateway_python_and_whether_it_is_compiled(gateway_command
     assert code == 0
     form = "compiled" if gateway.is_compiled() else "plain Python"
     assert said == f"gateway-broker {gateway.__version__} ({form}), Python {platform.python_version()}\n"
+
+
+def test_certificates_that_cannot_be_used_are_mistakes(gateway_command, tmp_path) -> None:
+    pki = tmp_path / "certs"
+    (tmp_path / "g.toml").write_text(
+        f"""[[connector]]
+        name = "m"
+        uri = "mqtt+ssl://127.0.0.1:8883"
+        [connector.tls]
+        certificate = "{pki}/issued/broker-chain.crt"
+        key = "{pki}/issued/broker.key"
+        """
+    )
+    code, _, err = gateway_command("check", str(tmp_path / "g.toml"))
+    assert (code, "connector[m].tls: " in err, "No such file" in err) == (1, True, True)
+    gateway_command("pki", "init", "--server", "broker", "--dir", str(pki))
+    assert gateway_command("check", str(tmp_path / "g.toml"))[0] == 0
+    (pki / "issued" / "broker.key").chmod(0o644)
+    code, _, err = gateway_command("check", str(tmp_path / "g.toml"))
+    assert (code, "lets others read the key" in err) == (1, True)

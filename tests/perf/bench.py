@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.perf import load, peers
+from tests.perf import load, peers, tls
 from tests.perf.peers import Peer, Running
 from tests.perf.wires import Mqtt, Nats, Stomp, Wire, mqtt_packet, receive_exactly
 
@@ -126,6 +126,7 @@ WORKLOADS: Final = (
     Workload("subs_10", "MQTT QoS 0 beside 10 subscriptions", ("mqtt",), _other_subscriptions(10)),
     Workload("subs_100k", "MQTT QoS 0 beside 100,000", ("mqtt",), _other_subscriptions(OTHER_SUBSCRIPTIONS)),
     Workload("idle_10k", "memory of an idle connection", ("mqtt",), _idle, "bytes"),
+    *(Workload(*fields) for fields in tls.WORKLOADS),
 )
 
 
@@ -227,6 +228,8 @@ BARS: Final = (
         lambda r: _ratio(r.get(GATEWAY, "subs_100k"), r.get(GATEWAY, "subs_10")),
         0.8,
     ),
+    Bar("MQTT QoS 0 over TLS one to one, against Mosquitto", _against("tls_mqtt0_1x1", "Mosquitto"), 3),
+    Bar("TLS handshakes, against Mosquitto", _against("tls_handshakes", "Mosquitto"), 1),
     Bar("resident bytes of an idle connection", lambda r: r.get(GATEWAY, "idle_10k"), 16_384, True),
 )
 
@@ -249,7 +252,7 @@ def table(report: Report, workloads: list[Workload], brokers: list[str]) -> str:
     """The figures as a Markdown table; behind ours, the ratio to the best peer."""
     lines = ["| workload | " + " | ".join(brokers) + " |", "|---|" + "---:|" * len(brokers)]
     for workload in workloads:
-        cells = [workload.title + (" (bytes)" if workload.unit == "bytes" else "")]
+        cells = [workload.title + (f" ({workload.unit})" if workload.unit != "msg/s" else "")]
         best = report.best_peer(workload.name)
         for broker in brokers:
             figure = report.get(broker, workload.name)
@@ -274,14 +277,15 @@ def main() -> None:
     workloads = [w for w in WORKLOADS if not options.workloads or w.name in options.workloads]
     report = Report()
     brokers: list[str] = []
-    for peer in peers.PEERS:
+    for peer in (*peers.PEERS, *tls.PEERS):
         if options.brokers and peer.name not in options.brokers:
             continue
         problem = peer.find()
         if problem:
             report.missing.append(f"{peer.name}: {problem}")
             continue
-        brokers.append(peer.name)
+        if peer.name not in brokers:
+            brokers.append(peer.name)
         measure(peer, _suited(peer, workloads), options.seconds, options.repeat, report)
     text = table(report, workloads, brokers)
     bars = "\n".join([bar.line(report) for bar in BARS])
@@ -300,7 +304,7 @@ def _suited(peer: Peer, workloads: list[Workload]) -> list[Workload]:
     """What this broker can run; the memory of others is not the question."""
     suited = [w for w in workloads if set(w.protocols) <= set(peer.protocols)]
     if GATEWAY not in peer.name:
-        suited = [w for w in suited if w.unit == "msg/s" and w.name not in ("subs_10", "subs_100k")]
+        suited = [w for w in suited if w.unit != "bytes" and w.name not in ("subs_10", "subs_100k")]
     return suited
 
 

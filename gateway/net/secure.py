@@ -1,0 +1,357 @@
+"""TLS between a socket and what drives it: asyncio's protocol to the one, asyncio's transport to the other.
+
+A layer of our own rather than the loop's: a connection can turn to TLS after its first bytes were looked at, its
+handshake is bounded in time and number before any connector exists, and what a turn writes is encrypted in one go.
+"""
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any, Final, cast, final
+
+from cryptography import x509
+
+from gateway.net import tls
+from gateway.net.deadlines import Timed
+from gateway.net.identity import Keeper
+
+if TYPE_CHECKING:
+    from gateway.net.listener import Listener
+
+RECORD: Final = 16_384
+"""Bytes of plaintext in the largest record (RFC 8446 §5.1)."""
+
+CHUNK: Final = 65_536
+"""Bytes handed to OpenSSL at a time: its buffers grow to what they are given, and stay so large."""
+
+WRITE_CHUNK: Final = 262_144
+"""Bytes encrypted before they are handed to the socket."""
+
+LINGER_MS: Final = 1_000
+"""How long a peer that was refused may take to read why."""
+
+HANDSHAKE: Final = 0
+OPEN: Final = 1
+CLOSING: Final = 2
+
+
+@final
+class SecureSocket(asyncio.Protocol, Timed):
+    """One connection's TLS.  `inner` is told of the connection when the handshake is done, and of nothing before."""
+
+    __slots__ = (
+        "_due_ms",
+        "_incoming",
+        "_inner",
+        "_keeper",
+        "_listener",
+        "_opened",
+        "_outgoing",
+        "_socket",
+        "_state",
+        "_tls",
+        "certificate",
+        "user",
+    )
+
+    def __init__(self, listener: "Listener", keeper: Keeper, inner: asyncio.Protocol) -> None:
+        Timed.__init__(self)
+        self._listener = listener
+        self._keeper = keeper
+        self._inner = inner
+        self._socket: asyncio.Transport | None = None
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = keeper.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._state = HANDSHAKE
+        self._opened = False
+        self._due_ms = 0
+        self.certificate: tls.CertificateId | None = None
+        """The client's; None without one."""
+        self.user: str | None = None
+        """Whom it names."""
+
+    # -- called by asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected, and will now shake hands."""
+        self._socket = cast(asyncio.Transport, transport)
+        self._due_ms = self._listener.clock.now_ms() + self._keeper.settings.handshake_timeout_ms
+        self._listener.waiting(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Encrypted bytes; after our end they are read and forgotten."""
+        if self._state == OPEN:
+            self._receive(data)
+        elif self._state == HANDSHAKE:
+            self._shake_hands(data)
+
+    def eof_received(self) -> bool | None:
+        """The client will send no more."""
+        return self._inner.eof_received() if self._state == OPEN else False
+
+    def pause_writing(self) -> None:
+        """The socket's buffer is full."""
+        if self._state == OPEN:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """There is room in the socket's buffer again."""
+        if self._state == OPEN:
+            self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._listener.no_longer_waiting(self)
+        self._socket = None
+        self._state = CLOSING
+        if self._opened:
+            self._inner.connection_lost(exc)
+
+    # -- Timed
+
+    def next_deadline_ms(self) -> int | None:
+        """See Timed."""
+        return self._due_ms or None
+
+    def deadline(self, now_ms: int) -> None:
+        """The handshake takes too long, or the peer does not read why it was refused."""
+        if self._state == HANDSHAKE:
+            self._keeper.handshakes_timed_out += 1
+            self._report("TLS handshake not finished in time")
+        self.abort()
+
+    def push_out(self) -> None:
+        """Others want to shake hands, and this one does not get on with it."""
+        if self._state == HANDSHAKE:
+            self._keeper.handshakes_pushed_out += 1
+        self.abort()
+
+    # -- handshake
+
+    def _shake_hands(self, data: bytes) -> None:
+        self._incoming.write(data)
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._send()
+            return
+        except ssl.SSLError as error:
+            self._refuse(_reason(error))
+            return
+        except Exception:
+            self._listener.bug(self._peer_name())
+            self.abort()
+            return
+        if self._tls.version() != "TLSv1.3":
+            # In TLS 1.3 all that is left is a session ticket, which goes out with the first answer.
+            self._send()
+        problem = self._look_at_certificate()
+        if problem:
+            self._refuse(problem)
+        else:
+            self._open()
+
+    def _look_at_certificate(self) -> str:
+        """Note whom the client's certificate names; answers why it is not good, which OpenSSL does not ask again
+        when a session is resumed."""
+        data = self._tls.getpeercert(True)
+        if data is None:
+            return ""
+        try:
+            certificate = x509.load_der_x509_certificate(data)
+            self.certificate = tls.certificate_id(certificate)
+            self.user = tls.user_of(certificate, self._keeper.settings.user_from)
+        except ValueError:
+            return "the client's certificate cannot be read"
+        identity = self._keeper.identity
+        if identity is not None and self.certificate in identity.revoked:
+            return "certificate revoked"
+        return "certificate has expired" if tls.days_left(certificate) < 0 else ""
+
+    def _open(self) -> None:
+        self._keeper.handshakes += 1
+        self._due_ms = 0
+        self._listener.no_longer_waiting(self)
+        self._state = OPEN
+        self._opened = True
+        # From here on this is a transport to `inner`.
+        self._inner.connection_made(cast(asyncio.BaseTransport, self))
+        if self._state == OPEN and self._incoming.pending:
+            self._receive(b"")
+
+    def _refuse(self, reason: str) -> None:
+        self._keeper.handshakes_failed += 1
+        self._report(f"TLS: {reason}")
+        self._send()
+        self._state = CLOSING
+        target = self._socket
+        if target is None or target.is_closing() or not target.can_write_eof():
+            self.abort()
+            return
+        # What the client has sent meanwhile is still read: a reset would overtake the alert that says why.
+        target.write_eof()
+        self._due_ms = self._listener.clock.now_ms() + LINGER_MS
+        self._listener.deadlines.watch(self)
+
+    def _report(self, reason: str) -> None:
+        self._listener.reports.add(f"{self._listener.acceptor.name}: {self._peer_name()}: {reason}")
+
+    def _peer_name(self) -> str:
+        name = None if self._socket is None else self._socket.get_extra_info("peername")
+        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "local"
+
+    # -- bytes in
+
+    def _receive(self, data: bytes) -> None:
+        if len(data) <= CHUNK:
+            self._incoming.write(data)
+            self._decrypt()
+            return
+        view = memoryview(data)
+        for at in range(0, len(data), CHUNK):
+            self._incoming.write(view[at : at + CHUNK])
+            self._decrypt()
+            if self._state != OPEN:
+                return
+
+    def _decrypt(self) -> None:
+        parts: list[bytes] = []
+        read = self._tls.read
+        ended = False
+        try:
+            while True:
+                part = read(RECORD)
+                if not part:
+                    ended = True
+                    break
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._broken(parts, _reason(error))
+            return
+        if parts:
+            self._inner.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
+        if self._outgoing.pending and self._state == OPEN:
+            # Answers to what is TLS's own, such as a new key.
+            self._send()
+        if ended and self._state == OPEN and not self._inner.eof_received():
+            self.close()
+
+    def _broken(self, parts: list[bytes], reason: str) -> None:
+        """What was whole counts; then the connection is over."""
+        if parts:
+            self._inner.data_received(b"".join(parts))
+        self._report(f"TLS: {reason}")
+        self._listener.counters.protocol_errors += 1
+        self._send()
+        self.abort()
+
+    # -- bytes out, as asyncio.Transport has them
+
+    def _send(self) -> None:
+        target = self._socket
+        if target is not None and self._outgoing.pending:
+            target.write(self._outgoing.read())
+
+    def write(self, data: bytes) -> None:
+        """Encrypt and send."""
+        if self._state != OPEN or not data:
+            return
+        write = self._tls.write
+        if len(data) <= RECORD:
+            write(data)
+            self._send()
+            return
+        view = memoryview(data)
+        at = sent = 0
+        # OpenSSL takes a record at a time.
+        while at < len(data):
+            at += write(view[at:])
+            if at - sent >= WRITE_CHUNK:
+                sent = at
+                self._send()
+        self._send()
+
+    def writelines(self, frames: list[bytes]) -> None:
+        """Encrypt and send: joined, since each write makes records of its own."""
+        self.write(b"".join(frames))
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """See asyncio.Transport."""
+        if self._socket is not None:
+            self._socket.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        """See asyncio.Transport."""
+        return 0 if self._socket is None else self._socket.get_write_buffer_size()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """See asyncio.Transport; `certificate` and `certificate_user` are the client's, `alpn` what was agreed on."""
+        if name == "certificate_user":
+            return self.user
+        if name == "certificate":
+            return self.certificate
+        if name == "alpn":
+            return self._tls.selected_alpn_protocol()
+        if name == "socket":
+            # Its options are set already (both loops set TCP_NODELAY), and to ask for it is dear.
+            return None
+        return default if self._socket is None else self._socket.get_extra_info(name, default)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """See asyncio.Transport."""
+        self._inner = cast(asyncio.Protocol, protocol)
+
+    def pause_reading(self) -> None:
+        """See asyncio.Transport."""
+        if self._socket is not None:
+            self._socket.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See asyncio.Transport."""
+        if self._socket is not None:
+            self._socket.resume_reading()
+
+    def is_closing(self) -> bool:
+        """See asyncio.Transport."""
+        return self._socket is None or self._state == CLOSING or self._socket.is_closing()
+
+    def can_write_eof(self) -> bool:
+        """See asyncio.Transport: TLS has an end of its own for each direction."""
+        return self._socket is not None and self._socket.can_write_eof()
+
+    def _notify_close(self) -> None:
+        self._state = CLOSING
+        try:
+            self._tls.unwrap()
+        except (ssl.SSLError, ValueError):
+            # The peer's own notice has not come yet, and need not.
+            pass
+        self._send()
+
+    def write_eof(self) -> None:
+        """Say that no more will come; what the peer still sends is read and forgotten."""
+        if self._state == OPEN and self._socket is not None:
+            self._notify_close()
+            self._socket.write_eof()
+
+    def close(self) -> None:
+        """See asyncio.Transport."""
+        if self._state == OPEN:
+            self._notify_close()
+        if self._socket is not None:
+            self._socket.close()
+
+    def abort(self) -> None:
+        """See asyncio.Transport."""
+        self._state = CLOSING
+        if self._socket is not None:
+            self._socket.abort()
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """What went wrong, in OpenSSL's words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message or "certificate not accepted"
+    return (error.reason or "protocol error").replace("_", " ").lower()

@@ -1,0 +1,196 @@
+"""An authority: its folder as its .cnf describes it, and what it signs."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificateIssuerPrivateKeyTypes,
+    CertificatePublicKeyTypes,
+)
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.pki import files, keys, names
+from gateway.pki.conf import Conf
+from gateway.pki.database import REASONS, REVOKED, VALID, Database, Entry, hexadecimal
+from gateway.pki.errors import PkiError
+from gateway.pki.profiles import CRL_DAYS, Extensions
+
+CERTIFICATES_MAX: Final = 100
+"""Certificates in one file."""
+
+
+def now() -> datetime:
+    """The time, in whole seconds as certificates have it."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def load_certificates(path: Path) -> list[x509.Certificate]:
+    """The certificates in a PEM or DER file, at least one.  Raises PkiError."""
+    data = files.read(path)
+    try:
+        if b"-----BEGIN" in data:
+            found = x509.load_pem_x509_certificates(data)
+            # A last one cut short is passed over by the parser, and would be missed much later.
+            if len(found) != data.count(b"-----BEGIN CERTIFICATE-----"):
+                raise ValueError
+        else:
+            found = [x509.load_der_x509_certificate(data)]
+    except ValueError:
+        raise PkiError(f"{path}: no certificate, or a damaged one") from None
+    if len(found) > CERTIFICATES_MAX:
+        raise PkiError(f"{path}: more than {CERTIFICATES_MAX} certificates")
+    return found
+
+
+def load_certificate(path: Path) -> x509.Certificate:
+    """The first certificate in a file.  Raises PkiError."""
+    return load_certificates(path)[0]
+
+
+def pem(*certificates: x509.Certificate) -> bytes:
+    """Certificates as PEM, one after the other."""
+    return b"".join([certificate.public_bytes(Encoding.PEM) for certificate in certificates])
+
+
+def build(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: CertificatePublicKeyTypes,
+    signer: CertificateIssuerPrivateKeyTypes,
+    serial: int,
+    days: int,
+    extensions: Extensions,
+) -> x509.Certificate:
+    """Sign a certificate that is valid from now on.  Raises PkiError."""
+    start = now()
+    try:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(public_key)
+            .serial_number(serial)
+            .not_valid_before(start)
+            .not_valid_after(start + timedelta(days=days))
+        )
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical)
+        return builder.sign(signer, keys.digest_for(signer))
+    except (ValueError, OverflowError) as error:
+        raise PkiError(f"no certificate can be made of this: {error}") from None
+
+
+@final
+class Authority:
+    """One authority.  Its key is read when something is signed, and not kept."""
+
+    def __init__(self, conf: Path, base: Path) -> None:
+        """As `conf` describes it; relative paths in it count from `base`.  Raises PkiError."""
+        self.conf = conf
+        text = Conf(conf)
+        section = text.get("ca", "default_ca")
+
+        def path(key: str) -> Path:
+            return base / text.get(section, key)
+
+        self.certificate_path = path("certificate")
+        self.key_path = path("private_key")
+        self.new_certificates = path("new_certs_dir")
+        self.database = Database(path("database"), path("serial"), path("crlnumber"))
+        self._random_serial = text.get(section, "rand_serial", "no") not in ("no", "false", "0")
+        days = text.get(section, "default_crl_days", str(CRL_DAYS))
+        self.crl_days = int(days) if days.isdigit() else CRL_DAYS
+        self.certificate = load_certificate(self.certificate_path)
+
+    @property
+    def name(self) -> str:
+        """Its common name."""
+        return names.common_name(self.certificate.subject)
+
+    def key(self, passphrase: bytes | None) -> CertificateIssuerPrivateKeyTypes:
+        """Its private key, compared with its certificate.  Raises PkiError."""
+        if not self.key_path.exists():
+            raise PkiError(f"{self.key_path} is not there: the key of {self.name} is kept elsewhere")
+        key = keys.load(self.key_path, passphrase)
+        if keys.spki(key.public_key()) != keys.spki(self.certificate.public_key()):
+            raise PkiError(f"{self.key_path} is not the key of {self.certificate_path}")
+        return key
+
+    def sign(
+        self,
+        subject: x509.Name,
+        public_key: CertificatePublicKeyTypes,
+        days: int,
+        extensions: Extensions,
+        passphrase: bytes | None,
+    ) -> x509.Certificate:
+        """Issue a certificate and enter it.  Raises PkiError."""
+        left = (self.certificate.not_valid_after_utc - now()).days
+        if not 0 < days <= left:
+            raise PkiError(f"{days} days: from 1 to the {max(left, 0)} that are left to {self.name}")
+        signer = self.key(passphrase)
+        # The number is spent before it is used: what fails half-way never leads to two with the same.
+        serial = x509.random_serial_number() if self._random_serial else self.database.next_serial()
+        certificate = build(subject, self.certificate.subject, public_key, signer, serial, days, extensions)
+        files.write(self.new_certificates / f"{hexadecimal(serial)}.pem", pem(certificate))
+        self.database.add(
+            Entry(
+                VALID, certificate.not_valid_after_utc, None, "", serial, "unknown", names.one_line(subject)
+            )
+        )
+        return certificate
+
+    def issued(self, serial: int) -> x509.Certificate | None:
+        """The copy that was kept of a certificate."""
+        path = self.new_certificates / f"{hexadecimal(serial)}.pem"
+        return load_certificate(path) if path.exists() else None
+
+    def has_issued(self, certificate: x509.Certificate) -> bool:
+        """Is a certificate of this authority's making?"""
+        if certificate.issuer != self.certificate.subject:
+            return False
+        return self.database.find(certificate.serial_number) is not None
+
+    def revocation_list(
+        self, passphrase: bytes | None, valid: timedelta | None = None
+    ) -> x509.CertificateRevocationList:
+        """A new list of what is revoked, valid for `valid` (else as the .cnf says).  Raises PkiError."""
+        signer = self.key(passphrase)
+        start = now()
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(start)
+            .next_update(start + (valid or timedelta(days=self.crl_days)))
+            .add_extension(x509.CRLNumber(self.database.next_crl_number()), False)
+            .add_extension(self._key_identifier(), False)
+        )
+        for revoked in self._revoked():
+            builder = builder.add_revoked_certificate(revoked)
+        return builder.sign(signer, keys.digest_for(signer))
+
+    def _key_identifier(self) -> x509.AuthorityKeyIdentifier:
+        try:
+            known = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        except x509.ExtensionNotFound:
+            key = self.certificate.public_key()
+            return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)  # type: ignore[arg-type]
+        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known)
+
+    def _revoked(self) -> Sequence[x509.RevokedCertificate]:
+        found: list[x509.RevokedCertificate] = []
+        for entry in self.database.entries():
+            if entry.status != REVOKED or entry.revoked is None:
+                continue
+            builder = (
+                x509.RevokedCertificateBuilder().serial_number(entry.serial).revocation_date(entry.revoked)
+            )
+            reason = REASONS.get(entry.reason)
+            # RFC 5280 §5.3.1: `unspecified` is said by saying nothing.
+            if reason is not None and reason is not x509.ReasonFlags.unspecified:
+                builder = builder.add_extension(x509.CRLReason(reason), False)
+            found.append(builder.build())
+        return found

@@ -1,0 +1,277 @@
+"""The PKI folder: where everything lies, how it is made, and how one made by openssl is taken over.
+
+root-ca.crt  root-ca.crl  intermediate-ca.crt  intermediate-ca.crl
+root-ca/  intermediate-ca/           each: NAME.cnf private/NAME.key index.txt serial crlnumber newcerts/
+issued/NAME.crt NAME.key NAME-chain.crt NAME.csr
+templates/                           own texts for the .cnf files, if they are wanted
+adopted.toml                         only in a folder that openssl made: which .cnf is which authority's
+"""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.pki import files, keys, names, templates
+from gateway.pki.authority import Authority, build, load_certificate, pem
+from gateway.pki.database import VALID, Database, Entry, hexadecimal
+from gateway.pki.errors import PkiError
+from gateway.pki.profiles import CRL_DAYS, INTERMEDIATE_DAYS, LEAF_DAYS, ROOT_DAYS, authority_extensions
+
+ROOT: Final = "root-ca"
+INTERMEDIATE: Final = "intermediate-ca"
+ADOPTED: Final = "adopted.toml"
+ROOT_SUBJECT: Final = "CN=Gateway Root CA"
+INTERMEDIATE_SUBJECT: Final = "CN=Gateway Intermediate CA"
+CONFIGURATIONS_MAX: Final = 100
+"""Files with openssl's settings that are looked at when a folder is adopted."""
+
+
+@final
+@dataclass(slots=True)
+class Plan:
+    """What `init` makes."""
+
+    root_subject: str = ROOT_SUBJECT
+    intermediate_subject: str = INTERMEDIATE_SUBJECT
+    key_type: str = "p256"
+    root_days: int = ROOT_DAYS
+    intermediate_days: int = INTERMEDIATE_DAYS
+    root_passphrase: bytes | None = None
+    intermediate_passphrase: bytes | None = None
+
+
+@final
+@dataclass(slots=True)
+class Leaf:
+    """Where a leaf's files are."""
+
+    name: str
+    certificate: Path
+    key: Path
+    chain: Path
+    request: Path
+
+
+@final
+class Folder:
+    """One PKI folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    # -- what is in it
+
+    @property
+    def root(self) -> Authority:
+        """The root authority.  Raises PkiError."""
+        return self._authority(ROOT)
+
+    @property
+    def intermediate(self) -> Authority:
+        """The authority that issues leaves.  Raises PkiError."""
+        return self._authority(INTERMEDIATE)
+
+    def _authority(self, role: str) -> Authority:
+        conf = self.path / role / f"{role}.cnf"
+        adopted = self.path / ADOPTED
+        if adopted.exists():
+            try:
+                conf = self.path / tomllib.loads(files.read_text(adopted))[role]
+            except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+                raise PkiError(f"{adopted}: {error}") from None
+        if not conf.exists():
+            raise PkiError(f"{self.path} has no authorities: `gateway pki init --dir {self.path}` makes them")
+        return Authority(conf, self.path)
+
+    def crl_path(self, role: str) -> Path:
+        """Where an authority's revocation list is."""
+        return self.path / f"{role}.crl"
+
+    def leaf(self, name: str) -> Leaf:
+        """The files of a leaf, there or not.  Raises PkiError for what can be no name."""
+        issued = self.path / "issued"
+        names.check_file_name(name)
+        return Leaf(
+            name,
+            issued / f"{name}.crt",
+            issued / f"{name}.key",
+            issued / f"{name}-chain.crt",
+            issued / f"{name}.csr",
+        )
+
+    def leaves(self) -> list[Leaf]:
+        """All leaves that have a certificate here, by name."""
+        found = sorted(path.name.removesuffix(".crt") for path in (self.path / "issued").glob("*.crt"))
+        return [
+            self.leaf(name)
+            for name in found
+            if names.FILE_NAME.fullmatch(name) and not name.endswith("-chain")
+        ]
+
+    def write_leaf(self, leaf: Leaf, chain: list[x509.Certificate], key: bytes | None = None) -> None:
+        """Write a leaf's certificate, chain and, if given, key."""
+        if key is not None:
+            files.make_private_directory(leaf.key.parent)
+            files.write(leaf.key, key, files.PRIVATE)
+        files.write(leaf.certificate, pem(chain[0]))
+        files.write(leaf.chain, pem(*chain))
+
+    # -- making one
+
+    def init(self, plan: Plan) -> None:
+        """Make both authorities and their empty revocation lists.  Raises PkiError; never overwrites."""
+        for name in (ADOPTED, *[f"{role}{end}" for role in (ROOT, INTERMEDIATE) for end in (".crt", "")]):
+            if (self.path / name).exists():
+                raise PkiError(f"{self.path / name} is there: nothing is overwritten")
+        if plan.intermediate_days > plan.root_days:
+            raise PkiError("the intermediate authority would outlive the root")
+        root_key = keys.generate(plan.key_type)
+        key = keys.generate(plan.key_type)
+        root_name = names.subject(plan.root_subject)
+        subject = names.subject(plan.intermediate_subject)
+        if root_name == subject:
+            raise PkiError("the two authorities must have different names")
+        root_serial = x509.random_serial_number()
+        extensions = authority_extensions(root_key.public_key(), root_key.public_key(), None)
+        root = build(
+            root_name, root_name, root_key.public_key(), root_key, root_serial, plan.root_days, extensions
+        )
+        files.make_directory(self.path)
+        with files.locked(self.path):
+            self._write_authority(ROOT, root, root_key, plan.root_passphrase, plan.intermediate_days)
+            below = self.root.sign(
+                subject,
+                key.public_key(),
+                plan.intermediate_days,
+                authority_extensions(key.public_key(), root_key.public_key(), 0),
+                plan.root_passphrase,
+            )
+            self._write_authority(INTERMEDIATE, below, key, plan.intermediate_passphrase, LEAF_DAYS)
+            self.write_crl(ROOT, plan.root_passphrase)
+            self.write_crl(INTERMEDIATE, plan.intermediate_passphrase)
+
+    def _write_authority(
+        self,
+        role: str,
+        certificate: x509.Certificate,
+        key: CertificateIssuerPrivateKeyTypes,
+        passphrase: bytes | None,
+        days: int,
+    ) -> None:
+        folder = self.path / role
+        files.make_private_directory(folder / "private")
+        files.write(folder / "private" / f"{role}.key", keys.pem(key, passphrase), files.PRIVATE)
+        digest = keys.digest_for(key)
+        root = role == ROOT
+        text = templates.render(
+            self.path,
+            role,
+            days=str(days),
+            crl_days=str(CRL_DAYS if not root else 365),
+            digest="default" if digest is None else digest.name,
+            extensions="intermediate_ext" if root else "server_ext",
+            copy="none" if root else "copy",
+            example="-extensions intermediate_ext" if root else "-extensions client_ext",
+        )
+        files.write(folder / f"{role}.cnf", text.encode())
+        database = Database(folder / "index.txt", folder / "serial", folder / "crlnumber")
+        # From a random start, counted on: openssl takes the next one from the same file.
+        database.create(x509.random_serial_number() >> 32)
+        (folder / "newcerts").mkdir(exist_ok=True)
+        if root:
+            files.write(
+                folder / "newcerts" / f"{hexadecimal(certificate.serial_number)}.pem", pem(certificate)
+            )
+            line = names.one_line(certificate.subject)
+            database.add(
+                Entry(
+                    VALID,
+                    certificate.not_valid_after_utc,
+                    None,
+                    "",
+                    certificate.serial_number,
+                    "unknown",
+                    line,
+                )
+            )
+        files.write(self.path / f"{role}.crt", pem(certificate))
+
+    def write_crl(
+        self, role: str, passphrase: bytes | None, hours: int = 0
+    ) -> x509.CertificateRevocationList:
+        """Publish a new revocation list of an authority, valid for `hours` or as its .cnf says.  Raises PkiError."""
+        made = self._authority(role).revocation_list(passphrase, timedelta(hours=hours) if hours else None)
+        files.write(self.crl_path(role), made.public_bytes(Encoding.PEM))
+        return made
+
+    # -- taking one over
+
+    def adopt(
+        self, root_conf: Path | None = None, intermediate_conf: Path | None = None
+    ) -> tuple[Path, Path]:
+        """Use what openssl made here as its .cnf files describe it; returns those of root and intermediate.
+
+        Without names they are looked for: the root is the one whose certificate is signed by itself.
+        Raises PkiError.
+        """
+        for name in (ADOPTED, ROOT, INTERMEDIATE):
+            if (self.path / name).exists():
+                raise PkiError(f"{self.path / name} is there: this folder is one of ours already")
+        root, root_path = self._only(self._found(root_conf), "root")
+        below = [
+            (authority, path)
+            for authority, path in self._found(intermediate_conf)
+            if path != root_path and authority.certificate.issuer == root.certificate.subject
+        ]
+        intermediate, intermediate_path = self._only(below, "intermediate", signed_by_itself=False)
+        try:
+            intermediate.certificate.verify_directly_issued_by(root.certificate)
+        except Exception:
+            raise PkiError(
+                f"{intermediate.certificate_path} is not signed by {root.certificate_path}"
+            ) from None
+        lines = [
+            f"{role} = {json.dumps(path.relative_to(self.path).as_posix())}\n"
+            for role, path in ((ROOT, root_path), (INTERMEDIATE, intermediate_path))
+        ]
+        files.write(self.path / ADOPTED, "".join(lines).encode())
+        for role, authority in ((ROOT, root), (INTERMEDIATE, intermediate)):
+            files.write(self.path / f"{role}.crt", pem(load_certificate(authority.certificate_path)))
+        return root_path, intermediate_path
+
+    def _found(self, conf: Path | None) -> list[tuple[Authority, Path]]:
+        """Authorities that are described in this folder."""
+        if conf is not None:
+            path = conf if conf.is_absolute() else self.path / conf
+            return [(Authority(path, self.path), path)]
+        found: list[tuple[Authority, Path]] = []
+        candidates = sorted([*self.path.glob("**/*.conf"), *self.path.glob("**/*.cnf")])
+        for path in candidates[:CONFIGURATIONS_MAX]:
+            try:
+                found.append((Authority(path, self.path), path))
+            except PkiError:
+                # Settings for requests, or of something else.
+                continue
+        return found
+
+    def _only(
+        self, candidates: list[tuple[Authority, Path]], role: str, signed_by_itself: bool = True
+    ) -> tuple[Authority, Path]:
+        fitting = [
+            (authority, path)
+            for authority, path in candidates
+            if (authority.certificate.issuer == authority.certificate.subject) == signed_by_itself
+        ]
+        if len(fitting) == 1:
+            return fitting[0]
+        what = "none" if not fitting else ", ".join([str(path) for _, path in fitting])
+        raise PkiError(
+            f"{self.path}: which .cnf is the {role} authority's? found: {what}; name it with --{role}"
+        )

@@ -1,0 +1,249 @@
+"""New leaves: issued whole, or signed for a key that others keep."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.pki import files, keys, names, profiles
+from gateway.pki.authority import build, load_certificate, now
+from gateway.pki.errors import PkiError
+from gateway.pki.folder import INTERMEDIATE, ROOT, Folder, Leaf
+from gateway.pki.profiles import LEAF_DAYS, Profile
+
+
+@final
+@dataclass(slots=True)
+class Order:
+    """What is to be made."""
+
+    profile: str
+    name: str
+    """Of the files; also the common name, unless there is a subject."""
+    subject: str = ""
+    """RFC 4514; empty: CN=name."""
+    alternative: Sequence[x509.GeneralName] = field(default_factory=list)
+    days: int = LEAF_DAYS
+    key_type: str = "p256"
+    key_passphrase: bytes | None = None
+    """For the new key."""
+    crl_uri: str = ""
+    """Where the revocation list can be fetched; empty: the certificate does not say."""
+
+    def subject_name(self) -> x509.Name:
+        """Raises PkiError."""
+        return names.subject(self.subject) if self.subject else names.subject(_common(self.name))
+
+
+def _common(name: str) -> str:
+    return f"CN={name}"
+
+
+def _fresh(folder: Folder, name: str) -> Leaf:
+    leaf = folder.leaf(name)
+    for path in (leaf.certificate, leaf.key, leaf.request):
+        if path.exists():
+            raise PkiError(f"{path} is there: nothing is overwritten; `gateway pki renew {name}` renews")
+    return leaf
+
+
+def _chain(folder: Folder, certificate: x509.Certificate) -> list[x509.Certificate]:
+    """What a server sends: the root is not sent, as who trusts it has it."""
+    return [certificate, folder.intermediate.certificate]
+
+
+def issue(folder: Folder, order: Order, passphrase: bytes | None) -> x509.Certificate:
+    """Make a key and a certificate for it.  Raises PkiError."""
+    leaf = _fresh(folder, order.name)
+    kind = profiles.profile(order.profile)
+    authority = folder.intermediate
+    key = keys.generate(order.key_type)
+    extensions = profiles.leaf_extensions(
+        kind, key.public_key(), authority.certificate, order.alternative, order.crl_uri
+    )
+    with files.locked(folder.path):
+        certificate = authority.sign(
+            order.subject_name(), key.public_key(), order.days, extensions, passphrase
+        )
+        folder.write_leaf(leaf, _chain(folder, certificate), keys.pem(key, order.key_passphrase))
+    return certificate
+
+
+def request(folder: Folder, order: Order) -> x509.CertificateSigningRequest:
+    """Make a key and a request that another authority may sign.  Raises PkiError."""
+    leaf = _fresh(folder, order.name)
+    kind = profiles.profile(order.profile)
+    key = keys.generate(order.key_type)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(order.subject_name())
+    wanted = profiles.leaf_extensions(kind, key.public_key(), None, order.alternative)
+    for extension, critical in wanted:
+        # Whose key signs is the authority's to say.
+        if not isinstance(extension, x509.AuthorityKeyIdentifier):
+            builder = builder.add_extension(extension, critical)
+    made = builder.sign(key, keys.digest_for(key))
+    files.make_private_directory(leaf.key.parent)
+    files.write(leaf.key, keys.pem(key, order.key_passphrase), files.PRIVATE)
+    files.write(leaf.request, made.public_bytes(Encoding.PEM))
+    return made
+
+
+def load_request(data: bytes, what: str) -> x509.CertificateSigningRequest:
+    """A request as PEM or DER.  Raises PkiError."""
+    try:
+        if b"-----BEGIN" in data:
+            return x509.load_pem_x509_csr(data)
+        return x509.load_der_x509_csr(data)
+    except ValueError:
+        raise PkiError(f"{what}: no certificate request, or a damaged one") from None
+
+
+def sign(
+    folder: Folder, order: Order, wanted: x509.CertificateSigningRequest, passphrase: bytes | None
+) -> x509.Certificate:
+    """Sign a foreign request; names in `order` replace those it asks for.  Raises PkiError."""
+    leaf = folder.leaf(order.name)
+    if leaf.certificate.exists():
+        raise PkiError(f"{leaf.certificate} is there: nothing is overwritten")
+    kind = profiles.profile(order.profile)
+    profiles.refuse_request(kind, wanted)
+    subject = order.subject_name() if order.subject or not list(wanted.subject) else wanted.subject
+    alternative = order.alternative or names.alternative_names_of(wanted)
+    if leaf.key.exists() and keys.spki(wanted.public_key()) != _public(leaf):
+        raise PkiError(f"{leaf.key} belongs to another request: sign under another --name")
+    authority = folder.intermediate
+    extensions = profiles.leaf_extensions(
+        kind, wanted.public_key(), authority.certificate, alternative, order.crl_uri
+    )
+    with files.locked(folder.path):
+        certificate = authority.sign(subject, wanted.public_key(), order.days, extensions, passphrase)
+        folder.write_leaf(leaf, _chain(folder, certificate))
+    return certificate
+
+
+def _public(leaf: Leaf) -> bytes:
+    """The public key of a leaf's request, which needs no passphrase; nothing when there is none."""
+    if not leaf.request.exists():
+        return b""
+    return keys.spki(load_request(files.read(leaf.request), str(leaf.request)).public_key())
+
+
+def renew(
+    folder: Folder,
+    name: str,
+    days: int,
+    passphrase: bytes | None,
+    *,
+    keep_key: bool = False,
+    key_passphrase: bytes | None = None,
+) -> x509.Certificate:
+    """A new certificate with the same names and, unless it is kept, a new key.  Raises PkiError.
+
+    The old one stays valid until it expires or is revoked.  `intermediate-ca` renews that authority, with its key.
+    """
+    if name == INTERMEDIATE:
+        return _renew_intermediate(folder, days, passphrase)
+    leaf = folder.leaf(name)
+    if not leaf.certificate.exists():
+        raise PkiError(f"{leaf.certificate} is not there: nothing to renew")
+    old = load_certificate(leaf.certificate)
+    try:
+        kind = profiles.profile_of(old)
+    except PkiError as error:
+        raise PkiError(f"{leaf.certificate}: {error}") from None
+    authority = folder.intermediate
+    public_key = old.public_key()
+    written: bytes | None = None
+    if not keep_key:
+        if not leaf.key.exists():
+            raise PkiError(f"{leaf.key} is not there: its owner makes a new request, or --keep-key")
+        if key_passphrase is None and keys.is_encrypted(leaf.key):
+            raise PkiError(f"{leaf.key} is encrypted: a passphrase is needed for the new one, or --keep-key")
+        key = keys.generate(keys.same_kind(public_key))
+        public_key = key.public_key()
+        written = keys.pem(key, key_passphrase)
+    extensions = profiles.leaf_extensions(
+        kind, public_key, authority.certificate, names.alternative_names_of(old), _crl_uri(old)
+    )
+    with files.locked(folder.path):
+        certificate = authority.sign(old.subject, public_key, days, extensions, passphrase)
+        folder.write_leaf(leaf, _chain(folder, certificate), written)
+    return certificate
+
+
+def _renew_intermediate(folder: Folder, days: int, passphrase: bytes | None) -> x509.Certificate:
+    authority = folder.intermediate
+    root = folder.root
+    public_key = authority.certificate.public_key()
+    extensions = profiles.authority_extensions(public_key, root.certificate.public_key(), 0)
+    with files.locked(folder.path):
+        certificate = root.sign(authority.certificate.subject, public_key, days, extensions, passphrase)
+        data = certificate.public_bytes(Encoding.PEM)
+        files.write(authority.certificate_path, data)
+        files.write(folder.path / f"{INTERMEDIATE}.crt", data)
+        for leaf in folder.leaves():
+            found = load_certificate(leaf.certificate)
+            if authority.has_issued(found):
+                files.write(leaf.chain, found.public_bytes(Encoding.PEM) + data)
+    return certificate
+
+
+def _crl_uri(certificate: x509.Certificate) -> str:
+    try:
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    except x509.ExtensionNotFound:
+        return ""
+    for point in points:
+        for name in point.full_name or ():
+            if isinstance(name, x509.UniformResourceIdentifier):
+                return name.value
+    return ""
+
+
+def self_signed(folder: Folder, order: Order) -> x509.Certificate:
+    """A leaf that nobody vouches for, to try things out.  Raises PkiError."""
+    leaf = _fresh(folder, order.name)
+    kind: Profile = profiles.profile(order.profile)
+    key = keys.generate(order.key_type)
+    subject = order.subject_name()
+    extensions = profiles.leaf_extensions(kind, key.public_key(), None, order.alternative)
+    certificate = build(
+        subject, subject, key.public_key(), key, x509.random_serial_number(), order.days, extensions
+    )
+    files.make_directory(folder.path)
+    folder.write_leaf(leaf, [certificate], keys.pem(key, order.key_passphrase))
+    return certificate
+
+
+def find(folder: Folder, which: str) -> x509.Certificate:
+    """A certificate by name, by serial number in hexadecimal, or an authority by its role.  Raises PkiError."""
+    if which in (ROOT, INTERMEDIATE):
+        return (folder.root if which == ROOT else folder.intermediate).certificate
+    if names.FILE_NAME.fullmatch(which) and not which.endswith("-chain"):
+        leaf = folder.leaf(which)
+        if leaf.certificate.exists():
+            return load_certificate(leaf.certificate)
+    try:
+        serial = int(which.replace(":", ""), 16)
+    except ValueError:
+        raise PkiError(f"there is no certificate named {which!r} in {folder.path}") from None
+    for authority in (folder.intermediate, folder.root):
+        found = authority.issued(serial)
+        if found is not None:
+            return found
+    raise PkiError(f"neither authority has issued {which}")
+
+
+def revoke(folder: Folder, which: str, reason: str) -> tuple[str, x509.Certificate]:
+    """Revoke a certificate; returns the role of its authority, whose list is to be published.  Raises PkiError."""
+    certificate = find(folder, which)
+    for role in (INTERMEDIATE, ROOT):
+        authority = folder.intermediate if role == INTERMEDIATE else folder.root
+        if certificate.issuer == certificate.subject:
+            raise PkiError(f"{which} is signed by itself: it is withdrawn by no longer being trusted")
+        if authority.has_issued(certificate):
+            with files.locked(folder.path):
+                authority.database.revoke(certificate.serial_number, reason, now())
+            return role, certificate
+    raise PkiError(f"{which} was not issued here: its authority must revoke it")

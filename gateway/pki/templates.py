@@ -1,0 +1,108 @@
+"""The openssl configuration that is written beside each authority.  A folder's own `templates/` comes first."""
+
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from gateway.pki import files
+from gateway.pki.errors import PkiError
+
+AUTHORITY: Final = """\
+# The authority ${name}, for openssl as for `gateway pki`.  Paths count from the PKI folder: run openssl there.
+#
+#   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout x.key -out x.csr -subj /CN=x
+#   openssl ca -config ${name}/${name}.cnf -in x.csr -out x.crt ${example}
+#   openssl ca -config ${name}/${name}.cnf -revoke x.crt -crl_reason superseded
+#   openssl ca -config ${name}/${name}.cnf -gencrl -out ${name}.crl
+
+[default]
+ca = ${name}
+dir = .
+
+[ca]
+default_ca = authority
+
+[authority]
+certificate = $$dir/$$ca.crt
+private_key = $$dir/$$ca/private/$$ca.key
+new_certs_dir = $$dir/$$ca/newcerts
+database = $$dir/$$ca/index.txt
+serial = $$dir/$$ca/serial
+crlnumber = $$dir/$$ca/crlnumber
+unique_subject = no
+default_days = ${days}
+default_crl_days = ${crl_days}
+default_md = ${digest}
+policy = any_subject
+x509_extensions = ${extensions}
+crl_extensions = crl_ext
+copy_extensions = ${copy}
+email_in_dn = no
+preserve = no
+name_opt = utf8,sep_comma_plus
+cert_opt = ca_default
+
+[any_subject]
+domainComponent = optional
+countryName = optional
+stateOrProvinceName = optional
+localityName = optional
+organizationName = optional
+organizationalUnitName = optional
+commonName = supplied
+emailAddress = optional
+
+[crl_ext]
+authorityKeyIdentifier = keyid:always
+"""
+
+ROOT: Final = (
+    AUTHORITY
+    + """
+[intermediate_ext]
+basicConstraints = critical,CA:true,pathlen:0
+keyUsage = critical,keyCertSign,cRLSign
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid:always
+"""
+)
+
+INTERMEDIATE: Final = (
+    AUTHORITY
+    + """
+# Alternative names are copied from the request; what is written here cannot be overridden by it.
+[server_ext]
+basicConstraints = critical,CA:false
+keyUsage = critical,digitalSignature,keyEncipherment
+extendedKeyUsage = serverAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid:always
+
+[client_ext]
+basicConstraints = critical,CA:false
+keyUsage = critical,digitalSignature,keyEncipherment
+extendedKeyUsage = clientAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid:always
+
+[both_ext]
+basicConstraints = critical,CA:false
+keyUsage = critical,digitalSignature,keyEncipherment
+extendedKeyUsage = serverAuth,clientAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid:always
+"""
+)
+
+TEMPLATES: Final = {"root-ca.cnf": ROOT, "intermediate-ca.cnf": INTERMEDIATE}
+"""File name → text.  The same files are in certs/templates/."""
+
+
+def render(folder: Path, name: str, **values: str) -> str:
+    """The .cnf of the authority `name`, from the folder's own template or ours.  Raises PkiError."""
+    own = folder / "templates" / f"{name}.cnf"
+    text = files.read_text(own) if own.exists() else TEMPLATES[f"{name}.cnf"]
+    try:
+        return Template(text).substitute(values, name=name)
+    except (KeyError, ValueError) as error:
+        raise PkiError(f"{own}: {error}: write $$ for a dollar sign") from None

@@ -1,0 +1,105 @@
+"""Connectors that do what the client's lines say: net is tested without any protocol.
+
+They are interpreted subclasses, which compiled base classes do not take: this room's tests run plain only.
+"""
+
+from gateway.connectors.base import Acceptor, Connector, Limits, Turn
+from gateway.core.router import Broker
+
+
+class LineConnector(Connector):
+    """Does what each line says; answers every line but `quiet`."""
+
+    def __init__(self, acceptor: "LineAcceptor", turn: Turn, peer: str) -> None:
+        super().__init__(acceptor.broker, turn, acceptor.limits, acceptor.counters, peer)
+        self.acceptor = acceptor
+        self.due_ms: int | None = None
+        self.heard = b""
+        self.writable_calls: list[bool] = []
+        self.ends = 0
+        self.refused = False
+        self.broken_output = False
+
+    def bytes_in(self, data: bytes, now_ms: int) -> None:
+        assert self.broker.now_ms == now_ms
+        self.heard += data
+        for line in data.split(b"\n")[:-1]:
+            self._obey(line.decode(), now_ms)
+
+    def _obey(self, line: str, now_ms: int) -> None:
+        word, _, rest = line.partition(" ")
+        if word == "boom":
+            raise RuntimeError("a bug of ours")
+        if word == "boom-later":
+            self.broken_output = True
+            self.turn.mark(self)
+        elif word == "fail":
+            self.failure = rest
+            self.say(b"bad: " + rest.encode() + b"\n")
+            self.closing = True
+        elif word == "due":
+            self.due_ms = now_ms + int(rest)
+        elif word == "big":
+            for _ in range(8):
+                self.push(b"x" * (int(rest) // 8))
+        elif word == "hold":
+            self.throttle(True)
+        elif word != "quiet":
+            self.say(b"ok " + line.encode() + b"\n")
+
+    def prepare_out(self, now_ms: int) -> None:
+        if self.broken_output:
+            raise RuntimeError("a bug of ours, at the end of the turn")
+
+    def eof(self, now_ms: int) -> None:
+        self.ends += 1
+        self.detach()
+
+    def next_deadline_ms(self) -> int | None:
+        return self.due_ms
+
+    def deadline(self, now_ms: int) -> None:
+        assert self.due_ms is not None
+        assert self.due_ms <= now_ms
+        self.due_ms = None
+        self.say(b"due\n")
+
+    def writable(self, yes: bool) -> None:
+        self.writable_calls.append(yes)
+        super().writable(yes)
+
+    def shutdown(self, now_ms: int) -> None:
+        self.say(b"bye\n")
+        self.closing = True
+
+    def refuse(self, now_ms: int) -> None:
+        self.refused = True
+        self.failure = "one too many"
+        self.say(b"full\n")
+        self.closing = True
+
+    def resumed(self) -> None:
+        pass
+
+    def congestion_changed(self) -> None:
+        pass
+
+    def on_rate_exceeded(self) -> None:
+        pass
+
+
+class LineAcceptor(Acceptor):
+    """Keeps what it made."""
+
+    def __init__(self, broker: Broker, limits: Limits) -> None:
+        super().__init__("lines", "lines", limits)
+        self.broker = broker
+        self.made: list[LineConnector] = []
+        self.broken = False
+
+    def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
+        if self.broken:
+            raise RuntimeError("a bug of ours")
+        connector = LineConnector(self, turn, peer)
+        self.made.append(connector)
+        return connector

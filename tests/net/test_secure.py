@@ -1,0 +1,649 @@
+"""TLS on a listener: who gets through, who is told why not, and that nobody is kept waiting by others."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from line_doubles import LineAcceptor, LineConnector
+from tls_files import HERE, Pki
+
+from gateway.connectors.base import Limits
+from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.ports import Authorizer
+from gateway.core.router import Broker
+from gateway.net.clock import Clock
+from gateway.net.deadlines import Deadlines
+from gateway.net.identity import Keeper
+from gateway.net.listener import Listener, Machinery
+from gateway.net.reports import Reports
+from gateway.net.tls import TlsSettings
+from gateway.net.turn import Flusher
+from gateway.pki import issue, names
+from gateway.pki.folder import Folder, Plan
+from gateway.store.memory import MemoryStore
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class SecureNet:
+    """Listeners with TLS, and clients for them."""
+
+    def __init__(self) -> None:
+        broker = Broker(MemoryStore(), Authorizer(), CoreLimits(), QueuePolicy())
+        loop = asyncio.get_running_loop()
+        clock = Clock()
+        self.machinery = Machinery(
+            loop, clock, broker, Flusher(loop, clock, broker), Deadlines(loop, clock), Reports()
+        )
+        self.acceptor = LineAcceptor(broker, Limits(maximum_connections=100, connect_timeout_ms=300))
+        self.keeper: Keeper
+        self.listener: Listener
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def open(self, settings: TlsSettings, secure: bool = True, doors: tuple[str, ...] = ()) -> None:
+        self.keeper = Keeper("lines", settings, self.machinery.loop)
+        await self.keeper.load()
+        found = dict.fromkeys(doors, self.acceptor)
+        self.listener = Listener(self.acceptor, "127.0.0.1", 0, self.machinery, self.keeper, found, secure)
+        await self.listener.open()
+
+    async def client(self, context: ssl.SSLContext | None, name: str = "localhost") -> Streams:
+        host = name if context else None
+        streams = await asyncio.open_connection(
+            "127.0.0.1", self.listener.port, ssl=context, server_hostname=host
+        )
+        self.writers.append(streams[1])
+        return streams
+
+    async def says(self, streams: Streams, line: str = "hello") -> bytes:
+        """Send a line, and what comes back for it."""
+        streams[1].write(line.encode() + b"\n")
+        async with asyncio.timeout(10):
+            return await streams[0].readline()
+
+    async def refused(self, context: ssl.SSLContext) -> str:
+        """Come with `context`; the reason why that was in vain, as the client sees it."""
+        try:
+            streams = await self.client(context)
+            # In TLS 1.3 the client learns of it only afterwards.
+            said = await self.says(streams)
+        except (ssl.SSLError, ConnectionError) as error:
+            return str(error).upper()
+        assert said == b"", said
+        return "CLOSED"
+
+    async def until(self, true: Callable[[], object]) -> None:
+        async with asyncio.timeout(10):
+            while not true():
+                await asyncio.sleep(0.005)
+
+    async def close(self) -> None:
+        self.listener.stop_accepting()
+        for writer in self.writers:
+            writer.transport.abort()
+        for transport in list(self.listener.transports):
+            transport.abort()
+        await self.until(lambda: not self.listener.transports)
+        self.machinery.deadlines.close()
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    return Pki(tmp_path / "certs")
+
+
+@pytest_asyncio.fixture
+async def net() -> AsyncIterator[SecureNet]:
+    world = SecureNet()
+    yield world
+    await world.close()
+
+
+def _made(net: SecureNet) -> LineConnector:
+    return net.acceptor.made[-1]
+
+
+async def test_lines_go_both_ways_in_every_version(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = pki.client()
+        context.minimum_version = context.maximum_version = version
+        streams = await net.client(context)
+        assert await net.says(streams) == b"ok hello\n"
+    assert net.keeper.handshakes == 2
+    assert _made(net).certificate_user is None
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_old_versions_are_refused(net: SecureNet, pki: Pki, version: ssl.TLSVersion) -> None:
+    await net.open(pki.settings())
+    context = pki.client()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = version
+    context.maximum_version = version
+    assert "PROTOCOL VERSION" in (await net.refused(context)).replace("_", " ")
+    assert net.keeper.handshakes_failed == 1
+
+
+@pytest.mark.parametrize("ciphers", ["AES128-SHA", "ECDHE-ECDSA-AES128-SHA", "AES128-GCM-SHA256"])
+async def test_weak_ciphers_are_refused(net: SecureNet, pki: Pki, ciphers: str) -> None:
+    await net.open(pki.settings())
+    context = pki.client()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+    assert "HANDSHAKE" in await net.refused(context)
+
+
+async def test_megabytes_both_ways(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+    reader, writer = await net.client(pki.client())
+    writer.write(b"y" * 3_000_000)
+    await net.until(lambda: len(net.acceptor.made) == 1 and len(_made(net).heard) == 3_000_000)
+    assert _made(net).heard == b"y" * 3_000_000
+    writer.write(b"\nbig 4000000\n")
+    async with asyncio.timeout(20):
+        assert await reader.readline() == b"ok \n"
+        assert await reader.readexactly(4_000_000) == b"x" * 4_000_000
+
+
+async def test_bytes_one_at_a_time(net: SecureNet, pki: Pki) -> None:
+    """Records cut anywhere on their way: a client that writes its ciphertext byte by byte."""
+    await net.open(pki.settings())
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = pki.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    reader, writer = await net.client(None)
+
+    async def exchange() -> None:
+        for byte in outgoing.read():
+            writer.write(bytes((byte,)))
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            incoming.write(await reader.read(65_536))
+
+    while True:
+        try:
+            client.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            await exchange()
+    client.write(b"hello\n")
+    said = b""
+    while said != b"ok hello\n":
+        await exchange()
+        try:
+            said += client.read(100)
+        except ssl.SSLWantReadError:
+            continue
+
+
+# -- client certificates
+
+
+async def test_a_client_certificate_names_the_user_before_the_first_bytes(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings("need"))
+    streams = await net.client(pki.client("device"))
+    assert await net.says(streams) == b"ok hello\n"
+    assert _made(net).certificate_user == "device"
+
+
+async def test_want_lets_clients_without_a_certificate_in(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings("want", user_from="dn"))
+    assert await net.says(await net.client(pki.client())) == b"ok hello\n"
+    assert _made(net).certificate_user is None
+    assert await net.says(await net.client(pki.client("device"))) == b"ok hello\n"
+    assert _made(net).certificate_user == "CN=device"
+
+
+async def test_need_refuses_clients_without_a_certificate(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings("need"))
+    assert "CERTIFICATE REQUIRED" in (await net.refused(pki.client())).replace("_", " ")
+    assert net.acceptor.made == []
+
+
+async def _refusal(
+    net: SecureNet, pki: Pki, name: str, caplog: pytest.LogCaptureFixture, mode: str = "need"
+) -> str:
+    """What the log says of a client with the certificate `name`."""
+    await net.open(pki.settings(mode))
+    with caplog.at_level(logging.INFO, "gateway.net"):
+        await net.refused(pki.client(name))
+        await net.until(lambda: net.keeper.handshakes_failed == 1)
+    assert net.acceptor.made == []
+    return caplog.text
+
+
+async def test_an_unknown_authority(
+    net: SecureNet, pki: Pki, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Pki(tmp_path / "other")
+    for path in ("device.key", "device.crt", "device-chain.crt"):
+        source = other.folder.path / "issued" / path
+        (pki.folder.path / "issued" / path).write_bytes(source.read_bytes())
+    assert "unable to get" in await _refusal(net, pki, "device", caplog, "want")
+
+
+async def test_expired(net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    pki.odd("odd", start_days=-10, end_days=-1)
+    assert "certificate has expired" in await _refusal(net, pki, "odd", caplog)
+
+
+async def test_not_yet_valid(net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    pki.odd("odd", start_days=1)
+    assert "certificate is not yet valid" in await _refusal(net, pki, "odd", caplog)
+
+
+async def test_wrong_extended_key_usage(net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    pki.odd("odd", "server")
+    assert "unsuitable certificate purpose" in await _refusal(net, pki, "odd", caplog)
+
+
+async def test_a_leaf_used_as_an_authority(
+    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
+) -> None:
+    pki.odd("odd", issuer="device")
+    assert "invalid CA certificate" in await _refusal(net, pki, "odd", caplog)
+
+
+async def test_path_length_exceeded(net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    pki.odd("extra", authority=True)
+    pki.odd("odd", issuer="extra")
+    assert "path length constraint exceeded" in await _refusal(net, pki, "odd", caplog)
+
+
+async def test_a_server_for_another_host_is_refused_by_its_client(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        await net.client(pki.client(), "example.org")
+
+
+# -- revocation
+
+
+async def test_a_revoked_client_is_refused_and_its_session_ended_when_the_list_changes(
+    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
+) -> None:
+    pki.issue("client", "other")
+    await net.open(pki.settings("need", crl=(pki.crl,)))
+    streams = await net.client(pki.client("device"))
+    others = await net.client(pki.client("other"))
+    assert await net.says(streams) == b"ok hello\n"
+    pki.revoke("device")
+    with caplog.at_level(logging.INFO, "gateway.net"):
+        # Two looks: one that sees the change, one that sees no more of it.
+        net.keeper.tick(1)
+        net.keeper.tick(2)
+        async with asyncio.timeout(5):
+            assert await streams[0].readline() == b"bye\n"
+            assert await streams[0].read() == b""
+    assert "the client's certificate was revoked" in caplog.text
+    assert "REVOKED" in await net.refused(pki.client("device"))
+    assert await net.says(others) == b"ok hello\n"
+    assert net.keeper.status()["revoked"] == 1
+
+
+async def test_sessions_of_revoked_clients_may_be_kept(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings("need", crl=(pki.crl,), revoked_sessions="keep"))
+    streams = await net.client(pki.client("device"))
+    pki.revoke("device")
+    net.keeper.reload()
+    await net.until(lambda: net.keeper.reloads == 1)
+    assert await net.says(streams) == b"ok hello\n"
+    assert "REVOKED" in await net.refused(pki.client("device"))
+
+
+async def test_a_resumed_session_does_not_outlive_a_revocation(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings("need", crl=(pki.crl,)))
+    context = pki.client("device")
+    streams = await net.client(context)
+    assert await net.says(streams) == b"ok hello\n"
+    session = streams[1].get_extra_info("ssl_object").session
+    pki.revoke("device")
+    net.keeper.reload()
+    await net.until(lambda: net.keeper.reloads == 1)
+    assert session is not None
+    raw = socket.create_connection(("127.0.0.1", net.listener.port), 5)
+
+    def come_back() -> bytes:
+        with context.wrap_socket(raw, server_hostname="localhost", session=session) as sock:
+            sock.sendall(b"hello\n")
+            return sock.recv(100)
+
+    with pytest.raises(ssl.SSLError, match="REVOKED"):
+        await asyncio.to_thread(come_back)
+
+
+async def test_sessions_are_resumed_and_name_the_same_user(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings("need"))
+    context = pki.client("device")
+
+    def visit(session: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession | None]:
+        with socket.create_connection(("127.0.0.1", net.listener.port), 5) as raw, context.wrap_socket(
+            raw, server_hostname="localhost", session=session
+        ) as sock:  # fmt: skip
+            sock.sendall(b"hello\n")
+            assert sock.recv(100) == b"ok hello\n"
+            return bool(sock.session_reused), sock.session
+
+    _, session = await asyncio.to_thread(visit, None)
+    reused, _ = await asyncio.to_thread(visit, session)
+    assert reused
+    assert [connector.certificate_user for connector in net.acceptor.made] == ["device", "device"]
+
+
+async def test_without_tickets_nothing_is_resumed(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings(session_tickets=False))
+    context = pki.client()
+    streams = await net.client(context)
+    await net.says(streams)
+    assert not streams[1].get_extra_info("ssl_object").session.has_ticket
+
+
+# -- SNI and ALPN
+
+
+async def test_each_name_gets_its_certificate(net: SecureNet, pki: Pki) -> None:
+    pki.issue("server", "a", names.alternative_names(["a.example"]))
+    pki.issue("server", "b", names.alternative_names(["*.b.example"]))
+    await net.open(pki.settings(more=(pki.pair("a"), pki.pair("b"))))
+    for name in ("localhost", "a.example", "x.b.example"):
+        assert await net.says(await net.client(pki.client(), name)) == b"ok hello\n"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await net.client(pki.client(), "x.y.b.example")
+
+
+async def test_client_certificates_are_asked_for_under_every_name(net: SecureNet, pki: Pki) -> None:
+    pki.issue("server", "a", names.alternative_names(["a.example"]))
+    await net.open(pki.settings("need", more=(pki.pair("a"),)))
+    try:
+        assert await net.says(await net.client(pki.client(), "a.example")) == b""
+    except (ssl.SSLError, ConnectionError) as error:
+        assert "CERTIFICATE" in str(error).upper() or "RESET" in str(error).upper()
+    assert net.keeper.handshakes_failed == 1
+    assert net.acceptor.made == []
+    assert await net.says(await net.client(pki.client("device"), "a.example")) == b"ok hello\n"
+
+
+async def test_alpn_is_agreed_on(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings(alpn=("lines", "mqtt")))
+    context = pki.client()
+    context.set_alpn_protocols(["other", "mqtt"])
+    streams = await net.client(context)
+    assert streams[1].get_extra_info("ssl_object").selected_alpn_protocol() == "mqtt"
+
+
+# -- ends
+
+
+async def test_the_last_words_come_through_and_so_does_the_end(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+    reader, writer = await net.client(pki.client())
+    writer.write(b"fail wrong\n" + b"x" * 100_000)
+    async with asyncio.timeout(10):
+        assert await reader.readline() == b"bad: wrong\n"
+        assert await reader.read() == b""
+    await net.until(lambda: not net.listener.transports)
+    assert _made(net).ends == 1
+
+
+async def test_a_client_that_closes_is_gone(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+    streams = await net.client(pki.client())
+    await net.says(streams)
+    streams[1].close()
+    await net.until(lambda: not net.listener.transports)
+    assert _made(net).ends == 1
+
+
+async def test_a_damaged_record_ends_one_connection(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+    good = await net.client(pki.client())
+
+    def damage() -> bytes:
+        with socket.create_connection(("127.0.0.1", net.listener.port), 5) as raw:
+            sock = pki.client().wrap_socket(raw, server_hostname="localhost", do_handshake_on_connect=True)
+            handle = sock.detach()
+            broken = socket.socket(fileno=handle)
+            broken.settimeout(5)
+            broken.sendall(b"\x17\x03\x03\x00\x20" + b"\0" * 32)
+            said = b""
+            try:
+                while data := broken.recv(4096):
+                    said += data
+            except ConnectionError:
+                pass
+            broken.close()
+            return said
+
+    await asyncio.to_thread(damage)
+    await net.until(lambda: len(net.listener.transports) == 1)
+    assert net.listener.counters.protocol_errors == 1
+    assert await net.says(good) == b"ok hello\n"
+
+
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\r\n\r\n", b"\x10\x0c\x00\x04MQTT", b"\0" * 100, b"\x16\x03\x01\x00\x05hello"]
+)
+async def test_what_is_no_tls_is_refused(net: SecureNet, pki: Pki, data: bytes) -> None:
+    await net.open(pki.settings())
+    reader, writer = await net.client(None)
+    writer.write(data)
+    if data.startswith(b"\x10"):
+        writer.write_eof()
+    async with asyncio.timeout(10):
+        await reader.read()
+    assert net.acceptor.made == []
+    assert net.listener.internal_errors == 0
+
+
+# -- slow handshakes
+
+
+async def test_a_handshake_has_its_time(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings(handshake_timeout_ms=100))
+    reader, writer = await net.client(None)
+    writer.write(b"\x16\x03\x01")
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    assert net.keeper.handshakes_timed_out == 1
+
+
+async def test_a_flood_of_slow_handshakes_does_not_keep_others_out(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings(handshakes_max=20))
+    slow: list[Streams] = []
+    for number in range(200):
+        slow.append(await net.client(None))
+        slow[-1][1].write(b"\x16\x03\x01")
+        if number % 20 == 0:
+            assert await net.says(await net.client(pki.client())) == b"ok hello\n"
+    await net.until(lambda: net.keeper.handshakes_pushed_out >= 180)
+    assert net.keeper.handshakes == 10
+    assert len(net.listener._waiting) <= 20
+    assert net.listener.counters.connections == 10
+
+
+async def test_stopping_ends_handshakes(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+    reader, _ = await net.client(None)
+    await net.until(lambda: net.listener._waiting)
+    net.listener.stop_accepting()
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    await net.until(lambda: not net.listener._waiting)
+
+
+# -- reload
+
+
+async def test_a_new_certificate_is_shown_to_new_clients_and_old_ones_stay(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+    old = await net.client(pki.client())
+    before = old[1].get_extra_info("peercert")["serialNumber"]
+    pki.replace()
+    net.keeper.tick(1)
+    assert net.keeper._working is None, "files that still change are left alone"
+    net.keeper.tick(2)
+    await net.until(lambda: net.keeper.reloads == 1)
+    new = await net.client(pki.client())
+    assert new[1].get_extra_info("peercert")["serialNumber"] != before
+    assert await net.says(old) == b"ok hello\n"
+
+
+async def test_a_bad_file_keeps_the_old_one_and_says_so(
+    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
+) -> None:
+    await net.open(pki.settings())
+    key = pki.pair().key
+    good = key.read_bytes()
+    key.write_bytes(good[:-40])
+    net.keeper.reload()
+    await net.until(lambda: net.keeper.reload_problem)
+    assert "the old certificates stay in use" in caplog.text
+    assert "broker.key" in net.keeper.status()["warnings"][0]
+    assert await net.says(await net.client(pki.client())) == b"ok hello\n"
+    key.write_bytes(good)
+    net.keeper.tick(1)
+    net.keeper.tick(2)
+    await net.until(lambda: net.keeper.reloads == 1)
+    assert net.keeper.status()["warnings"] == []
+
+
+async def test_nothing_is_read_again_while_nothing_changes(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+    identity = net.keeper.identity
+    for second in range(5):
+        net.keeper.tick(second)
+    await asyncio.sleep(0)
+    assert net.keeper.identity is identity
+
+
+# -- expiry
+
+
+@pytest.mark.parametrize(("days", "said"), [(40, 0), (29, 1), (6, 1), (0, 1), (-1, 1)])
+async def test_expiry_is_announced_at_30_7_and_1_days(
+    net: SecureNet, tmp_path: Path, caplog: pytest.LogCaptureFixture, days: int, said: int
+) -> None:
+    pki = Pki(tmp_path / "certs")
+    pki.odd("short", "server", start_days=-50, end_days=days)
+    if days > 0:
+        # A whole day more than the days that are left, less a moment.
+        pki.odd("short", "server", start_days=-50, end_days=days + 1)
+    await net.open(TlsSettings(pki.pair("short")))
+    for second in range(3):
+        net.keeper.tick(second)
+    warned = [record.getMessage() for record in caplog.records if "CN=short" in record.getMessage()]
+    assert len(warned) == said
+    assert len(net.keeper.status()["warnings"]) == said
+
+
+async def test_an_overdue_revocation_list_is_announced(
+    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
+) -> None:
+    await net.open(pki.settings("need", crl=(pki.crl,)))
+    later = datetime.now(UTC) + timedelta(days=31)
+    net.keeper.warn(later)
+    net.keeper.warn(later)
+    assert caplog.text.count("a revocation list is overdue") == 1
+    assert "a revocation list is overdue: client certificates are refused" in net.keeper.warnings(later)
+
+
+# -- one port for all
+
+
+async def test_one_port_takes_plain_and_tls_and_any_protocol(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings(), secure=False, doors=("stomp", "mqtt"))
+    for context in (None, pki.client()):
+        reader, writer = await net.client(context)
+        # Cut in the middle of what tells it.
+        writer.write(b"CONN")
+        await writer.drain()
+        writer.write(b"ECT\nhello\n")
+        async with asyncio.timeout(5):
+            assert await reader.readline() == b"ok CONNECT\n"
+            assert await reader.readline() == b"ok hello\n"
+    assert net.listener.counters.connections == 2
+
+
+async def test_where_tls_is_a_must_plain_text_is_refused(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings(), secure=True, doors=("stomp",))
+    reader, writer = await net.client(None)
+    writer.write(b"CONNECT\n")
+    writer.write_eof()
+    async with asyncio.timeout(5):
+        await reader.read()
+    assert net.acceptor.made == []
+    reader, writer = await net.client(pki.client())
+    writer.write(b"CONNECT\n")
+    async with asyncio.timeout(5):
+        assert await reader.readline() == b"ok CONNECT\n"
+
+
+async def test_what_was_agreed_on_by_alpn_needs_no_detection(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings(alpn=("stomp",)), secure=True, doors=("stomp",))
+    context = pki.client()
+    context.set_alpn_protocols(["stomp"])
+    assert await net.says(await net.client(context), "anything") == b"ok anything\n"
+
+
+@pytest.mark.parametrize("context", ["plain", "tls"])
+async def test_http_is_told_that_it_is_wrong_here(net: SecureNet, pki: Pki, context: str) -> None:
+    await net.open(pki.settings(), secure=False, doors=("stomp", "mqtt"))
+    reader, writer = await net.client(pki.client() if context == "tls" else None)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(5):
+        said = await reader.read()
+    assert said.startswith(b"HTTP/1.1 501 ")
+    assert said.endswith(b"This port speaks mqtt, stomp, and no HTTP.\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"AMQP\x00\x01\x00\x00", "speaks amqp, which is not spoken here (but stomp)"),
+        (b"\x00\x00\x00\xf0\x01ActiveMQ\x00\x00\x00\x0c", "speaks openwire, which is not spoken here"),
+        (b"hello\n", "speaks no protocol that is known"),
+        (b"\x16\x03\x01\x16\x03\x01", "speaks tls"),
+    ],
+)
+async def test_what_is_not_spoken_is_named_in_the_log(
+    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture, data: bytes, said: str
+) -> None:
+    await net.open(pki.settings(), secure=False, doors=("stomp",))
+    net.listener.keeper = None
+    with caplog.at_level(logging.INFO, "gateway.net"):
+        reader, writer = await net.client(None)
+        writer.write(data)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+    assert said in caplog.text
+    assert net.listener.counters.protocol_errors == 1
+
+
+async def test_who_says_nothing_is_closed_in_time(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings(), secure=False, doors=("stomp",))
+    reader, _ = await net.client(None)
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    assert not net.listener._waiting
+
+
+async def test_an_authority_of_others_serves_too(net: SecureNet, pki: Pki, tmp_path: Path) -> None:
+    """A listener whose certificate and whose clients come from different authorities."""
+    clients = Folder(tmp_path / "clients")
+    clients.init(Plan())
+    issue.issue(clients, issue.Order("client", "guest"), None)
+    await net.open(
+        TlsSettings(pki.pair(), client_certificates="need", ca=(clients.path / "intermediate-ca.crt",))
+    )
+    context = pki.client()
+    context.load_cert_chain(clients.leaf("guest").certificate, clients.leaf("guest").key)
+    assert await net.says(await net.client(context)) == b"ok hello\n"
+    assert _made(net).certificate_user == "guest"
+    assert HERE
