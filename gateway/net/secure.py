@@ -154,13 +154,14 @@ class SecureSocket(asyncio.Protocol, Timed):
     def _look_at_certificate(self) -> str:
         """Note whom the client's certificate names; answers why it is not good, which OpenSSL does not ask again
         when a session is resumed."""
-        data = self._tls.getpeercert(True)
+        settings = self._keeper.settings
+        data = None if settings.client_certificates == "no" else self._tls.getpeercert(True)
         if data is None:
             return ""
         try:
             certificate = x509.load_der_x509_certificate(data)
             self.certificate = tls.certificate_id(certificate)
-            self.user = tls.user_of(certificate, self._keeper.settings.user_from)
+            self.user = tls.user_of(certificate, settings.user_from)
         except ValueError:
             return "the client's certificate cannot be read"
         identity = self._keeper.identity
