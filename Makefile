@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PLAIN := .venv
 COMPILED := .venv-compiled
+NODE := build/node
 CONFIG ?= conf/gateway.toml
 PIP := pip --disable-pip-version-check -qq
 SOURCES := $(shell find gateway protocols -name '*.py') pyproject.toml setup.py
@@ -53,12 +54,22 @@ $(COMPILED)/.installed: dist/.wheel
 wheel: dist/.wheel
 
 # Real clients that are no Python packages: installed where that is possible, else the tests say what is missing.
-peers:
+peers: $(NODE)/.installed
 	@command -v mosquitto_pub >/dev/null 2>&1 || { \
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	        echo "installing mosquitto-clients"; apt-get update -q >/dev/null 2>&1; \
 	        DEBIAN_FRONTEND=noninteractive apt-get install -y -q mosquitto-clients >/dev/null 2>&1 || true; \
 	    else echo "mosquitto_pub not found: its tests will be skipped (Debian: apt install mosquitto-clients)"; fi; }
+
+# Clients in JavaScript, exactly as locked.
+$(NODE)/.installed: tests/interop/node/package.json tests/interop/node/package-lock.json
+	@mkdir -p $(NODE) && cp $^ $(NODE)/
+	@if ! command -v npm >/dev/null 2>&1; then \
+	    echo "npm not found: the tests with mqtt.js will be skipped (Debian: apt install nodejs npm)"; \
+	else \
+	    echo "installing mqtt.js and stompit"; \
+	    if (cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >npm.log 2>&1); then touch $@; \
+	    else echo "npm ci failed, see $(NODE)/npm.log: the tests with mqtt.js will be skipped"; test -z "$$CI"; fi; fi
 
 # -- tests
 

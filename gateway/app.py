@@ -27,6 +27,7 @@ from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
 from gateway.net.identity import Keeper
 from gateway.net.listener import Listener, Machinery
+from gateway.net.memory import keep_freed_memory
 from gateway.net.reports import Reports
 from gateway.net.tls import KeyPair, TlsError, TlsSettings
 from gateway.net.tls import load as load_tls
@@ -394,6 +395,7 @@ async def run(config: Config, started: Callable[[Gateway], None]) -> int:
 
     The first signal stops gracefully (0), a second one at once (128 + its number, as if it had not been caught).
     """
+    keep_freed_memory()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     at_once: asyncio.Future[int] = loop.create_future()

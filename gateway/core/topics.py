@@ -9,6 +9,9 @@ from gateway.core.subscription import Binding, Sink
 TOPICS_CACHED_MAX: Final = 100_000
 """Concrete topics whose route is remembered; above that all are forgotten and found again on use."""
 
+NAME_CACHED_MAX: Final = 512
+"""Characters of a topic name that is remembered: a few long ones must not fill the memory."""
+
 
 @final
 class Topic:
@@ -62,6 +65,8 @@ class TopicTree:
         """The topic `name`, the same object for the same name while it is cached."""
         topic = self._topics.get(name)
         if topic is None:
+            if len(name) > NAME_CACHED_MAX:
+                return Topic(name)
             if len(self._topics) >= TOPICS_CACHED_MAX:
                 # A topic that somebody still holds goes on working: its generation tells when it is stale.
                 self._topics.clear()

@@ -20,6 +20,9 @@ WRITE_HIGH_WATER: Final = 262_144
 JOIN_MAX: Final = 1_048_576
 """Frames up to this many bytes are joined into one write; more are handed over as they are."""
 
+JOIN_FRAME_MAX: Final = 8_192
+"""So are frames that have more bytes than this on the average: copying them costs more than a longer vector does."""
+
 CLOSE_TIMEOUT_MS: Final = 3_000
 """How long a peer may take to read our last words and to close its side."""
 
@@ -162,7 +165,8 @@ class Transport(asyncio.Protocol, Timed):
             return
         try:
             if not connector.paused or connector.closing:
-                large = connector.out_bytes > JOIN_MAX
+                size = connector.out_bytes
+                large = size > JOIN_MAX or size > JOIN_FRAME_MAX * len(connector.out)
                 frames = connector.bytes_out(now_ms)
                 if frames:
                     self._write(target, frames, large)

@@ -398,6 +398,15 @@ def test_temporary_queue_is_read_by_its_owner_alone(gw: Gateway) -> None:
     gw.stomp("s") >> f"SUBSCRIBE id:2 destination:{reply_to}" << "ERROR"
 
 
+def test_reply_to_a_temporary_topic_can_be_answered_by_others(gw: Gateway) -> None:
+    gw.stomp("server") >> "SUBSCRIBE id:1 destination:/queue/work"
+    gw.stomp("client") >> "SUBSCRIBE id:r destination:/temp-topic/r"
+    gw.stomp("client") >> "SEND destination:/queue/work reply-to:/temp-topic/r body:?"
+    reply_to = (gw.stomp("server") << "MESSAGE body:?").last.get("reply-to")  # type: ignore[union-attr]
+    gw.stomp("server") >> f"SEND destination:{reply_to} body:!"
+    gw.stomp("client") << "MESSAGE subscription:r destination:/temp-topic/r body:!"
+
+
 def test_temporary_topic_reaches_its_owner_under_its_own_name(gw: Gateway) -> None:
     gw.stomp("c") >> "SUBSCRIBE id:1 destination:/temp-topic/news"
     gw.stomp("c") >> "SEND destination:/temp-topic/news retain:true body:x"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from clients import Ports
+from node_clients import Node, missing
 
 CONFIG = """
 [[connector]]
@@ -22,6 +23,8 @@ name = "stomp"
 uri = "stomp://127.0.0.1:0"
 [admin]
 uri = "http://127.0.0.1:0"
+[stomp]
+heart_beat_send_ms = 100
 """
 
 
@@ -100,3 +103,15 @@ def mosquitto() -> None:
         if os.environ.get("CI"):
             pytest.fail("mosquitto_pub and mosquitto_sub are not installed")
         pytest.skip("mosquitto_pub and mosquitto_sub are not installed (Debian: mosquitto-clients)")
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Node]:
+    """Clients in JavaScript; in continuous integration their absence is a failure."""
+    if problem := missing():
+        if os.environ.get("CI"):
+            pytest.fail(problem)
+        pytest.skip(problem)
+    process = Node()
+    yield process
+    process.close()

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from tests.perf.wires import Endpoint
 
 START_TIMEOUT_S: Final = 90.0
@@ -34,14 +36,21 @@ def free_port() -> int:
 
 @dataclass
 class Peer:
-    """A broker that can be started."""
+    """A broker that can be started in some way.
+
+    The same broker started in another way (durable, say) is another Peer of the same name, with other features: it
+    takes part in the workloads that ask for those, in the same column.
+    """
 
     name: str
     find: Callable[[], str]
     """Says what is missing; empty when it can be started."""
     prepare: Callable[["Running"], None]
     """Writes its settings into a directory, and fills in command, environment and endpoints."""
-    protocols: tuple[str, ...]
+    features: tuple[str, ...]
+    """What it has of what workloads ask for: protocols, and parts of them."""
+    only: tuple[str, ...] = ()
+    """Names of the only workloads that it can run, if it is no broker."""
 
 
 @dataclass
@@ -91,6 +100,13 @@ class Running:
                 continue
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def cpu_s(self) -> float:
+        """Processor time that it has used, its child processes included."""
+        assert self.process is not None
+        parent = psutil.Process(self.process.pid)
+        times = [each.cpu_times() for each in (parent, *parent.children(recursive=True))]
+        return float(sum([each.user + each.system for each in times]))
+
     @property
     def resident_bytes(self) -> int:
         """Resident memory of the process."""
@@ -132,6 +148,9 @@ def _file(path: Path, package: str) -> Callable[[], str]:
 # -- the gateway itself, plain and compiled
 
 
+ALL_FEATURES: Final = ("mqtt", "mqtt qos 2", "mqtt 5", "stomp")
+
+
 def _gateway(environment: str) -> Peer:
     binary = ROOT / environment / "bin" / "gateway"
 
@@ -151,7 +170,7 @@ def _gateway(environment: str) -> Peer:
         return "" if binary.exists() else f"{environment} has not been made"
 
     return Peer(
-        "gateway" if environment.endswith("compiled") else "gateway (plain)", find, prepare, ("mqtt", "stomp")
+        "gateway" if environment.endswith("compiled") else "gateway (plain)", find, prepare, ALL_FEATURES
     )
 
 
@@ -246,16 +265,27 @@ def _activemq(running: Running) -> None:
     ]
 
 
+def _relay(running: Running) -> None:
+    port = free_port()
+    running.endpoints = {"mqtt": Endpoint(port)}
+    running.environment = {"PYTHONPATH": str(ROOT)}
+    running.command = [sys.executable, "-m", "tests.perf.relay", str(port)]
+
+
 GATEWAY: Final = _gateway(".venv-compiled")
 GATEWAY_PLAIN: Final = _gateway(".venv")
+
+RELAY: Final = Peer("bare relay", lambda: "", _relay, ("mqtt",), only=("mqtt0_1x1", "mqtt0_1k", "mqtt0_64k"))
 
 PEERS: Final = (
     GATEWAY,
     GATEWAY_PLAIN,
-    Peer("Mosquitto", _command("mosquitto"), _mosquitto, ("mqtt",)),
+    Peer("Mosquitto", _command("mosquitto"), _mosquitto, ("mqtt", "mqtt qos 2", "mqtt 5")),
     Peer("nats-server", _command("nats-server"), _nats, ("nats",)),
+    # Debian's RabbitMQ 3.10 has no MQTT 5, and makes QoS 1 of QoS 2.
     Peer("RabbitMQ", _file(_rabbit_binary(), "rabbitmq-server"), _rabbitmq, ("mqtt", "stomp")),
     Peer("ActiveMQ", _file(_ACTIVEMQ_JAR, "activemq"), _activemq, ("stomp",)),
+    RELAY,
 )
 
 if sys.platform != "linux":

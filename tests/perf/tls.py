@@ -13,15 +13,16 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.pki import issue, names
 from gateway.pki.folder import Folder, Plan
 from tests.perf import load, peers
+from tests.perf.bars import Bar, against
 from tests.perf.peers import Peer, Running
-from tests.perf.wires import CONNECT_TIMEOUT_S, Endpoint, Mqtt
+from tests.perf.wires import CONNECT_TIMEOUT_S, Content, Endpoint, Mqtt
+from tests.perf.workloads import Figure, Workload, figure
 
 CIPHER: Final = "TLS_AES_256_GCM_SHA384"
 TOPIC: Final = "bench/t"
@@ -71,7 +72,7 @@ class TlsSocket:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
 
-    def recv_into(self, buffer: bytearray) -> int:
+    def recv_into(self, buffer: bytearray, size: int = 0, flags: int = 0) -> int:
         """Everything that one read brings; BlockingIOError when that is not even one record."""
         view = memoryview(buffer)
         data = self._raw.recv(READ_BYTES)
@@ -134,16 +135,13 @@ class MqttTls(Mqtt):
         return sock  # type: ignore[no-any-return]
 
 
-def throughput(running: Running, seconds: float) -> float:
+def throughput(running: Running, seconds: float) -> Figure:
     """MQTT QoS 0, one to one, messages a second."""
-    wire = MqttTls(running.endpoints["mqtts"], TOPIC, b"x" * 64)
-    result = load.run(wire, wire, seconds=seconds)
-    if result.lost:
-        print(f"    lost {result.lost} of {result.published}")
-    return result.delivered_per_s
+    wire = MqttTls(running.endpoints["mqtts"], Content((TOPIC,)))
+    return figure(running, load.Flow(wire, wire, (TOPIC,)), seconds)
 
 
-def handshakes(running: Running, seconds: float) -> float:
+def handshakes(running: Running, seconds: float) -> Figure:
     """Full handshakes a second, made by openssl's own client in two processes."""
     whole = max(2, round(seconds))
     command = [
@@ -166,7 +164,7 @@ def handshakes(running: Running, seconds: float) -> float:
         if found is None:
             raise RuntimeError(f"openssl s_time: {said[-300:]}")
         count += int(found[1])
-    return count / (time.perf_counter() - start)
+    return Figure(count / (time.perf_counter() - start))
 
 
 @functools.cache
@@ -228,10 +226,12 @@ PEERS: Final = (
     Peer("Mosquitto", _needs_mosquitto, _mosquitto, ("mqtts",)),
 )
 
-Run = Callable[[Running, float], float]
-
-WORKLOADS: Final[tuple[tuple[str, str, tuple[str, ...], Run, str], ...]] = (
-    ("tls_mqtt0_1x1", "MQTT QoS 0 over TLS, 1 to 1", ("mqtts",), throughput, "msg/s"),
-    ("tls_handshakes", "TLS handshakes", ("mqtts",), handshakes, "handshakes/s"),
+WORKLOADS: Final = (
+    Workload("tls_mqtt0_1x1", "MQTT QoS 0 over TLS, 1 to 1", ("mqtts",), throughput),
+    Workload("tls_handshakes", "TLS handshakes", ("mqtts",), handshakes, "handshakes/s"),
 )
-"""Fields of bench.Workload."""
+
+BARS: Final = (
+    Bar("MQTT QoS 0 over TLS one to one, against Mosquitto", against("tls_mqtt0_1x1", "Mosquitto"), 3),
+    Bar("TLS handshakes, against Mosquitto", against("tls_handshakes", "Mosquitto"), 1),
+)

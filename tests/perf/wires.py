@@ -1,19 +1,37 @@
 """Just enough of each protocol to load a broker: frames made once, deliveries counted without being parsed."""
 
 import socket
+import ssl
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
+
+from tests.perf.counters import ByBytes, ByNul, Counter, Kind, Packets, StompAcks
 
 CONNECT_TIMEOUT_S: Final = 20.0
 
 
+@dataclass(frozen=True)
 class Endpoint:
     """Where a broker listens for one protocol, and as whom to come."""
 
-    def __init__(self, port: int, user: str = "", password: str = "") -> None:
-        self.port = port
-        self.user = user
-        self.password = password
+    port: int
+    user: str = ""
+    password: str = ""
+    tls: ssl.SSLContext | None = None
+    """Speak TLS, if there is one."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is published: the same payload to each of some topics in turn."""
+
+    topics: Sequence[str]
+    """As the protocol writes them, all equally long: deliveries are counted by their size."""
+    payload: bytes = b"x" * 64
+    properties: Sequence[tuple[str, str]] = ()
+    """User properties, where the protocol has them."""
 
 
 def receive_exactly(sock: socket.socket, size: int) -> bytes:
@@ -28,13 +46,12 @@ def receive_exactly(sock: socket.socket, size: int) -> bytes:
 
 
 class Wire(ABC):
-    """A protocol as the load uses it: one topic, fixed payload."""
+    """A protocol as the load uses it."""
 
-    def __init__(self, endpoint: Endpoint, topic: str, payload: bytes, qos: int = 0) -> None:
+    def __init__(self, endpoint: Endpoint, content: Content) -> None:
+        assert len({len(topic) for topic in content.topics}) == 1
         self.endpoint = endpoint
-        self.topic = topic
-        self.payload = payload
-        self.qos = qos
+        self.content = content
 
     def connect(self, name: str, source: str = "127.0.0.1") -> socket.socket:
         """A connection that has logged in."""
@@ -42,25 +59,37 @@ class Wire(ABC):
             ("127.0.0.1", self.endpoint.port), CONNECT_TIMEOUT_S, source_address=(source, 0)
         )
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.endpoint.tls is not None:
+            sock = self.endpoint.tls.wrap_socket(sock, server_hostname="localhost")
         self.log_in(sock, name)
         return sock
+
+    def topic(self, number: int) -> str:
+        """Where message `number`, from 1, goes."""
+        return self.content.topics[(number - 1) % len(self.content.topics)]
 
     @abstractmethod
     def log_in(self, sock: socket.socket, name: str) -> None:
         """The protocol's greeting."""
 
     @abstractmethod
-    def subscribe(self, sock: socket.socket, topic: str) -> None:
+    def subscribe(self, sock: socket.socket, destination: str) -> None:
         """Subscribe, and wait until that is confirmed."""
 
     @abstractmethod
     def publish(self, number: int) -> bytes:
         """One message; `number` from 1 names it where that is needed."""
 
-    @property
     @abstractmethod
-    def delivered_size(self) -> int:
-        """Bytes of one delivery; 0 when they are counted by NUL."""
+    def deliveries(self) -> Counter:
+        """Counts, and acknowledges, what a subscriber gets."""
+
+    def confirmations(self) -> Counter | None:
+        """Counts what a publisher is confirmed; None when it is told nothing."""
+        return None
+
+
+# -- MQTT
 
 
 def _mqtt_string(text: str) -> bytes:
@@ -68,19 +97,40 @@ def _mqtt_string(text: str) -> bytes:
     return len(data).to_bytes(2, "big") + data
 
 
-def mqtt_packet(first: int, body: bytes) -> bytes:
-    """A packet with its remaining length."""
-    size = len(body)
+def _mqtt_length(size: int) -> bytes:
     length = bytearray()
     while size > 127:
         length.append(size & 127 | 128)
         size >>= 7
     length.append(size)
-    return bytes((first,)) + length + body
+    return bytes(length)
+
+
+def mqtt_packet(first: int, body: bytes) -> bytes:
+    """A packet with its remaining length."""
+    return bytes((first,)) + _mqtt_length(len(body)) + body
+
+
+def mqtt_receive(sock: socket.socket) -> bytes:
+    """The body of the next packet."""
+    receive_exactly(sock, 1)
+    size = shift = 0
+    while True:
+        byte = receive_exactly(sock, 1)[0]
+        size |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return receive_exactly(sock, size)
 
 
 class Mqtt(Wire):
-    """MQTT 3.1.1."""
+    """MQTT 3.1.1, or 5.0 with `version` 5."""
+
+    def __init__(self, endpoint: Endpoint, content: Content, qos: int = 0, version: int = 4) -> None:
+        super().__init__(endpoint, content)
+        self.qos = qos
+        self._no_properties = b"\0" if version == 5 else b""
+        self._version = version
 
     def log_in(self, sock: socket.socket, name: str) -> None:
         """See Wire."""
@@ -89,30 +139,72 @@ class Mqtt(Wire):
         if self.endpoint.user:
             flags |= 0xC0
             tail = _mqtt_string(self.endpoint.user) + _mqtt_string(self.endpoint.password)
-        head = _mqtt_string("MQTT") + bytes((4, flags, 0, 0))
+        head = _mqtt_string("MQTT") + bytes((self._version, flags, 0, 0)) + self._no_properties
         sock.sendall(mqtt_packet(0x10, head + _mqtt_string(name) + tail))
-        connack = receive_exactly(sock, 4)
-        if connack[3]:
-            raise ConnectionError(f"refused with return code {connack[3]}")
+        connack = mqtt_receive(sock)
+        if connack[1]:
+            raise ConnectionError(f"refused with {connack[1]:#04x}")
 
-    def subscribe(self, sock: socket.socket, topic: str) -> None:
+    def subscribe(self, sock: socket.socket, destination: str) -> None:
         """See Wire."""
-        sock.sendall(mqtt_packet(0x82, b"\x00\x01" + _mqtt_string(topic) + bytes((self.qos,))))
-        receive_exactly(sock, 5)
+        self.subscribe_many(sock, [destination])
+
+    def subscribe_many(self, sock: socket.socket, filters: Sequence[str]) -> None:
+        """Several filters in one packet."""
+        body = b"\x00\x01" + self._no_properties
+        body += b"".join([_mqtt_string(name) + bytes((self.qos,)) for name in filters])
+        sock.sendall(mqtt_packet(0x82, body))
+        granted = mqtt_receive(sock)[-len(filters) :]
+        if any(code != self.qos for code in granted):
+            raise RuntimeError(f"subscription granted with {sorted(set(granted))}")
 
     def publish(self, number: int) -> bytes:
         """See Wire."""
         packet_id = number.to_bytes(2, "big") if self.qos else b""
-        return mqtt_packet(0x30 | self.qos << 1, _mqtt_string(self.topic) + packet_id + self.payload)
+        properties = self._no_properties
+        if properties and self.content.properties:
+            pairs = [b"\x26" + _mqtt_string(k) + _mqtt_string(v) for k, v in self.content.properties]
+            properties = _mqtt_length(len(b"".join(pairs))) + b"".join(pairs)
+        head = _mqtt_string(self.topic(number)) + packet_id + properties
+        return mqtt_packet(0x30 | self.qos << 1, head + self.content.payload)
 
-    @property
-    def delivered_size(self) -> int:
+    def deliveries(self) -> Counter:
         """See Wire."""
-        return len(self.publish(1))
+        size = len(self.publish(1))
+        if self.qos == 0:
+            return ByBytes(size)
+        id_offset = size - len(self.content.payload) - 2
+        if self.qos == 1:
+            return Packets(Kind(rb"[\x32\x3a]", size, id_offset, 0x40, counts=True))
+        return Packets(Kind(rb"[\x34\x3c]", size, id_offset, 0x50), Kind(rb"\x62", 4, 2, 0x70, counts=True))
+
+    def confirmations(self) -> Counter | None:
+        """See Wire."""
+        if self.qos == 0:
+            return None
+        if self.qos == 1:
+            return ByBytes(4)
+        return Packets(Kind(rb"\x50", 4, 2, 0x62), Kind(rb"\x70", 4, 2, counts=True))
+
+
+# -- the others
 
 
 class Stomp(Wire):
     """STOMP 1.2."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        content: Content,
+        ack: str = "auto",
+        receipts: bool = False,
+        prefetch: int = 0,
+    ) -> None:
+        super().__init__(endpoint, content)
+        self._ack = ack
+        self._receipts = receipts
+        self._prefetch = prefetch
 
     def log_in(self, sock: socket.socket, name: str) -> None:
         """See Wire."""
@@ -124,20 +216,27 @@ class Stomp(Wire):
         if not answer.lstrip().startswith(b"CONNECTED"):
             raise ConnectionError(answer.decode(errors="replace"))
 
-    def subscribe(self, sock: socket.socket, topic: str) -> None:
+    def subscribe(self, sock: socket.socket, destination: str) -> None:
         """See Wire."""
-        sock.sendall(f"SUBSCRIBE\nid:0\ndestination:{topic}\nack:auto\nreceipt:r\n\n\0".encode())
+        prefetch = f"activemq.prefetchSize:{self._prefetch}\nprefetch-count:{self._prefetch}\n"
+        head = f"SUBSCRIBE\nid:0\ndestination:{destination}\nack:{self._ack}\nreceipt:r\n"
+        sock.sendall((head + (prefetch if self._prefetch else "") + "\n\0").encode())
         self._frame(sock)
 
     def publish(self, number: int) -> bytes:
         """See Wire."""
-        head = f"SEND\ndestination:{self.topic}\ncontent-length:{len(self.payload)}\n\n"
-        return head.encode() + self.payload + b"\0"
+        receipt = f"receipt:{number:06}\n" if self._receipts else ""
+        size = len(self.content.payload)
+        head = f"SEND\ndestination:{self.topic(number)}\n{receipt}content-length:{size}\n\n"
+        return head.encode() + self.content.payload + b"\0"
 
-    @property
-    def delivered_size(self) -> int:
+    def deliveries(self) -> Counter:
         """See Wire."""
-        return 0
+        return ByNul() if self._ack == "auto" else StompAcks()
+
+    def confirmations(self) -> Counter | None:
+        """See Wire."""
+        return ByNul() if self._receipts else None
 
     @staticmethod
     def _frame(sock: socket.socket) -> bytes:
@@ -159,19 +258,20 @@ class Nats(Wire):
         sock.sendall(b'CONNECT {"verbose":false,"pedantic":false}\r\nPING\r\n')
         self._pong(sock)
 
-    def subscribe(self, sock: socket.socket, topic: str) -> None:
+    def subscribe(self, sock: socket.socket, destination: str) -> None:
         """See Wire."""
-        sock.sendall(f"SUB {topic} 1\r\nPING\r\n".encode())
+        sock.sendall(f"SUB {destination} 1\r\nPING\r\n".encode())
         self._pong(sock)
 
     def publish(self, number: int) -> bytes:
         """See Wire."""
-        return f"PUB {self.topic} {len(self.payload)}\r\n".encode() + self.payload + b"\r\n"
+        size = len(self.content.payload)
+        return f"PUB {self.topic(number)} {size}\r\n".encode() + self.content.payload + b"\r\n"
 
-    @property
-    def delivered_size(self) -> int:
+    def deliveries(self) -> Counter:
         """See Wire."""
-        return len(f"MSG {self.topic} 1 {len(self.payload)}\r\n") + len(self.payload) + 2
+        size = len(self.content.payload)
+        return ByBytes(len(f"MSG {self.topic(1)} 1 {size}\r\n") + size + 2)
 
     @staticmethod
     def _pong(sock: socket.socket) -> None:

@@ -12,6 +12,8 @@ from gateway.core.pattern import MANY, ONE, Pattern
 
 QUEUE_PREFIX: Final = "$queue/"
 SHARE_PREFIX: Final = "$share/"
+JSON_PREFIX: Final = "$json/"
+"""Before any other filter: the subscriber is given whole messages as JSON."""
 SHARE_KEY_PREFIX: Final = "share:"
 
 # `+` and `#` may stand in the names of other protocols but not in an MQTT topic name (MQTT 5.0 §4.7.1): there they
@@ -24,6 +26,8 @@ _FROM_QUEUE: Final = str.maketrans({"+": "\uf02b", "#": "\uf023"})
 
 
 TOPICS_REMEMBERED_MAX: Final = 16_384
+NAME_REMEMBERED_MAX: Final = 512
+"""Characters of a name that is remembered."""
 
 # What `topic_of` has found, since other protocols' messages go to the same few topics again and again.
 _topics: Final[dict[str, str]] = {}
@@ -41,12 +45,15 @@ class Filter:
     queue: str
     """Name of the queue it reads; empty when it subscribes to topics."""
     pattern: Pattern
+    json: bool
+    """Messages come as JSON, under topics that start with JSON_PREFIX."""
 
-    def __init__(self, text: str, group: str, queue: str, pattern: Pattern) -> None:
+    def __init__(self, text: str, group: str, queue: str, pattern: Pattern, json: bool) -> None:
         self.text = text
         self.group = group
         self.queue = queue
         self.pattern = pattern
+        self.json = json
 
 
 def destination_of(topic: str) -> Destination:
@@ -100,24 +107,36 @@ def topic_of(destination: Destination) -> str:
         topic = destination.name.translate(_TO_TOPIC)
         if len(_topics) >= TOPICS_REMEMBERED_MAX:
             _topics.clear()
-        _topics[destination.name] = topic
+        if len(topic) <= NAME_REMEMBERED_MAX:
+            _topics[destination.name] = topic
     return topic
 
 
 def filter_of(text: str) -> Filter:
     """Take apart a topic filter whose syntax has been checked.  Raises InvalidName for what cannot be served."""
     group = ""
-    rest = text
-    if text.startswith(SHARE_PREFIX):
-        _, group, rest = text.split("/", 2)
+    json = text.startswith(JSON_PREFIX)
+    rest = text[len(JSON_PREFIX) :] if json else text
+    if rest.startswith(SHARE_PREFIX):
+        _, group, rest = _shared_parts(rest)
     if rest.startswith(QUEUE_PREFIX):
         name = rest[len(QUEUE_PREFIX) :]
         if group:
             raise InvalidName("a queue cannot be shared: its subscribers compete anyway")
         if not name or "+" in name or "#" in name:
             raise InvalidName("a queue is subscribed to by its whole name, without wildcards")
-        return Filter(text, "", _queue(name).name, pattern_of(rest))
-    return Filter(text, group, "", pattern_of(rest))
+        return Filter(text, "", _queue(name).name, pattern_of(rest), json)
+    if not rest:
+        raise InvalidName("an empty topic filter")
+    return Filter(text, group, "", pattern_of(rest), json)
+
+
+def _shared_parts(text: str) -> list[str]:
+    """`$share`, the group and the filter.  Raises InvalidName: behind `$json/`, nobody has looked at it yet."""
+    parts = text.split("/", 2)
+    if len(parts) < 3 or not parts[1] or not parts[2] or "+" in parts[1] or "#" in parts[1]:
+        raise InvalidName("write $share/GROUP/FILTER")
+    return parts
 
 
 def pattern_of(text: str) -> Pattern:

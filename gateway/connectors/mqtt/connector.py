@@ -3,7 +3,7 @@
 from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Connector, Counters, Limits, Service, Turn
-from gateway.connectors.mqtt.addresses import Filter, destination_of, filter_of
+from gateway.connectors.mqtt.addresses import NAME_REMEMBERED_MAX, Filter, destination_of, filter_of
 from gateway.connectors.mqtt.handshake import Handshake
 from gateway.connectors.mqtt.mapping import (
     MqttOrigin,
@@ -368,6 +368,8 @@ class MqttConnector(Connector):
             self._publish_to_queue(publish, destination.name)
             return None
         topic = self.broker.topics.topic(destination.name)
+        if len(publish.topic) > NAME_REMEMBERED_MAX:
+            return topic
         topics = self._topics
         if len(topics) >= (
             TOPICS_REMEMBERED_MAX if self.broker.authorizer.restricts_publish else TOPICS_SHARED_MAX

@@ -4,7 +4,7 @@ import secrets
 from typing import TYPE_CHECKING, final
 
 from gateway.connectors.mqtt.addresses import destination_of
-from gateway.connectors.mqtt.mapping import WillMessage
+from gateway.connectors.mqtt.mapping import WillMessage, claims_of
 from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.settings import NEVER, NO_REDIRECT, SERVER_MOVED
 from gateway.connectors.text import is_utf8
@@ -123,7 +123,7 @@ class Handshake:
         connect = self.connect
         connector = self._connector
         will = None if connect.will is None else WillMessage(connect.will, connect.protocol_version)
-        if not self._keep_alive_allowed() or (will is not None and not self._will_allowed()):
+        if not self._keep_alive_allowed() or (will is not None and not self._will_allowed(user)):
             return
         client_id = connect.client_id
         if not client_id:
@@ -170,9 +170,13 @@ class Handshake:
         asked_s = self.connect.keep_alive_s
         return maximum_s != 0 and (asked_s == 0 or asked_s > maximum_s)
 
-    def _will_allowed(self) -> bool:
+    def _will_allowed(self, user: str | None) -> bool:
         will = self.connect.will
         assert will is not None
+        claimed = claims_of(will)
+        if claimed is not None and user is not None and claimed != user:
+            self.refuse(ReasonCode.NOT_AUTHORIZED, "the will claims to be from another user")
+            return False
         settings = self._connector.settings
         if will.qos > settings.qos_max:
             self.refuse(ReasonCode.QOS_NOT_SUPPORTED, "the will's QoS is above the maximum")

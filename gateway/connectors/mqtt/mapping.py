@@ -11,7 +11,14 @@ from mypy_extensions import mypyc_attr
 
 from gateway.connectors import side
 from gateway.connectors.bodies import body_out, mqtt_kind, restore_body
-from gateway.connectors.mqtt.addresses import canonical_of, destination_of, reply_address, topic_of
+from gateway.connectors.envelope import json_envelope
+from gateway.connectors.mqtt.addresses import (
+    JSON_PREFIX,
+    canonical_of,
+    destination_of,
+    reply_address,
+    topic_of,
+)
 from gateway.connectors.mqtt.properties_out import (
     MqttTarget,
     failures_block,
@@ -26,7 +33,7 @@ from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, PRIORITY_NONE, Fields, Message, Origin, Typed
 from gateway.core.router import Broker
 from protocols.mqtt.codec import encode_publish, publish_parts
-from protocols.mqtt.constants import BINARY, PAIR, PROPERTY_TYPES, STRING, USER_PROPERTY, VARINT
+from protocols.mqtt.constants import BINARY, PAIR, PROPERTY_TYPES, STRING, USER_PROPERTY, VARINT, WILL
 from protocols.mqtt.frames import Publish, Will
 from protocols.mqtt.properties import (
     decode_properties,
@@ -181,6 +188,13 @@ class WillMessage:
         return message
 
 
+def claims_of(will: Will) -> str | None:
+    """The user that a will claims to be from."""
+    if side.PREFIX_BYTES not in will.properties:
+        return None
+    return side.routing(decode_properties(will.properties, WILL).user).claimed_user
+
+
 def has_items(publish: Publish) -> bool:
     """May it have something under a reserved name?  Then `take_items` must see it before it becomes a message."""
     return side.PREFIX_BYTES in publish.properties
@@ -290,6 +304,8 @@ def qos0_frame(
     message: Message, binding: MqttBinding, target: MqttTarget, now_ms: int, failures: int = 0
 ) -> bytes:
     """The packet of a QoS 0 delivery."""
+    if binding.json:
+        return _json_frame(message, binding, target, 0, 0, now_ms)
     origin = message.origin
     five = target.five
     dynamic = five and (message.expires_at_ms != 0 or bool(binding.identifiers) or failures != 0)
@@ -318,12 +334,37 @@ def acknowledged_frame(
 ) -> bytes:
     """The packet of a QoS 1 or 2 delivery, of which `failures` earlier ones failed."""
     retain = retain_flag(message, binding)
-    if target.five and (message.expires_at_ms != 0 or binding.identifiers or failures):
-        frame = _encode(message, binding, target, qos, retain, packet_id, now_ms, failures)
+    if binding.json or (target.five and (message.expires_at_ms != 0 or binding.identifiers or failures)):
+        if binding.json:
+            frame = _json_frame(message, binding, target, qos, packet_id, now_ms)
+        else:
+            frame = _encode(message, binding, target, qos, retain, packet_id, now_ms, failures)
         return bytes((frame[0] | 0x08,)) + frame[1:] if dup else frame
     head, tail = _parts(message, target, retain)
     first = _FIRST_BYTES[(8 if dup else 0) | qos << 1 | (1 if retain else 0)]
     return b"".join([first, head, packet_id.to_bytes(2, "big"), tail])
+
+
+_JSON: Final = 0x56
+"""Variant of a message's JSON envelope."""
+
+_JSON_BLOCK: Final = b"\x01\x01\x03\x00\x10application/json"
+"""Payload Format Indicator 1, Content Type."""
+
+
+def _json_frame(
+    message: Message, binding: MqttBinding, target: MqttTarget, qos: int, packet_id: int, now_ms: int
+) -> bytes:
+    """The packet of a delivery to a `$json/` filter: all that is known of the message, as its payload."""
+    known = message.form(_JSON)
+    if isinstance(known, bytes):
+        envelope = known
+    else:
+        envelope = json_envelope(message)
+        message.remember(_JSON, envelope)
+    block = _JSON_BLOCK + _dynamic(message, binding, now_ms) if target.five else None
+    topic = JSON_PREFIX + _topic_text(message)
+    return encode_publish(topic, envelope, qos, retain_flag(message, binding), False, packet_id, block)
 
 
 def fitted_frame(
@@ -339,7 +380,7 @@ def fitted_frame(
 ) -> bytes | None:
     """The packet of a delivery that is too large for this client, without its largest properties; None if that is not
     enough, or if it came by MQTT and must stay as it is (§3.1.2.11.4)."""
-    if not target.five or isinstance(message.origin, MqttOrigin):
+    if not target.five or binding.json or isinstance(message.origin, MqttOrigin):
         return None
     retain = retain_flag(message, binding)
     made = foreign_block(message, target, qos > 0, retain)

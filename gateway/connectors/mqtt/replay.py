@@ -19,6 +19,10 @@ class Replay:
         self._messages = messages
         self._at = 0
 
+    def serves(self, binding: MqttBinding) -> bool:
+        """Is it that of this subscription?"""
+        return self.binding.sink is binding.sink and self.binding.pattern == binding.pattern
+
     def take(self, broker: Broker) -> Message | None:
         """The next message that is still its topic's last value; None at the end.
 

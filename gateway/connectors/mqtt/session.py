@@ -35,7 +35,7 @@ REPLAY_WINDOW: Final = 100
 class MqttBinding(Binding):
     """A binding with the subscription options of MQTT 5.0 §3.8.3.1."""
 
-    __slots__ = ("identifiers", "plain", "qos", "replay", "retain_as_published")
+    __slots__ = ("identifiers", "json", "plain", "qos", "replay", "retain_as_published")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class MqttBinding(Binding):
         identifiers: list[int],
         replay: bool = False,
         owner: Publisher | None = None,
+        json: bool = False,
     ) -> None:
         super().__init__(pattern, sink, no_local, owner)
         self.qos = qos
@@ -54,13 +55,23 @@ class MqttBinding(Binding):
         self.identifiers = identifiers
         self.replay = replay
         """Carries retained messages to a new subscription: they keep their RETAIN flag (§3.3.1.3)."""
-        self.plain = not retain_as_published and not identifiers and not replay
+        self.json = json
+        """The subscriber is given whole messages as JSON."""
+        self.plain = not retain_as_published and not identifiers and not replay and not json
         """A QoS 0 delivery of it is the same packet for every subscriber."""
 
     def replaying(self) -> "MqttBinding":
         """The same, for the retained messages that follow a SUBSCRIBE."""
         return MqttBinding(
-            self.pattern, self.sink, self.no_local, self.qos, True, self.identifiers, True, self.owner
+            self.pattern,
+            self.sink,
+            self.no_local,
+            self.qos,
+            True,
+            self.identifiers,
+            True,
+            self.owner,
+            self.json,
         )
 
 
@@ -83,6 +94,7 @@ class MqttSession(Outlet):
 
     __slots__ = (
         "_consumer",
+        "_json",
         "_next_packet_id",
         "_queue",
         "_replays",
@@ -129,6 +141,7 @@ class MqttSession(Outlet):
         self._queue: Queue | None = None
         self._consumer: Consumer | None = None
         self._next_packet_id = 0
+        self._json: JsonView | None = None
         self._replays: deque[Replay] | None = None
         # Packet ids that wait to be sent again: the new connection's Receive Maximum may be less than the old one's.
         self._unsent: deque[int] | None = None
@@ -150,17 +163,20 @@ class MqttSession(Outlet):
         self, filter: Filter, qos: int, no_local: bool, retain_as_published: bool, identifier: int
     ) -> MqttBinding:
         """Add a subscription or replace the options of the same filter (§3.8.4).  Raises LimitReached."""
-        self.unsubscribe(filter.text)
         if self.subscriptions is None:
             self.subscriptions = {}
+        before = self.subscriptions.pop(filter.text, None)
+        if before is not None and before.consumer is None:
+            self._unbind(before)
         binding = MqttBinding(
             filter.pattern,
-            self,
+            self._json_view() if filter.json else self,
             self.publisher if no_local else None,
             qos,
             retain_as_published,
             [identifier] if identifier else [],
             owner=self.publisher,
+            json=filter.json,
         )
         consumer: Consumer | None = None
         if filter.queue:
@@ -174,6 +190,9 @@ class MqttSession(Outlet):
         self.subscriptions[filter.text] = MqttSubscription(filter, binding, consumer)
         if consumer is not None:
             consumer.queue.attach(consumer)
+        if before is not None and before.consumer is not None:
+            # Not earlier: a shared subscription without members would lose what waits in it [MQTT-3.8.4-3].
+            before.consumer.queue.detach(before.consumer)
         return binding
 
     def unsubscribe(self, text: str) -> bool:
@@ -185,17 +204,23 @@ class MqttSession(Outlet):
             return False
         consumer = subscription.consumer
         if consumer is None:
-            self.broker.unbind(subscription.binding)
-            self._stop_replaying(subscription.binding)
+            self._unbind(subscription)
         else:
             self._leave(subscription.filter, consumer)
         return True
 
-    def _stop_replaying(self, binding: MqttBinding) -> None:
-        replays = self._replays
-        if replays is not None:
-            pattern = binding.pattern
-            self._replays = deque([replay for replay in replays if replay.binding.pattern != pattern])
+    def _json_view(self) -> "JsonView":
+        """One for all `$json/` filters, so that overlapping ones give one copy."""
+        if self._json is None:
+            self._json = JsonView(self)
+        return self._json
+
+    def _unbind(self, subscription: MqttSubscription) -> None:
+        """Nothing more comes through a subscription to topics, its retained messages included."""
+        binding = subscription.binding
+        self.broker.unbind(binding)
+        if self._replays is not None:
+            self._replays = deque([replay for replay in self._replays if not replay.serves(binding)])
 
     def _shared_queue(self, filter: Filter) -> Queue:
         key = share_key(filter)
@@ -249,6 +274,10 @@ class MqttSession(Outlet):
 
     def merge(self, bindings: list[Binding]) -> Binding:
         """One copy for overlapping filters: the highest QoS, all identifiers (§3.3.4)."""
+        return self.merged(bindings, self, False)
+
+    def merged(self, bindings: list[Binding], sink: Sink, json: bool) -> Binding:
+        """See `merge`."""
         qos = 0
         retain_as_published = False
         # The message is wanted when any of the filters wants it from this publisher.
@@ -262,7 +291,14 @@ class MqttSession(Outlet):
                 no_local = None
             identifiers.extend(binding.identifiers)
         return MqttBinding(
-            bindings[0].pattern, self, no_local, qos, retain_as_published, identifiers, owner=self.publisher
+            bindings[0].pattern,
+            sink,
+            no_local,
+            qos,
+            retain_as_published,
+            identifiers,
+            owner=self.publisher,
+            json=json,
         )
 
     # -- Outlet: messages of its queues
@@ -438,6 +474,24 @@ class MqttSession(Outlet):
             self.broker.delete_queue(self._queue)
             self._queue = None
             self._consumer = None
+
+
+@final
+class JsonView(Sink):
+    """A session as it is seen by the topics of its `$json/` filters: those messages are copies of their own."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: MqttSession) -> None:
+        self._session = session
+
+    def offer(self, message: Message, binding: Binding) -> int:
+        """See Sink."""
+        return self._session.offer(message, binding)
+
+    def merge(self, bindings: list[Binding]) -> Binding:
+        """See Sink."""
+        return self._session.merged(bindings, self, True)
 
 
 def _outcome_of_leaving(delivery: Delivery) -> int:

@@ -35,6 +35,9 @@ FIELD_HEADERS: Final = {
     "retain": "retain",
 }
 
+SECONDS_BELOW: Final = 100_000_000_000
+"""A timestamp below this is read as seconds: in milliseconds it would lie in 1973."""
+
 ORIGINAL: Final = "original-destination"
 
 # What a property may not be called in STOMP: a server's words, those that would fill a field, and nothing at all.
@@ -115,6 +118,9 @@ def foreign_headers(message: Message, target: StompTarget) -> tuple[list[tuple[s
         if fields.content_type is not None and fields.content_type == made_up_type(fields.body_kind, True):
             places.item("ct", fields.content_type, "content_type")
     places.maybe("rgid", fields.reply_group, "reply_group")
+    created = fields.created_at_ms
+    if created is not None and created < SECONDS_BELOW:
+        places.number("ts", created, "created_at")
     given = fields.payload_format
     if given is not None and (target.carry == CARRY_FULL or given == 0 or fields.body_kind != TEXT):
         places.item("pfi", str(given), "payload_format")
@@ -157,7 +163,9 @@ def _add_native(
     else:
         _add(headers, "reply-to", reply_to)
     _add(headers, "type", fields.subject)
-    _add_number(headers, "timestamp", fields.created_at_ms)
+    created = fields.created_at_ms
+    if created is not None and created >= 0:
+        headers.append(("timestamp", str(created)))
     if message.expires_at_ms:
         headers.append(("expires", str(message.expires_at_ms)))
     if message.priority != PRIORITY_NONE:

@@ -13,7 +13,14 @@ from gateway.connectors.bodies import restore_body, stomp_kind
 from gateway.connectors.deaths import LIST_NAME, death_pairs, own_names
 from gateway.connectors.stomp.addresses import reply_address, text_of
 from gateway.connectors.stomp.escaping import decode_lines, encode_lines, escaped, needs_more
-from gateway.connectors.stomp.headers_out import FIELD_HEADERS, HOP, ORIGINAL, StompTarget, foreign_headers
+from gateway.connectors.stomp.headers_out import (
+    FIELD_HEADERS,
+    HOP,
+    ORIGINAL,
+    SECONDS_BELOW,
+    StompTarget,
+    foreign_headers,
+)
 from gateway.connectors.text import id_from_text, integer, is_plain_text
 from gateway.core.destination import Destination, InvalidName
 from gateway.core.flow import Publisher
@@ -23,9 +30,6 @@ from protocols.stomp.codec import message_constant, message_tail
 from protocols.stomp.constants import HOP_HEADERS, V1_0
 from protocols.stomp.frames import Send
 from protocols.stomp.headers import encode_header, passing_lines, unescape
-
-_SECONDS_BELOW: Final = 100_000_000_000
-"""A timestamp below this is in seconds: in milliseconds it would lie in 1973."""
 
 _I32_LEAST: Final = -(1 << 31)
 _U32_MOST: Final = (1 << 32) - 1
@@ -175,6 +179,7 @@ class StompOrigin(Origin):
         free: list[tuple[str, str]] = []
         said: set[str] = set()
         hint: str | None = None
+        timestamp = ""
         for name, value in decode_lines(send.lines, send.version):
             if name in HOP:
                 continue
@@ -186,6 +191,11 @@ class StompOrigin(Origin):
                 free.append((name, value))
             else:
                 said.add(name)
+                if name == "timestamp":
+                    timestamp = value
+        if ("x-mx-ts", timestamp) in free:
+            # The same number: the item says that it is milliseconds.
+            fields.created_at_ms = None
         taken = side.restore(fields, free)
         self._set_body(fields, taken, hint)
         return fields
@@ -224,7 +234,7 @@ class StompOrigin(Origin):
             number = _number(value)
             if number is None:
                 return False
-            fields.created_at_ms = number * 1000 if number < _SECONDS_BELOW else number
+            fields.created_at_ms = number * 1000 if number < SECONDS_BELOW else number
         elif name == "expiration":
             fields.ttl_ms = _number(value)
         elif name == "JMSXGroupID":

@@ -217,7 +217,7 @@ def test_3_1_3_6_and_7_empty_client_ids_with_a_clean_session_are_clients_of_thei
     two << "PUBLISH t x"
 
 
-def test_3_1_3_8_empty_client_id_without_a_clean_session_is_return_code_2(gw: Gateway) -> None:
+def test_3_1_3_8_and_9_empty_client_id_without_a_clean_session_is_return_code_2(gw: Gateway) -> None:
     party = gw.mqtt("c", 4) >> "CONNECT - clean=0" << "CONNACK 2 present=0"
     ended(party)
 

@@ -104,7 +104,7 @@ def test_3_1_2_6_session_is_made_when_there_is_none(gw: Gateway) -> None:
 
 
 @pytest.mark.parametrize("how", ["broken", "0x04", "0x80", "keep-alive", "protocol error"])
-def test_3_1_2_8_will_is_published_when_the_connection_closes(gw: Gateway, how: str) -> None:
+def test_3_1_2_7_and_8_will_is_published_when_the_connection_closes(gw: Gateway, how: str) -> None:
     watcher = hears(client(gw, "s"), "w/# qos=2")
     party = client(gw, "c", "keepalive=10 will=w/c will_qos=1 will_body=gone")
     if how == "broken":

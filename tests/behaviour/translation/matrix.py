@@ -133,6 +133,10 @@ ROWS = [
     item("created_at", "ms", "ts", "1700000000123", "timestamp"),
     Row("created_at", "seconds", None, st(("timestamp", "1700000000")), m5(free=[("x-mx-ts", "1700000000000")]),
         [], ["created_at"]),
+    Row("created_at", "before 1973", m5(free=[("x-mx-ts", "5")]), st(("timestamp", "5"), ("x-mx-ts", "5")),
+        m5(free=[("x-mx-ts", "5")]), [("timestamp", "5"), ("x-mx-ts", "5")], ["created_at"]),
+    Row("created_at", "before 1970", m5(free=[("x-mx-ts", "-5")]), st(("x-mx-ts", "-5")), m5(free=[("x-mx-ts", "-5")]),
+        [("x-mx-ts", "-5")], ["created_at"]),
     Row("created_at", "no time", None, st(("timestamp", "today")), m5(free=[("timestamp", "today")]), [],
         ["created_at"]),
     # 12 expiry

@@ -4,9 +4,12 @@ Exceptions of the claim: through MQTT 3.1.1 there is no metadata; expiry through
 """
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pair_clients import CODES, PAIRS, Client, Pair, Said, topic_in
 
 from gateway.core.message import TEXT, Fields, Message
+from protocols.stomp.constants import SEND_HEADERS
 
 # What a publisher of each protocol may say; one echo for each.
 MQTT_5 = {
@@ -233,3 +236,81 @@ def test_through_mqtt_3_the_body_comes_back_and_nothing_else(a: str) -> None:
         sent, returned = there_and_back(pair, pair.client(a), pair.client("M3"), said, 0)
         assert returned.origin.body() == sent.origin.body()
         assert returned.fields().properties == []
+
+
+# What nobody thought of.
+TEXT_OF_HEADERS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12).map(
+    lambda text: text.strip(" ")
+)
+PROPERTY_NAMES = st.one_of(
+    TEXT_OF_HEADERS,
+    st.sampled_from(
+        [
+            "k",
+            "",
+            "destination",
+            "type",
+            "priority",
+            "x-opt-a",
+            "x-death",
+            "amq-msg-type",
+            "x-mx-body",
+            "x-mx-btypes",
+            "x-mx-prio",
+            "x-mx-ts",
+            "x-mx-types",
+            "x-mx-ct",
+            "x-mx-pfi",
+            "x-mx-p-type",
+            "x-mx-ma-a",
+            "x-mx-subject",
+            "x-mx-gseq",
+            "x-mx-durable",
+            "x-mx-mid",
+            "x-mx-ce",
+            "x-mx-user",
+            "x-mx-zzz",
+        ]
+    ),
+)
+PROPERTY_TEXTS = st.one_of(
+    TEXT_OF_HEADERS,
+    st.sampled_from(
+        ["true", "0", "1", "255", "AP8=", "text", "bytes", "map", "k:i32,:bool", "AMQP_ULONG:1", "identity"]
+    ),
+)
+FREE = st.lists(st.tuples(PROPERTY_NAMES, PROPERTY_TEXTS), max_size=6)
+BODIES = st.one_of(st.binary(max_size=8), st.sampled_from([b"", b"{}", b"[1]", b"text", b"a\x00b", b"1"]))
+TYPES = st.one_of(
+    st.none(), st.sampled_from(["text/plain", "application/json", "image/png", "text/plain;charset=utf-8"])
+)
+PUBLISHED_BY_MQTT = st.builds(
+    Said,
+    body=BODIES,
+    free=FREE,
+    qos=st.integers(0, 2),
+    content_type=TYPES,
+    correlation=st.one_of(st.none(), st.binary(max_size=6)),
+    response=st.sampled_from([None, "r/t", "$queue/q", "a.b//c"]),
+    format=st.sampled_from([None, 0, 1]),
+)
+
+
+@given(said=PUBLISHED_BY_MQTT, b=st.sampled_from(["ST1", "ST2"]))
+def test_property_whatever_mqtt_says_comes_back_from_stomp(said: Said, b: str) -> None:
+    pair = Pair()
+    sent, returned = there_and_back(pair, pair.client("M5"), pair.client(b), said, 0)
+    assert canonical(returned) == canonical(sent)
+
+
+@given(body=BODIES, free=FREE, content_type=TYPES, a=st.sampled_from(["ST1", "ST2"]), qos=st.integers(0, 2))
+def test_property_whatever_stomp_says_comes_back_from_mqtt(
+    body: bytes, free: list[tuple[str, str]], content_type: str | None, a: str, qos: int
+) -> None:
+    # A SEND may not have a nameless header, and what the reader checks is not for this test.
+    headers = [pair for pair in free if pair[0] and pair[0].encode() not in SEND_HEADERS]
+    if content_type is not None:
+        headers.insert(0, ("content-type", content_type))
+    pair = Pair()
+    sent, returned = there_and_back(pair, pair.client(a), pair.client("M5"), Said(body, headers), qos)
+    assert canonical(returned) == canonical(sent)

@@ -423,6 +423,23 @@ def test_76_under_whatever_name_stomp_knows(name: str) -> None:
     assert watch.messages() == []
 
 
+def test_76_a_will_cannot_claim_it_either(gw: Gateway) -> None:
+    (
+        gw.mqtt("w", 5)
+        >> "CONNECT w user=guest pass=x will=t will_user.x-mx-user=bob"
+        << ("CONNACK 0x87 present=0")
+    )
+    assert gw.mqtt("w", 5).closed
+    gw.stomp("s") >> "SUBSCRIBE id:1 destination:/topic/t"
+    (
+        gw.mqtt("v", 5)
+        >> "CONNECT v user=guest pass=x will=t will_body=bye will_user.x-mx-prio=7"
+        << ("CONNACK 0 present=0")
+        >> DROP
+    )
+    gw.stomp("s") << "MESSAGE priority:7 !x-mx-prio body:bye"
+
+
 def test_78_an_mqtt_reader_sees_how_often_a_message_failed_before() -> None:
     pair = Pair()
     first = pair.client("ST2")

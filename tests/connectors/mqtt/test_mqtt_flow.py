@@ -1,12 +1,14 @@
 """What goes to a client, at its pace and within its limits: aliases, retained messages, resends, sizes; and $SYS."""
 
+import json
+
 import pytest
 from mqtt_client import Client, World, payloads
 
 from gateway.connectors.base import Limits
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.core.limits import DROP_OLDEST
-from protocols.mqtt.frames import Connect, Puback, Pubcomp, Publish, Pubrec, SubscriptionRequest
+from protocols.mqtt.frames import Connect, Puback, Pubcomp, Publish, Pubrec, Suback, SubscriptionRequest
 from protocols.mqtt.properties import Properties
 
 
@@ -323,3 +325,59 @@ def test_4_8_2_what_a_member_that_ends_did_not_finish(qos: int, again: list[byte
     second = world.client("b").subscribe(("$share/g/t", qos))
     first.lose()
     assert payloads(second.publishes()) == again
+
+
+# -- whole messages as JSON
+
+
+def test_json_subscribers_get_all_that_is_known_of_a_message() -> None:
+    world = World()
+    client = world.client("s").subscribe(("$json/a/#", 1), ("$json/a/+", 0), ("a/b", 1))
+    client.received()
+    properties = Properties()
+    properties.user = [("k", "v")]
+    connected(world, "p").publish("a/b", b"hi", 1, 1, properties=properties)
+    found = {p.topic: p for p in client.publishes()}
+    assert set(found) == {"$json/a/b", "a/b"}
+    assert found["a/b"].payload() == b"hi"
+    envelope = json.loads(found["$json/a/b"].payload())
+    assert (envelope["to"], envelope["properties"]) == ("topic:a.b", {"k": "v"})
+    assert found["$json/a/b"].qos == 1
+
+
+def test_json_of_retained_messages_queues_and_shared_subscriptions() -> None:
+    world = World()
+    publisher = world.client("p")
+    publisher.publish("r", b"on", 1, 1, retain=True)
+    publisher.publish("$queue/q", b"job", 1, 2)
+    client = connected(world).subscribe(("$json/r", 1), ("$json/$queue/q", 1), ("$json/$share/g/t", 1))
+    assert sorted([(p.topic, p.retain) for p in client.publishes()]) == [
+        ("$json/$queue/q", False),
+        ("$json/r", True),
+    ]
+    publisher.publish("t", b"x", 1, 3)
+    assert [p.topic for p in client.publishes()] == ["$json/t"]
+
+
+@pytest.mark.parametrize("text", ["$json/", "$json/$share/g", "$json/$share/+/t", "$json/$queue/+"])
+def test_bad_json_filters_are_0x8f(text: str) -> None:
+    client = connected(World())
+    [suback] = client.subscribe((text, 0)).received()
+    assert isinstance(suback, Suback)
+    assert suback.codes == [0x8F]
+
+
+def test_3_8_4_3_replacing_a_shared_subscription_loses_nothing() -> None:
+    world = World()
+    client = connected(world, receive_maximum=1).subscribe(("$share/g/t", 1))
+    client.received()
+    publisher = world.client("p")
+    for number in range(3):
+        publisher.publish("t", b"%d" % number, 1, number + 1)
+    [first] = client.publishes()
+    client.subscribe(SubscriptionRequest("$share/g/t", 1, retain_as_published=True))
+    client.received()
+    client.send(Puback(first.packet_id))
+    [second] = client.publishes()
+    client.send(Puback(second.packet_id))
+    assert payloads([first, second, *client.publishes()]) == [b"0", b"1", b"2"]

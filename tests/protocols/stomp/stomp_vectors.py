@@ -189,6 +189,7 @@ def _acknowledgements(version: str) -> list[tuple[str, bytes, Frame]]:
     if version == "1.2":
         return [
             ("ack", b"ACK\nid:a1\n\n\0", Ack("a1", None, None, None)),
+            ("ack of our own kind", b"ACK\nid:12-345\n\n\0", Ack("12-345", None, None, None)),
             ("ack in tx", b"ACK\nid:a1\ntransaction:t\nreceipt:r\n\n\0", Ack("a1", None, None, "t", "r")),
             ("nack", b"NACK\nid:a1\n\n\0", Nack("a1", None, None, None)),
             (

@@ -15,8 +15,10 @@ from protocols.stomp.codec import (
     negotiate,
 )
 from protocols.stomp.connection import StompConnection, StompLimits
+from protocols.stomp.constants import SPECIAL_MESSAGE_ID, SPECIAL_REPLY_TO, SPECIAL_SCHEDULED
 from protocols.stomp.errors import MalformedFrame, UnsupportedVersion
 from protocols.stomp.frames import (
+    Ack,
     AckMode,
     Connect,
     ConnectionFailed,
@@ -335,3 +337,67 @@ def test_message_leaves_out_what_there_is_not() -> None:
 def test_connection_failed_is_no_frame_of_the_wire() -> None:
     assert ConnectionFailed("why").receipt is None
     assert repr(ConnectionFailed("why")) == "ConnectionFailed(receipt=None, reason='why')"
+
+
+@pytest.mark.parametrize(
+    ("line", "special"),
+    [
+        ("reply-to:/temp-queue/r", SPECIAL_REPLY_TO),
+        ("reply-to:/queue/r", 0),
+        ("message-id:m", SPECIAL_MESSAGE_ID),
+        ("AMQ_SCHEDULED_DELAY:5", SPECIAL_SCHEDULED),
+        ("AMQ-SCHEDULED-CRON:* * * * *", SPECIAL_SCHEDULED),
+        ("plain:x", 0),
+    ],
+)
+def test_send_with_a_rare_header_is_marked(line: str, special: int) -> None:
+    """Frames that follow with the same head are marked too, though they are not decoded again."""
+    frames = connected().receive_data(f"SEND\ndestination:/queue/a\n{line}\n\nx\0".encode() * 3, 0)
+    assert [frame.special for frame in frames if isinstance(frame, Send)] == [special] * 3
+
+
+def test_subscribe_headers_of_activemq_artemis_and_rabbitmq() -> None:
+    subscribe = Subscribe("/queue/q", "1", AckMode.AUTO, -1, None, None, False, [], None, True, True, True, 5)
+    data = encode_frame(subscribe, "1.2")
+    (again,) = connected().receive_data(data, 0)
+    assert isinstance(again, Subscribe)
+    assert (again.exclusive, again.browser, again.retained, again.window) == (True, True, True, 5)
+    (plain,) = connected().receive_data(b"SUBSCRIBE\nid:1\ndestination:q\nconsumer-window-size:-1\n\n\0", 0)
+    assert isinstance(plain, Subscribe)
+    assert (plain.exclusive, plain.browser, plain.retained, plain.window) == (False, False, False, -1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"ACK\nid:1-1\r\n\r\n\0",
+        b"ACK\nid:1-1\n\n\0",
+        b"ACK\nid:1-1\nid:2\n\n\0",
+        b"ACK\nx:y\nid:1-1\n\n\0",
+    ],
+)
+def test_ack_known_at_a_glance_and_others_are_the_same(data: bytes) -> None:
+    for cut in range(len(data)):
+        connection = connected()
+        frames = connection.receive_data(data[:cut], 0) + connection.receive_data(data[cut:] + b"\n", 0)
+        assert frames == [Ack("1-1", None, None, None)]
+
+
+def test_connect_that_is_left_out_stands_before_the_first_frame() -> None:
+    connection = StompConnection(StompLimits(implicit_connect=True), 0)
+    (connect,) = connection.receive_data(b"SEND\ndestination:q\n\nx\0\n", 0)
+    assert isinstance(connect, Connect)
+    assert (connect.implicit, connect.version, connection.version) == (True, "1.0", "1.0")
+    assert connection.receive_data(b"", 0) == []
+    connection.send_connected("s", "test/1")
+    assert connection.data_to_send(0) == []
+    (send,) = connection.receive_data(b"", 0)
+    assert isinstance(send, Send)
+    assert send.body == b"x"
+
+
+def test_connect_that_is_left_out_may_also_be_written_out() -> None:
+    connection = StompConnection(StompLimits(implicit_connect=True), 0)
+    (connect,) = connection.receive_data(b"CONNECT\naccept-version:1.2\n\n\0", 0)
+    assert isinstance(connect, Connect)
+    assert (connect.implicit, connect.version) == (False, "1.2")
