@@ -385,7 +385,7 @@ class TlsSection(KeyPairSection):
     session_tickets: bool = True
     """May clients resume a session without a whole handshake?"""
     handshake_timeout_ms: int = Field(10_000, ge=100, le=600_000)
-    """Longest a handshake may take."""
+    """Longest a handshake may take, first bytes included."""
     handshakes_max: int = Field(1_000, ge=1, le=1_000_000)
     """Handshakes under way; above that the one that has taken longest is ended."""
     reload_s: int = Field(1, ge=0, le=86_400)
