@@ -463,8 +463,31 @@ def _constant_block(message: Message, target: MqttTarget, acknowledged: bool, re
         if message.deaths is not None:
             block = with_deaths(block, message)
     else:
-        made = foreign_block(message, target, acknowledged, retain)
-        made.count(message, target)
-        block = made.encode()
+        block = _shared_block(message, target, variant, acknowledged, retain)
     message.remember(variant, block)
     return block
+
+
+def _shared_block(
+    message: Message, target: MqttTarget, variant: int, acknowledged: bool, retain: bool
+) -> bytes:
+    """The block of a message of another protocol: made once for all that say the same."""
+    shared = message.fields().forms
+    if message.deaths is not None or target.carry == side.CARRY_FULL:
+        shared = None
+    key = variant | (_PERSISTENT if message.persistent else 0) | (_RETAINED if message.retain else 0)
+    if shared is not None:
+        known = shared.get(key)
+        if known is not None:
+            return known
+    made = foreign_block(message, target, acknowledged, retain)
+    made.count(message, target)
+    block = made.encode()
+    if shared is not None and made.whole:
+        shared[key] = block
+    return block
+
+
+# What the router knows of a message and its fields do not say.
+_PERSISTENT: Final = 0x1000
+_RETAINED: Final = 0x2000

@@ -151,6 +151,11 @@ class Block:
         properties.user = user
         return encode_properties(properties)
 
+    @property
+    def whole(self) -> bool:
+        """Is everything there, so that nothing need be counted?"""
+        return not self.omitted and not self._places.dropped
+
     def count(self, message: Message, target: MqttTarget) -> None:
         """Count what does not travel."""
         source = message.origin.protocol()

@@ -46,7 +46,11 @@ class Head:
     """What the header lines of a SEND become in MESSAGE.  A publisher's frames mostly have the same lines."""
 
     __slots__ = (
+        "_content_encoding",
+        "_content_type",
+        "_fields",
         "_filled",
+        "_hint",
         "_known",
         "by_length",
         "claimed_user",
@@ -69,6 +73,11 @@ class Head:
         """Whom the publisher says it is."""
         self.routing: side.Routing | None = None
         """What is said under reserved names, and the router must know."""
+        # Fields by kind of body, where nothing else of a body matters, and what tells the kind.
+        self._fields: dict[int, Fields] | None = None
+        self._content_type: str | None = None
+        self._content_encoding: str | None = None
+        self._hint: str | None = None
         self._filled: tuple[str, ...] | None = None
         self._known: list[tuple[Destination, str, bytes]] = []
         size = 0
@@ -127,6 +136,25 @@ class Head:
             lines = encode_lines(decode_lines(lines, self.version), version)
         return lines
 
+    def fields_for(self, send: Send) -> Fields | None:
+        """The fields of a SEND with these lines, if one whose body is of the same kind was decoded before."""
+        known = self._fields
+        if known is None:
+            return None
+        by_length = self.by_length and send.content_length
+        kind = stomp_kind(self._content_type, self._content_encoding, self._hint, by_length, send.body)
+        return known.get(kind)
+
+    def keep(self, fields: Fields, content_type: str | None, hint: str | None) -> None:
+        """Let others with these lines have `fields`, which depend on the kind of the body and nothing else of it."""
+        if self._fields is None:
+            self._fields = {}
+        self._content_type = content_type
+        self._content_encoding = fields.content_encoding
+        self._hint = hint
+        self._fields[fields.body_kind] = fields
+        fields.forms = {}
+
     def filled(self) -> tuple[str, ...]:
         """Canonical fields that the lines fill, for protocols that have no place for them."""
         known = self._filled
@@ -174,8 +202,11 @@ class StompOrigin(Origin):
 
     def decode(self) -> Fields:
         """See Origin."""
-        fields = Fields()
         send = self.send
+        known = self.head.fields_for(send)
+        if known is not None:
+            return known
+        fields = Fields()
         free: list[tuple[str, str]] = []
         said: set[str] = set()
         hint: str | None = None
@@ -212,9 +243,12 @@ class StompOrigin(Origin):
         if taken.btypes is not None:
             side.leave(fields, "btypes", taken.btypes)
         by_length = self.head.by_length and self.send.content_length
-        fields.body_kind = stomp_kind(fields.content_type, fields.content_encoding, hint, by_length, body)
+        content_type = fields.content_type
+        fields.body_kind = stomp_kind(content_type, fields.content_encoding, hint, by_length, body)
         if fields.body_kind == OBJECT and not taken.ct:
             fields.content_type = None
+        if taken.body is None:
+            self.head.keep(fields, content_type, hint)
 
     def _set(self, fields: Fields, name: str, value: str) -> bool:
         """A header that has a field of its own; False when it does not parse, or another one has filled it."""
