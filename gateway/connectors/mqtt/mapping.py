@@ -359,7 +359,7 @@ def fitted_frame(
         if len(frame) <= maximum:
             made.count(message, target)
             return frame
-        if not made.leave_out_largest():
+        if not made.leave_out(len(frame) - maximum):
             return None
 
 
