@@ -172,9 +172,10 @@ class WillMessage:
             expiry_s,
             self.version,
         )
-        if has_items(publish):
+        items = has_items(publish)
+        if items:
             take_items(publish)
-        message = message_from(publish, destination_of(will.topic), broker, publisher)
+        message = message_from(publish, destination_of(will.topic), broker, publisher, items)
         # There is no packet that could go on as it is.
         message.origin = MqttOrigin(publish, 0)
         message.size = len(will.payload) + len(will.properties) + len(will.topic)
@@ -212,8 +213,10 @@ def take_items(publish: Publish) -> str | None:
     return found.claimed_user
 
 
-def message_from(publish: Publish, destination: Destination, broker: Broker, publisher: Publisher) -> Message:
-    """The canonical message of a PUBLISH."""
+def message_from(
+    publish: Publish, destination: Destination, broker: Broker, publisher: Publisher, items: bool
+) -> Message:
+    """The canonical message of a PUBLISH; `items`: `has_items` said so, and `take_items` has seen them."""
     qos = publish.qos
     expiry_s = publish.expiry_s
     forwardable = 0
@@ -233,7 +236,7 @@ def message_from(publish: Publish, destination: Destination, broker: Broker, pub
         0 if expiry_s < 0 else broker.now_ms + max(1, expiry_s * 1000),
         publisher,
     )
-    if publish.properties and side.PREFIX_BYTES in publish.properties:
+    if items:
         _apply_items(message, publish, broker.now_ms)
     return message
 
