@@ -13,6 +13,7 @@ from gateway.connectors import side
 from gateway.connectors.bodies import body_out, mqtt_kind, restore_body
 from gateway.connectors.mqtt.addresses import canonical_of, destination_of, reply_address, topic_of
 from gateway.connectors.mqtt.properties_out import (
+    LOST_3,
     MqttTarget,
     failures_block,
     foreign_block,
@@ -20,6 +21,7 @@ from gateway.connectors.mqtt.properties_out import (
     with_deaths,
 )
 from gateway.connectors.mqtt.session import MqttBinding
+from gateway.connectors.shared import SharedFields, form_key, may_share
 from gateway.connectors.text import id_from_text, is_plain_text
 from gateway.core.destination import TOPIC, Destination, InvalidName
 from gateway.core.flow import Publisher
@@ -74,19 +76,11 @@ class MqttOrigin(Origin):
 
     def filled(self) -> tuple[str, ...]:
         """See Origin.  Looks at identifiers and names only."""
-        found: list[str] = []
         block = self.publish.properties
-        pos = 0
-        end = len(block)
-        while pos < end:
-            identifier, pos = decode_varint(block, pos, end)
-            name = _FIELD_NAMES.get(identifier, "")
-            if identifier == USER_PROPERTY:
-                name = side.field_of(block[pos + 2 : pos + 2 + u16(block, pos)])
-            if name and name not in found:
-                found.append(name)
-            pos = _behind(PROPERTY_TYPES[identifier], block, pos, end)
-        return tuple(found)
+        if not block:
+            return ()
+        known = _filled.get(block)
+        return _note_filled(block) if known is None else known
 
     def elsewhere(self) -> Origin:
         """See Origin.  The packet names its topic, so it cannot go to another as it is."""
@@ -94,11 +88,15 @@ class MqttOrigin(Origin):
 
     def decode(self) -> Fields:
         """See Origin."""
-        fields = Fields()
+        block = self.publish.properties
+        if not block:
+            return Fields()
         body = self.body()
-        if not self.publish.properties:
-            return fields
-        properties = decode_properties(self.publish.properties)
+        known = _fields_for(block, body)
+        if known is not None:
+            return known
+        fields = Fields()
+        properties = decode_properties(block)
         fields.content_type = properties.content_type
         fields.payload_format = properties.payload_format
         if properties.correlation_data is not None:
@@ -118,12 +116,62 @@ class MqttOrigin(Origin):
                 side.leave(fields, "body", taken.body)
             if taken.btypes is not None:
                 side.leave(fields, "btypes", taken.btypes)
-            fields.body_kind = mqtt_kind(
-                fields.content_type, fields.content_encoding, fields.payload_format, body
-            )
+            content_type = fields.content_type
+            fields.body_kind = mqtt_kind(content_type, fields.content_encoding, fields.payload_format, body)
             if fields.body_kind == OBJECT and not taken.ct:
                 fields.content_type = None
+            if taken.body is None:
+                _keep(block, fields, content_type)
         return fields
+
+
+BLOCKS_REMEMBERED_MAX: Final = 1_024
+BLOCK_BYTES_MAX: Final = 1_024
+"""Property blocks up to this size are remembered: publishers mostly send the same ones again and again."""
+
+_filled: Final[dict[bytes, tuple[str, ...]]] = {}
+_shared: Final[dict[bytes, SharedFields]] = {}
+
+
+def _note_filled(block: bytes) -> tuple[str, ...]:
+    """Canonical fields that the properties in `block` fill."""
+    found: list[str] = []
+    pos = 0
+    end = len(block)
+    while pos < end:
+        identifier, pos = decode_varint(block, pos, end)
+        name = _FIELD_NAMES.get(identifier, "")
+        if identifier == USER_PROPERTY:
+            name = side.field_of(block[pos + 2 : pos + 2 + u16(block, pos)])
+        if name and name not in found:
+            found.append(name)
+        pos = _behind(PROPERTY_TYPES[identifier], block, pos, end)
+    filled = tuple(found)
+    if end <= BLOCK_BYTES_MAX:
+        if len(_filled) >= BLOCKS_REMEMBERED_MAX:
+            _filled.clear()
+        _filled[block] = filled
+    return filled
+
+
+def _fields_for(block: bytes, body: bytes) -> Fields | None:
+    """The fields of a PUBLISH with these properties, if one whose body is of the same kind was decoded before."""
+    shared = _shared.get(block)
+    if shared is None:
+        return None
+    return shared.get(mqtt_kind(shared.content_type, shared.content_encoding, shared.payload_format, body))
+
+
+def _keep(block: bytes, fields: Fields, content_type: str | None) -> None:
+    """Let others with these properties have `fields`."""
+    if len(block) > BLOCK_BYTES_MAX:
+        return
+    shared = _shared.get(block)
+    if shared is None:
+        if len(_shared) >= BLOCKS_REMEMBERED_MAX:
+            _shared.clear()
+        shared = _shared[block] = SharedFields(content_type, fields, None)
+    shared.keep(fields)
 
 
 def _behind(kind: int, block: bytes, pos: int, end: int) -> int:
@@ -384,7 +432,8 @@ def _parts(message: Message, target: MqttTarget, retain: bool) -> tuple[bytes, b
         block: bytes | None = _constant_block(message, target, True, retain)
     else:
         block = None
-        note_lost(message, target, True)
+        if message.form(target.plain) is None:
+            note_lost(message, target, True)
     parts = publish_parts(_topic_text(message), block, _body(message))
     message.remember(variant, parts)
     return parts
@@ -406,7 +455,12 @@ def _encode(
         if failures and not isinstance(message.origin, MqttOrigin):
             block += failures_block(failures)
         block += _dynamic(message, binding, now_ms)
-    else:
+    elif binding.plain:
+        if message.form(target.parts) is None:
+            note_lost(message, target, qos > 0)
+    elif message.form(LOST_3) is None and message.form(target.parts) is None:
+        # A retained value, for one more subscriber.
+        message.remember(LOST_3, True)
         note_lost(message, target, qos > 0)
     return encode_publish(_topic_text(message), _body(message), qos, retain, False, packet_id, block)
 
@@ -475,22 +529,20 @@ def _shared_block(
     message: Message, target: MqttTarget, variant: int, acknowledged: bool, retain: bool
 ) -> bytes:
     """The block of a message of another protocol: made once for all that say the same."""
-    shared = message.fields().forms
-    if message.deaths is not None or target.carry == side.CARRY_FULL:
-        shared = None
-    key = variant | (_PERSISTENT if message.persistent else 0) | (_RETAINED if message.retain else 0)
-    if shared is not None:
-        known = shared.get(key)
+    fields = message.fields()
+    forms = fields.forms
+    if not may_share(message, fields) or target.carry == side.CARRY_FULL or target.identity:
+        # There is something in it that is this message's own.
+        forms = None
+    key = 0
+    if forms is not None:
+        key = form_key(message, message.origin.body(), variant)
+        known = forms.get(key)
         if known is not None:
             return known
     made = foreign_block(message, target, acknowledged, retain)
     made.count(message, target)
     block = made.encode()
-    if shared is not None and made.whole:
-        shared[key] = block
+    if forms is not None and made.whole:
+        forms[key] = block
     return block
-
-
-# What the router knows of a message and its fields do not say.
-_PERSISTENT: Final = 0x1000
-_RETAINED: Final = 0x2000

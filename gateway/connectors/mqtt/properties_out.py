@@ -31,7 +31,7 @@ _NO_WORDS: Final[frozenset[str]] = frozenset()
 # Variants under which a message remembers its encoded forms.
 _PLAIN_3: Final = 0x30
 _PARTS_3: Final = 0x32
-_LOST_3: Final = 0x34
+LOST_3: Final = 0x34
 _PLAIN_5: Final = 0x50
 _PARTS_5: Final = 0x52
 _PARTS_5_RETAINED: Final = 0x53
@@ -173,11 +173,11 @@ class Block:
 
     def count(self, message: Message, target: MqttTarget) -> None:
         """Count what does not travel."""
-        source = message.origin.protocol()
-        for field in self._places.dropped:
-            target.counters.omit(source, target.name, field)
+        lost = list(self._places.dropped)
         for field, _, _ in self.omitted:
-            target.counters.omit(source, target.name, field)
+            lost.append(field)
+        if lost:
+            target.counters.omit(message.origin.protocol(), target.name, tuple(lost))
 
 
 def failures_block(failures: int) -> bytes:
@@ -284,20 +284,11 @@ def with_deaths(block: bytes, message: Message) -> bytes:
 def note_lost(message: Message, target: MqttTarget, acknowledged: bool) -> None:
     """Count what a client of MQTT 3.1.1 does not get to know: once a message."""
     origin = message.origin
-    source = origin.protocol()
-    if source == "M3" and message.deaths is None:
-        return
     lost = origin.filled()
-    same = source == "M5" or source == "M3"
-    if not lost and message.deaths is None and (same or message.persistent == acknowledged):
-        return
-    if message.form(_LOST_3) is not None:
-        return
-    message.remember(_LOST_3, lost)
-    counters = target.counters
-    for field in lost:
-        counters.omit(source, "M3", field)
+    source = origin.protocol()
+    if message.persistent != acknowledged and source != "M5" and source != "M3":
+        lost = (*lost, "durable")
     if message.deaths is not None:
-        counters.omit(source, "M3", "deaths")
-    if not same and message.persistent != acknowledged:
-        counters.omit(source, "M3", "durable")
+        lost = (*lost, "deaths")
+    if lost:
+        target.counters.omit(source, "M3", lost)

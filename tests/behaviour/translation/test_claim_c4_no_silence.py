@@ -189,12 +189,15 @@ def test_14_publish_identity_tells_the_other_protocol_who_it_was() -> None:
 
 
 def test_the_counters_are_in_the_status() -> None:
-    from gateway.core.counters import CoreCounters
+    from gateway.core.counters import OMITTED_MAX, CoreCounters
 
     counters = CoreCounters()
-    counters.omit("M5", "M3", "properties")
-    counters.omit("M5", "M3", "properties")
-    assert counters.omitted == {("M5", "M3", "properties"): 2}
+    for _ in range(2):
+        counters.omit("M5", "M3", ("properties", "expiry"))
+    assert counters.omitted == {("M5", "M3", "properties"): 2, ("M5", "M3", "expiry"): 2}
+    for number in range(10_000):
+        counters.omit("M5", f"M{number}", ("properties",))
+    assert len(counters.omitted) == OMITTED_MAX
 
 
 @pytest.mark.parametrize("a", ["ST0", "ST1", "ST2"])

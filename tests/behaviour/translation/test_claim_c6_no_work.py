@@ -83,3 +83,32 @@ def test_what_messages_with_the_same_headers_share_is_not_what_differs_between_t
                 if round_ and destination == "/topic/t":
                     items["x-mx-retain"] = "true"
                 assert dict(said.free) == items
+
+
+@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize(("a", "b"), [pair for pair in CROSS if "M3" not in pair])
+def test_nor_is_what_an_echo_would_be_judged_by(a: str, b: str, typed: bool) -> None:
+    """Bytes that look like text, and bytes that do not, under the same properties."""
+    pair = Pair()
+    reader, writer = pair.client(b), pair.client(a)
+    reader.subscribe(topic_in(b, "t"))
+    said_in = Said(b"", [("k", "v")])
+    if a == "M5":
+        said_in.content_type = "image/png" if typed else None
+    else:
+        said_in.free = [
+            ("k", "v"),
+            ("content-type", "text/plain" if typed else "image/png"),
+            ("amq-msg-type", "bytes"),
+        ]
+    heard = []
+    for body in (b"text", b"\xff\xfex", b"t\x00xt", b"more", b"\xff\xfey"):
+        said_in.body = body
+        writer.publish(topic_in(a, "t"), said_in)
+        said = reader.one()
+        assert (said.body, said.get("k")) == (body, "v")
+        heard.append(said.get("x-mx-body"))
+    if a == "M5":
+        assert heard == ([None] * 5 if typed else ["bytes", None, None, "bytes", None])
+    else:
+        assert heard == (["bytes", None, "bytes", "bytes", None] if typed else [None] * 5)
