@@ -176,8 +176,8 @@ class StompSection(Section):
     """Unacknowledged messages sent to a subscription that asks for no number of its own."""
     nack: Literal["failed", "rejected", "released"] = "failed"
     """What a NACK means: failed (again, dead letter after deliveries_max), rejected (dead letter), released (again)."""
-    heart_beat_send_ms: int = Field(10_000, ge=0)
-    """Heart-beats the gateway offers, in milliseconds; 0 is none."""
+    heart_beat_send_ms: int = Field(1_000, ge=0)
+    """Most frequent heart-beats the gateway offers, in milliseconds; 0 is none."""
     heart_beat_want_ms: int = Field(10_000, ge=0)
     """Heart-beats the gateway would like from clients, in milliseconds; 0 is none."""
     headers_max: int = Field(1_000, ge=1)
@@ -446,7 +446,7 @@ class TlsSection(KeyPairSection):
     session_tickets: bool = True
     """May clients resume a session without a whole handshake?"""
     handshake_timeout_ms: int = Field(10_000, ge=100, le=600_000)
-    """Longest a handshake may take."""
+    """Longest a handshake may take, first bytes included."""
     handshakes_max: int = Field(1_000, ge=1, le=1_000_000)
     """Handshakes under way; above that the one that has taken longest is ended."""
     reload_s: int = Field(1, ge=0, le=86_400)

@@ -26,7 +26,7 @@ async def stomp_client(gateway: Gateway) -> tuple[asyncio.StreamReader, asyncio.
     """A connected STOMP client."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.listeners[1].port)
     writer.write(b"CONNECT\naccept-version:1.2\nhost:x\n\n\0")
-    assert (await reader.readuntil(b"\0")).startswith(b"CONNECTED\n")
+    assert (await reader.readuntil(b"\0\n")).startswith(b"CONNECTED\n")
     return reader, writer
 
 
@@ -56,7 +56,7 @@ async def test_two_gateways_live_in_one_program() -> None:
         writer.write(b"SEND\ndestination:/queue/q\n\nhi\0")
         reader, writer = await stomp_client(two)
         writer.write(b"SUBSCRIBE\nid:1\ndestination:/queue/q\nreceipt:r\n\n\0")
-        assert (await reader.readuntil(b"\0")).startswith(b"RECEIPT\n")
+        assert (await reader.readuntil(b"\0\n")).startswith(b"RECEIPT\n")
         assert set(two.broker.queues) == {"queue:q"}
 
 
@@ -78,7 +78,7 @@ async def test_status_counts_what_happened() -> None:
     async with Gateway(config()) as gateway:
         reader, writer = await stomp_client(gateway)
         writer.write(b"SUBSCRIBE\nid:1\ndestination:/topic/t\n\n\0SEND\ndestination:/topic/t\n\nhi\0")
-        assert (await reader.readuntil(b"\0")).startswith(b"MESSAGE\n")
+        assert (await reader.readuntil(b"\0\n")).startswith(b"MESSAGE\n")
         status = gateway.status()
     mqtt, stomp = status["connectors"]
     assert mqtt["limits"]["maximumConnections"] == 3

@@ -11,6 +11,7 @@ from gateway.config import OPTIONS, Config, ConfigError, ConnectorSection, load
 from gateway.connectors.base import Limits
 from gateway.connectors.http.settings import HttpSettings
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.side import CARRY_AUTO, CARRY_FULL
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
@@ -98,6 +99,14 @@ def test_every_limit_but_anonymous_access_is_an_option() -> None:
     assert fields == {field.name for field in dataclasses.fields(Limits)}
 
 
+def test_what_travels_beside_a_message_is_an_option(tmp_path: Path) -> None:
+    text = CONNECTOR.format("stomp://127.0.0.1:1?carry=full&publishIdentity=true")
+    limits = _load(tmp_path, text).connector[0].limits()
+    assert (limits.carry, limits.publish_identity) == (CARRY_FULL, True)
+    limits = _load(tmp_path, CONNECTOR.format("mqtt://127.0.0.1:1")).connector[0].limits()
+    assert (limits.carry, limits.publish_identity) == (CARRY_AUTO, False)
+
+
 @pytest.mark.parametrize(("scheme", "policy"), [("mqtt", "drop-oldest"), ("stomp", "block")])
 def test_slow_consumers_are_treated_as_each_protocols_users_expect(
     tmp_path: Path, scheme: str, policy: str
@@ -147,6 +156,8 @@ MISTAKES = [
     (CONNECTOR.format("mqtt://127.0.0.1:1?maximumConnections=many"), "maximumConnections=many"),
     (CONNECTOR.format("mqtt://127.0.0.1:1?wireFormat.maxFrameSize=1"), "wireFormat.maxFrameSize=1"),
     (CONNECTOR.format("mqtt://127.0.0.1:1?slowConsumer=wait"), "slowConsumer=wait"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1?carry=some"), "carry=some: one of auto, none, full"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1?publishIdentity=1"), "publishIdentity=1: true or false"),
     (CONNECTOR.format("mqtt://127.0.0.1:99999"), "99999"),
     (CONNECTOR.format("mqtt:1883"), "no host"),
     (CONNECTOR.format("mqtt://127.0.0.1:1/path"), "must be SCHEME://HOST:PORT"),

@@ -6,7 +6,7 @@ from mypy_extensions import mypyc_attr
 
 from gateway.core.counters import CoreCounters
 from gateway.core.delivery import Delivery
-from gateway.core.destination import QUEUE, TOPIC, Destination
+from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.flow import Publisher
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import Death, Message
@@ -28,6 +28,10 @@ VIRTUAL_TOPIC: Final = "VirtualTopic."
 
 class LimitReached(Exception):
     """The broker holds as many of something as its limits allow; `str(error)` names it, fit for the client."""
+
+
+class QueueGone(LimitReached):
+    """A temporary queue whose owner is not there: made anew, nobody could read it and it would never go."""
 
 
 # Called once a commit, so it may be implemented by what is not compiled.
@@ -218,9 +222,11 @@ class Broker:
     # -- queues
 
     def queue(self, name: str, policy: QueuePolicy | None = None, owner: object = None) -> Queue:
-        """The queue `name`, made on first use.  Raises LimitReached."""
+        """The queue `name`, made on first use; a temporary one by its owner alone.  Raises LimitReached."""
         queue = self.queues.get(QUEUE_PREFIX + name)
         if queue is None:
+            if owner is None and name.startswith(TEMPORARY_PREFIX):
+                raise QueueGone("the temporary queue is gone")
             queue = self.bound_queue(QUEUE_PREFIX + name, policy or self.policy, owner)
             if name.startswith(VIRTUAL_CONSUMER):
                 try:

@@ -110,10 +110,13 @@ class Listener:
 
     def _protocol(self) -> asyncio.Protocol:
         """What a new connection starts with."""
-        inner = Doorway(self, self._secure) if self.doors else Transport(self, self.acceptor)
         if self._secure and self.keeper is not None:
-            return SecureSocket(self, self.keeper, inner)
-        return inner
+            return SecureSocket(self, self.keeper)
+        return self.inner(False)
+
+    def inner(self, secure: bool) -> asyncio.Protocol:
+        """What listens to a connection's own bytes; `secure`: they come through TLS."""
+        return Doorway(self, secure) if self.doors else Transport(self, self.acceptor)
 
     def stop_accepting(self) -> None:
         """Close the listening socket; connections stay."""

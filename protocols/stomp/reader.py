@@ -65,7 +65,7 @@ class StompLimits:
         max_headers: int = 1_000,
         max_header_bytes: int = 65_536,
         max_line_bytes: int = 32_768,
-        heart_beat_send_ms: int = 10_000,
+        heart_beat_send_ms: int = 1_000,
         heart_beat_want_ms: int = 10_000,
         implicit_connect: bool = False,
     ) -> None:

@@ -79,6 +79,7 @@ class MqttConnector(Connector):
         "_explains",
         "_forwards",
         "_handshake",
+        "_itemless",
         "_packet_size_max",
         "_refusing",
         "_target",
@@ -119,6 +120,8 @@ class MqttConnector(Connector):
         self._version = 0
         # Packets of this origin go to this client as they are: 3 before MQTT 5, else 5.
         self._forwards = 0
+        # Properties in which nothing has a reserved name.
+        self._itemless = b""
         self._packet_size_max = PACKET_SIZE_MAX
         # The client wants to be told why (Request Problem Information, §3.1.2.11.7).
         self._explains = False
@@ -319,7 +322,13 @@ class MqttConnector(Connector):
     # -- publishing
 
     def _on_publish(self, publish: Publish) -> None:
-        if publish.properties and has_items(publish):
+        items = False
+        if publish.properties and publish.properties is not self._itemless:
+            items = has_items(publish)
+            if not items:
+                # The decoder hands out the same object as long as the properties do not change.
+                self._itemless = publish.properties
+        if items:
             claimed = take_items(publish)
             user = self.publisher.user
             if claimed is not None and user is not None and claimed != user:
@@ -338,9 +347,9 @@ class MqttConnector(Connector):
             return
         broker = self.broker
         if publish.qos == 0:
-            broker.publish(message_from(publish, topic.destination, broker, self.publisher), topic)
+            broker.publish(message_from(publish, topic.destination, broker, self.publisher, items), topic)
         elif self._begin_exchange(publish):
-            message = message_from(publish, topic.destination, broker, self.publisher)
+            message = message_from(publish, topic.destination, broker, self.publisher, items)
             self._confirm_publish(publish, broker.publish(message, topic))
 
     def _is_what_it_says(self, publish: Publish) -> bool:
@@ -389,7 +398,9 @@ class MqttConnector(Connector):
             self.counters.limit_hits += 1
             self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, str(error))
             return
-        message = message_from(publish, destination_of(publish.topic), self.broker, self.publisher)
+        message = message_from(
+            publish, destination_of(publish.topic), self.broker, self.publisher, has_items(publish)
+        )
         message.retain = False
         position = self.broker.enqueue(message, queue)
         if position == REFUSED:
