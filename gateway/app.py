@@ -17,7 +17,7 @@ from gateway.admin.server import AdminServer
 from gateway.config import AUTO, OPTIONS, Config, ConnectorSection, KeyPairSection, TlsSection, is_loopback
 from gateway.connectors.base import Acceptor, Limits, Service
 from gateway.connectors.carriage import Route
-from gateway.connectors.http.connector import HttpAcceptor, HttpService
+from gateway.connectors.http.service import HttpAcceptor, HttpService
 from gateway.connectors.http.settings import HttpSettings, Page
 from gateway.connectors.mqtt.connector import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings

@@ -16,7 +16,7 @@ from ws_frames import frame, parse
 
 from gateway.connectors.base import Carriage, Limits
 from gateway.connectors.carriage import Route
-from gateway.connectors.http.connector import HttpService
+from gateway.connectors.http.service import HttpService
 from gateway.connectors.http.settings import HttpSettings
 from gateway.net.listener import Listener
 

@@ -1,17 +1,22 @@
 """One HTTP client: requests to calls on the core, and on to WebSocket when it asks for that."""
 
-import base64
-import binascii
 import json
-import secrets
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
-from gateway.connectors.base import Acceptor, Connector, Counters, Limits, Service, Turn
-from gateway.connectors.carriage import Handover, Route
-from gateway.connectors.envelope import Envelope, InvalidEnvelope, envelope_from
+from gateway.connectors.base import Connector, Counters, Limits, Turn
+from gateway.connectors.carriage import Handover
+from gateway.connectors.envelope import InvalidEnvelope, envelope_from
 from gateway.connectors.http.origins import allowed
-from gateway.connectors.http.receipts import Receipts
-from gateway.connectors.http.settings import HttpSettings, Page
+from gateway.connectors.http.requests import (
+    ENVELOPE_TYPE,
+    META,
+    HttpRefusal,
+    credentials_of,
+    envelope_in,
+    number_of,
+    wants_envelope,
+    without_framing,
+)
 from gateway.connectors.http.streams import Events, Pull, event_of
 from gateway.connectors.websocket.addresses import destination_of, pattern_of, queue_named, topic_named
 from gateway.connectors.websocket.messages import (
@@ -21,13 +26,11 @@ from gateway.connectors.websocket.messages import (
     is_forged,
     json_of,
     message_from,
-    raw_envelope,
     raw_parts,
 )
 from gateway.core.delivery import ACCEPTED, REJECTED, RELEASED, Delivery
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
 from gateway.core.pattern import Pattern
-from gateway.core.ports import Credentials
 from gateway.core.queue import REFUSED
 from gateway.core.router import Broker, LimitReached
 from gateway.core.transaction import TransactionTooLarge
@@ -38,8 +41,8 @@ from protocols.http.frames import Request, RequestFailed
 from protocols.websocket.connection import WebSocketLimits
 from protocols.websocket.handshake import SWITCHING, Handshake
 
-ENVELOPE_TYPE: Final = "application/vnd.mx+json"
-META: Final = "X-Mx-Meta"
+if TYPE_CHECKING:
+    from gateway.connectors.http.service import HttpAcceptor, HttpService
 
 _PLAIN: Final = "text/plain; charset=utf-8"
 _METHODS: Final = "GET, HEAD, POST, DELETE, OPTIONS"
@@ -50,15 +53,6 @@ POLICY: Final = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """What the live page may do: nothing but what came with it, and talk to a gateway."""
-
-
-class HttpRefusal(Exception):
-    """Why a request cannot be carried out."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
 
 
 @final
@@ -334,9 +328,9 @@ class HttpConnector(Connector):
             settings.unpacked_max,
         )
         if handshake.status != SWITCHING:
-            self._respond(handshake.status, _PLAIN, handshake.body, _without_framing(handshake.headers))
+            self._respond(handshake.status, _PLAIN, handshake.body, without_framing(handshake.headers))
             return
-        credentials = self._credentials(request)
+        credentials = credentials_of(request, self.peer, self.certificate_user)
         offered = credentials if credentials.user is not None or credentials.secret is not None else None
         self._wire.send_switch(handshake.headers)
         limits = WebSocketLimits(self.limits.max_frame_size, settings.unpacked_max)
@@ -345,33 +339,13 @@ class HttpConnector(Connector):
 
     # -- who is it?
 
-    def _credentials(self, request: Request) -> Credentials:
-        """What the Authorization header says (RFC 7617, RFC 6750).  Raises HttpRefusal when it is damaged."""
-        value = request.header("authorization")
-        user: str | None = None
-        secret: bytes | None = None
-        if value is not None:
-            scheme, _, rest = value.partition(" ")
-            if scheme.lower() == "basic":
-                try:
-                    name, colon, password = base64.b64decode(rest.strip(), validate=True).partition(b":")
-                    user = name.decode()
-                except (binascii.Error, ValueError):
-                    raise HttpRefusal(400, "the Authorization header is damaged") from None
-                secret = password if colon else None
-            elif scheme.lower() == "bearer":
-                secret = rest.strip().encode()
-            else:
-                raise HttpRefusal(401, "Basic or Bearer, please")
-        return Credentials(user, secret, "", self.peer, self.certificate_user)
-
     def _identify(self, request: Request) -> None:
         """Find out who asks, unless that is known from the request before."""
         authorization = request.header("authorization") or ""
         if authorization == self._authorization:
             self._carry_out(request)
             return
-        credentials = self._credentials(request)
+        credentials = credentials_of(request, self.peer, self.certificate_user)
         if (
             credentials.user is None
             and credentials.secret is None
@@ -437,7 +411,7 @@ class HttpConnector(Connector):
         broker = self.broker
         if not broker.authorizer.may_publish(self.publisher, destination):
             raise HttpRefusal(403, f"not allowed to send to {destination}")
-        envelope = _envelope_of(request, destination)
+        envelope = envelope_in(request, destination)
         if is_forged(envelope, self.publisher):
             raise HttpRefusal(403, "it claims to be from another user")
         if destination.kind == QUEUE:
@@ -491,9 +465,9 @@ class HttpConnector(Connector):
         if not self.broker.authorizer.may_subscribe(self.publisher, QUEUE, Pattern((destination.name,))):
             raise HttpRefusal(403, f"not allowed to read from {destination}")
         settings = self._service.settings
-        count = _number(request, "max", 1, 1, settings.pull_max)
-        wait_ms = _number(request, "wait", 0, 0, settings.wait_max_ms)
-        if count > 1 and not _wants_envelope(request):
+        count = number_of(request, "max", 1, 1, settings.pull_max)
+        wait_ms = number_of(request, "wait", 0, 0, settings.wait_max_ms)
+        if count > 1 and not wants_envelope(request):
             raise HttpRefusal(406, f"several messages come as {ENVELOPE_TYPE}: say so in Accept")
         if not self._keeps(request) and self._service.receipts.room < count:
             self.counters.limit_hits += 1
@@ -532,7 +506,7 @@ class HttpConnector(Connector):
             known = self._service.receipts
             user = self.publisher.user
             receipts = [known.add(delivery, user, self.broker.now_ms) for delivery in deliveries]
-        if _wants_envelope(request):
+        if wants_envelope(request):
             self._respond(200, ENVELOPE_TYPE, self._envelopes(deliveries, receipts))
         else:
             self._respond_raw(deliveries[0], receipts)
@@ -683,110 +657,3 @@ class HttpConnector(Connector):
         if wire.closing and not self.closing:
             self.closing = True
             self.turn.mark(self)
-
-
-def _without_framing(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What the refusal of a handshake says beyond what every response says."""
-    known = ("content-length", "content-type", "connection", "date")
-    return [(name, value) for name, value in headers if name.lower() not in known]
-
-
-def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
-    text = request.parameter(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit()) or len(text) > 9 or not least <= int(text) <= most:
-        raise HttpRefusal(400, f"{name} is a whole number from {least} to {most}")
-    return int(text)
-
-
-def _wants_envelope(request: Request) -> bool:
-    return ENVELOPE_TYPE in (request.header("accept") or "")
-
-
-def _envelope_of(request: Request, destination: Destination) -> Envelope:
-    """One message that came by POST.  Raises HttpRefusal, JsonError or InvalidEnvelope."""
-    content_type = request.header("content-type")
-    whole = content_type is not None and content_type.partition(";")[0].strip().lower() == ENVELOPE_TYPE
-    meta = request.header("x-mx-meta")
-    if whole:
-        members = load(request.body)
-        if not isinstance(members, dict):
-            raise HttpRefusal(400, "the body is one message; several go to /messages")
-    else:
-        members = {} if meta is None else load(meta.encode("latin-1"))
-        if not isinstance(members, dict) or "body" in members or "body_b64" in members:
-            raise HttpRefusal(400, f"{META} is a JSON object, without a body")
-    # The path says where it goes; an envelope that was received may say so too.
-    members["to"] = str(destination)
-    ttl = request.header("x-mx-ttl")
-    if ttl is not None:
-        if not (ttl.isascii() and ttl.isdigit()) or len(ttl) > 15:
-            raise HttpRefusal(400, "X-Mx-Ttl is a number of milliseconds")
-        members["ttl"] = int(ttl)
-    if request.parameter("retain") == "true":
-        members["retain"] = True
-    return envelope_from(members) if whole else raw_envelope(members, content_type, request.body)
-
-
-@final
-class HttpAcceptor(Acceptor):
-    """Makes connectors for one listener of `ws`."""
-
-    __slots__ = ("_service", "names", "on_loopback", "routes")
-
-    def __init__(self, name: str, protocol: str, limits: Limits, service: "HttpService") -> None:
-        super().__init__(name, protocol, limits)
-        self._service = service
-        self.routes: list[Route] = []
-        """What can be carried here."""
-        self.names: list[str] = []
-        """Its subprotocols."""
-        self.on_loopback = True
-        """Nobody but this machine can reach it."""
-
-    def carry(self, routes: list[Route], on_loopback: bool) -> None:
-        """Let these protocols travel inside WebSocket here; what they count is counted with this listener's."""
-        self.routes = routes
-        self.on_loopback = on_loopback
-        self.names = []
-        for route in routes:
-            route.acceptor.counters = self.counters
-            self.names.extend(route.carriage.names)
-
-    def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
-        """See Acceptor."""
-        service = self._service
-        return HttpConnector(service.broker, turn, self.limits, self.counters, peer, service, self, now_ms)
-
-
-@final
-class HttpService(Service):
-    """HTTP on one broker."""
-
-    __slots__ = ("broker", "node", "pages", "receipts", "settings")
-
-    def __init__(self, broker: Broker, settings: HttpSettings, pages: dict[str, Page]) -> None:
-        self.broker = broker
-        self.settings = settings
-        self.pages = pages
-        """By path."""
-        self.node = secrets.token_hex(4)
-        """Makes message ids of one run differ from those of another."""
-        self.receipts = Receipts(settings.receipts_max, settings.visibility_timeout_ms)
-
-    def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
-        """See Service.  The acceptor carries nothing until `HttpAcceptor.carry` says what."""
-        return HttpAcceptor(name, scheme, limits, self)
-
-    def tick(self, now_ms: int) -> None:
-        """See Service."""
-        self.receipts.tick(now_ms)
-
-    def stats(self) -> dict[str, int]:
-        """See Service."""
-        return {"http_receipts": len(self.receipts)}
-
-    def close(self, now_ms: int) -> None:
-        """See Service."""
-        self.receipts.close()

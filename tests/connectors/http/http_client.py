@@ -7,7 +7,7 @@ import h11
 
 from gateway.connectors.base import Limits, Turn
 from gateway.connectors.carriage import Route
-from gateway.connectors.http.connector import HttpAcceptor, HttpService
+from gateway.connectors.http.service import HttpAcceptor, HttpService
 from gateway.connectors.http.settings import HttpSettings, Page
 from gateway.connectors.websocket.connector import JsonService
 from gateway.connectors.websocket.settings import JsonSettings
