@@ -295,7 +295,8 @@ def test_heart_beat_must_be_two_numbers(text: str) -> None:
 
 def test_connected_has_heart_beats_since_1_1_and_is_not_escaped() -> None:
     assert (
-        encode_connected("1.0", "s", "x/1", (1, 2)) == b"CONNECTED\nversion:1.0\nsession:s\nserver:x/1\n\n\0\n"
+        encode_connected("1.0", "s", "x/1", (1, 2))
+        == b"CONNECTED\nversion:1.0\nsession:s\nserver:x/1\n\n\0\n"
     )
     assert (
         encode_connected("1.2", "a:b", "x/1", (1, 2))
