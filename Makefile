@@ -6,7 +6,7 @@ COMPILED := .venv-compiled
 NODE := build/node
 CONFIG ?= conf/gateway.toml
 PIP := pip --disable-pip-version-check -qq
-SOURCES := $(shell find gateway protocols -name '*.py') pyproject.toml setup.py
+SOURCES := $(shell find gateway protocols -name '*.py' -o -path 'gateway/web/*.*') pyproject.toml setup.py
 COMPILED_TESTS := protocols connectors behaviour interop
 
 .PHONY: install programs run test test-plain test-compiled check bench soak wheel peers clean

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from gateway.connectors.base import Connector, Counters, Limits, Turn
 from gateway.connectors.carriage import Handover
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
-from gateway.connectors.http.origins import allowed
+from gateway.connectors.http.origins import allowed, host_allowed, site_allowed
 from gateway.connectors.http.requests import (
     ENVELOPE_TYPE,
     META,
@@ -278,18 +278,21 @@ class HttpConnector(Connector):
 
     def _check_origin(self, request: Request) -> None:
         """A page of another site must not use what its visitor may reach."""
+        settings = self._service.settings
+        on_loopback = self._acceptor.on_loopback
+        host = request.header("host") or ""
+        if not host_allowed(host, settings.origins, on_loopback):
+            self.failure = f"asked for as {host[:100]}"
+            raise HttpRefusal(403, "this gateway is for this machine, and goes by no such name")
         origin = request.header("origin")
         if origin is None:
-            # Images and the like come without; what a browser says itself of where they come from must do.
-            if (
-                request.header("sec-fetch-site") == "cross-site"
-                and request.header("sec-fetch-mode") != "navigate"
-            ):
+            segments = request.segments()
+            only_looks = segments is not None and segments[0] not in _API
+            site = request.header("sec-fetch-site")
+            if not site_allowed(site, request.header("sec-fetch-mode"), only_looks, on_loopback):
                 raise HttpRefusal(403, "pages of other sites may not use this gateway")
             return
-        service = self._service
-        host = request.header("host") or ""
-        if not allowed(origin, host, service.settings.origins, self._acceptor.on_loopback):
+        if not allowed(origin, host, settings.origins, on_loopback):
             self.failure = f"origin {origin[:100]} is not allowed"
             raise HttpRefusal(403, "pages of this origin may not use this gateway")
         self._cors = origin

@@ -32,6 +32,33 @@ def allowed(origin: str, host: str, allow_list: tuple[str, ...], on_loopback: bo
     return is_loopback_name(page[0]) or page == asked
 
 
+def host_allowed(host: str, allow_list: tuple[str, ...], on_loopback: bool) -> bool:
+    """May we be asked under this name?  On loopback only under our own: a page whose name was made to lead here is of
+    our origin in its browser's eyes, and sends no Origin with what it reads."""
+    if not on_loopback or ANY in allow_list:
+        return True
+    asked = _parts("http://" + host)
+    if asked is None:
+        return False
+    if is_loopback_name(asked[0]):
+        return True
+    for origin in allow_list:
+        page = _parts(origin)
+        if page is not None and page[0] == asked[0]:
+            return True
+    return False
+
+
+def site_allowed(site: str | None, mode: str | None, only_looks: bool, on_loopback: bool) -> bool:
+    """What a browser says of where a request without Origin comes from (Fetch Metadata); others say nothing.
+
+    `only_looks`: it is for a page, to which a link may lead from anywhere.
+    """
+    if site is None or site in ("same-origin", "none") or (site == "same-site" and on_loopback):
+        return True
+    return only_looks and mode == "navigate"
+
+
 def _parts(url: str) -> tuple[str, int] | None:
     """Host and port."""
     try:

@@ -421,6 +421,17 @@ def test_pages_of_other_sites_may_not_use_it(target: str) -> None:
     assert world.broker.queues == {}
 
 
+def test_a_name_that_was_made_to_lead_here_is_refused_though_no_origin_is_sent() -> None:
+    world = World()
+    world.once("POST", "/queues/q", b"x")
+    assert world.once("GET", "/queues/q", host="evil.example:61614").status == 403
+    assert (
+        world.once("GET", "/queues/q", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status == 403
+    )
+    assert world.broker.queues["queue:q"].depth == 1
+    assert world.once("GET", "/page", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status == 200
+
+
 def test_pages_that_may_come_are_told_so() -> None:
     world = World()
     answer = world.once("POST", "/queues/q", b"x", Origin="http://localhost:3000")
@@ -447,13 +458,17 @@ def test_a_full_queue() -> None:
         (b"GARBAGE\r\n\r\n", b"400"),
         (b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x00\x00\x00\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 20_000, b"431"),
-        (b"POST /queues/q HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n", b"413"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"a" * 20_000, b"431"),
+        (b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000\r\n\r\n", b"413"),
         (
-            b"POST /queues/q HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5dc\r\n" + b"x" * 1500,
+            b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5dc\r\n"
+            + b"x" * 1500,
             b"413",
         ),
-        (b"POST /queues/q HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", b"400"),
+        (
+            b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            b"400",
+        ),
     ],
 )
 @pytest.mark.parametrize("step", [0, 1])
@@ -468,7 +483,9 @@ def test_bad_requests_are_answered_and_end_the_connection(data: bytes, status: b
 
 def test_a_body_that_is_announced_is_waited_for() -> None:
     client = World().client()
-    client.raw(b"POST /queues/q HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
+    client.raw(
+        b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
+    )
     assert client.written().startswith(b"HTTP/1.1 100 ")
     client.raw(b"x")
     assert b" 202 " in client.written()
@@ -498,7 +515,7 @@ def test_a_slow_request_is_ended_and_an_idle_connection_quietly() -> None:
 
 def test_a_long_body_may_take_its_time_while_it_comes() -> None:
     client = World(limits=Limits(connect_timeout_ms=100)).client()
-    client.raw(b"POST /queues/q HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+    client.raw(b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n")
     for _ in range(3):
         client.pass_time(90)
         assert not client.connector.closing
