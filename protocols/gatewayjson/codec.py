@@ -45,9 +45,15 @@ def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def load(data: bytes) -> Json:
     """A JSON text.  Raises JsonError (BAD_JSON): NaN, repeated names and endless nesting are none."""
     try:
-        return json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats)
+        value = json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats)
+        if b"\\u" in data:
+            # Half of a surrogate pair can be escaped in JSON, but is no text, and no other protocol could carry it.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise JsonError(f"not JSON: {str(error)[:100]}", BAD_JSON) from None
+        raise JsonError(
+            f"not JSON: {str(error)[:100].encode('ascii', 'replace').decode()}", BAD_JSON
+        ) from None
+    return value
 
 
 def dump(value: Json) -> bytes:

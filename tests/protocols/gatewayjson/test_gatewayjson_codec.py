@@ -135,7 +135,7 @@ def test_a_mistake_in_a_batch_leaves_the_others() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"7", b'"op"', b"nul", b'{"op":NaN}', b'{"op":"ping","op":"ping"}', b"\xff", b"[" * 100_000, b"1" * 5_000, b"[{},{},{}]"],
+    [b"", b"{", b"7", b'"op"', b"nul", b'{"op":NaN}', b'{"op":"ping","op":"ping"}', b"\xff", b"[" * 100_000, b"1" * 5_000, b"[{},{},{}]", b'{"op":"\\ud800"}', b'{"\\udfff":1}'],
 )  # fmt: skip
 def test_what_is_no_json_or_too_much_is_refused_as_a_whole(data: bytes) -> None:
     with pytest.raises(JsonError) as caught:
