@@ -29,8 +29,8 @@ SHARED = {
 # `std:X` is a module of the standard library, `ext:X` one of another distribution.
 RULES: dict[str, set[str]] = {
     "protocols": PURE,
-    "protocols.mqtt": PURE | {"protocols.wire", "protocols.errors"},
-    "protocols.stomp": PURE | {"protocols.wire", "protocols.errors"},
+    "protocols.mqtt": PURE | {"protocols.wire", "protocols.errors", "protocols.pieces"},
+    "protocols.stomp": PURE | {"protocols.wire", "protocols.errors", "protocols.pieces"},
     "gateway.core": PURE,
     "gateway.connectors": PURE | {"gateway.core"},
     "gateway.connectors.mqtt": PURE | SHARED | {"protocols.mqtt", "protocols.wire", "gateway.core"},
