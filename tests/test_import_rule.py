@@ -29,8 +29,8 @@ SHARED = {
 # `std:X` is a module of the standard library, `ext:X` one of another distribution.
 RULES: dict[str, set[str]] = {
     "protocols": PURE,
-    "protocols.mqtt": PURE | {"protocols.wire", "protocols.errors"},
-    "protocols.stomp": PURE | {"protocols.wire", "protocols.errors"},
+    "protocols.mqtt": PURE | {"protocols.wire", "protocols.errors", "protocols.pieces"},
+    "protocols.stomp": PURE | {"protocols.wire", "protocols.errors", "protocols.pieces"},
     # librt is what mypyc's primitives are; the handshake and the quickest unmasking of long frames are the package's.
     "protocols.websocket": PURE | {"protocols.errors", "ext:librt", "ext:websockets"},
     "protocols.gatewayjson": PURE | {"protocols.errors"},

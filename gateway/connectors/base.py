@@ -351,6 +351,19 @@ class Connector(Valve):
         if self.out_bytes > self.limits.output_buffer and not self.congested:
             self._congest()
 
+    def push_halves(self, head: bytes, tail: bytes, sure: bool) -> None:
+        """As `push` (or `push_sure`) of a frame in two halves, for a tail that is too large to be copied for nothing."""
+        if self.congested and not sure:
+            self._hold(head + tail)
+            return
+        self.out.append(head)
+        self.out.append(tail)
+        self.out_bytes += len(head) + len(tail)
+        if not self.marked:
+            self.turn.mark(self)
+        if self.out_bytes > self.limits.output_buffer and not self.congested:
+            self._congest()
+
     def say(self, frame: bytes) -> None:
         """Write an answer."""
         self.out.append(frame)

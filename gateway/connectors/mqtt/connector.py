@@ -22,7 +22,7 @@ from gateway.connectors.mqtt.settings import ACKNOWLEDGE, MqttSettings
 from gateway.connectors.mqtt.systopics import SysTopics
 from gateway.connectors.text import is_utf8
 from gateway.core.delivery import Delivery
-from gateway.core.destination import QUEUE, TOPIC, InvalidName
+from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, InvalidName
 from gateway.core.message import Message
 from gateway.core.pattern import literal
 from gateway.core.ports import NOTHING
@@ -418,6 +418,10 @@ class MqttConnector(Connector):
             # The message was published when it came first (§4.3.3, method B); only the answer was lost.
             self.confirm(NOTHING, encode_pubrec(publish.packet_id, 0, self._version))
             return False
+        if self._version == 5 and received is not None and publish.packet_id in received:
+            # A QoS 2 exchange has it, which this PUBLISH of QoS 1 cannot be a part of (§2.2.1).
+            self._refuse_publish(publish, ReasonCode.PACKET_IDENTIFIER_IN_USE, "the packet id is in use")
+            return False
         unfinished = self.unconfirmed + (0 if received is None else len(received))
         if self._version == 5 and unfinished >= self.settings.receive_maximum:
             self.counters.limit_hits += 1
@@ -517,7 +521,11 @@ class MqttConnector(Connector):
             return self._subscription_failed(ReasonCode.TOPIC_FILTER_INVALID)
         kind = QUEUE if filter.queue else TOPIC
         pattern = literal(filter.queue) if filter.queue else filter.pattern
-        if not self.broker.authorizer.may_subscribe(self.publisher, kind, pattern, bool(filter.group)):
+        # A temporary queue is read by its owner alone, which speaks another protocol.
+        foreign = filter.queue.startswith(TEMPORARY_PREFIX)
+        if foreign or not self.broker.authorizer.may_subscribe(
+            self.publisher, kind, pattern, bool(filter.group)
+        ):
             return self._subscription_failed(ReasonCode.NOT_AUTHORIZED)
         count = 0 if session.subscriptions is None else len(session.subscriptions)
         if count >= self.limits.max_subscriptions and (
