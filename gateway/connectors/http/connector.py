@@ -18,7 +18,13 @@ from gateway.connectors.http.requests import (
     without_framing,
 )
 from gateway.connectors.http.streams import Events, Pull, event_of
-from gateway.connectors.websocket.addresses import destination_of, pattern_of, queue_named, topic_named
+from gateway.connectors.websocket.addresses import (
+    destination_of,
+    is_gone,
+    pattern_of,
+    queue_named,
+    topic_named,
+)
 from gateway.connectors.websocket.messages import (
     BYTES_TYPE,
     HTTP,
@@ -414,10 +420,12 @@ class HttpConnector(Connector):
         broker = self.broker
         if not broker.authorizer.may_publish(self.publisher, destination):
             raise HttpRefusal(403, f"not allowed to send to {destination}")
+        if is_gone(destination, broker):
+            raise HttpRefusal(404, f"{destination} is gone")
         envelope = envelope_in(request, destination)
         if is_forged(envelope, self.publisher):
             raise HttpRefusal(403, "it claims to be from another user")
-        if destination.kind == QUEUE:
+        if destination.kind == QUEUE or destination.temporary:
             envelope.retain = False
         size = len(request.body) + len(request.header("x-mx-meta") or "")
         message = message_from(envelope, HTTP, size, destination, broker, self.publisher)
@@ -445,10 +453,12 @@ class HttpConnector(Connector):
             destination = destination_of(to)
             if not broker.authorizer.may_publish(self.publisher, destination):
                 raise HttpRefusal(403, f"not allowed to send to {destination}")
+            if is_gone(destination, broker):
+                raise HttpRefusal(404, f"{destination} is gone")
             envelope = envelope_from(item)
             if is_forged(envelope, self.publisher):
                 raise HttpRefusal(403, "it claims to be from another user")
-            if destination.kind == QUEUE:
+            if destination.kind == QUEUE or destination.temporary:
                 envelope.retain = False
             transaction.publish(message_from(envelope, HTTP, size, destination, broker, self.publisher))
         self.counters.messages_in += len(items)
@@ -467,6 +477,8 @@ class HttpConnector(Connector):
     def _get(self, request: Request, destination: Destination) -> None:
         if not self.broker.authorizer.may_subscribe(self.publisher, QUEUE, Pattern((destination.name,))):
             raise HttpRefusal(403, f"not allowed to read from {destination}")
+        if destination.temporary:
+            raise HttpRefusal(403, "a temporary queue is read by its owner alone")
         settings = self._service.settings
         count = number_of(request, "max", 1, 1, settings.pull_max)
         wait_ms = number_of(request, "wait", 0, 0, settings.wait_max_ms)

@@ -8,6 +8,7 @@ from typing import Final, final
 
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_name
 from gateway.core.pattern import LEVELS_MAX, MANY, ONE, Pattern
+from gateway.core.router import Broker
 
 QUEUE_PREFIX: Final = "queue:"
 TOPIC_PREFIX: Final = "topic:"
@@ -86,6 +87,15 @@ def pattern_of(text: str) -> Pattern:
     if len(levels) > LEVELS_MAX:
         raise InvalidName(f"a filter may have {LEVELS_MAX} levels")
     return Pattern(tuple(levels))
+
+
+def is_gone(destination: Destination, broker: Broker) -> bool:
+    """Is it a temporary queue whose owner has left?  It must not come to life again, for nobody would empty it."""
+    return (
+        destination.kind == QUEUE
+        and destination.temporary
+        and f"{QUEUE_PREFIX}{destination.name}" not in broker.queues
+    )
 
 
 def share_key(source: Source) -> str:

@@ -5,12 +5,12 @@ from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
-from gateway.connectors.websocket.addresses import Source, destination_of, share_key, source_of
+from gateway.connectors.websocket.addresses import Source, destination_of, is_gone, share_key, source_of
 from gateway.connectors.websocket.messages import JSON, is_forged, message_from
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED, Delivery
-from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
+from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination, InvalidName
 from gateway.core.limits import QueuePolicy
 from gateway.core.ports import NOTHING, Credentials
 from gateway.core.queue import REFUSED, Queue
@@ -306,6 +306,8 @@ class JsonConnector(Connector):
                 continue
             if not broker.authorizer.may_publish(self.publisher, destination):
                 raise JsonRefusal(c.NOT_ALLOWED, f"not allowed to send to {name[:200]}")
+            if is_gone(destination, broker):
+                raise JsonRefusal(c.UNKNOWN, f"{destination} is gone")
             destinations.append(destination)
         held = None if publish.tx is None else self._transaction(publish.tx)
         members = publish.envelope
@@ -316,7 +318,7 @@ class JsonConnector(Connector):
         position = NOTHING
         for destination in destinations:
             message = message_from(envelope, JSON, publish.size, destination, broker, self.publisher)
-            if destination.kind == QUEUE:
+            if destination.kind == QUEUE or destination.temporary:
                 message.retain = False
             if held is not None:
                 held.publish(message)
@@ -345,8 +347,12 @@ class JsonConnector(Connector):
             self.counters.limit_hits += 1
             raise JsonRefusal(c.LIMIT, "too many subscriptions")
         source = source_of(subscribe.source)
-        if not self.broker.authorizer.may_subscribe(self.publisher, source.kind, source.pattern):
+        if not self.broker.authorizer.may_subscribe(
+            self.publisher, source.kind, source.pattern, bool(source.group)
+        ):
             raise JsonRefusal(c.NOT_ALLOWED, f"not allowed to read from {subscribe.source[:200]}")
+        if source.kind == QUEUE and source.queue.startswith(TEMPORARY_PREFIX):
+            raise JsonRefusal(c.NOT_ALLOWED, "a temporary queue is read by its owner alone")
         if subscribe.durable is not None and not (
             self.client_id and source.kind == TOPIC and not source.group
         ):

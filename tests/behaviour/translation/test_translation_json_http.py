@@ -6,7 +6,7 @@ from typing import Any
 import http_client
 import json_client
 import pytest
-from harness import Gateway
+from harness import DROP, Gateway
 
 
 class All:
@@ -194,3 +194,26 @@ def test_a_reply_finds_its_way_through_three_protocols(world: All) -> None:
     world.gw.mqtt("s", 5) >> "PUBLISH $queue/answers corr=AMQP_ULONG:7 yes"
     [answer] = world.json.heard()
     assert answer["correlation_id"] == "AMQP_ULONG:7"
+
+
+def test_temporary_queues_are_their_owners_alone(world: All) -> None:
+    (
+        world.gw.stomp("a")
+        >> "SUBSCRIBE id:1 destination:/temp-queue/r"
+        >> "SEND destination:/topic/ask reply-to:/temp-queue/r body:x"
+    )
+    world.json.op("subscribe", sub="s", from_="topic:ask")
+    world.gw.stomp("a") >> "SEND destination:/topic/ask reply-to:/temp-queue/r body:hi"
+    [message] = world.json.heard()
+    reply_to = message["reply_to"]
+    assert reply_to.startswith("queue:mx.tmp.")
+    [refused] = world.json.op("subscribe", id=1, sub="t", from_=reply_to)
+    assert refused["code"] == "not_allowed"
+    path = "/queues/" + reply_to.removeprefix("queue:")
+    assert world.http.once("GET", path).status == 403
+    assert world.http.once("POST", path, b"by HTTP", Content_Type="text/plain").status == 202
+    world.json.op("publish", to=reply_to, body="by JSON")
+    world.gw.stomp("a") << "MESSAGE body:by HTTP" << "MESSAGE body:by JSON" >> DROP
+    assert world.http.once("POST", path, b"x").status == 404
+    [gone] = world.json.op("publish", id=2, to=reply_to, body="x")
+    assert gone["code"] == "unknown"
