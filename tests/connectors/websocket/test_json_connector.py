@@ -301,7 +301,7 @@ class Rules(Authorizer):
     def may_publish(self, publisher: Publisher, destination: Destination) -> bool:
         return "secret" not in destination.name
 
-    def may_subscribe(self, publisher: Publisher, kind: int, pattern: Pattern, shared: bool = False) -> bool:
+    def may_subscribe(self, publisher: Publisher, kind: int, pattern: Pattern, whole: bool = False) -> bool:
         return "secret" not in pattern.levels
 
 
