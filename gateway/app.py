@@ -194,6 +194,7 @@ class Gateway:
             Flusher(loop, clock, self.broker),
             Deadlines(loop, clock),
             Reports(),
+            self.config.gateway.connections_max,
         )
         for section in self.config.connector:
             await self._open(section, self._machinery)

@@ -66,6 +66,8 @@ class GatewaySection(Section):
 
     name: str = "gateway"
     """What it is called in its status."""
+    connections_max: int = Field(0, ge=0)
+    """Connections of all connectors together; 0 is no limit beyond their own."""
     shutdown_timeout_ms: int = Field(5_000, ge=0, le=600_000)
     """Longest a stop waits for clients to read what they are owed."""
 
