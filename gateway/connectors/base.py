@@ -213,8 +213,10 @@ class Connector(Valve):
         "congested",
         "counters",
         "failure",
+        "handover",
         "limits",
         "marked",
+        "offered",
         "out",
         "out_bytes",
         "paused",
@@ -233,6 +235,10 @@ class Connector(Valve):
         """Address of the client, for logs."""
         self.certificate_user: str | None = None
         """Whom its TLS certificate names; set before the first bytes."""
+        self.offered: Credentials | None = None
+        """What it said of itself to what carries it (HTTP's Authorization); set before the first bytes."""
+        self.handover: object | None = None
+        """Set by a connector whose client goes on in another protocol: see `carriage.Handover`."""
         self.publisher = Publisher(peer, self)
         self.out: list[bytes] = []
         """Frames for the socket, in order; net takes them once per turn."""
@@ -556,6 +562,27 @@ class _ConnectionAsker(Asker):
             connector.take_answer(granted, user)
 
 
+@final
+@dataclass(init=False, slots=True)
+class Carriage:
+    """How a protocol travels inside WebSocket."""
+
+    names: tuple[str, ...]
+    """Its subprotocols (RFC 6455 §1.9)."""
+    whole: bool
+    """It lives in messages; otherwise they are a stream of bytes that may be cut anywhere."""
+    only: int
+    """The opcode of its messages: 1 is text, 2 binary, 0 either."""
+    starts: tuple[bytes, ...]
+    """How what a client says first begins, for those that name no subprotocol."""
+
+    def __init__(self, names: tuple[str, ...], whole: bool, only: int, starts: tuple[bytes, ...]) -> None:
+        self.names = names
+        self.whole = whole
+        self.only = only
+        self.starts = starts
+
+
 class Acceptor:
     """Makes a connector for each connection of one listener."""
 
@@ -582,6 +609,10 @@ class Service:
     def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
         """The acceptor for one listener of this protocol."""
         raise NotImplementedError
+
+    def carriage(self) -> Carriage | None:
+        """How it travels inside WebSocket; None when it does not."""
+        return None
 
     def tick(self, now_ms: int) -> None:
         """Let time pass where no connection does it: about four times a second."""

@@ -430,9 +430,18 @@ def _reply_to(text: str | None) -> Destination | str | None:
 
 def _text(members: dict[str, object], name: str) -> str | None:
     value = members.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    raise InvalidEnvelope(f"{name} is text")
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidEnvelope(f"{name} is text")
+    _check_text(value, name)
+    return value
+
+
+def _check_text(text: str, name: str) -> None:
+    """Names and headers of other protocols cannot hold U+0000 (MQTT 5.0 §1.5.4); values of properties may."""
+    if "\0" in text:
+        raise InvalidEnvelope(f"{name[:80]!r} may not contain U+0000")
 
 
 def _number(members: dict[str, object], name: str, least: int, most: int) -> int | None:
@@ -469,6 +478,7 @@ def _take_properties(
     pairs = ext.get("uprops")
     if pairs is None:
         for name, value in _object(members, "properties").items():
+            _check_text(name, name)
             fields.properties.append((name, _typed(value, hints.take(name))))
         return
     if not isinstance(pairs, list):
@@ -477,11 +487,13 @@ def _take_properties(
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
             raise InvalidEnvelope("uprops is an array of pairs")
         name = pair[0]
+        _check_text(name, name)
         fields.properties.append((name, _typed(pair[1], hints.take(name))))
 
 
 def _take_annotations(fields: Fields, members: dict[str, object], hints: Hints) -> None:
     for name, value in _object(members, "annotations").items():
+        _check_text(name, name)
         token = hints.take(PREFIX + "ma-" + name)
         fields.annotations.append((annotation_key(name), _typed(value, token)))
     footer = _object(members, "footer")

@@ -87,6 +87,8 @@ class Listener:
         """Connections that were ended by a bug of ours."""
         self.transports: set[Transport] = set()
         """All open sockets, also those whose connector has ended already."""
+        self.ping_interval_ms = 0
+        """How long a client inside WebSocket may be silent before it is asked whether it is there; 0 is for ever."""
         self._refusing = 0
         self._server: asyncio.Server | None = None
         self._stopped = False

@@ -2,7 +2,7 @@
 
 from typing import Final, final
 
-from gateway.connectors.base import Acceptor, Connector, Counters, Limits, Service, Turn
+from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.mqtt.addresses import NAME_REMEMBERED_MAX, Filter, destination_of, filter_of
 from gateway.connectors.mqtt.handshake import Handshake
 from gateway.connectors.mqtt.mapping import (
@@ -754,6 +754,10 @@ class MqttService(Service):
         acceptor = MqttAcceptor(name, scheme, limits, self)
         self._acceptors.append(acceptor)
         return acceptor
+
+    def carriage(self) -> Carriage | None:
+        """See Service.  MQTT 5.0 §6: binary frames only, subprotocol `mqtt`; MQTT 3.1 said `mqttv3.1`."""
+        return Carriage(("mqtt", "mqttv3.1"), False, 2, (b"\x10",))
 
     def tick(self, now_ms: int) -> None:
         """See Service."""
