@@ -97,7 +97,8 @@ def guard(
     ]
     section = config.security
     checks = PasswordChecks(post, section.password_threads, section.password_checks_max)
-    return Guard(users, Rules(rules), checks, before_answer)
+    certificates = any(connector.certified for connector in config.connector)
+    return Guard(users, Rules(rules), checks, before_answer, certificates)
 
 
 def tls_settings(section: TlsSection, protocols: Sequence[str]) -> TlsSettings:
