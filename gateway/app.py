@@ -97,7 +97,8 @@ def guard(
     ]
     section = config.security
     checks = PasswordChecks(post, section.password_threads, section.password_checks_max)
-    return Guard(users, Rules(rules), checks, before_answer)
+    certificates = any(connector.certified for connector in config.connector)
+    return Guard(users, Rules(rules), checks, before_answer, certificates)
 
 
 def tls_settings(section: TlsSection, protocols: Sequence[str]) -> TlsSettings:
@@ -266,6 +267,7 @@ class Gateway:
             Flusher(loop, clock, self.broker),
             Deadlines(loop, clock),
             Reports(),
+            self.config.gateway.connections_max,
         )
         for section in self.config.connector:
             await self._open(section, self._machinery)

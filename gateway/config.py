@@ -68,6 +68,8 @@ class GatewaySection(Section):
 
     name: str = "gateway"
     """What it is called in its status."""
+    connections_max: int = Field(0, ge=0)
+    """Connections of all connectors together; 0 is no limit beyond their own."""
     shutdown_timeout_ms: int = Field(5_000, ge=0, le=600_000)
     """Longest a stop waits for clients to read what they are owed."""
 
@@ -502,6 +504,12 @@ class ConnectorSection(Section):
         wanted = self.client_certificates()
         return section if wanted is None else section.model_copy(update={"client_certificates": wanted})
 
+    @property
+    def certified(self) -> bool:
+        """Do its clients show certificates, at least some of them?"""
+        found = self.tls_section
+        return found is not None and found.client_certificates != "no"
+
     def client_certificates(self) -> str | None:
         """What the URI says of them, as ActiveMQ writes it; None when it says nothing.  Raises ValueError."""
         found: str | None = None
@@ -533,9 +541,12 @@ class ConnectorSection(Section):
 
     def anonymous(self, users: bool) -> bool:
         """May clients come without a name?  `users`: are there any who could have one?  Raises ValueError."""
-        if self.allow_anonymous is not None and (self.allow_anonymous or users):
+        found = self.tls_section
+        # Who must show a certificate is somebody, whether there are users with passwords or not.
+        known = users or (found is not None and found.client_certificates == "need")
+        if self.allow_anonymous is not None and (self.allow_anonymous or known):
             return self.allow_anonymous
-        if users:
+        if known:
             return False
         # Without users nobody checks names: refusing who has none would let in everybody who makes one up.
         if not is_loopback(self.host):
@@ -647,7 +658,8 @@ class Config(Section):
             except ValueError as error:
                 raise ValueError(f"connector[{connector.name}].uri = {connector.uri!r}: {error}") from None
         for rule in self.rule:
-            if (rule.groups or set(rule.users) - {ANONYMOUS}) and not self.user:
+            certified = any(connector.certified for connector in self.connector)
+            if (rule.groups or set(rule.users) - {ANONYMOUS}) and not self.user and not certified:
                 raise ValueError("a [[rule]] about users, and there is no [[user]]")
         return self
 

@@ -131,3 +131,20 @@ def test_the_configuration_reaches_the_core() -> None:
 
 def test_every_protocol_of_the_configuration_has_a_service() -> None:
     assert set(SERVICES) == set(SCHEMES)
+
+
+async def test_connections_of_all_connectors_together_are_bounded() -> None:
+    async with Gateway(config(gateway={"connections_max": 1})) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.listeners[0].port)
+        writer.write(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c")
+        assert await reader.readexactly(4) == b"\x20\x02\x00\x00"
+        refused, other = await asyncio.open_connection("127.0.0.1", gateway.listeners[1].port)
+        other.write(b"CONNECT\naccept-version:1.2\nhost:x\n\n\0")
+        assert (await refused.read()).startswith(b"ERROR\n")
+        writer.write(b"\xe0\x00")
+        assert await reader.read() == b""
+        writer.close()
+        other.close()
+        while gateway.listeners[0].counters.connections:
+            await asyncio.sleep(0.01)
+        await stomp_client(gateway)

@@ -39,6 +39,14 @@ class Machinery:
     flusher: Flusher
     deadlines: Deadlines
     reports: Reports
+    connections_max: int = 0
+    """Connections of all listeners together; 0 is any number."""
+    connections: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Is a further connection one too many?"""
+        return 0 < self.connections_max <= self.connections
 
 
 @final
@@ -68,6 +76,7 @@ class Listener:
         self.host = host
         self.port = port
         """The port asked for; after `open`, the one it got."""
+        self.machinery = machinery
         self.loop = machinery.loop
         self.clock = machinery.clock
         self.broker = machinery.broker
@@ -172,12 +181,15 @@ class Listener:
         self.transports.add(transport)
         counters = self.counters
         counters.connections_total += 1
-        transport.refusing = counters.connections >= self.acceptor.limits.maximum_connections
+        transport.refusing = (
+            self.machinery.full or counters.connections >= self.acceptor.limits.maximum_connections
+        )
         if transport.refusing:
             counters.refused += 1
             self._refusing += 1
         else:
             counters.connections += 1
+            self.machinery.connections += 1
         if self._stopped:
             transport.abort()
         elif self._refusing > REFUSED_TALKING_MAX and transport.refusing:
@@ -206,3 +218,4 @@ class Listener:
             self._refusing -= 1
         else:
             self.counters.connections -= 1
+            self.machinery.connections -= 1
