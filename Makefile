@@ -6,10 +6,10 @@ COMPILED := .venv-compiled
 NODE := build/node
 CONFIG ?= conf/gateway.toml
 PIP := pip --disable-pip-version-check -qq
-SOURCES := $(shell find gateway protocols -name '*.py') pyproject.toml setup.py
+SOURCES := $(shell find gateway protocols -name '*.py' -o -path 'gateway/web/*.*') pyproject.toml setup.py
 COMPILED_TESTS := protocols connectors behaviour interop
 
-.PHONY: install run test test-plain test-compiled check bench soak wheel peers clean
+.PHONY: install programs run test test-plain test-compiled check bench soak wheel peers clean
 
 # Compiled where a C compiler is found; the command is then $(COMPILED)/bin/gateway.
 install: $(COMPILED)/.installed
@@ -54,22 +54,30 @@ $(COMPILED)/.installed: dist/.wheel
 wheel: dist/.wheel
 
 # Real clients that are no Python packages: installed where that is possible, else the tests say what is missing.
-peers: $(NODE)/.installed
+peers: programs $(NODE)/.installed
+
+programs:
 	@command -v mosquitto_pub >/dev/null 2>&1 || { \
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	        echo "installing mosquitto-clients"; apt-get update -q >/dev/null 2>&1; \
 	        DEBIAN_FRONTEND=noninteractive apt-get install -y -q mosquitto-clients >/dev/null 2>&1 || true; \
 	    else echo "mosquitto_pub not found: its tests will be skipped (Debian: apt install mosquitto-clients)"; fi; }
+	@command -v chromium >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || { \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	        echo "installing chromium, nodejs and npm, as far as they are missing"; apt-get update -q >/dev/null 2>&1; \
+	        command -v chromium >/dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive apt-get install -y -q chromium >/dev/null 2>&1 || true; \
+	        command -v npm >/dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive apt-get install -y -q nodejs npm >/dev/null 2>&1 || true; \
+	    else echo "chromium or npm not found: tests in a browser will be skipped (Debian: apt install chromium nodejs npm)"; fi; }
 
 # Clients in JavaScript, exactly as locked.
 $(NODE)/.installed: tests/interop/node/package.json tests/interop/node/package-lock.json
 	@mkdir -p $(NODE) && cp $^ $(NODE)/
 	@if ! command -v npm >/dev/null 2>&1; then \
-	    echo "npm not found: the tests with mqtt.js will be skipped (Debian: apt install nodejs npm)"; \
+	    echo "npm not found: the tests with clients in JavaScript will be skipped (Debian: apt install nodejs npm)"; \
 	else \
-	    echo "installing mqtt.js and stompit"; \
+	    echo "installing mqtt.js, stompit, stompjs and ws"; \
 	    if (cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >npm.log 2>&1); then touch $@; \
-	    else echo "npm ci failed, see $(NODE)/npm.log: the tests with mqtt.js will be skipped"; test -z "$$CI"; fi; fi
+	    else echo "npm ci failed, see $(NODE)/npm.log: the tests with clients in JavaScript will be skipped"; test -z "$$CI"; fi; fi
 
 # -- tests
 
@@ -99,6 +107,7 @@ soak: $(PLAIN)/.installed
 # Peers that are installed take part (Debian: mosquitto rabbitmq-server activemq nats-server).
 bench: $(PLAIN)/.installed $(COMPILED)/.installed
 	$(PLAIN)/bin/python -m tests.perf.bench $(BENCH)
+	@test -n "$(BENCH)" || $(PLAIN)/bin/python -m tests.perf.websocket
 
 clean:
 	rm -rf $(PLAIN) $(COMPILED) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -8,22 +8,29 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final, final
 
 import gateway
 from gateway.admin.server import AdminServer
-from gateway.config import AUTO, OPTIONS, Config, ConnectorSection, KeyPairSection, TlsSection
+from gateway.config import AUTO, OPTIONS, Config, ConnectorSection, KeyPairSection, TlsSection, is_loopback
 from gateway.connectors.base import Acceptor, Limits, Service
+from gateway.connectors.carriage import Route
+from gateway.connectors.http.service import HttpAcceptor, HttpService
+from gateway.connectors.http.settings import HttpSettings, Page
 from gateway.connectors.mqtt.connector import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.side import CARRY_NAMES
 from gateway.connectors.stomp.connector import StompService
 from gateway.connectors.stomp.settings import StompSettings
+from gateway.connectors.websocket.connector import JsonService
+from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import DECODERS
 from gateway.core.pattern import MANY, ONE, Pattern
 from gateway.core.router import Broker
+from gateway.net import detect
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
 from gateway.net.identity import Keeper
@@ -94,7 +101,8 @@ def guard(
     ]
     section = config.security
     checks = PasswordChecks(post, section.password_threads, section.password_checks_max)
-    return Guard(users, Rules(rules), checks, before_answer)
+    certificates = any(connector.certified for connector in config.connector)
+    return Guard(users, Rules(rules), checks, before_answer, certificates)
 
 
 def queue_pattern(text: str) -> Pattern:
@@ -157,8 +165,73 @@ def stomp_service(broker: Broker, config: Config) -> Service:
     return StompService(broker, StompSettings(**config.stomp.model_dump()))
 
 
-SERVICES: Final = {"mqtt": mqtt_service, "stomp": stomp_service}
+def http_settings(config: Config) -> HttpSettings:
+    """[websocket] and [http] as their room wants them."""
+    section = config.websocket
+    http = config.http
+    return HttpSettings(
+        section.paths,
+        section.origins,
+        section.handshake_bytes_max,
+        section.ping_interval_ms,
+        section.compression,
+        section.compression_window_bits,
+        section.unpacked_max,
+        section.demo,
+        http.receipts_max,
+        http.visibility_timeout_ms,
+        http.pull_max,
+        http.wait_max_ms,
+        http.event_ping_ms,
+    )
+
+
+def json_settings(config: Config) -> JsonSettings:
+    """gateway.json as [websocket] wants it."""
+    section = config.websocket
+    return JsonSettings(section.json_window, section.json_operations_max, section.json_transactions_max)
+
+
+def ws_service(broker: Broker, config: Config) -> Service:
+    """HTTP, and the door to WebSocket."""
+    return HttpService(broker, http_settings(config), web_pages(config.websocket.demo))
+
+
+def json_service(broker: Broker, config: Config) -> Service:
+    """The subprotocol gateway.json."""
+    return JsonService(broker, json_settings(config))
+
+
+WEB_FILES: Final = {
+    "/gateway.schema.json": ("gateway.schema.json", "application/schema+json"),
+    "/": ("live.html", "text/html; charset=utf-8"),
+    "/live.css": ("live.css", "text/css; charset=utf-8"),
+    "/live.js": ("live.js", "text/javascript; charset=utf-8"),
+}
+"""Path → file in gateway/web, and its type."""
+
+
+def web_pages(demo: bool) -> dict[str, Page]:
+    """The files that ws connectors serve: the schema, and with `demo` the live page."""
+    room = resources.files("gateway.web")
+    pages: dict[str, Page] = {}
+    for path, (name, content_type) in WEB_FILES.items():
+        if demo or path == "/gateway.schema.json":
+            pages[path] = Page(content_type, (room / name).read_bytes())
+    return pages
+
+
+SERVICES: Final = {"mqtt": mqtt_service, "stomp": stomp_service, "ws": ws_service}
 """Scheme of a connector's URI → what serves it.  A new protocol adds a line here."""
+
+DOORS: Final = {"ws": detect.HTTP}
+"""What the first bytes are called where a protocol is not."""
+
+ALPN: Final = {"ws": "http/1.1"}
+"""The same for what TLS agrees on (RFC 7301 §6)."""
+
+CARRIED: Final = {"json": json_service}
+"""What has no scheme of its own, since it only exists inside WebSocket."""
 
 
 @final
@@ -208,6 +281,7 @@ class Gateway:
             Flusher(loop, clock, self.broker),
             Deadlines(loop, clock),
             Reports(),
+            self.config.gateway.connections_max,
         )
         self.storing.open()
         for section in self.config.connector:
@@ -229,24 +303,45 @@ class Gateway:
         keeper = await self._keeper(section, machinery)
         if protocol == AUTO:
             acceptor = Acceptor(section.name, section.scheme, self._limits(section, protocol))
-            doors = {name: self._acceptor(section, name) for name in SERVICES}
+            doors = {DOORS.get(name, name): self._acceptor(section, name) for name in SERVICES}
             for door in doors.values():
                 # One listener, one count.
                 door.counters = acceptor.counters
         else:
             acceptor = self._acceptor(section, protocol)
             doors = {}
+        for speaker in (acceptor, *doors.values()):
+            if isinstance(speaker, HttpAcceptor):
+                speaker.carry(self._routes(section), is_loopback(section.host))
         listener = Listener(acceptor, section.host, section.port, machinery, keeper, doors, section.secure)
         listener.scheme = section.scheme
+        listener.ping_interval_ms = self.config.websocket.ping_interval_ms
         await _opened(f"connector {section.name} on {section.host}:{section.port}", listener.open())
         self.listeners.append(listener)
         log.info("connector %s listens on %s", section.name, listener.address)
 
-    def _acceptor(self, section: ConnectorSection, protocol: str) -> Acceptor:
-        service = self._services.get(protocol)
+    def _service(self, name: str) -> Service:
+        """The one service of that protocol, made on first use."""
+        service = self._services.get(name)
         if service is None:
-            service = self._services[protocol] = SERVICES[protocol](self.broker, self.config)
-        return service.acceptor(section.name, protocol, self._limits(section, protocol))
+            make = SERVICES.get(name) or CARRIED[name]
+            service = self._services[name] = make(self.broker, self.config)
+        return service
+
+    def _routes(self, section: ConnectorSection) -> list[Route]:
+        """Every protocol that can travel inside WebSocket, with this connector's limits."""
+        routes: list[Route] = []
+        for name in (*SERVICES, *CARRIED):
+            service = self._service(name)
+            carriage = service.carriage()
+            if carriage is not None:
+                routes.append(
+                    Route(carriage, service.acceptor(section.name, name, self._limits(section, name)))
+                )
+        return routes
+
+    def _acceptor(self, section: ConnectorSection, protocol: str) -> Acceptor:
+        return self._service(protocol).acceptor(section.name, protocol, self._limits(section, protocol))
 
     def _limits(self, section: ConnectorSection, protocol: str) -> Limits:
         limits = section.limits(protocol)
@@ -258,7 +353,8 @@ class Gateway:
         found = section.tls_section
         if found is None:
             return None
-        protocols = list(SERVICES) if section.protocol == AUTO else [section.protocol]
+        names = list(SERVICES) if section.protocol == AUTO else [section.protocol]
+        protocols = [ALPN.get(name, name) for name in names]
         keeper = Keeper(section.name, tls_settings(found, protocols), machinery.loop)
         try:
             await keeper.load()

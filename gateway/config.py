@@ -22,13 +22,13 @@ from gateway.security.rules import ACTIONS, ANONYMOUS, ANYBODY, Area
 
 ENVIRONMENT_PREFIX: Final = "GATEWAY_"
 
-SCHEMES: Final = {"mqtt": 1883, "stomp": 61613}
+SCHEMES: Final = {"mqtt": 1883, "stomp": 61613, "ws": 61614}
 """Protocols a connector can speak, and their usual ports."""
 
 AUTO: Final = "auto"
 """A connector that looks at the first bytes to find out which of them a client speaks."""
 
-TLS_SCHEMES: Final = {"mqtt+ssl": "mqtt", "stomp+ssl": "stomp", "auto+ssl": AUTO, "ssl": AUTO}
+TLS_SCHEMES: Final = {"mqtt+ssl": "mqtt", "stomp+ssl": "stomp", "wss": "ws", "auto+ssl": AUTO, "ssl": AUTO}
 """Schemes that mean TLS, and what is spoken inside it."""
 
 ALL_SCHEMES: Final = {
@@ -36,6 +36,7 @@ ALL_SCHEMES: Final = {
     "auto": 61616,
     "mqtt+ssl": 8883,
     "stomp+ssl": 61612,
+    "wss": 61615,
     "auto+ssl": 61617,
     "ssl": 61617,
 }
@@ -44,6 +45,7 @@ ALL_SCHEMES: Final = {
 DEFAULT_CONNECTORS: Final = (
     {"name": "mqtt", "uri": "mqtt://127.0.0.1:1883"},
     {"name": "stomp", "uri": "stomp://127.0.0.1:61613"},
+    {"name": "ws", "uri": "ws://127.0.0.1:61614"},
 )
 
 
@@ -66,6 +68,8 @@ class GatewaySection(Section):
 
     name: str = "gateway"
     """What it is called in its status."""
+    connections_max: int = Field(0, ge=0)
+    """Connections of all connectors together; 0 is no limit beyond their own."""
     shutdown_timeout_ms: int = Field(5_000, ge=0, le=600_000)
     """Longest a stop waits for clients to read what they are owed."""
 
@@ -178,8 +182,8 @@ class StompSection(Section):
     """Unacknowledged messages sent to a subscription that asks for no number of its own."""
     nack: Literal["failed", "rejected", "released"] = "failed"
     """What a NACK means: failed (again, dead letter after deliveries_max), rejected (dead letter), released (again)."""
-    heart_beat_send_ms: int = Field(10_000, ge=0)
-    """Heart-beats the gateway offers, in milliseconds; 0 is none."""
+    heart_beat_send_ms: int = Field(1_000, ge=0)
+    """Most frequent heart-beats the gateway offers, in milliseconds; 0 is none."""
     heart_beat_want_ms: int = Field(10_000, ge=0)
     """Heart-beats the gateway would like from clients, in milliseconds; 0 is none."""
     headers_max: int = Field(1_000, ge=1)
@@ -285,6 +289,65 @@ class StoreSection(Section):
     """Queues whose producers are confirmed before their messages are safe, as patterns: `metrics.*`, `log.>`."""
     pending_bytes_max: int = Field(67_108_864, ge=1_024)
     """Bytes of messages that may wait to be written before their producers must."""
+
+
+class WebSocketSection(Section):
+    """[websocket]: shared by all ws connectors."""
+
+    paths: tuple[str, ...] = ("/", "/mqtt", "/ws")
+    """Paths at which WebSocket is spoken."""
+    origins: tuple[str, ...] = ()
+    """Sites whose pages may come, as https://HOST:PORT; none is the same host and this machine; "*" is everybody's."""
+    handshake_bytes_max: int = Field(16_384, ge=1_024, le=1_048_576)
+    """Bytes of a request's line and headers."""
+    ping_interval_ms: int = Field(30_000, ge=0, le=86_400_000)
+    """Silence after which a client is pinged, and after as much again given up; 0 is never."""
+    compression: bool = False
+    """Is permessage-deflate offered?  It costs memory for each connection, and time for each message."""
+    compression_window_bits: int = Field(12, ge=9, le=15)
+    """Largest window, as a power of two."""
+    unpacked_max: int = Field(1_048_576, ge=1_024)
+    """Bytes of one compressed message, once it is unpacked."""
+    demo: bool = False
+    """Is there a live page at `/`?"""
+    json_window: int = Field(100, ge=1, le=65_535)
+    """gateway.json: unacknowledged messages sent to a subscription that asks for no number of its own."""
+    json_operations_max: int = Field(1_000, ge=1)
+    """gateway.json: operations in one batch."""
+    json_transactions_max: int = Field(100, ge=1)
+    """gateway.json: open transactions on one connection."""
+
+    @field_validator("paths")
+    @classmethod
+    def _absolute(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            if not path.startswith("/") or "?" in path:
+                raise ValueError(f"{path!r} is no path: it begins with /")
+        return paths
+
+    @field_validator("origins")
+    @classmethod
+    def _sites(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if origin != "*" and (not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}"):
+                raise ValueError(f"{origin!r} is no origin: SCHEME://HOST or SCHEME://HOST:PORT")
+        return origins
+
+
+class HttpSection(Section):
+    """[http]: requests to ws connectors."""
+
+    receipts_max: int = Field(10_000, ge=1)
+    """Deliveries over HTTP that wait for their outcome, all clients together."""
+    visibility_timeout_ms: int = Field(30_000, ge=1, le=86_400_000)
+    """How long such a delivery waits before it counts as failed."""
+    pull_max: int = Field(100, ge=1, le=65_535)
+    """Messages in one answer."""
+    wait_max_ms: int = Field(60_000, ge=0, le=86_400_000)
+    """Longest a request may wait for a message."""
+    event_ping_ms: int = Field(15_000, ge=1, le=86_400_000)
+    """Silence on a stream of events after which a comment is sent."""
 
 
 class LogSection(Section):
@@ -400,7 +463,7 @@ class TlsSection(KeyPairSection):
     session_tickets: bool = True
     """May clients resume a session without a whole handshake?"""
     handshake_timeout_ms: int = Field(10_000, ge=100, le=600_000)
-    """Longest a handshake may take."""
+    """Longest a handshake may take, first bytes included."""
     handshakes_max: int = Field(1_000, ge=1, le=1_000_000)
     """Handshakes under way; above that the one that has taken longest is ended."""
     reload_s: int = Field(1, ge=0, le=86_400)
@@ -456,6 +519,12 @@ class ConnectorSection(Section):
         wanted = self.client_certificates()
         return section if wanted is None else section.model_copy(update={"client_certificates": wanted})
 
+    @property
+    def certified(self) -> bool:
+        """Do its clients show certificates, at least some of them?"""
+        found = self.tls_section
+        return found is not None and found.client_certificates != "no"
+
     def client_certificates(self) -> str | None:
         """What the URI says of them, as ActiveMQ writes it; None when it says nothing.  Raises ValueError."""
         found: str | None = None
@@ -487,9 +556,12 @@ class ConnectorSection(Section):
 
     def anonymous(self, users: bool) -> bool:
         """May clients come without a name?  `users`: are there any who could have one?  Raises ValueError."""
-        if self.allow_anonymous is not None and (self.allow_anonymous or users):
+        found = self.tls_section
+        # Who must show a certificate is somebody, whether there are users with passwords or not.
+        known = users or (found is not None and found.client_certificates == "need")
+        if self.allow_anonymous is not None and (self.allow_anonymous or known):
             return self.allow_anonymous
-        if users:
+        if known:
             return False
         # Without users nobody checks names: refusing who has none would let in everybody who makes one up.
         if not is_loopback(self.host):
@@ -565,6 +637,8 @@ class Config(Section):
     queues: QueuesSection = QueuesSection()
     mqtt: MqttSection = MqttSection()
     stomp: StompSection = StompSection()
+    websocket: WebSocketSection = WebSocketSection()
+    http: HttpSection = HttpSection()
     security: SecuritySection = SecuritySection()
     user: tuple[UserSection, ...] = ()
     rule: tuple[RuleSection, ...] = ()
@@ -600,7 +674,8 @@ class Config(Section):
             except ValueError as error:
                 raise ValueError(f"connector[{connector.name}].uri = {connector.uri!r}: {error}") from None
         for rule in self.rule:
-            if (rule.groups or set(rule.users) - {ANONYMOUS}) and not self.user:
+            certified = any(connector.certified for connector in self.connector)
+            if (rule.groups or set(rule.users) - {ANONYMOUS}) and not self.user and not certified:
                 raise ValueError("a [[rule]] about users, and there is no [[user]]")
         return self
 

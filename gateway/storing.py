@@ -8,10 +8,12 @@ from typing import Any, Final, final
 
 from gateway.config import StoreSection
 from gateway.connectors.base import Service
+from gateway.connectors.envelope import EnvelopeRestorer
 from gateway.connectors.mqtt.recovery import MqttRestorer
 from gateway.connectors.mqtt.stored import WIRE_ID as MQTT_ID
 from gateway.connectors.stomp.recovery import StompRestorer
 from gateway.connectors.stomp.stored import WIRE_ID as STOMP_ID
+from gateway.connectors.stored_fields import WIRE_ID as ENVELOPE_ID
 from gateway.core.ports import Recovered
 from gateway.core.router import Broker
 from gateway.store.errors import StoreError
@@ -42,6 +44,7 @@ class Storing:
         # Messages of every protocol may be there, whichever are served now.
         broker.decoder.restorers[MQTT_ID] = MqttRestorer()
         broker.decoder.restorers[STOMP_ID] = StompRestorer()
+        broker.decoder.restorers[ENVELOPE_ID] = EnvelopeRestorer()
         if not self._section.path:
             broker.store = PassingStore()
             return

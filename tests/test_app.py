@@ -27,7 +27,7 @@ async def stomp_client(gateway: Gateway) -> tuple[asyncio.StreamReader, asyncio.
     """A connected STOMP client."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.listeners[1].port)
     writer.write(b"CONNECT\naccept-version:1.2\nhost:x\n\n\0")
-    assert (await reader.readuntil(b"\0")).startswith(b"CONNECTED\n")
+    assert (await reader.readuntil(b"\0\n")).startswith(b"CONNECTED\n")
     return reader, writer
 
 
@@ -57,7 +57,7 @@ async def test_two_gateways_live_in_one_program() -> None:
         writer.write(b"SEND\ndestination:/queue/q\n\nhi\0")
         reader, writer = await stomp_client(two)
         writer.write(b"SUBSCRIBE\nid:1\ndestination:/queue/q\nreceipt:r\n\n\0")
-        assert (await reader.readuntil(b"\0")).startswith(b"RECEIPT\n")
+        assert (await reader.readuntil(b"\0\n")).startswith(b"RECEIPT\n")
         assert set(two.broker.queues) == {"queue:q"}
 
 
@@ -79,7 +79,7 @@ async def test_status_counts_what_happened() -> None:
     async with Gateway(config()) as gateway:
         reader, writer = await stomp_client(gateway)
         writer.write(b"SUBSCRIBE\nid:1\ndestination:/topic/t\n\n\0SEND\ndestination:/topic/t\n\nhi\0")
-        assert (await reader.readuntil(b"\0")).startswith(b"MESSAGE\n")
+        assert (await reader.readuntil(b"\0\n")).startswith(b"MESSAGE\n")
         status = gateway.status()
     mqtt, stomp = status["connectors"]
     assert mqtt["limits"]["maximumConnections"] == 3
@@ -132,3 +132,20 @@ def test_the_configuration_reaches_the_core() -> None:
 
 def test_every_protocol_of_the_configuration_has_a_service() -> None:
     assert set(SERVICES) == set(SCHEMES)
+
+
+async def test_connections_of_all_connectors_together_are_bounded() -> None:
+    async with Gateway(config(gateway={"connections_max": 1})) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.listeners[0].port)
+        writer.write(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c")
+        assert await reader.readexactly(4) == b"\x20\x02\x00\x00"
+        refused, other = await asyncio.open_connection("127.0.0.1", gateway.listeners[1].port)
+        other.write(b"CONNECT\naccept-version:1.2\nhost:x\n\n\0")
+        assert (await refused.read()).startswith(b"ERROR\n")
+        writer.write(b"\xe0\x00")
+        assert await reader.read() == b""
+        writer.close()
+        other.close()
+        while gateway.listeners[0].counters.connections:
+            await asyncio.sleep(0.01)
+        await stomp_client(gateway)

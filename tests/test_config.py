@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import OPTIONS, Config, ConfigError, load
+from gateway.app import http_settings, json_settings
+from gateway.config import OPTIONS, Config, ConfigError, ConnectorSection, load
 from gateway.connectors.base import Limits
+from gateway.connectors.http.settings import HttpSettings
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.side import CARRY_AUTO, CARRY_FULL
 from gateway.connectors.stomp.settings import StompSettings
+from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
 
 SHIPPED = Path(__file__).parent.parent / "conf" / "gateway.toml"
@@ -49,12 +53,17 @@ def test_shipped_file_is_valid_and_on_loopback() -> None:
     assert [(c.name, c.scheme, c.host, c.port) for c in config.connector] == [
         ("mqtt", "mqtt", "127.0.0.1", 1883),
         ("stomp", "stomp", "127.0.0.1", 61613),
+        ("ws", "ws", "127.0.0.1", 61614),
     ]
 
 
 def test_no_file_gives_the_defaults() -> None:
     config = load(None, {})
-    assert [c.uri for c in config.connector] == ["mqtt://127.0.0.1:1883", "stomp://127.0.0.1:61613"]
+    assert [c.uri for c in config.connector] == [
+        "mqtt://127.0.0.1:1883",
+        "stomp://127.0.0.1:61613",
+        "ws://127.0.0.1:61614",
+    ]
 
 
 def test_options_of_the_uri_become_limits(tmp_path: Path) -> None:
@@ -90,12 +99,33 @@ def test_every_limit_but_anonymous_access_is_an_option() -> None:
     assert fields == {field.name for field in dataclasses.fields(Limits)}
 
 
+def test_what_travels_beside_a_message_is_an_option(tmp_path: Path) -> None:
+    text = CONNECTOR.format("stomp://127.0.0.1:1?carry=full&publishIdentity=true")
+    limits = _load(tmp_path, text).connector[0].limits()
+    assert (limits.carry, limits.publish_identity) == (CARRY_FULL, True)
+    limits = _load(tmp_path, CONNECTOR.format("mqtt://127.0.0.1:1")).connector[0].limits()
+    assert (limits.carry, limits.publish_identity) == (CARRY_AUTO, False)
+
+
 @pytest.mark.parametrize(("scheme", "policy"), [("mqtt", "drop-oldest"), ("stomp", "block")])
 def test_slow_consumers_are_treated_as_each_protocols_users_expect(
     tmp_path: Path, scheme: str, policy: str
 ) -> None:
     text = CONNECTOR.format(f"{scheme}://127.0.0.1:1")
     assert _load(tmp_path, text).connector[0].limits().slow_consumer == policy
+
+
+def test_defaults_of_websocket_and_http_are_those_of_the_rooms() -> None:
+    config = Config()
+    assert http_settings(config) == HttpSettings()
+    assert json_settings(config) == JsonSettings()
+
+
+def test_messages_carried_by_websocket_are_treated_as_their_protocols_are() -> None:
+    section = ConnectorSection(name="w", uri="ws://127.0.0.1:0?maximumConnections=7")
+    assert section.limits().slow_consumer == "block"
+    assert section.limits("mqtt").slow_consumer == "drop-oldest"
+    assert section.limits("mqtt").maximum_connections == 7
 
 
 @pytest.mark.parametrize(
@@ -126,6 +156,8 @@ MISTAKES = [
     (CONNECTOR.format("mqtt://127.0.0.1:1?maximumConnections=many"), "maximumConnections=many"),
     (CONNECTOR.format("mqtt://127.0.0.1:1?wireFormat.maxFrameSize=1"), "wireFormat.maxFrameSize=1"),
     (CONNECTOR.format("mqtt://127.0.0.1:1?slowConsumer=wait"), "slowConsumer=wait"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1?carry=some"), "carry=some: one of auto, none, full"),
+    (CONNECTOR.format("mqtt://127.0.0.1:1?publishIdentity=1"), "publishIdentity=1: true or false"),
     (CONNECTOR.format("mqtt://127.0.0.1:99999"), "99999"),
     (CONNECTOR.format("mqtt:1883"), "no host"),
     (CONNECTOR.format("mqtt://127.0.0.1:1/path"), "must be SCHEME://HOST:PORT"),

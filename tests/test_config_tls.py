@@ -138,3 +138,11 @@ def test_the_shipped_tls_file_asks_for_client_certificates() -> None:
     assert (mqtts.client_certificates, mqtts.crl) == ("need", (Path("certs/intermediate-ca.crl"),))
     assert stomps is not None
     assert all(connector.host == "127.0.0.1" for connector in config.connector)
+
+
+def test_who_must_show_a_certificate_needs_no_user_table() -> None:
+    section = ConnectorSection(name="m", uri="mqtt+ssl://0.0.0.0:8883?transport.needClientAuth=true")
+    assert section.anonymous(users=False) is False
+    wanted = ConnectorSection(name="m", uri="mqtt+ssl://0.0.0.0:8883?transport.wantClientAuth=true")
+    with pytest.raises(ValueError, match="allow everybody"):
+        wanted.anonymous(users=False)

@@ -213,8 +213,10 @@ class Connector(Valve):
         "congested",
         "counters",
         "failure",
+        "handover",
         "limits",
         "marked",
+        "offered",
         "out",
         "out_bytes",
         "paused",
@@ -233,6 +235,10 @@ class Connector(Valve):
         """Address of the client, for logs."""
         self.certificate_user: str | None = None
         """Whom its TLS certificate names; set before the first bytes."""
+        self.offered: Credentials | None = None
+        """What it said of itself to what carries it (HTTP's Authorization); set before the first bytes."""
+        self.handover: object | None = None
+        """Set by a connector whose client goes on in another protocol: see `carriage.Handover`."""
         self.publisher = Publisher(peer, self)
         self.out: list[bytes] = []
         """Frames for the socket, in order; net takes them once per turn."""
@@ -340,6 +346,19 @@ class Connector(Valve):
         """Write a message that waits for its acknowledgement: bounded by credit, so never dropped."""
         self.out.append(frame)
         self.out_bytes += len(frame)
+        if not self.marked:
+            self.turn.mark(self)
+        if self.out_bytes > self.limits.output_buffer and not self.congested:
+            self._congest()
+
+    def push_halves(self, head: bytes, tail: bytes, sure: bool) -> None:
+        """As `push` (or `push_sure`) of a frame in two halves, for a tail that is too large to be copied for nothing."""
+        if self.congested and not sure:
+            self._hold(head + tail)
+            return
+        self.out.append(head)
+        self.out.append(tail)
+        self.out_bytes += len(head) + len(tail)
         if not self.marked:
             self.turn.mark(self)
         if self.out_bytes > self.limits.output_buffer and not self.congested:
@@ -543,6 +562,27 @@ class _ConnectionAsker(Asker):
             connector.take_answer(granted, user)
 
 
+@final
+@dataclass(init=False, slots=True)
+class Carriage:
+    """How a protocol travels inside WebSocket."""
+
+    names: tuple[str, ...]
+    """Its subprotocols (RFC 6455 §1.9)."""
+    whole: bool
+    """It lives in messages; otherwise they are a stream of bytes that may be cut anywhere."""
+    only: int
+    """The opcode of its messages: 1 is text, 2 binary, 0 either."""
+    starts: tuple[bytes, ...]
+    """How what a client says first begins, for those that name no subprotocol."""
+
+    def __init__(self, names: tuple[str, ...], whole: bool, only: int, starts: tuple[bytes, ...]) -> None:
+        self.names = names
+        self.whole = whole
+        self.only = only
+        self.starts = starts
+
+
 class Acceptor:
     """Makes a connector for each connection of one listener."""
 
@@ -572,6 +612,10 @@ class Service:
 
     def recover(self, found: Recovered, now_ms: int) -> None:
         """Bring back what earlier runs left of this protocol.  Called once, after the broker's own."""
+
+    def carriage(self) -> Carriage | None:
+        """How it travels inside WebSocket; None when it does not."""
+        return None
 
     def tick(self, now_ms: int) -> None:
         """Let time pass where no connection does it: about four times a second."""

@@ -12,6 +12,7 @@ from mypy_extensions import mypyc_attr
 
 from gateway.connectors.bodies import KIND_NAMES, is_object, restore_body
 from gateway.connectors.side import PREFIX, annotation_item, annotation_key
+from gateway.connectors.stored_fields import WIRE_ID, fields_in, fields_out
 from gateway.connectors.text import Hints, encode_types, encode_within, id_from_text, id_to_text
 from gateway.connectors.typed_json import dump, load, parse, plain, typed
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_name
@@ -31,6 +32,7 @@ from gateway.core.message import (
     Origin,
     Typed,
 )
+from gateway.core.record import Restorer
 
 JSON_FORM: Final = "json"
 """The form of text that was given as a JSON value."""
@@ -255,6 +257,15 @@ class EnvelopeOrigin(Origin):
         """See Origin."""
         return self._fields
 
+    def wire_id(self) -> int:
+        """See Origin."""
+        return WIRE_ID
+
+    def stored(self) -> bytes:
+        """See Origin."""
+        head = fields_out(self._fields)
+        return b"".join([self._protocol.encode(), len(head).to_bytes(4, "little"), head, self._body])
+
     def protocol(self) -> str:
         """See Origin."""
         return self._protocol
@@ -262,6 +273,22 @@ class EnvelopeOrigin(Origin):
     def filled(self) -> tuple[str, ...]:
         """See Origin."""
         return filled_fields(self._fields)
+
+
+@final
+class EnvelopeRestorer(Restorer):
+    """See Restorer."""
+
+    __slots__ = ()
+
+    def origin(self, data: bytes, start: int) -> Origin:
+        """See Restorer.  Two letters say the protocol."""
+        head_at = start + 6
+        body_at = head_at + int.from_bytes(data[start + 2 : head_at], "little")
+        envelope = Envelope()
+        envelope.fields = fields_in(data[head_at:body_at])
+        envelope.body = data[body_at:]
+        return EnvelopeOrigin(envelope, data[start : start + 2].decode())
 
 
 def filled_fields(fields: Fields) -> tuple[str, ...]:
@@ -430,9 +457,18 @@ def _reply_to(text: str | None) -> Destination | str | None:
 
 def _text(members: dict[str, object], name: str) -> str | None:
     value = members.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    raise InvalidEnvelope(f"{name} is text")
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidEnvelope(f"{name} is text")
+    _check_text(value, name)
+    return value
+
+
+def _check_text(text: str, name: str) -> None:
+    """Names and headers of other protocols cannot hold U+0000 (MQTT 5.0 §1.5.4); values of properties may."""
+    if "\0" in text:
+        raise InvalidEnvelope(f"{name[:80]!r} may not contain U+0000")
 
 
 def _number(members: dict[str, object], name: str, least: int, most: int) -> int | None:
@@ -469,6 +505,7 @@ def _take_properties(
     pairs = ext.get("uprops")
     if pairs is None:
         for name, value in _object(members, "properties").items():
+            _check_text(name, name)
             fields.properties.append((name, _typed(value, hints.take(name))))
         return
     if not isinstance(pairs, list):
@@ -477,11 +514,13 @@ def _take_properties(
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
             raise InvalidEnvelope("uprops is an array of pairs")
         name = pair[0]
+        _check_text(name, name)
         fields.properties.append((name, _typed(pair[1], hints.take(name))))
 
 
 def _take_annotations(fields: Fields, members: dict[str, object], hints: Hints) -> None:
     for name, value in _object(members, "annotations").items():
+        _check_text(name, name)
         token = hints.take(PREFIX + "ma-" + name)
         fields.annotations.append((annotation_key(name), _typed(value, token)))
     footer = _object(members, "footer")

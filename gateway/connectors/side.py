@@ -135,7 +135,7 @@ class Places:
             text, token = value_to_text(value)
             if trims and not token and text.strip(" ") != text and self.carry != CARRY_NONE:
                 text, token = packed(text), "strb64"
-            if name in words or name.startswith((PREFIX, ANNOTATION)):
+            if name in words or name.startswith((PREFIX, ANNOTATION)) or (trims and not name.strip(" ")):
                 self.item(_PROPERTY + name, text, "properties")
             else:
                 self.add(name, text, "properties")

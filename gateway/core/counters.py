@@ -5,17 +5,21 @@ from typing import Final, final
 OMITTED_MAX: Final = 4_096
 """Different losses that are told apart: protocols by protocols by fields is far below."""
 
+OMITTED_SETS_MAX: Final = 256
+"""Sets of fields that are counted before they are added up."""
+
 
 @final
 class CoreCounters:
     """Rises only; one per broker."""
 
     __slots__ = (
+        "_omitted",
+        "_omitted_sets",
         "dead_lettered",
         "discarded",
         "dropped_full",
         "expired",
-        "omitted",
         "published",
         "quarantined",
         "refused",
@@ -41,18 +45,36 @@ class CoreCounters:
         """Messages dropped because a queue was full."""
         self.transactions_committed = 0
         self.transactions_aborted = 0
-        self.omitted: dict[tuple[str, str, str], int] = {}
-        """Fields that a translation had to leave out, by (from, to, field): once a message and form."""
+        self._omitted: dict[tuple[str, str, str], int] = {}
+        self._omitted_sets: dict[tuple[str, str, tuple[str, ...]], int] = {}
 
-    def omit(self, source: str, target: str, field: str) -> None:
-        """Count a field that `target` has no place for."""
-        key = (source, target, field)
-        omitted = self.omitted
-        count = omitted.get(key)
+    def omit(self, source: str, target: str, fields: tuple[str, ...]) -> None:
+        """Count fields of one message that `target` has no place for."""
+        key = (source, target, fields)
+        sets = self._omitted_sets
+        count = sets.get(key)
         if count is not None:
-            omitted[key] = count + 1
-        elif len(omitted) < OMITTED_MAX:
-            omitted[key] = 1
+            sets[key] = count + 1
+        else:
+            if len(sets) >= OMITTED_SETS_MAX:
+                self._gather()
+            sets[key] = 1
+
+    @property
+    def omitted(self) -> dict[tuple[str, str, str], int]:
+        """Fields that a translation had to leave out, by (from, to, field): once a message and form."""
+        self._gather()
+        return self._omitted
+
+    def _gather(self) -> None:
+        """Messages mostly lack the same few sets of fields, so these are counted, and added up when somebody asks."""
+        omitted = self._omitted
+        for (source, target, fields), count in self._omitted_sets.items():
+            for field in fields:
+                key = (source, target, field)
+                if key in omitted or len(omitted) < OMITTED_MAX:
+                    omitted[key] = omitted.get(key, 0) + count
+        self._omitted_sets.clear()
 
     def as_dict(self) -> dict[str, int]:
         """All of them by name."""

@@ -17,7 +17,7 @@ from gateway.core.ports import (
     Noted,
     Operation,
     Quarantined,
-    QueueGone,
+    QueueDeleted,
     QueueMade,
     Redelivered,
     Retained,
@@ -90,7 +90,7 @@ class Batch:
             self.retained[operation.topic] = None if message is None else encode_record(message)
         elif isinstance(operation, QueueMade):
             self.queues_made.append(operation)
-        elif isinstance(operation, QueueGone):
+        elif isinstance(operation, QueueDeleted):
             self.queues_gone.append(operation.number)
         elif isinstance(operation, Cleared):
             self.cleared.append(operation)

@@ -79,6 +79,8 @@ class Fields:
     list, any value, a list of lists."""
     body_types: str | None
     """Not None: the body's bytes are `body_value` as typed JSON already, with these hints."""
+    forms: dict[int, bytes] | None
+    """Not None: these fields are shared by messages that say the same, and so is what is made of nothing else."""
 
     def __init__(self) -> None:
         self.message_id = None
@@ -102,6 +104,7 @@ class Fields:
         self.footer = []
         self.body_value = None
         self.body_types = None
+        self.forms = None
 
 
 @final

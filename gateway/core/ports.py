@@ -120,7 +120,7 @@ class QueueMade(Operation):
 
 @final
 @dataclass(init=False, slots=True)
-class QueueGone(Operation):
+class QueueDeleted(Operation):
     """The queue is deleted with everything in it."""
 
     number: int

@@ -19,8 +19,8 @@ from gateway.core.ports import (
     Authorizer,
     Entry,
     Page,
+    QueueDeleted,
     QueueFound,
-    QueueGone,
     QueueMade,
     Recovered,
     Retained,
@@ -45,6 +45,10 @@ VIRTUAL_TOPIC: Final = "VirtualTopic."
 
 class LimitReached(Exception):
     """The broker holds as many of something as its limits allow; `str(error)` names it, fit for the client."""
+
+
+class QueueGone(LimitReached):
+    """A temporary queue whose owner is not there: made anew, nobody could read it and it would never go."""
 
 
 # Called once a commit, so it may be implemented by what is not compiled.
@@ -282,9 +286,11 @@ class Broker(StoreListener):
     # -- queues
 
     def queue(self, name: str, policy: QueuePolicy | None = None, owner: object = None) -> Queue:
-        """The queue `name`, made on first use.  Raises LimitReached."""
+        """The queue `name`, made on first use; a temporary one by its owner alone.  Raises LimitReached."""
         queue = self.queues.get(QUEUE_PREFIX + name)
         if queue is None:
+            if owner is None and name.startswith(TEMPORARY_PREFIX):
+                raise QueueGone("the temporary queue is gone")
             queue = self.bound_queue(QUEUE_PREFIX + name, policy or self._policy_for(name, owner), owner)
             if name.startswith(VIRTUAL_CONSUMER):
                 try:
@@ -367,7 +373,7 @@ class Broker(StoreListener):
     def _forget_queue(self, number: int) -> None:
         """The queue is deleted; its number is free once that is durable."""
         del self._by_number[number]
-        position = self.store.append(QueueGone(number))
+        position = self.store.append(QueueDeleted(number))
         self._numbers_leaving.append((position, number))
 
     def _bind_virtual(self, queue: Queue, name: str) -> None:

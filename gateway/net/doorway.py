@@ -54,7 +54,7 @@ class Doorway(asyncio.Protocol, Timed):
         listener = self._listener
         keeper = listener.keeper
         if found == detect.TLS and keeper is not None and not self._secure:
-            self._make_way(SecureSocket(listener, keeper, Doorway(listener, True)))
+            self._make_way(SecureSocket(listener, keeper))
         elif found is not None and found in listener.doors:
             self._make_way(Transport(listener, listener.doors[found]))
         else:

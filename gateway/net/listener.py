@@ -39,6 +39,14 @@ class Machinery:
     flusher: Flusher
     deadlines: Deadlines
     reports: Reports
+    connections_max: int = 0
+    """Connections of all listeners together; 0 is any number."""
+    connections: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Is a further connection one too many?"""
+        return 0 < self.connections_max <= self.connections
 
 
 @final
@@ -68,6 +76,7 @@ class Listener:
         self.host = host
         self.port = port
         """The port asked for; after `open`, the one it got."""
+        self.machinery = machinery
         self.loop = machinery.loop
         self.clock = machinery.clock
         self.broker = machinery.broker
@@ -78,6 +87,8 @@ class Listener:
         """Connections that were ended by a bug of ours."""
         self.transports: set[Transport] = set()
         """All open sockets, also those whose connector has ended already."""
+        self.ping_interval_ms = 0
+        """How long a client inside WebSocket may be silent before it is asked whether it is there; 0 is for ever."""
         self._refusing = 0
         self._server: asyncio.Server | None = None
         self._stopped = False
@@ -108,10 +119,13 @@ class Listener:
 
     def _protocol(self) -> asyncio.Protocol:
         """What a new connection starts with."""
-        inner = Doorway(self, self._secure) if self.doors else Transport(self, self.acceptor)
         if self._secure and self.keeper is not None:
-            return SecureSocket(self, self.keeper, inner)
-        return inner
+            return SecureSocket(self, self.keeper)
+        return self.inner(False)
+
+    def inner(self, secure: bool) -> asyncio.Protocol:
+        """What listens to a connection's own bytes; `secure`: they come through TLS."""
+        return Doorway(self, secure) if self.doors else Transport(self, self.acceptor)
 
     def stop_accepting(self) -> None:
         """Close the listening socket; connections stay."""
@@ -167,12 +181,15 @@ class Listener:
         self.transports.add(transport)
         counters = self.counters
         counters.connections_total += 1
-        transport.refusing = counters.connections >= self.acceptor.limits.maximum_connections
+        transport.refusing = (
+            self.machinery.full or counters.connections >= self.acceptor.limits.maximum_connections
+        )
         if transport.refusing:
             counters.refused += 1
             self._refusing += 1
         else:
             counters.connections += 1
+            self.machinery.connections += 1
         if self._stopped:
             transport.abort()
         elif self._refusing > REFUSED_TALKING_MAX and transport.refusing:
@@ -201,3 +218,4 @@ class Listener:
             self._refusing -= 1
         else:
             self.counters.connections -= 1
+            self.machinery.connections -= 1

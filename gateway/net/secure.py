@@ -36,7 +36,8 @@ CLOSING: Final = 2
 
 @final
 class SecureSocket(asyncio.Protocol, Timed):
-    """One connection's TLS.  `inner` is told of the connection when the handshake is done, and of nothing before."""
+    """One connection's TLS.  What drives it is made when the client has shaken hands and said something: who only
+    knocks, or shakes hands and leaves, costs no more than that."""
 
     __slots__ = (
         "_due_ms",
@@ -44,7 +45,6 @@ class SecureSocket(asyncio.Protocol, Timed):
         "_inner",
         "_keeper",
         "_listener",
-        "_opened",
         "_outgoing",
         "_socket",
         "_state",
@@ -53,17 +53,17 @@ class SecureSocket(asyncio.Protocol, Timed):
         "user",
     )
 
-    def __init__(self, listener: "Listener", keeper: Keeper, inner: asyncio.Protocol) -> None:
+    def __init__(self, listener: "Listener", keeper: Keeper) -> None:
         Timed.__init__(self)
         self._listener = listener
         self._keeper = keeper
-        self._inner = inner
+        self._inner: asyncio.Protocol | None = None
+        """None until the first bytes are there."""
         self._socket: asyncio.Transport | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = keeper.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._state = HANDSHAKE
-        self._opened = False
         self._due_ms = 0
         self.certificate: tls.CertificateId | None = None
         """The client's; None without one."""
@@ -87,16 +87,17 @@ class SecureSocket(asyncio.Protocol, Timed):
 
     def eof_received(self) -> bool | None:
         """The client will send no more."""
-        return self._inner.eof_received() if self._state == OPEN else False
+        inner = self._inner
+        return inner.eof_received() if self._state == OPEN and inner is not None else False
 
     def pause_writing(self) -> None:
         """The socket's buffer is full."""
-        if self._state == OPEN:
+        if self._state == OPEN and self._inner is not None:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
         """There is room in the socket's buffer again."""
-        if self._state == OPEN:
+        if self._state == OPEN and self._inner is not None:
             self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -104,7 +105,7 @@ class SecureSocket(asyncio.Protocol, Timed):
         self._listener.no_longer_waiting(self)
         self._socket = None
         self._state = CLOSING
-        if self._opened:
+        if self._inner is not None:
             self._inner.connection_lost(exc)
 
     # -- Timed
@@ -114,10 +115,12 @@ class SecureSocket(asyncio.Protocol, Timed):
         return self._due_ms or None
 
     def deadline(self, now_ms: int) -> None:
-        """The handshake takes too long, or the peer does not read why it was refused."""
+        """The handshake takes too long, or nothing follows it, or the peer does not read why it was refused."""
         if self._state == HANDSHAKE:
             self._keeper.handshakes_timed_out += 1
             self._report("TLS handshake not finished in time")
+        elif self._state == OPEN:
+            self._report("nothing was said after the TLS handshake")
         self.abort()
 
     def push_out(self) -> None:
@@ -154,13 +157,14 @@ class SecureSocket(asyncio.Protocol, Timed):
     def _look_at_certificate(self) -> str:
         """Note whom the client's certificate names; answers why it is not good, which OpenSSL does not ask again
         when a session is resumed."""
-        data = self._tls.getpeercert(True)
+        settings = self._keeper.settings
+        data = None if settings.client_certificates == "no" else self._tls.getpeercert(True)
         if data is None:
             return ""
         try:
             certificate = x509.load_der_x509_certificate(data)
             self.certificate = tls.certificate_id(certificate)
-            self.user = tls.user_of(certificate, self._keeper.settings.user_from)
+            self.user = tls.user_of(certificate, settings.user_from)
         except ValueError:
             return "the client's certificate cannot be read"
         identity = self._keeper.identity
@@ -170,14 +174,24 @@ class SecureSocket(asyncio.Protocol, Timed):
 
     def _open(self) -> None:
         self._keeper.handshakes += 1
+        self._state = OPEN
+        if self._incoming.pending:
+            self._decrypt()
+
+    def _attach(self) -> asyncio.Protocol | None:
+        """The client has said something: have somebody listen.  None when its certificate was revoked meanwhile."""
+        identity = self._keeper.identity
+        if identity is not None and self.certificate in identity.revoked:
+            self._report("TLS: certificate revoked")
+            self.close()
+            return None
         self._due_ms = 0
         self._listener.no_longer_waiting(self)
-        self._state = OPEN
-        self._opened = True
+        inner = self._inner = self._listener.inner(True)
         # From here on this is a transport to `inner`.
-        self._inner.connection_made(cast(asyncio.BaseTransport, self))
-        if self._state == OPEN and self._incoming.pending:
-            self._receive(b"")
+        inner.connection_made(cast(asyncio.BaseTransport, self))
+        # It may have made way for another already.
+        return self._inner
 
     def _refuse(self, reason: str) -> None:
         self._keeper.handshakes_failed += 1
@@ -231,17 +245,22 @@ class SecureSocket(asyncio.Protocol, Timed):
             self._broken(parts, _reason(error))
             return
         if parts:
-            self._inner.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
+            self._hand_on(parts)
         if self._outgoing.pending and self._state == OPEN:
             # Answers to what is TLS's own, such as a new key.
             self._send()
-        if ended and self._state == OPEN and not self._inner.eof_received():
+        if ended and self._state == OPEN and (self._inner is None or not self._inner.eof_received()):
             self.close()
+
+    def _hand_on(self, parts: list[bytes]) -> None:
+        inner = self._inner or self._attach()
+        if inner is not None and self._state == OPEN:
+            inner.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def _broken(self, parts: list[bytes], reason: str) -> None:
         """What was whole counts; then the connection is over."""
         if parts:
-            self._inner.data_received(b"".join(parts))
+            self._hand_on(parts)
         self._report(f"TLS: {reason}")
         self._listener.counters.protocol_errors += 1
         self._send()

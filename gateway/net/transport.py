@@ -6,8 +6,10 @@ import socket
 from typing import TYPE_CHECKING, Final, cast, final
 
 from gateway.connectors.base import Acceptor, Connector
+from gateway.connectors.carriage import Handover
 from gateway.net.deadlines import Timed
 from gateway.net.tls import CertificateId
+from gateway.net.websocket import Carrier
 
 if TYPE_CHECKING:
     from gateway.net.listener import Listener
@@ -35,7 +37,16 @@ class Transport(asyncio.Protocol, Timed):
     stay a little longer, until the last words are through.
     """
 
-    __slots__ = ("_close_by_ms", "_listener", "_reading", "_socket", "acceptor", "connector", "refusing")
+    __slots__ = (
+        "_close_by_ms",
+        "_listener",
+        "_reading",
+        "_socket",
+        "acceptor",
+        "carrier",
+        "connector",
+        "refusing",
+    )
 
     def __init__(self, listener: "Listener", acceptor: Acceptor) -> None:
         Timed.__init__(self)
@@ -47,6 +58,8 @@ class Transport(asyncio.Protocol, Timed):
         self._close_by_ms = 0
         self.connector: Connector | None = None
         """None before the connection is accepted and after it has ended."""
+        self.carrier: Carrier | None = None
+        """What lies between the socket and the connector, when that is not carried by TCP itself."""
         self.refusing = False
         """It is one too many, and is told so."""
 
@@ -92,13 +105,46 @@ class Transport(asyncio.Protocol, Timed):
         now_ms = listener.clock.now_ms()
         listener.broker.now_ms = now_ms
         try:
-            connector.bytes_in(data, now_ms)
+            if self.carrier is None:
+                connector.bytes_in(data, now_ms)
+                if connector.handover is not None:
+                    self._hand_over(connector, now_ms)
+            else:
+                self.carrier.bytes_in(data, now_ms)
             listener.deadlines.watch(self)
         except Exception:
             self.fail()
             return
-        if connector.throttled:
+        current = self.connector
+        if current is not None and current.throttled:
             self._read(False)
+
+    def _hand_over(self, connector: Connector, now_ms: int) -> None:
+        """The client goes on in WebSocket: from here on there is a carrier."""
+        self.flush(now_ms)
+        if self.connector is not connector or connector.closing:
+            return
+        handover = connector.handover
+        assert isinstance(handover, Handover)
+        self.carrier = Carrier(self, handover, self._listener.ping_interval_ms, now_ms)
+        self.carrier.bytes_in(handover.rest, now_ms)
+
+    def adopt(self, connector: Connector, now_ms: int) -> None:
+        """Drive `connector` instead of the one that has been driven so far."""
+        former = self.connector
+        assert former is not None
+        connector.certificate_user = former.certificate_user
+        transports = self._listener.flusher.transports
+        transports.pop(former, None)
+        transports[connector] = self
+        self.connector = connector
+        former.eof(now_ms)
+        if former.paused:
+            connector.writable(False)
+
+    def accept_inside(self, acceptor: Acceptor, now_ms: int) -> Connector:
+        """A connector for the protocol inside the carrier."""
+        return acceptor.accept(self.peer_name(), self._listener.flusher.turn, now_ms)
 
     def eof_received(self) -> bool:
         """The client will send no more: write the answers to what it sent last, and close."""
@@ -138,9 +184,14 @@ class Transport(asyncio.Protocol, Timed):
     def next_deadline_ms(self) -> int | None:
         """See Timed."""
         connector = self.connector
-        if connector is not None:
-            return connector.next_deadline_ms()
-        return self._close_by_ms or None
+        if connector is None:
+            return self._close_by_ms or None
+        due_ms = connector.next_deadline_ms()
+        if self.carrier is not None:
+            carrier_ms = self.carrier.next_deadline_ms()
+            if due_ms is None or (carrier_ms is not None and carrier_ms < due_ms):
+                return carrier_ms
+        return due_ms
 
     def deadline(self, now_ms: int) -> None:
         """See Timed."""
@@ -151,6 +202,11 @@ class Transport(asyncio.Protocol, Timed):
             return
         self._listener.broker.now_ms = now_ms
         try:
+            if self.carrier is not None:
+                self.carrier.deadline(now_ms)
+                due_ms = connector.next_deadline_ms()
+                if due_ms is None or due_ms > now_ms:
+                    return
             connector.deadline(now_ms)
         except Exception:
             self.fail()
@@ -168,6 +224,8 @@ class Transport(asyncio.Protocol, Timed):
                 size = connector.out_bytes
                 large = size > JOIN_MAX or size > JOIN_FRAME_MAX * len(connector.out)
                 frames = connector.bytes_out(now_ms)
+                if self.carrier is not None:
+                    frames = self.carrier.wrap(frames, connector)
                 if frames:
                     self._write(target, frames, large)
                 connector.written()
@@ -178,6 +236,14 @@ class Transport(asyncio.Protocol, Timed):
             self.close()
         elif self._reading == connector.throttled:
             self._read(not connector.throttled)
+            if self.carrier is not None and not connector.throttled:
+                self._go_on(self.carrier, now_ms)
+
+    def _go_on(self, carrier: Carrier, now_ms: int) -> None:
+        try:
+            carrier.go_on(now_ms)
+        except Exception:
+            self.fail()
 
     def _write(self, target: asyncio.Transport, frames: list[bytes], large: bool) -> None:
         # Nothing here is done for each frame: a turn may bring thousands.
@@ -204,6 +270,8 @@ class Transport(asyncio.Protocol, Timed):
     def shutdown(self, now_ms: int) -> None:
         """The gateway stops: say so, then close."""
         if self.connector is not None:
+            if self.carrier is not None:
+                self.carrier.leaving = True
             try:
                 self.connector.shutdown(now_ms)
             except Exception:

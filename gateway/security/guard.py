@@ -39,14 +39,16 @@ class Guard(Authorizer):
         rules: Rules,
         checks: PasswordChecks,
         before_answer: Callable[[], None],
+        certificates: bool = False,
     ) -> None:
+        """`certificates`: do some clients show whom a certificate names?"""
         super().__init__()
         self._users = users
         self._rules = rules
         self._checks = checks
         self._before_answer = before_answer
         """Called before an answer that comes late, to bring the core's clock up to date."""
-        self.verifies_names = bool(users)
+        self.verifies_names = bool(users) or certificates
         self.restricts_publish = bool(rules)
         self.restricts_receive = rules.restrict_receive
         self._decisions: dict[tuple[object, ...], bool] = {}
@@ -58,12 +60,16 @@ class Guard(Authorizer):
     def authenticate(self, credentials: Credentials, asker: Asker) -> None:
         """See Authorizer."""
         name = credentials.user
+        certified = credentials.certificate_user
         if name is None:
-            asker.answer(True, credentials.certificate_user)
-        elif not self._users or (name == credentials.certificate_user and credentials.secret is None):
+            asker.answer(True, certified)
+        elif name == certified and (credentials.secret is None or name not in self._users):
             asker.answer(True, name)
-        else:
+        elif self._users:
             self._check_password(name, credentials.secret or b"", asker)
+        else:
+            # Nobody checks names, but a certificate is more than a claim.
+            asker.answer(certified is None, name if certified is None else None)
 
     def _check_password(self, name: str, secret: bytes, asker: Asker) -> None:
         user = self._users.get(name)

@@ -89,7 +89,8 @@ class Rule:
             return True
         if user is None:
             return ANONYMOUS in self.users
-        return user in self.users or ANYBODY in self.users or bool(groups & self.groups)
+        named = user in self.users and user != ANONYMOUS
+        return named or ANYBODY in self.users or bool(groups & self.groups)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from protocols.mqtt.frames import Packet, Puback, Pubcomp, Publish, Pubrec, Pubr
 from protocols.mqtt.properties import decode_properties
 from protocols.mqtt.strings import check_minimal, decode_varint
 from protocols.mqtt.topics import check_topic_name
+from protocols.pieces import Pieces
 from protocols.wire import u16
 
 TOPICS_REMEMBERED_MAX: Final = 65_536
@@ -36,7 +37,6 @@ class PacketDecoder:
         "_block_expiry_s",
         "_control_characters",
         "_data",
-        "_have",
         "_needed",
         "_pieces",
         "_pos",
@@ -58,8 +58,7 @@ class PacketDecoder:
         self._pos = 0
         # A packet that is not whole yet: its pieces are joined once, when all of them are there, so that the
         # work stays linear in the bytes received.
-        self._pieces: list[bytes] | None = None
-        self._have = 0
+        self._pieces: Pieces | None = None
         self._needed = 0
         # Are they allowed in topic names?
         self._control_characters = control_characters
@@ -73,7 +72,7 @@ class PacketDecoder:
     @property
     def buffered(self) -> int:
         """Bytes held of a packet that is not whole."""
-        return self._have if self._pieces is not None else len(self._data) - self._pos
+        return self._pieces.size if self._pieces is not None else len(self._data) - self._pos
 
     def head(self) -> bytes:
         """The first bytes, sixteen at most, of a packet that is not whole."""
@@ -89,10 +88,9 @@ class PacketDecoder:
             self._data = data
             self._pos = 0
             return
-        pieces.append(data)
-        self._have += len(data)
-        if self._have >= self._needed:
-            self._data = b"".join(pieces)
+        pieces.add(data)
+        if pieces.size >= self._needed:
+            self._data = pieces.take()
             self._pos = 0
             self._pieces = None
 
@@ -108,8 +106,7 @@ class PacketDecoder:
             self._pos = 0
             return None
         if end > len(data):
-            self._pieces = [data[start:]]
-            self._have = len(data) - start
+            self._pieces = Pieces(data[start:])
             self._needed = end - start
             self._data = b""
             self._pos = 0
@@ -150,7 +147,6 @@ class PacketDecoder:
         self._data = b""
         self._pos = 0
         self._pieces = None
-        self._have = 0
 
     def decode(self, frame: bytes, levels: frozenset[int] = ALL_LEVELS) -> Packet:
         """The packet in a whole frame.  Raises MqttError."""

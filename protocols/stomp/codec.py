@@ -351,6 +351,9 @@ def _needed(headers: list[tuple[str, str]], name: str, command: str) -> str:
 
 # -- encoding: a server's frames
 
+FRAME_END: Final = b"\0\n"
+"""NUL, and an EOL, which may follow (§Augmented BNF): some clients (php-stomp) take it for a part of the frame."""
+
 
 def encode_connected(version: str, session: str, server: str, heart_beat: tuple[int, int]) -> bytes:
     """CONNECTED (§CONNECTED Frame); `heart_beat` is what we can send and would like to get, in ms."""
@@ -363,13 +366,14 @@ def encode_connected(version: str, session: str, server: str, heart_beat: tuple[
         + escape(session, V_CONNECT)
         + b"\nserver:"
         + escape(server, V_CONNECT)
-        + b"\n\n\0"
+        + b"\n\n"
+        + FRAME_END
     )
 
 
 def encode_receipt(receipt_id: str, version: str) -> bytes:
     """RECEIPT (§RECEIPT)."""
-    return b"RECEIPT\nreceipt-id:" + escape(receipt_id, version) + b"\n\n\0"
+    return b"RECEIPT\nreceipt-id:" + escape(receipt_id, version) + b"\n\n" + FRAME_END
 
 
 def encode_error(message: str, receipt_id: str | None, body: str, version: str) -> bytes:
@@ -380,7 +384,7 @@ def encode_error(message: str, receipt_id: str | None, body: str, version: str) 
         head += b"\nversion:" + VERSIONS_SPOKEN.encode()
     if receipt_id is not None:
         head += b"\nreceipt-id:" + escape(receipt_id, version)
-    return head + b"\ncontent-type:text/plain\ncontent-length:%d\n\n" % len(text) + text + b"\0"
+    return head + b"\ncontent-type:text/plain\ncontent-length:%d\n\n" % len(text) + text + FRAME_END
 
 
 def message_head(subscription: str, ack: str, redelivered: bool, delivery_count: int, version: str) -> bytes:
@@ -411,7 +415,7 @@ def message_tail(message_id: str, constant: bytes, body: bytes) -> bytes:
     """What follows `message_head`, the same for all subscribers that speak the version of `constant`.
 
     `message_id` is ours and needs no escapes."""
-    return b"%bmessage-id:%b\ncontent-length:%d\n\n%b\0" % (constant, message_id.encode(), len(body), body)
+    return b"%bmessage-id:%b\ncontent-length:%d\n\n%b\0\n" % (constant, message_id.encode(), len(body), body)
 
 
 def encode_browser_end(subscription: str, destination: str, version: str) -> bytes:

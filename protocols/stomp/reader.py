@@ -7,6 +7,7 @@ unfinished body how many bytes it wants, and nothing is parsed twice.  What is h
 from dataclasses import dataclass
 from typing import Final, final
 
+from protocols.pieces import Pieces
 from protocols.stomp.codec import content_length_of, decode_frame, decode_send
 from protocols.stomp.constants import (
     COMMAND_LENGTH_MAX,
@@ -65,7 +66,7 @@ class StompLimits:
         max_headers: int = 1_000,
         max_header_bytes: int = 65_536,
         max_line_bytes: int = 32_768,
-        heart_beat_send_ms: int = 10_000,
+        heart_beat_send_ms: int = 1_000,
         heart_beat_want_ms: int = 10_000,
         implicit_connect: bool = False,
     ) -> None:
@@ -115,7 +116,7 @@ class FrameReader:
         """No end of the head begins before this byte of it."""
         self._frame: Frame | None = None
         """The frame whose head is whole."""
-        self._body: bytearray | None = None
+        self._body: Pieces | None = None
         """What there is of its body."""
         self._need = -1
         """Body bytes it announced; -1: up to the first NUL."""
@@ -392,12 +393,11 @@ class FrameReader:
             raise FrameTooLarge("frame size", limit)
 
     def _keep_body(self, frame: Frame, need: int, data: bytes, start: int) -> None:
-        body = bytearray(data[start:])
         self._frame = frame
-        self._body = body
+        self._body = Pieces(data[start:])
         self._need = need
         if need < 0:
-            self._check_unfinished(frame, len(body))
+            self._check_unfinished(frame, len(data) - start)
 
     def _continue_body(self, data: bytes, frames: list[Frame]) -> int:
         """Take what belongs to the body; behind its NUL, or the length of `data` when it has not come yet."""
@@ -405,16 +405,16 @@ class FrameReader:
         body = self._body
         assert frame is not None
         assert body is not None
-        stop = data.find(b"\0") if self._need < 0 else self._need - len(body)
+        stop = data.find(b"\0") if self._need < 0 else self._need - body.size
         if stop < 0 or stop >= len(data):
-            body += data
+            body.add(data)
             if self._need < 0:
-                self._check_unfinished(frame, len(body))
+                self._check_unfinished(frame, body.size)
             return len(data)
-        body += data[:stop]
+        body.add(data[:stop])
         self._frame = None
         self._body = None
-        self._finish(frame, bytes(body), data[stop], frames)
+        self._finish(frame, body.take(), data[stop], frames)
         return stop + 1
 
     def _check_unfinished(self, frame: Frame, size: int) -> None:

@@ -391,6 +391,16 @@ def test_device_answers_on_a_temporary_queue(gw: Gateway) -> None:
     gw.stomp("c") << "MESSAGE subscription:/temp-queue/r correlation-id:7 body:!"
 
 
+def test_device_that_answers_too_late_is_told_and_leaves_no_queue_behind(gw: Gateway) -> None:
+    gw.mqtt("d", 5) >> "CONNECT d" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 ask" << "SUBACK 1 0"
+    gw.stomp("c") >> "SEND destination:/topic/ask reply-to:/temp-queue/r body:?" >> DROP
+    [said] = gw.mqtt("d", 5).rest()
+    topic = said.partition("resp=")[2].split(" ")[0]
+    gw.mqtt("d", 5) >> f"PUBLISH {topic} qos=1 id=1 !"
+    assert [text.split(" ")[0] for text in gw.mqtt("d", 5).rest()] == ["PUBACK"]
+    assert not [key for key in gw.broker.queues if key.startswith("queue:mx.tmp.")]
+
+
 def test_temporary_queue_is_read_by_its_owner_alone(gw: Gateway) -> None:
     gw.stomp("s") >> "SUBSCRIBE id:1 destination:/queue/work"
     gw.stomp("c") >> "SEND destination:/queue/work reply-to:/temp-queue/r body:?"

@@ -46,7 +46,8 @@ def test_paho_unacknowledged_comes_again_in_order(gateway: Ports, version: int, 
         with Paho(gateway.mqtt, version, root, clean=False, **expiry) as again:
             assert again.connack_flags.session_present
             assert [body for _, body in again.inbox.take(4)] == [b"0", b"1", b"2", b"3"]
-            assert [again.message().dup for _ in range(4)] == [True, True, True, False]
+            # Whether the last one was sent before depends on when the gateway noticed the broken connection.
+            assert [again.message().dup for _ in range(4)][:3] == [True, True, True]
     with Paho(gateway.mqtt, version, root, clean=True) as fresh:
         assert not fresh.connack_flags.session_present
 

@@ -1,5 +1,6 @@
 """Unmodified clients over TLS, and what they meet when certificates change."""
 
+import os
 import queue
 import shutil
 import signal
@@ -17,7 +18,9 @@ from clients import Inbox
 from cryptography import x509
 from tls_gateway import TIMEOUT_S, TlsGateway, running
 
-from gateway.pki import issue
+from gateway.pki import issue, keys
+from gateway.pki.authority import load_certificates
+from gateway.pki.export import export, trust_store
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +162,54 @@ def test_openssl_s_client(gateway: TlsGateway, version: str) -> None:
         capture_output=True, timeout=TIMEOUT_S, check=False,
     )  # fmt: skip
     assert done.stdout == b"\x20\x02\x00\x00", done.stderr.decode()
+
+
+JAVA = """
+import java.io.*;
+import javax.net.ssl.*;
+
+public class Client {
+    public static void main(String[] a) throws Exception {
+        SSLSocket s = (SSLSocket) SSLSocketFactory.getDefault().createSocket("localhost", Integer.parseInt(a[0]));
+        SSLParameters p = s.getSSLParameters();
+        p.setEndpointIdentificationAlgorithm("HTTPS");
+        s.setSSLParameters(p);
+        s.getOutputStream().write(new byte[] {0x10, 14, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, 2, 'j', '1'});
+        byte[] connack = s.getInputStream().readNBytes(4);
+        System.out.println(s.getSession().getProtocol() + " " + connack[0] + " " + connack[3]);
+        s.close();
+    }
+}
+"""
+
+
+def test_a_java_client_with_the_exported_stores(gateway: TlsGateway, tmp_path: Path) -> None:
+    if not shutil.which("java") or not shutil.which("javac"):
+        if os.environ.get("CI"):
+            pytest.fail("no JDK is installed")
+        pytest.skip("no JDK is installed (Debian: default-jdk-headless)")
+    folder = gateway.folder
+    chain, key = gateway.files("device-17")
+    authorities = [folder.root.certificate, folder.intermediate.certificate]
+    store = export(
+        "pkcs12",
+        "device-17",
+        load_certificates(Path(chain)),
+        keys.load(Path(key)),
+        authorities[:1],
+        b"changeit",
+    )
+    (tmp_path / "key.p12").write_bytes(store)
+    (tmp_path / "trust.p12").write_bytes(trust_store(authorities, b"changeit"))
+    (tmp_path / "Client.java").write_text(JAVA)
+    properties = {"trustStore": "trust.p12", "keyStore": "key.p12"}
+    options = [f"-Djavax.net.ssl.{name}={tmp_path / file}" for name, file in properties.items()]
+    options += [f"-Djavax.net.ssl.{name}Password=changeit" for name in properties]
+    done = subprocess.run(
+        ["java", *options, str(tmp_path / "Client.java"), str(gateway.ports["mutual"])],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout == "TLSv1.3 32 0\n", done.stderr
 
 
 # -- changes under way

@@ -291,6 +291,7 @@ async def test_a_revoked_client_is_refused_and_its_session_ended_when_the_list_c
 async def test_sessions_of_revoked_clients_may_be_kept(net: SecureNet, pki: Pki) -> None:
     await net.open(pki.settings("need", crl=(pki.crl,), revoked_sessions="keep"))
     streams = await net.client(pki.client("device"))
+    await net.says(streams)
     pki.revoke("device")
     net.keeper.reload()
     await net.until(lambda: net.keeper.reloads == 1)
@@ -317,6 +318,29 @@ async def test_a_resumed_session_does_not_outlive_a_revocation(net: SecureNet, p
 
     with pytest.raises(ssl.SSLError, match="REVOKED"):
         await asyncio.to_thread(come_back)
+
+
+async def test_who_is_revoked_between_handshake_and_first_bytes_is_not_heard(
+    net: SecureNet, pki: Pki
+) -> None:
+    await net.open(pki.settings("need", crl=(pki.crl,)))
+    streams = await net.client(pki.client("device"))
+    await net.until(lambda: net.keeper.handshakes == 1)
+    assert net.acceptor.made == [], "nobody listens before there is something to hear"
+    pki.revoke("device")
+    net.keeper.reload()
+    await net.until(lambda: net.keeper.reloads == 1)
+    assert await net.says(streams) == b""
+    assert net.acceptor.made == []
+
+
+async def test_who_shakes_hands_and_says_nothing_has_its_time(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings(handshake_timeout_ms=200))
+    reader, _ = await net.client(pki.client())
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    assert net.keeper.handshakes == 1
+    assert not net.listener._waiting
 
 
 async def test_sessions_are_resumed_and_name_the_same_user(net: SecureNet, pki: Pki) -> None:
@@ -404,6 +428,7 @@ async def test_a_client_that_closes_is_gone(net: SecureNet, pki: Pki) -> None:
 async def test_a_damaged_record_ends_one_connection(net: SecureNet, pki: Pki) -> None:
     await net.open(pki.settings())
     good = await net.client(pki.client())
+    await net.says(good)
 
     def damage() -> bytes:
         with socket.create_connection(("127.0.0.1", net.listener.port), 5) as raw:
@@ -422,8 +447,8 @@ async def test_a_damaged_record_ends_one_connection(net: SecureNet, pki: Pki) ->
             return said
 
     await asyncio.to_thread(damage)
-    await net.until(lambda: len(net.listener.transports) == 1)
-    assert net.listener.counters.protocol_errors == 1
+    await net.until(lambda: net.listener.counters.protocol_errors == 1 and not net.listener._waiting)
+    assert len(net.listener.transports) == 1
     assert await net.says(good) == b"ok hello\n"
 
 

@@ -140,8 +140,18 @@ def test_a_name_that_the_certificate_confirms_needs_no_password(world: World) ->
     assert answers.given == [(False, None)]
 
 
-def test_without_users_every_name_is_believed() -> None:
-    assert World(users={}).ask("anybody", b"anything").given == [(True, "anybody")]
+def test_without_users_every_name_is_believed_but_against_a_certificate() -> None:
+    world = World(users={})
+    assert world.ask("anybody", b"anything").given == [(True, "anybody")]
+    assert world.ask("anybody", certificate="device").given == [(False, None)]
+    assert world.ask("device", b"anything", certificate="device").given == [(True, "device")]
+
+
+def test_a_certificate_does_not_replace_the_password_of_a_user_who_gives_one(world: World) -> None:
+    answers = world.ask("ann", b"wrong", certificate="ann")
+    world.turns.run()
+    assert answers.given == [(False, None)]
+    assert world.ask("ann", certificate="ann").given == [(True, "ann")]
 
 
 def test_users_do_not_show_their_hashes() -> None:

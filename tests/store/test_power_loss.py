@@ -13,7 +13,7 @@ from power_loss import ApswDatabase, CarelessDatabase, Disk, Image, RecordingVfs
 from store_doubles import SqliteHarness, everything, make, message
 
 import gateway.store.sqlite
-from gateway.core.ports import Dequeued, Enqueued, Noted, QueueGone, Redelivered, Retained
+from gateway.core.ports import Dequeued, Enqueued, Noted, QueueDeleted, Redelivered, Retained
 from gateway.store.database import Database
 from gateway.store.sqlite import SqliteStore
 
@@ -100,7 +100,7 @@ class Workload:
             store.append(Noted("s", chance.choice("abc"), chance.randbytes(30)))
         else:
             gone = self.queues.pop()
-            store.append(QueueGone(gone))
+            store.append(QueueDeleted(gone))
             self.live = [key for key in self.live if key[0] != gone]
 
 

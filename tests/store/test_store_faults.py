@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from store_doubles import WAIT_S, SqliteHarness, everything, make, put, sequences
 
-from gateway.core.ports import Dequeued, Quarantined, QueueGone
+from gateway.core.ports import Dequeued, Quarantined, QueueDeleted
 from gateway.core.record import BadRecord, Decoder
 from gateway.store.database import Database
 from gateway.store.errors import StoreFailed, StoreFull, StoreRefused
@@ -348,7 +348,7 @@ def test_deleted_queues_are_swept_and_their_pages_given_back(
     harness = SqliteHarness(path)
     harness.store.recover()
     harness.start()
-    harness.store.append(QueueGone(1))
+    harness.store.append(QueueDeleted(1))
     harness.settle()
     reader = Database(str(path), read_only=True)
     pause = threading.Event()

@@ -23,7 +23,7 @@ from gateway.core.ports import (
     Noted,
     Operation,
     Page,
-    QueueGone,
+    QueueDeleted,
     QueueMade,
     Redelivered,
     Retained,
@@ -110,7 +110,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.made)
     def delete(self, data: st.DataObject) -> None:
         queue = data.draw(st.sampled_from(sorted(self.made)))
-        self.append(QueueGone(queue))
+        self.append(QueueDeleted(queue))
         self.made.discard(queue)
         self.entries = {key: row for key, row in self.entries.items() if key[0] != queue}
 

@@ -11,8 +11,8 @@ from gateway.core.ports import (
     Noted,
     Page,
     Quarantined,
+    QueueDeleted,
     QueueFound,
-    QueueGone,
     QueueMade,
     Redelivered,
     Retained,
@@ -161,7 +161,7 @@ def test_a_deleted_queue_takes_its_messages_along(harness: Harness) -> None:
     make(harness.store, 1, 2)
     put(harness.store, 1, 1, 2)
     put(harness.store, 2, 1)
-    harness.store.append(QueueGone(1))
+    harness.store.append(QueueDeleted(1))
     harness.settle()
     harness.reopen()
     found = harness.store.recover()
@@ -173,7 +173,7 @@ def test_a_queue_made_and_deleted_in_one_commit_is_not_there(harness: Harness) -
     harness.start()
     make(harness.store, 1)
     put(harness.store, 1, 1)
-    harness.store.append(QueueGone(1))
+    harness.store.append(QueueDeleted(1))
     harness.store.append(QueueMade(2, "queue:1"))
     put(harness.store, 2, 1)
     harness.settle()

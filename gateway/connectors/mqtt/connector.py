@@ -2,7 +2,7 @@
 
 from typing import Final, final
 
-from gateway.connectors.base import Acceptor, Connector, Counters, Limits, Service, Turn
+from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.addresses import NAME_REMEMBERED_MAX, Filter, destination_of, filter_of
 from gateway.connectors.mqtt.handshake import Handshake
@@ -25,7 +25,7 @@ from gateway.connectors.mqtt.stored import WIRE_ID
 from gateway.connectors.mqtt.systopics import SysTopics
 from gateway.connectors.text import is_utf8
 from gateway.core.delivery import Delivery
-from gateway.core.destination import QUEUE, TOPIC, InvalidName
+from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, InvalidName
 from gateway.core.message import Message
 from gateway.core.pattern import literal
 from gateway.core.ports import NOTHING, Recovered
@@ -82,6 +82,7 @@ class MqttConnector(Connector):
         "_explains",
         "_forwards",
         "_handshake",
+        "_itemless",
         "_packet_size_max",
         "_refusing",
         "_replays",
@@ -123,6 +124,8 @@ class MqttConnector(Connector):
         self._version = 0
         # Packets of this origin go to this client as they are: 3 before MQTT 5, else 5.
         self._forwards = 0
+        # Properties in which nothing has a reserved name.
+        self._itemless = b""
         self._packet_size_max = PACKET_SIZE_MAX
         # The client wants to be told why (Request Problem Information, §3.1.2.11.7).
         self._explains = False
@@ -324,7 +327,13 @@ class MqttConnector(Connector):
     # -- publishing
 
     def _on_publish(self, publish: Publish) -> None:
-        if publish.properties and has_items(publish):
+        items = False
+        if publish.properties and publish.properties is not self._itemless:
+            items = has_items(publish)
+            if not items:
+                # The decoder hands out the same object as long as the properties do not change.
+                self._itemless = publish.properties
+        if items:
             claimed = take_items(publish)
             user = self.publisher.user
             if claimed is not None and user is not None and claimed != user:
@@ -343,9 +352,9 @@ class MqttConnector(Connector):
             return
         broker = self.broker
         if publish.qos == 0:
-            broker.publish(message_from(publish, topic.destination, broker, self.publisher), topic)
+            broker.publish(message_from(publish, topic.destination, broker, self.publisher, items), topic)
         elif self._begin_exchange(publish):
-            message = message_from(publish, topic.destination, broker, self.publisher)
+            message = message_from(publish, topic.destination, broker, self.publisher, items)
             if publish.qos == 1:
                 self._confirm_publish(publish, broker.publish(message, topic))
                 return
@@ -402,7 +411,9 @@ class MqttConnector(Connector):
             self.counters.limit_hits += 1
             self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, str(error))
             return
-        message = message_from(publish, destination_of(publish.topic), self.broker, self.publisher)
+        message = message_from(
+            publish, destination_of(publish.topic), self.broker, self.publisher, has_items(publish)
+        )
         message.retain = False
         store = self.broker.store
         store.begin()
@@ -425,6 +436,10 @@ class MqttConnector(Connector):
             # The message was published when it came first (§4.3.3, method B); only the answer was lost.
             # The answer may still wait for the message to be safe.
             self.confirm(self.broker.store.position, encode_pubrec(publish.packet_id, 0, self._version))
+            return False
+        if self._version == 5 and received is not None and publish.packet_id in received:
+            # A QoS 2 exchange has it, which this PUBLISH of QoS 1 cannot be a part of (§2.2.1).
+            self._refuse_publish(publish, ReasonCode.PACKET_IDENTIFIER_IN_USE, "the packet id is in use")
             return False
         unfinished = self.unconfirmed + (0 if received is None else len(received))
         if self._version == 5 and unfinished >= self.settings.receive_maximum:
@@ -562,7 +577,11 @@ class MqttConnector(Connector):
             return self._subscription_failed(ReasonCode.TOPIC_FILTER_INVALID)
         kind = QUEUE if filter.queue else TOPIC
         pattern = literal(filter.queue) if filter.queue else filter.pattern
-        if not self.broker.authorizer.may_subscribe(self.publisher, kind, pattern, bool(filter.group)):
+        # A temporary queue is read by its owner alone, which speaks another protocol.
+        foreign = filter.queue.startswith(TEMPORARY_PREFIX)
+        if foreign or not self.broker.authorizer.may_subscribe(
+            self.publisher, kind, pattern, bool(filter.group)
+        ):
             return self._subscription_failed(ReasonCode.NOT_AUTHORIZED)
         count = 0 if session.subscriptions is None else len(session.subscriptions)
         if count >= self.limits.max_subscriptions and (
@@ -811,6 +830,10 @@ class MqttService(Service):
     def recover(self, found: Recovered, now_ms: int) -> None:
         """See Service."""
         self.sessions.recover(found, now_ms)
+
+    def carriage(self) -> Carriage | None:
+        """See Service.  MQTT 5.0 §6: binary frames only, subprotocol `mqtt`; MQTT 3.1 said `mqttv3.1`."""
+        return Carriage(("mqtt", "mqttv3.1"), False, 2, (b"\x10",))
 
     def tick(self, now_ms: int) -> None:
         """See Service."""

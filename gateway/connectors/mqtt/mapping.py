@@ -20,6 +20,7 @@ from gateway.connectors.mqtt.addresses import (
     topic_of,
 )
 from gateway.connectors.mqtt.properties_out import (
+    LOST_3,
     MqttTarget,
     failures_block,
     foreign_block,
@@ -28,6 +29,7 @@ from gateway.connectors.mqtt.properties_out import (
 )
 from gateway.connectors.mqtt.session import MqttBinding
 from gateway.connectors.mqtt.stored import WIRE_ID, stored_publish
+from gateway.connectors.shared import SharedFields, form_key, may_share
 from gateway.connectors.text import id_from_text, is_plain_text
 from gateway.core.destination import TOPIC, Destination, InvalidName
 from gateway.core.flow import Publisher
@@ -90,19 +92,11 @@ class MqttOrigin(Origin):
 
     def filled(self) -> tuple[str, ...]:
         """See Origin.  Looks at identifiers and names only."""
-        found: list[str] = []
         block = self.publish.properties
-        pos = 0
-        end = len(block)
-        while pos < end:
-            identifier, pos = decode_varint(block, pos, end)
-            name = _FIELD_NAMES.get(identifier, "")
-            if identifier == USER_PROPERTY:
-                name = side.field_of(block[pos + 2 : pos + 2 + u16(block, pos)])
-            if name and name not in found:
-                found.append(name)
-            pos = _behind(PROPERTY_TYPES[identifier], block, pos, end)
-        return tuple(found)
+        if not block:
+            return ()
+        known = _filled.get(block)
+        return _note_filled(block) if known is None else known
 
     def elsewhere(self) -> Origin:
         """See Origin.  The packet names its topic, so it cannot go to another as it is."""
@@ -110,11 +104,15 @@ class MqttOrigin(Origin):
 
     def decode(self) -> Fields:
         """See Origin."""
-        fields = Fields()
+        block = self.publish.properties
+        if not block:
+            return Fields()
         body = self.body()
-        if not self.publish.properties:
-            return fields
-        properties = decode_properties(self.publish.properties)
+        known = _fields_for(block, body)
+        if known is not None:
+            return known
+        fields = Fields()
+        properties = decode_properties(block)
         fields.content_type = properties.content_type
         fields.payload_format = properties.payload_format
         if properties.correlation_data is not None:
@@ -134,12 +132,62 @@ class MqttOrigin(Origin):
                 side.leave(fields, "body", taken.body)
             if taken.btypes is not None:
                 side.leave(fields, "btypes", taken.btypes)
-            fields.body_kind = mqtt_kind(
-                fields.content_type, fields.content_encoding, fields.payload_format, body
-            )
+            content_type = fields.content_type
+            fields.body_kind = mqtt_kind(content_type, fields.content_encoding, fields.payload_format, body)
             if fields.body_kind == OBJECT and not taken.ct:
                 fields.content_type = None
+            if taken.body is None:
+                _keep(block, fields, content_type)
         return fields
+
+
+BLOCKS_REMEMBERED_MAX: Final = 1_024
+BLOCK_BYTES_MAX: Final = 1_024
+"""Property blocks up to this size are remembered: publishers mostly send the same ones again and again."""
+
+_filled: Final[dict[bytes, tuple[str, ...]]] = {}
+_shared: Final[dict[bytes, SharedFields]] = {}
+
+
+def _note_filled(block: bytes) -> tuple[str, ...]:
+    """Canonical fields that the properties in `block` fill."""
+    found: list[str] = []
+    pos = 0
+    end = len(block)
+    while pos < end:
+        identifier, pos = decode_varint(block, pos, end)
+        name = _FIELD_NAMES.get(identifier, "")
+        if identifier == USER_PROPERTY:
+            name = side.field_of(block[pos + 2 : pos + 2 + u16(block, pos)])
+        if name and name not in found:
+            found.append(name)
+        pos = _behind(PROPERTY_TYPES[identifier], block, pos, end)
+    filled = tuple(found)
+    if end <= BLOCK_BYTES_MAX:
+        if len(_filled) >= BLOCKS_REMEMBERED_MAX:
+            _filled.clear()
+        _filled[block] = filled
+    return filled
+
+
+def _fields_for(block: bytes, body: bytes) -> Fields | None:
+    """The fields of a PUBLISH with these properties, if one whose body is of the same kind was decoded before."""
+    shared = _shared.get(block)
+    if shared is None:
+        return None
+    return shared.get(mqtt_kind(shared.content_type, shared.content_encoding, shared.payload_format, body))
+
+
+def _keep(block: bytes, fields: Fields, content_type: str | None) -> None:
+    """Let others with these properties have `fields`."""
+    if len(block) > BLOCK_BYTES_MAX:
+        return
+    shared = _shared.get(block)
+    if shared is None:
+        if len(_shared) >= BLOCKS_REMEMBERED_MAX:
+            _shared.clear()
+        shared = _shared[block] = SharedFields(content_type, fields, None)
+    shared.keep(fields)
 
 
 def _behind(kind: int, block: bytes, pos: int, end: int) -> int:
@@ -188,9 +236,10 @@ class WillMessage:
             expiry_s,
             self.version,
         )
-        if has_items(publish):
+        items = has_items(publish)
+        if items:
             take_items(publish)
-        message = message_from(publish, destination_of(will.topic), broker, publisher)
+        message = message_from(publish, destination_of(will.topic), broker, publisher, items)
         # There is no packet that could go on as it is.
         message.origin = MqttOrigin(publish, 0)
         message.size = len(will.payload) + len(will.properties) + len(will.topic)
@@ -228,8 +277,10 @@ def take_items(publish: Publish) -> str | None:
     return found.claimed_user
 
 
-def message_from(publish: Publish, destination: Destination, broker: Broker, publisher: Publisher) -> Message:
-    """The canonical message of a PUBLISH."""
+def message_from(
+    publish: Publish, destination: Destination, broker: Broker, publisher: Publisher, items: bool
+) -> Message:
+    """The canonical message of a PUBLISH; `items`: `has_items` said so, and `take_items` has seen them."""
     qos = publish.qos
     expiry_s = publish.expiry_s
     forwardable = 0
@@ -249,7 +300,7 @@ def message_from(publish: Publish, destination: Destination, broker: Broker, pub
         0 if expiry_s < 0 else broker.now_ms + max(1, expiry_s * 1000),
         publisher,
     )
-    if publish.properties and side.PREFIX_BYTES in publish.properties:
+    if items:
         _apply_items(message, publish, broker.now_ms)
     return message
 
@@ -402,7 +453,7 @@ def fitted_frame(
         if len(frame) <= maximum:
             made.count(message, target)
             return frame
-        if not made.leave_out_largest():
+        if not made.leave_out(len(frame) - maximum):
             return None
 
 
@@ -424,7 +475,8 @@ def _parts(message: Message, target: MqttTarget, retain: bool) -> tuple[bytes, b
         block: bytes | None = _constant_block(message, target, True, retain)
     else:
         block = None
-        note_lost(message, target, True)
+        if message.form(target.plain) is None:
+            note_lost(message, target, True)
     parts = publish_parts(_topic_text(message), block, _body(message))
     message.remember(variant, parts)
     return parts
@@ -446,7 +498,12 @@ def _encode(
         if failures and not isinstance(message.origin, MqttOrigin):
             block += failures_block(failures)
         block += _dynamic(message, binding, now_ms)
-    else:
+    elif binding.plain:
+        if message.form(target.parts) is None:
+            note_lost(message, target, qos > 0)
+    elif message.form(LOST_3) is None and message.form(target.parts) is None:
+        # A retained value, for one more subscriber.
+        message.remember(LOST_3, True)
         note_lost(message, target, qos > 0)
     return encode_publish(_topic_text(message), _body(message), qos, retain, False, packet_id, block)
 
@@ -506,8 +563,29 @@ def _constant_block(message: Message, target: MqttTarget, acknowledged: bool, re
         if message.deaths is not None:
             block = with_deaths(block, message)
     else:
-        made = foreign_block(message, target, acknowledged, retain)
-        made.count(message, target)
-        block = made.encode()
+        block = _shared_block(message, target, variant, acknowledged, retain)
     message.remember(variant, block)
+    return block
+
+
+def _shared_block(
+    message: Message, target: MqttTarget, variant: int, acknowledged: bool, retain: bool
+) -> bytes:
+    """The block of a message of another protocol: made once for all that say the same."""
+    fields = message.fields()
+    forms = fields.forms
+    if not may_share(message, fields) or target.carry == side.CARRY_FULL or target.identity:
+        # There is something in it that is this message's own.
+        forms = None
+    key = 0
+    if forms is not None:
+        key = form_key(message, message.origin.body(), variant)
+        known = forms.get(key)
+        if known is not None:
+            return known
+    made = foreign_block(message, target, acknowledged, retain)
+    made.count(message, target)
+    block = made.encode()
+    if forms is not None and made.whole:
+        forms[key] = block
     return block

@@ -23,12 +23,15 @@ STRING_BYTES_MAX: Final = 65_535
 NAME_SHOWN_MAX: Final = 255
 """Characters of the name of something that was left out."""
 
+_ENTRY_BYTES: Final = 6
+"""What an entry of the list of omissions has beside the name."""
+
 _NO_WORDS: Final[frozenset[str]] = frozenset()
 
 # Variants under which a message remembers its encoded forms.
 _PLAIN_3: Final = 0x30
 _PARTS_3: Final = 0x32
-_LOST_3: Final = 0x34
+LOST_3: Final = 0x34
 _PLAIN_5: Final = 0x50
 _PARTS_5: Final = 0x52
 _PARTS_5_RETAINED: Final = 0x53
@@ -97,7 +100,8 @@ class Block:
             if self._sizes[at] > STRING_BYTES_MAX:
                 name, value = pairs[at]
                 if len(value.encode()) > STRING_BYTES_MAX or len(name.encode()) > STRING_BYTES_MAX:
-                    self._leave_out(at)
+                    self._note(self._places.fields[at], name, len(value.encode()))
+                    self._drop(at)
         properties = self._properties
         if properties.content_type is not None and _too_long(properties.content_type.encode()):
             self._note("content_type", "ct", len(properties.content_type.encode()))
@@ -116,18 +120,29 @@ class Block:
             self._places.fields.append("delivery_count")
             self._sizes.append(40)
 
-    def leave_out_largest(self) -> bool:
-        """Leave out the largest user property; False when none is left."""
+    def leave_out(self, excess: int) -> bool:
+        """Leave out the largest user properties, until about `excess` bytes are saved; False when there are none."""
         sizes = self._sizes
-        if not sizes:
-            return False
-        self._leave_out(sizes.index(max(sizes)))
-        return True
+        order = sorted([(-size, at) for at, size in enumerate(sizes)])
+        gone: list[int] = []
+        saved = 0
+        for size, at in order:
+            if saved >= excess:
+                break
+            gone.append(at)
+            name, value = self._places.pairs[at]
+            # What is left out is named instead.
+            saved += -size - min(len(name), NAME_SHOWN_MAX) - _ENTRY_BYTES
+            self._note(self._places.fields[at], name, len(value.encode()))
+        gone.sort(reverse=True)
+        for at in gone:
+            self._drop(at)
+        return len(gone) > 0
 
-    def _leave_out(self, at: int) -> None:
-        name, value = self._places.pairs.pop(at)
+    def _drop(self, at: int) -> None:
+        del self._places.pairs[at]
+        del self._places.fields[at]
         del self._sizes[at]
-        self._note(self._places.fields.pop(at), name, len(value.encode()))
 
     def _note(self, field: str, name: str, size: int) -> None:
         self.omitted.append((field, name, size))
@@ -151,13 +166,18 @@ class Block:
         properties.user = user
         return encode_properties(properties)
 
+    @property
+    def whole(self) -> bool:
+        """Is everything there, so that nothing need be counted?"""
+        return not self.omitted and not self._places.dropped
+
     def count(self, message: Message, target: MqttTarget) -> None:
         """Count what does not travel."""
-        source = message.origin.protocol()
-        for field in self._places.dropped:
-            target.counters.omit(source, target.name, field)
+        lost = list(self._places.dropped)
         for field, _, _ in self.omitted:
-            target.counters.omit(source, target.name, field)
+            lost.append(field)
+        if lost:
+            target.counters.omit(message.origin.protocol(), target.name, tuple(lost))
 
 
 def failures_block(failures: int) -> bytes:
@@ -264,20 +284,11 @@ def with_deaths(block: bytes, message: Message) -> bytes:
 def note_lost(message: Message, target: MqttTarget, acknowledged: bool) -> None:
     """Count what a client of MQTT 3.1.1 does not get to know: once a message."""
     origin = message.origin
-    source = origin.protocol()
-    if source == "M3" and message.deaths is None:
-        return
     lost = origin.filled()
-    same = source == "M5" or source == "M3"
-    if not lost and message.deaths is None and (same or message.persistent == acknowledged):
-        return
-    if message.form(_LOST_3) is not None:
-        return
-    message.remember(_LOST_3, lost)
-    counters = target.counters
-    for field in lost:
-        counters.omit(source, "M3", field)
+    source = origin.protocol()
+    if message.persistent != acknowledged and source != "M5" and source != "M3":
+        lost = (*lost, "durable")
     if message.deaths is not None:
-        counters.omit(source, "M3", "deaths")
-    if not same and message.persistent != acknowledged:
-        counters.omit(source, "M3", "durable")
+        lost = (*lost, "deaths")
+    if lost:
+        target.counters.omit(source, "M3", lost)

@@ -3,7 +3,7 @@
 import secrets
 from typing import Final, final
 
-from gateway.connectors.base import Acceptor, Connector, Counters, Limits, Service, Turn
+from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.stomp.addresses import (
     Spelling,
     destinations_of,
@@ -671,6 +671,11 @@ class StompService(Service):
     def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
         """See Service."""
         return StompAcceptor(name, scheme, limits, self)
+
+    def carriage(self) -> Carriage | None:
+        """See Service.  Text or binary: browsers' libraries speak either."""
+        starts = (b"CONNECT\n", b"CONNECT\r", b"STOMP\n", b"STOMP\r")
+        return Carriage(("v12.stomp", "v11.stomp", "v10.stomp"), False, 0, starts)
 
     def next_owner(self) -> str:
         """A name for one more connection."""

@@ -60,6 +60,7 @@ class StompTarget:
         "node",
         "owner",
         "says_more",
+        "shared",
         "trims",
         "variant",
         "version",
@@ -92,6 +93,8 @@ class StompTarget:
         number = 0 if version == V1_0 else 1 if version == V1_1 else 2
         self.variant = _VARIANT | number | carry << 8 | (0x400 if identity else 0)
         self.key = f"{self.variant}"
+        self.shared = self.variant | (0x800 if by_length else 0)
+        """The variant of what is shared by messages of several brokers."""
         self.says_more = carry == CARRY_FULL or identity
         """Even of a bare message there is something to say."""
 
@@ -136,8 +139,8 @@ def foreign_headers(message: Message, target: StompTarget) -> tuple[list[tuple[s
         places.item("client", message.publisher.id, "client")
     places.finish()
     headers.extend(places.pairs)
-    for field in places.dropped:
-        target.counters.omit(message.origin.protocol(), "ST", field)
+    if places.dropped:
+        target.counters.omit(message.origin.protocol(), "ST", tuple(places.dropped))
     return headers, body
 
 

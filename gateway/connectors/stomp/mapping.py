@@ -11,6 +11,7 @@ from mypy_extensions import mypyc_attr
 from gateway.connectors import side
 from gateway.connectors.bodies import restore_body, stomp_kind
 from gateway.connectors.deaths import LIST_NAME, death_pairs, own_names
+from gateway.connectors.shared import SharedFields, form_key, may_share
 from gateway.connectors.stomp.addresses import reply_address, text_of
 from gateway.connectors.stomp.escaping import decode_lines, encode_lines, escaped, needs_more
 from gateway.connectors.stomp.headers_out import (
@@ -47,6 +48,7 @@ class Head:
     """What the header lines of a SEND become in MESSAGE.  A publisher's frames mostly have the same lines."""
 
     __slots__ = (
+        "_fields",
         "_filled",
         "_known",
         "by_length",
@@ -70,6 +72,7 @@ class Head:
         """Whom the publisher says it is."""
         self.routing: side.Routing | None = None
         """What is said under reserved names, and the router must know."""
+        self._fields: SharedFields | None = None
         self._filled: tuple[str, ...] | None = None
         self._known: list[tuple[Destination, str, bytes]] = []
         size = 0
@@ -128,6 +131,21 @@ class Head:
             lines = encode_lines(decode_lines(lines, self.version), version)
         return lines
 
+    def fields_for(self, send: Send) -> Fields | None:
+        """The fields of a SEND with these lines, if one whose body is of the same kind was decoded before."""
+        shared = self._fields
+        if shared is None:
+            return None
+        by_length = self.by_length and send.content_length
+        kind = stomp_kind(shared.content_type, shared.content_encoding, shared.hint, by_length, send.body)
+        return shared.get(kind)
+
+    def keep(self, fields: Fields, content_type: str | None, hint: str | None) -> None:
+        """Let others with these lines have `fields`."""
+        if self._fields is None:
+            self._fields = SharedFields(content_type, fields, hint)
+        self._fields.keep(fields)
+
     def filled(self) -> tuple[str, ...]:
         """Canonical fields that the lines fill, for protocols that have no place for them."""
         known = self._filled
@@ -183,8 +201,11 @@ class StompOrigin(Origin):
 
     def decode(self) -> Fields:
         """See Origin."""
-        fields = Fields()
         send = self.send
+        known = self.head.fields_for(send)
+        if known is not None:
+            return known
+        fields = Fields()
         free: list[tuple[str, str]] = []
         said: set[str] = set()
         hint: str | None = None
@@ -221,9 +242,12 @@ class StompOrigin(Origin):
         if taken.btypes is not None:
             side.leave(fields, "btypes", taken.btypes)
         by_length = self.head.by_length and self.send.content_length
-        fields.body_kind = stomp_kind(fields.content_type, fields.content_encoding, hint, by_length, body)
+        content_type = fields.content_type
+        fields.body_kind = stomp_kind(content_type, fields.content_encoding, hint, by_length, body)
         if fields.body_kind == OBJECT and not taken.ct:
             fields.content_type = None
+        if taken.body is None:
+            self.head.keep(fields, content_type, hint)
 
     def _set(self, fields: Fields, name: str, value: str) -> bool:
         """A header that has a field of its own; False when it does not parse, or another one has filled it."""
@@ -358,7 +382,7 @@ def _bare_constant(message: Message, target: StompTarget, body: bytes) -> bytes:
             known.clear()
         known[key] = constant
     if alike and target.carry == side.CARRY_NONE:
-        target.counters.omit(message.origin.protocol(), "ST", "body")
+        target.counters.omit(message.origin.protocol(), "ST", ("body",))
     return constant
 
 
@@ -394,18 +418,45 @@ def _other_tail(message: Message, target: StompTarget) -> bytes:
     """The same for what cannot take the short way: other protocols, temporary queues, dead letters."""
     origin = message.origin
     version = target.version
-    body = origin.body()
     if isinstance(origin, StompOrigin):
+        body = origin.body()
         lines = origin.head.passing(version)
         if message.original is not None:
             lines = _of_a_copy(lines, message, target)
-    else:
+    elif message.original is not None:
         headers, body = foreign_headers(message, target)
-        if message.original is not None:
-            headers.append((ORIGINAL, text_of(message.original, target.owner, target.trims)))
+        headers.append((ORIGINAL, text_of(message.original, target.owner, target.trims)))
         lines = encode_lines(headers, version)
+    else:
+        lines, body = _foreign_lines(message, target)
     constant = head_of(message.destination, target.owner, lines, version)
     return message_tail(message_id(message, target.node), constant, body)
+
+
+def _foreign_lines(message: Message, target: StompTarget) -> tuple[list[bytes], bytes]:
+    """The lines of a message of another protocol, made once for all that say the same."""
+    fields = message.fields()
+    reply_to = fields.reply_to
+    if (
+        not may_share(message, fields)
+        or message.expires_at_ms != 0
+        or target.says_more
+        or target.carry == side.CARRY_NONE
+        or (isinstance(reply_to, Destination) and reply_to.temporary)
+    ):
+        # There is something in it that is this message's own, or has another name for each reader.
+        headers, body = foreign_headers(message, target)
+        return encode_lines(headers, target.version), body
+    body = message.origin.body()
+    key = form_key(message, body, target.shared)
+    forms = fields.forms
+    assert forms is not None
+    known = forms.get(key)
+    if known is not None:
+        return known.split(b"\n") if known else [], body
+    lines = encode_lines(foreign_headers(message, target)[0], target.version)
+    forms[key] = b"\n".join(lines)
+    return lines, body
 
 
 _EXPIRY: Final = frozenset({b"expires", b"expiration"})

@@ -51,7 +51,7 @@ class StompSettings:
         self,
         prefetch: int = 100,
         nack: str = "failed",
-        heart_beat_send_ms: int = 10_000,
+        heart_beat_send_ms: int = 1_000,
         heart_beat_want_ms: int = 10_000,
         headers_max: int = 1_000,
         header_bytes_max: int = 65_536,

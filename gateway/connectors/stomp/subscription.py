@@ -1,6 +1,6 @@
 """One SUBSCRIBE: a live subscriber of topics, a consumer of queues, or both."""
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.stomp.mapping import message_id, tail_of
 from gateway.core.credit import UNLIMITED, Credit
@@ -19,6 +19,10 @@ from protocols.stomp.frames import AckMode
 
 if TYPE_CHECKING:
     from gateway.connectors.stomp.connector import StompConnector
+
+
+LARGE_BYTES: Final = 8_192
+"""A tail from this size on is written beside its head: joining them would copy the body once more."""
 
 
 @final
@@ -96,7 +100,11 @@ class StompSubscription(Outlet):
         if self.congested:
             connector.hold_publisher(message.publisher)
         connector.counters.messages_out += 1
-        connector.push(self._head + tail_of(message, connector.target))
+        tail = tail_of(message, connector.target)
+        if len(tail) < LARGE_BYTES:
+            connector.push(self._head + tail)
+        else:
+            connector.push_halves(self._head, tail, False)
         return NOTHING
 
     def replay(self, message: Message) -> None:
@@ -129,7 +137,11 @@ class StompSubscription(Outlet):
             head += b"redelivered:true\nx-mx-delivery-count:%d\n" % delivery.failures
         elif delivery.suspect:
             head += b"redelivered:true\n"
-        connector.push_sure(head + tail_of(message, connector.target))
+        tail = tail_of(message, connector.target)
+        if len(tail) < LARGE_BYTES:
+            connector.push_sure(head + tail)
+        else:
+            connector.push_halves(head, tail, True)
         if self.window >= 0:
             self._unacked_bytes += message.size
             self.look_at_congestion()

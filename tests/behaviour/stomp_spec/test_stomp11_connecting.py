@@ -17,7 +17,7 @@ def gw() -> Gateway:
 @pytest.mark.parametrize("command", ["CONNECT", "STOMP"])
 def test_connecting_with_either_command(gw: Gateway, command: str) -> None:
     party = gw.stomp_unconnected("s", "1.1") >> f"{command} accept-version:1.1 host:stomp.github.org"
-    party << "CONNECTED version:1.1 heart-beat:10000,10000"
+    party << "CONNECTED version:1.1 heart-beat:1000,10000"
     assert party.last is not None
     assert party.last.get("session")
     assert party.last.get("server")
@@ -41,7 +41,7 @@ def test_negotiation_without_common_version_is_an_error_and_the_end(gw: Gateway)
 
 def test_heart_beating_both_ways(gw: Gateway) -> None:
     party = gw.stomp_unconnected("s", "1.1") >> "CONNECT accept-version:1.1 host:h heart-beat:15000,12000"
-    party << "CONNECTED heart-beat:10000,10000"
+    party << "CONNECTED heart-beat:1000,10000"
     gw.advance(12_000)
     assert party.wire() == b"\n"
     gw.advance(17_999)

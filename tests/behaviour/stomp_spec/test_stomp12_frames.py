@@ -54,7 +54,7 @@ def test_value_encoding_the_four_escapes_in_names_and_values(gw: Gateway, wire: 
     party >> b"SEND\ndestination:/topic/t\nk" + wire + b":v" + wire + b"\nreceipt:" + wire + b"\n\n\0"
     data = party.wire()
     assert b"\nk" + wire + b":v" + wire + b"\n" in data
-    assert data.endswith(b"RECEIPT\nreceipt-id:" + wire + b"\n\n\0")
+    assert data.endswith(b"RECEIPT\nreceipt-id:" + wire + b"\n\n\0\n")
     assert text
 
 

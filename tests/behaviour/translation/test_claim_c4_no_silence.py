@@ -64,6 +64,26 @@ def test_81_only_the_client_with_the_maximum_loses_anything() -> None:
     assert (large.one().get("h"), pair.omitted) == ("x" * 300, {("ST", "M5", "properties"): 1})
 
 
+@pytest.mark.parametrize("maximum", [60, 100, 150, 400, 1_000, 3_000, 20_000])
+def test_81_as_many_properties_stay_as_fit(maximum: int) -> None:
+    pair = Pair()
+    reader = pair.client("M5", maximum=maximum)
+    reader.subscribe("t")
+    headers = [(f"n{number}", "x" * number) for number in range(200)]
+    pair.client("ST2").publish("/topic/t", Said(b"\xff", headers))
+    found = reader.heard()
+    if not found:
+        # Even the names of what is missing would be too much.
+        assert reader.connector.counters.dropped_slow + reader.connector.counters.dropped_large == 1
+        return
+    [said] = found
+    assert len(said.raw) <= maximum
+    kept = [name for name, _ in said.free if name != "x-mx-omit"]
+    assert kept == [name for name, _ in headers[: len(kept)]]
+    omitted = (said.get("x-mx-omit") or "").split(",")
+    assert len(kept) + len([entry for entry in omitted if entry]) == 200
+
+
 @pytest.mark.parametrize("destination", ["topic", "queue"])
 def test_81_what_does_not_fit_at_all_is_dead_lettered_unrepresentable(destination: str) -> None:
     pair = Pair()
@@ -169,12 +189,15 @@ def test_14_publish_identity_tells_the_other_protocol_who_it_was() -> None:
 
 
 def test_the_counters_are_in_the_status() -> None:
-    from gateway.core.counters import CoreCounters
+    from gateway.core.counters import OMITTED_MAX, CoreCounters
 
     counters = CoreCounters()
-    counters.omit("M5", "M3", "properties")
-    counters.omit("M5", "M3", "properties")
-    assert counters.omitted == {("M5", "M3", "properties"): 2}
+    for _ in range(2):
+        counters.omit("M5", "M3", ("properties", "expiry"))
+    assert counters.omitted == {("M5", "M3", "properties"): 2, ("M5", "M3", "expiry"): 2}
+    for number in range(10_000):
+        counters.omit("M5", f"M{number}", ("properties",))
+    assert len(counters.omitted) == OMITTED_MAX
 
 
 @pytest.mark.parametrize("a", ["ST0", "ST1", "ST2"])

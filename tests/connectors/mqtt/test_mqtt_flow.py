@@ -381,3 +381,23 @@ def test_3_8_4_3_replacing_a_shared_subscription_loses_nothing() -> None:
     [second] = client.publishes()
     client.send(Puback(second.packet_id))
     assert payloads([first, second, *client.publishes()]) == [b"0", b"1", b"2"]
+
+
+# -- what is somebody else's
+
+
+def test_2_2_1_a_packet_id_of_an_open_qos_2_exchange_is_in_use() -> None:
+    world = World()
+    client = connected(world, "p")
+    client.publish("t", b"x", 2, 7)
+    client.received()
+    [puback] = client.publish("t", b"y", 1, 7).received()
+    assert isinstance(puback, Puback)
+    assert (puback.packet_id, puback.reason_code) == (7, 0x91)
+
+
+def test_a_temporary_queue_is_read_by_its_owner_alone() -> None:
+    client = connected(World())
+    [suback] = client.subscribe(("$queue/mx.tmp.somebody.1", 1)).received()
+    assert isinstance(suback, Suback)
+    assert suback.codes == [0x87]

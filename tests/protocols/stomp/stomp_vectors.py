@@ -38,10 +38,10 @@ def sent(connection: StompConnection, now_ms: int = 0) -> bytes:
 def parse(frame: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
     """Command, raw headers and body of one frame of a server."""
     head, body = frame.split(b"\n\n", 1)
-    assert body.endswith(b"\0")
+    assert body.endswith(b"\0\n")
     command, *lines = head.decode().split("\n")
     headers = [(line.split(":", 1)[0], line.split(":", 1)[1]) for line in lines]
-    return command, headers, body[:-1]
+    return command, headers, body[:-2]
 
 
 def send(

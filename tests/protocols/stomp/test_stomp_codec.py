@@ -295,17 +295,18 @@ def test_heart_beat_must_be_two_numbers(text: str) -> None:
 
 def test_connected_has_heart_beats_since_1_1_and_is_not_escaped() -> None:
     assert (
-        encode_connected("1.0", "s", "x/1", (1, 2)) == b"CONNECTED\nversion:1.0\nsession:s\nserver:x/1\n\n\0"
+        encode_connected("1.0", "s", "x/1", (1, 2))
+        == b"CONNECTED\nversion:1.0\nsession:s\nserver:x/1\n\n\0\n"
     )
     assert (
         encode_connected("1.2", "a:b", "x/1", (1, 2))
-        == b"CONNECTED\nversion:1.2\nheart-beat:1,2\nsession:a:b\nserver:x/1\n\n\0"
+        == b"CONNECTED\nversion:1.2\nheart-beat:1,2\nsession:a:b\nserver:x/1\n\n\0\n"
     )
 
 
 @pytest.mark.parametrize("version, raw", [("1.0", "a:b\\"), ("1.1", "a\\cb\\\\"), ("1.2", "a\\cb\\\\")])
 def test_receipt_is_escaped_as_its_version_does(version: str, raw: str) -> None:
-    assert encode_receipt("a:b\\", version) == f"RECEIPT\nreceipt-id:{raw}\n\n\0".encode()
+    assert encode_receipt("a:b\\", version) == f"RECEIPT\nreceipt-id:{raw}\n\n\0\n".encode()
 
 
 def test_error_names_the_receipt_and_measures_its_body() -> None:
@@ -325,13 +326,13 @@ def test_message_in_two_halves() -> None:
     head = message_head("s:1", "a1", True, 2, "1.2")
     assert head == b"MESSAGE\nsubscription:s\\c1\nack:a1\nredelivered:true\nx-mx-delivery-count:2\n"
     tail = message_tail("m-1", message_constant("/queue/q", [b"k:v", b"k:w"], "1.2"), b"\0\0")
-    assert tail == b"destination:/queue/q\nk:v\nk:w\nmessage-id:m-1\ncontent-length:2\n\n\0\0\0"
+    assert tail == b"destination:/queue/q\nk:v\nk:w\nmessage-id:m-1\ncontent-length:2\n\n\0\0\0\n"
 
 
 def test_message_leaves_out_what_there_is_not() -> None:
     assert message_head("", "", False, 0, "1.0") == b"MESSAGE\n"
     constant = message_constant("/q", [], "1.0")
-    assert message_tail("m", constant, b"") == b"destination:/q\nmessage-id:m\ncontent-length:0\n\n\0"
+    assert message_tail("m", constant, b"") == b"destination:/q\nmessage-id:m\ncontent-length:0\n\n\0\n"
 
 
 def test_connection_failed_is_no_frame_of_the_wire() -> None:

@@ -81,7 +81,7 @@ def test_disconnect_is_the_last_frame_looked_at_and_the_caller_closes() -> None:
     assert connection.receive_data(b"\x02more", 0) == []
     assert (connection.state, connection.closing) == (CLOSING, False)
     connection.send_receipt("r")
-    assert sent(connection) == b"RECEIPT\nreceipt-id:r\n\n\0"
+    assert sent(connection) == b"RECEIPT\nreceipt-id:r\n\n\0\n"
     connection.close()
     assert connection.closing
 
@@ -125,9 +125,9 @@ def test_out_is_taken_in_order_with_what_the_caller_appended() -> None:
     connection.out.append(b"MESSAGE\n\n\0")
     connection.send_receipt("2")
     assert connection.data_to_send(5) == [
-        b"RECEIPT\nreceipt-id:1\n\n\0",
+        b"RECEIPT\nreceipt-id:1\n\n\0\n",
         b"MESSAGE\n\n\0",
-        b"RECEIPT\nreceipt-id:2\n\n\0",
+        b"RECEIPT\nreceipt-id:2\n\n\0\n",
     ]
     assert connection.last_sent_ms == 5
     assert connection.data_to_send(6) == []
@@ -215,7 +215,7 @@ def test_heart_beat_is_not_needed_when_something_is_waiting_to_be_sent() -> None
     connection = opened(b"0,10000")
     connection.send_receipt("r")
     connection.handle_deadline(10_000)
-    assert sent(connection, 10_000) == b"RECEIPT\nreceipt-id:r\n\n\0"
+    assert sent(connection, 10_000) == b"RECEIPT\nreceipt-id:r\n\n\0\n"
 
 
 def test_silent_peer_is_told_after_two_intervals() -> None:

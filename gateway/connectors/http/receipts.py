@@ -1,0 +1,71 @@
+"""Deliveries over HTTP that wait for their outcome: they outlive the connection that fetched them."""
+
+import secrets
+from dataclasses import dataclass
+from typing import final
+
+from gateway.core.delivery import FAILED, Delivery
+
+
+@final
+@dataclass(init=False, slots=True)
+class _Waiting:
+    delivery: Delivery
+    user: str | None
+    until_ms: int
+
+    def __init__(self, delivery: Delivery, user: str | None, until_ms: int) -> None:
+        self.delivery = delivery
+        self.user = user
+        self.until_ms = until_ms
+
+
+@final
+class Receipts:
+    """Name → delivery, in the order of their time-outs.  Who knows a name, and is the user it was given to, may use it."""
+
+    __slots__ = ("_maximum", "_timeout_ms", "_waiting")
+
+    def __init__(self, maximum: int, timeout_ms: int) -> None:
+        self._maximum = maximum
+        self._timeout_ms = timeout_ms
+        # Insertion is in order of time, and all wait equally long: the first is the first to run out.
+        self._waiting: dict[str, _Waiting] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def room(self) -> int:
+        """How many more there may be."""
+        return self._maximum - len(self._waiting)
+
+    def add(self, delivery: Delivery, user: str | None, now_ms: int) -> str:
+        """A name for one more delivery."""
+        name = secrets.token_urlsafe(16)
+        self._waiting[name] = _Waiting(delivery, user, now_ms + self._timeout_ms)
+        return name
+
+    def settle(self, name: str, user: str | None, outcome: int) -> int:
+        """End that delivery; returns the store's position to wait for, -1 when there is none of that name."""
+        waiting = self._waiting.get(name)
+        if waiting is None or waiting.user != user:
+            return -1
+        del self._waiting[name]
+        return waiting.delivery.settle(outcome)
+
+    def tick(self, now_ms: int) -> None:
+        """Those whose time has run out count as failed."""
+        while self._waiting:
+            name = next(iter(self._waiting))
+            waiting = self._waiting[name]
+            if waiting.until_ms > now_ms:
+                return
+            del self._waiting[name]
+            waiting.delivery.settle(FAILED)
+
+    def close(self) -> None:
+        """Nobody will come any more: all of it goes back."""
+        for waiting in list(self._waiting.values()):
+            waiting.delivery.settle(FAILED)
+        self._waiting.clear()

@@ -1,0 +1,91 @@
+"""What a request says: who it is, numbers, and the message in it."""
+
+import base64
+import binascii
+from typing import Final
+
+from gateway.connectors.envelope import Envelope, envelope_from
+from gateway.connectors.websocket.messages import raw_envelope
+from gateway.core.destination import Destination
+from gateway.core.ports import Credentials
+from protocols.gatewayjson.codec import load
+from protocols.http.frames import Request
+
+ENVELOPE_TYPE: Final = "application/vnd.mx+json"
+META: Final = "X-Mx-Meta"
+
+
+class HttpRefusal(Exception):
+    """Why a request cannot be carried out."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+def credentials_of(request: Request, peer: str, certificate_user: str | None) -> Credentials:
+    """What the Authorization header says (RFC 7617, RFC 6750).  Raises HttpRefusal when it is damaged."""
+    value = request.header("authorization")
+    user: str | None = None
+    secret: bytes | None = None
+    if value is not None:
+        scheme, _, rest = value.partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                name, colon, password = base64.b64decode(rest.strip(), validate=True).partition(b":")
+                user = name.decode()
+            except (binascii.Error, ValueError):
+                raise HttpRefusal(400, "the Authorization header is damaged") from None
+            secret = password if colon else None
+        elif scheme.lower() == "bearer":
+            secret = rest.strip().encode()
+        else:
+            raise HttpRefusal(401, "Basic or Bearer, please")
+    return Credentials(user, secret, "", peer, certificate_user)
+
+
+def without_framing(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What the refusal of a handshake says beyond what every response says."""
+    known = ("content-length", "content-type", "connection", "date")
+    return [(name, value) for name, value in headers if name.lower() not in known]
+
+
+def number_of(request: Request, name: str, default: int, least: int, most: int) -> int:
+    """A parameter that is a whole number.  Raises HttpRefusal."""
+    text = request.parameter(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or not least <= int(text) <= most:
+        raise HttpRefusal(400, f"{name} is a whole number from {least} to {most}")
+    return int(text)
+
+
+def wants_envelope(request: Request) -> bool:
+    """Does it ask for whole envelopes?"""
+    return ENVELOPE_TYPE in (request.header("accept") or "")
+
+
+def envelope_in(request: Request, destination: Destination) -> Envelope:
+    """One message that came by POST.  Raises HttpRefusal, JsonError or InvalidEnvelope."""
+    content_type = request.header("content-type")
+    whole = content_type is not None and content_type.partition(";")[0].strip().lower() == ENVELOPE_TYPE
+    meta = request.header("x-mx-meta")
+    if whole:
+        members = load(request.body)
+        if not isinstance(members, dict):
+            raise HttpRefusal(400, "the body is one message; several go to /messages")
+    else:
+        members = {} if meta is None else load(meta.encode("latin-1"))
+        if not isinstance(members, dict) or "body" in members or "body_b64" in members:
+            raise HttpRefusal(400, f"{META} is a JSON object, without a body")
+    # The path says where it goes; an envelope that was received may say so too.
+    members["to"] = str(destination)
+    ttl = request.header("x-mx-ttl")
+    if ttl is not None:
+        if not (ttl.isascii() and ttl.isdigit()) or len(ttl) > 15:
+            raise HttpRefusal(400, "X-Mx-Ttl is a number of milliseconds")
+        members["ttl"] = int(ttl)
+    if request.parameter("retain") == "true":
+        members["retain"] = True
+    return envelope_from(members) if whole else raw_envelope(members, content_type, request.body)

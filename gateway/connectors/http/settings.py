@@ -1,0 +1,76 @@
+"""What the operator may choose about HTTP and WebSocket."""
+
+from dataclasses import dataclass
+from typing import final
+
+
+@final
+@dataclass(init=False, slots=True)
+class HttpSettings:
+    """Shared by all `ws` listeners of a broker."""
+
+    paths: tuple[str, ...]
+    """Where WebSocket is spoken."""
+    origins: tuple[str, ...]
+    """Whose pages may come; empty is the same host and this machine; `*` is everybody's."""
+    handshake_bytes_max: int
+    """Request line and headers."""
+    ping_interval_ms: int
+    compression: bool
+    compression_window_bits: int
+    unpacked_max: int
+    """Bytes of one message after decompression."""
+    demo: bool
+    receipts_max: int
+    """Deliveries over HTTP that wait for their outcome, all clients together."""
+    visibility_timeout_ms: int
+    """How long such a delivery waits."""
+    pull_max: int
+    """Messages in one answer."""
+    wait_max_ms: int
+    """Longest a request may wait for a message."""
+    event_ping_ms: int
+    """Silence on a stream of events after which a comment is sent."""
+
+    def __init__(
+        self,
+        paths: tuple[str, ...] = ("/", "/mqtt", "/ws"),
+        origins: tuple[str, ...] = (),
+        handshake_bytes_max: int = 16_384,
+        ping_interval_ms: int = 30_000,
+        compression: bool = False,
+        compression_window_bits: int = 12,
+        unpacked_max: int = 1_048_576,
+        demo: bool = False,
+        receipts_max: int = 10_000,
+        visibility_timeout_ms: int = 30_000,
+        pull_max: int = 100,
+        wait_max_ms: int = 60_000,
+        event_ping_ms: int = 15_000,
+    ) -> None:
+        self.paths = paths
+        self.origins = origins
+        self.handshake_bytes_max = handshake_bytes_max
+        self.ping_interval_ms = ping_interval_ms
+        self.compression = compression
+        self.compression_window_bits = compression_window_bits
+        self.unpacked_max = unpacked_max
+        self.demo = demo
+        self.receipts_max = receipts_max
+        self.visibility_timeout_ms = visibility_timeout_ms
+        self.pull_max = pull_max
+        self.wait_max_ms = wait_max_ms
+        self.event_ping_ms = event_ping_ms
+
+
+@final
+@dataclass(init=False, slots=True)
+class Page:
+    """A file that is served as it is."""
+
+    content_type: str
+    body: bytes
+
+    def __init__(self, content_type: str, body: bytes) -> None:
+        self.content_type = content_type
+        self.body = body

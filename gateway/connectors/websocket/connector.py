@@ -1,0 +1,577 @@
+"""One client that speaks `gateway.json`: operations to calls on the core, deliveries to JSON."""
+
+import secrets
+from typing import Final, final
+
+from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
+from gateway.connectors.envelope import InvalidEnvelope, envelope_from
+from gateway.connectors.websocket.addresses import Source, destination_of, is_gone, share_key, source_of
+from gateway.connectors.websocket.messages import JSON, is_forged, message_from
+from gateway.connectors.websocket.settings import JsonSettings
+from gateway.connectors.websocket.subscription import JsonSubscription
+from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED, Delivery
+from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination, InvalidName
+from gateway.core.limits import QueuePolicy
+from gateway.core.ports import NOTHING, Credentials
+from gateway.core.queue import REFUSED, Queue
+from gateway.core.router import Broker, LimitReached
+from gateway.core.subscription import Binding
+from gateway.core.transaction import Transaction, TransactionTooLarge
+from protocols.gatewayjson import constants as c
+from protocols.gatewayjson.codec import PING, decode, encode_connected, encode_error, encode_ok, encode_pong
+from protocols.gatewayjson.errors import JsonError
+from protocols.gatewayjson.frames import (
+    Connect,
+    Credit,
+    Id,
+    Mistake,
+    Operation,
+    Ping,
+    Publish,
+    Settle,
+    Subscribe,
+    Transact,
+    Unsubscribe,
+)
+
+SERVER: Final = "gateway-broker/0.1.0"
+
+HELD_BYTES_MAX: Final = 1_048_576
+"""Bytes kept of a client that goes on talking before it is known who it is: a read of the socket, and some."""
+
+
+class JsonRefusal(Exception):
+    """Why an operation cannot be carried out."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+@final
+class JsonConnector(Connector):
+    """See the module and Connector.  `bytes_in` takes one whole message of the carrier at a time."""
+
+    __slots__ = (
+        "_asked",
+        "_connect",
+        "_connect_by_ms",
+        "_known",
+        "_last_in_ms",
+        "_last_out_ms",
+        "_ping_ms",
+        "_refusing",
+        "_settings",
+        "_subscriptions",
+        "_tag",
+        "_transactions",
+        "_waiting",
+        "_waiting_bytes",
+        "client_id",
+        "node",
+        "owner",
+        "tags",
+    )
+
+    def __init__(
+        self,
+        broker: Broker,
+        turn: Turn,
+        limits: Limits,
+        counters: Counters,
+        peer: str,
+        settings: JsonSettings,
+        node: str,
+        owner: str,
+        now_ms: int,
+    ) -> None:
+        super().__init__(broker, turn, limits, counters, peer)
+        self._settings = settings
+        self.node = node
+        """This gateway, in message ids."""
+        self.owner = owner
+        """This connection."""
+        self.client_id = ""
+        self._connect_by_ms = now_ms + limits.connect_timeout_ms
+        self._last_in_ms = now_ms
+        self._last_out_ms = now_ms
+        self._ping_ms = 0
+        self._refusing = False
+        # It has been asked who this is; the answer has come.
+        self._asked = False
+        self._known = False
+        self._connect: Connect | None = None
+        self._waiting: list[Operation] = []
+        self._waiting_bytes = 0
+        self._subscriptions: dict[str, JsonSubscription] = {}
+        self.tags: dict[int, JsonSubscription] = {}
+        """Which subscription a tag belongs to."""
+        self._tag = 0
+        self._transactions: dict[str, Transaction] = {}
+
+    # -- driven by net
+
+    def bytes_in(self, data: bytes, now_ms: int) -> None:
+        """See Connector."""
+        self.counters.bytes_in += len(data)
+        self._last_in_ms = now_ms
+        if not data:
+            return
+        try:
+            operations = decode(data, self._settings.operations_max)
+        except JsonError as error:
+            self._end(error.code, error.reason)
+            return
+        for operation in operations:
+            if self.closing:
+                return
+            self._obey(operation)
+        if not self._known:
+            self._waiting_bytes += len(data)
+            if self._waiting_bytes > HELD_BYTES_MAX + self.limits.max_frame_size:
+                self._end(c.LIMIT, "too much was sent before the answer to connect")
+        elif self.over_rate(len(operations), len(data), now_ms):
+            self.on_rate_exceeded()
+
+    def eof(self, now_ms: int) -> None:
+        """See Connector."""
+        self.broker.now_ms = now_ms
+        self._let_go()
+        self.detach()
+
+    def next_deadline_ms(self) -> int | None:
+        """See Connector."""
+        due_ms: int | None = None
+        if not self._known:
+            due_ms = self._connect_by_ms
+        elif self.limits.idle_timeout_ms and not self.throttled:
+            due_ms = self._last_in_ms + self.limits.idle_timeout_ms
+        if self._ping_ms and (due_ms is None or self._last_out_ms + self._ping_ms < due_ms):
+            due_ms = self._last_out_ms + self._ping_ms
+        return due_ms
+
+    def deadline(self, now_ms: int) -> None:
+        """See Connector."""
+        if not self._known and now_ms >= self._connect_by_ms:
+            self._end(c.LIMIT, "nothing was asked for in time")
+            return
+        idle_ms = self.limits.idle_timeout_ms
+        if self._known and idle_ms and not self.throttled and now_ms >= self._last_in_ms + idle_ms:
+            self._end(c.LIMIT, "silent for too long")
+            return
+        if self._ping_ms and now_ms >= self._last_out_ms + self._ping_ms:
+            self._last_out_ms = now_ms
+            self.say(PING)
+
+    def prepare_out(self, now_ms: int) -> None:
+        """See Connector."""
+        if self.out:
+            self._last_out_ms = now_ms
+
+    def shutdown(self, now_ms: int) -> None:
+        """See Connector.  The carrier's Close says why."""
+        self.closing = True
+        self.turn.mark(self)
+
+    def refuse(self, now_ms: int) -> None:
+        """See Connector."""
+        self._refusing = True
+
+    def resumed(self) -> None:
+        """See Connector."""
+        for subscription in list(self._subscriptions.values()):
+            subscription.wake()
+
+    def congestion_changed(self) -> None:
+        """See Connector."""
+        for subscription in self._subscriptions.values():
+            subscription.congested = self.congested
+
+    def on_rate_exceeded(self) -> None:
+        """See Connector."""
+        self.counters.limit_hits += 1
+        self._end(c.LIMIT, "sends faster than its limit")
+
+    # -- operations
+
+    def _obey(self, operation: Operation) -> None:
+        if not self._asked:
+            self._who(operation)
+        if self.closing:
+            return
+        if not self._known:
+            # It is not known yet who this is: what it wants has to wait.
+            self._waiting.append(operation)
+            return
+        if isinstance(operation, Mistake):
+            self._error(operation.id, operation.code, operation.reason)
+            return
+        try:
+            self._carry_out(operation)
+        except JsonRefusal as refusal:
+            self._error(operation.id, refusal.code, refusal.reason)
+        except InvalidName as invalid:
+            self._error(operation.id, c.BAD_DESTINATION, str(invalid))
+        except InvalidEnvelope as bad:
+            self._error(operation.id, c.BAD_REQUEST, str(bad))
+        except (LimitReached, TransactionTooLarge) as limit:
+            self.counters.limit_hits += 1
+            self._error(operation.id, c.LIMIT, str(limit))
+
+    def _carry_out(self, operation: Operation) -> None:
+        if isinstance(operation, Publish):
+            self._on_publish(operation)
+        elif isinstance(operation, Settle):
+            self._on_settle(operation)
+        elif isinstance(operation, Credit):
+            self._subscription(operation.sub).give(operation.count)
+            self._ok(NOTHING, operation.id)
+        elif isinstance(operation, Subscribe):
+            self._on_subscribe(operation)
+        elif isinstance(operation, Unsubscribe):
+            self._on_unsubscribe(operation)
+        elif isinstance(operation, Transact):
+            self._on_transact(operation)
+        elif isinstance(operation, Ping):
+            if not operation.pong:
+                self.say(encode_pong(operation.id))
+        elif isinstance(operation, Connect):
+            if self._connect is not operation:
+                raise JsonRefusal(c.IN_USE, "this connection has been opened already")
+            self._connect = None
+            self._welcome(operation)
+
+    def _ok(self, position: int, id: Id) -> None:
+        if id is not None:
+            self.confirm(position, encode_ok(id))
+
+    def _error(self, id: Id, code: str, reason: str) -> None:
+        self.say(encode_error(id, code, reason))
+
+    # -- connecting
+
+    def _who(self, first: Operation) -> None:
+        """The first operation says who this is; if it is no `connect`, the HTTP request did, or it is anonymous."""
+        self._asked = True
+        if self._refusing:
+            self._end(c.LIMIT, "maximumConnections is reached")
+            return
+        offered = self.offered
+        user = None if offered is None else offered.user
+        secret = None if offered is None else offered.secret
+        if isinstance(first, Connect):
+            self._connect = first
+            self.client_id = first.client_id
+            self._ping_ms = first.ping_ms
+            if first.user is not None or first.secret is not None:
+                user = first.user
+                secret = None if first.secret is None else first.secret.encode("utf-8", "replace")
+        if (
+            user is None
+            and secret is None
+            and self.certificate_user is None
+            and not self.limits.allow_anonymous
+        ):
+            self._end(c.UNAUTHORIZED, "anonymous clients are not allowed")
+            return
+        self.ask(Credentials(user, secret, self.client_id, self.peer, self.certificate_user))
+
+    def identified(self, granted: bool, user: str | None) -> None:
+        """See Connector."""
+        if not granted:
+            self._end(c.UNAUTHORIZED, "bad user, password or token")
+            return
+        self._known = True
+        self.publisher.user = user
+        waiting = self._waiting
+        self._waiting = []
+        self._waiting_bytes = 0
+        for operation in waiting:
+            if not self.closing:
+                self._obey(operation)
+
+    def _welcome(self, connect: Connect) -> None:
+        self.say(encode_connected(connect.id, f"{self.node}-{self.owner}", SERVER, self.publisher.user))
+
+    # -- publishing
+
+    def _on_publish(self, publish: Publish) -> None:
+        self.counters.messages_in += 1
+        broker = self.broker
+        destinations: list[Destination] = []
+        for name in publish.to:
+            destination = destination_of(name)
+            if destination in destinations:
+                continue
+            if not broker.authorizer.may_publish(self.publisher, destination):
+                raise JsonRefusal(c.NOT_ALLOWED, f"not allowed to send to {name[:200]}")
+            if is_gone(destination, broker):
+                raise JsonRefusal(c.UNKNOWN, f"{destination} is gone")
+            destinations.append(destination)
+        held = None if publish.tx is None else self._transaction(publish.tx)
+        members = publish.envelope
+        members["to"] = publish.to
+        envelope = envelope_from(members)
+        if is_forged(envelope, self.publisher):
+            raise JsonRefusal(c.NOT_ALLOWED, "it claims to be from another user")
+        position = NOTHING
+        for destination in destinations:
+            message = message_from(envelope, JSON, publish.size, destination, broker, self.publisher)
+            if destination.kind == QUEUE or destination.temporary:
+                message.retain = False
+            if held is not None:
+                held.publish(message)
+            elif destination.kind == TOPIC:
+                position = max(position, broker.publish_to(destination, message))
+            else:
+                taken = broker.enqueue(message, broker.queue(destination.name))
+                if taken == REFUSED:
+                    self.counters.limit_hits += 1
+                    raise JsonRefusal(c.FULL, f"{destination} is full")
+                position = max(position, taken)
+        self._ok(position, publish.id)
+
+    # -- subscribing
+
+    def _subscription(self, name: str) -> JsonSubscription:
+        subscription = self._subscriptions.get(name)
+        if subscription is None:
+            raise JsonRefusal(c.UNKNOWN, "there is no such subscription")
+        return subscription
+
+    def _on_subscribe(self, subscribe: Subscribe) -> None:
+        if subscribe.sub in self._subscriptions:
+            raise JsonRefusal(c.IN_USE, "there is a subscription of that name already")
+        if len(self._subscriptions) >= self.limits.max_subscriptions:
+            self.counters.limit_hits += 1
+            raise JsonRefusal(c.LIMIT, "too many subscriptions")
+        source = source_of(subscribe.source)
+        if not self.broker.authorizer.may_subscribe(
+            self.publisher, source.kind, source.pattern, bool(source.group)
+        ):
+            raise JsonRefusal(c.NOT_ALLOWED, f"not allowed to read from {subscribe.source[:200]}")
+        if source.kind == QUEUE and source.queue.startswith(TEMPORARY_PREFIX):
+            raise JsonRefusal(c.NOT_ALLOWED, "a temporary queue is read by its owner alone")
+        if subscribe.durable is not None and not (
+            self.client_id and source.kind == TOPIC and not source.group
+        ):
+            raise JsonRefusal(c.BAD_REQUEST, "`durable` is for topics, and for clients that have a client_id")
+        automatic = subscribe.ack == c.ACK_AUTO
+        subscription = JsonSubscription(self, subscribe.sub, automatic, subscribe.credit >= 0)
+        no_local = self.publisher if subscribe.no_local else None
+        if source.kind == TOPIC and not source.group and subscribe.durable is None and automatic:
+            binding = Binding(source.pattern, subscription, no_local, self.publisher)
+            self.broker.bind(binding)
+            subscription.binding = binding
+            subscription.congested = self.congested
+            self._subscriptions[subscribe.sub] = subscription
+            self._ok(NOTHING, subscribe.id)
+        else:
+            queue = self._source_queue(subscribe, subscription, source)
+            self._subscriptions[subscribe.sub] = subscription
+            self._ok(NOTHING, subscribe.id)
+            subscription.attach(queue, self._credit_of(subscribe))
+        if subscribe.retained and source.kind == TOPIC:
+            for message in self.broker.retained_for(source.pattern, self.publisher):
+                subscription.replay(message)
+
+    def _credit_of(self, subscribe: Subscribe) -> int:
+        if subscribe.credit >= 0:
+            return min(subscribe.credit, self.limits.max_inflight)
+        window = subscribe.window if subscribe.window > 0 else self._settings.window
+        return min(window, self.limits.max_inflight)
+
+    def _source_queue(self, subscribe: Subscribe, subscription: JsonSubscription, source: Source) -> Queue:
+        """The queue behind a subscription: named, shared, durable, or one of its own for a topic with outcomes."""
+        broker = self.broker
+        if source.kind == QUEUE:
+            return broker.queue(source.queue)
+        policy = broker.policy
+        if source.group:
+            key = share_key(source)
+        elif subscribe.durable is not None:
+            key = f"sub:{self.client_id}/{subscribe.durable}"
+        else:
+            key = f"sub:{self.node}-{self.owner}/{subscribe.sub}"
+            policy = QueuePolicy(
+                policy.messages_max,
+                policy.bytes_max,
+                policy.when_full,
+                policy.deliveries_max,
+                policy.dead_letters,
+                durable=False,
+            )
+            subscription.private = True
+        queue = broker.bound_queue(key, policy)
+        if queue.bindings and str(queue.bindings[0].pattern) != str(source.pattern):
+            # A durable subscription that changes its topic starts anew (JMS 2.0 §8.3.3).
+            broker.unbind_queue(queue, queue.bindings[0])
+            queue.purge()
+        if not queue.bindings:
+            no_local = self.publisher if subscribe.no_local else None
+            owner = None if source.group else self.publisher
+            broker.bind_queue(queue, Binding(source.pattern, queue, no_local, owner))
+        return queue
+
+    def _on_unsubscribe(self, unsubscribe: Unsubscribe) -> None:
+        subscription = self._subscription(unsubscribe.sub)
+        del self._subscriptions[unsubscribe.sub]
+        subscription.detach()
+        consumer = subscription.consumer
+        subscription.give_back(True)
+        if unsubscribe.delete and consumer is not None:
+            queue = consumer.queue
+            if queue.key.startswith("sub:") and queue.consumers_count == 0:
+                self.broker.delete_queue(queue)
+        self._ok(NOTHING, unsubscribe.id)
+
+    # -- outcomes
+
+    def next_tag(self) -> int:
+        """A name for one more delivery."""
+        self._tag += 1
+        return self._tag
+
+    def _on_settle(self, settle: Settle) -> None:
+        outcome = ACCEPTED
+        if settle.outcome == c.FAILED:
+            outcome = FAILED
+        elif settle.outcome == c.REJECT:
+            outcome = REJECTED
+        elif settle.outcome == c.RELEASE:
+            outcome = RELEASED
+        held = None if settle.tx is None else self._transaction(settle.tx)
+        position = NOTHING
+        unknown = 0
+        for tag in settle.tags:
+            subscription = self.tags.get(tag)
+            if subscription is None:
+                unknown = tag
+                continue
+            for delivery in subscription.take(tag, settle.upto):
+                position = max(position, self._settle(subscription, delivery, outcome, held))
+        if unknown:
+            raise JsonRefusal(c.UNKNOWN, f"nothing waits for an outcome of tag {unknown}")
+        self._ok(position, settle.id)
+
+    def _settle(
+        self, subscription: JsonSubscription, delivery: Delivery, outcome: int, held: Transaction | None
+    ) -> int:
+        subscription.spend()
+        if held is None:
+            return delivery.settle(outcome)
+        try:
+            held.settle(delivery, outcome)
+        except TransactionTooLarge:
+            delivery.settle(FAILED)
+            raise
+        return NOTHING
+
+    # -- transactions
+
+    def _transaction(self, name: str) -> Transaction:
+        transaction = self._transactions.get(name)
+        if transaction is None:
+            raise JsonRefusal(c.UNKNOWN, "there is no such transaction")
+        return transaction
+
+    def _on_transact(self, transact: Transact) -> None:
+        name = transact.tx
+        position = NOTHING
+        if transact.word == "begin":
+            if name in self._transactions:
+                raise JsonRefusal(c.IN_USE, "there is a transaction of that name already")
+            if len(self._transactions) >= self._settings.transactions_max:
+                self.counters.limit_hits += 1
+                raise JsonRefusal(c.LIMIT, "too many transactions")
+            self._transactions[name] = self.broker.transaction()
+        else:
+            transaction = self._transaction(name)
+            if transact.word == "commit":
+                # One that cannot be done as a whole stays, to be tried again or aborted.
+                position = transaction.commit()
+            else:
+                transaction.abort()
+            del self._transactions[name]
+        self._ok(position, transact.id)
+
+    # -- the end
+
+    def _end(self, code: str, reason: str) -> None:
+        """Say why, and close."""
+        if self.closing:
+            return
+        self.counters.protocol_errors += 1
+        self.failure = reason
+        self.say(encode_error(None, code, reason))
+        self._let_go()
+        self.closing = True
+        self.turn.mark(self)
+
+    def _let_go(self) -> None:
+        """Give back everything: no more deliveries, then what has no outcome."""
+        subscriptions = self._subscriptions
+        self._subscriptions = {}
+        transactions = self._transactions
+        self._transactions = {}
+        for subscription in subscriptions.values():
+            subscription.detach()
+        for transaction in transactions.values():
+            transaction.abort()
+        for subscription in subscriptions.values():
+            subscription.give_back(False)
+        self._waiting = []
+
+
+@final
+class JsonAcceptor(Acceptor):
+    """Makes connectors for one listener."""
+
+    __slots__ = ("_service",)
+
+    def __init__(self, name: str, protocol: str, limits: Limits, service: "JsonService") -> None:
+        super().__init__(name, protocol, limits)
+        self._service = service
+
+    def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
+        """See Acceptor."""
+        service = self._service
+        return JsonConnector(
+            service.broker,
+            turn,
+            self.limits,
+            self.counters,
+            peer,
+            service.settings,
+            service.node,
+            service.next_owner(),
+            now_ms,
+        )
+
+
+@final
+class JsonService(Service):
+    """`gateway.json` on one broker."""
+
+    __slots__ = ("_connections_made", "broker", "node", "settings")
+
+    def __init__(self, broker: Broker, settings: JsonSettings) -> None:
+        self.broker = broker
+        self.settings = settings
+        self.node = secrets.token_hex(4)
+        """Makes message ids of one run differ from those of another."""
+        self._connections_made = 0
+
+    def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
+        """See Service."""
+        return JsonAcceptor(name, scheme, limits, self)
+
+    def carriage(self) -> Carriage | None:
+        """See Service.  One text message is one operation, or one array of them."""
+        return Carriage((c.NAME,), True, 1, (b"{", b"["))
+
+    def next_owner(self) -> str:
+        """A name for one more connection."""
+        self._connections_made += 1
+        return f"{self.node}{self._connections_made}"

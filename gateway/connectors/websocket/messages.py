@@ -1,0 +1,156 @@
+"""Envelopes and messages, for JSON and for HTTP: what a client sends becomes a Message, a Message becomes JSON once."""
+
+import json
+from typing import Any, Final
+
+from gateway.connectors.bodies import OBJECT_TYPE, TEXT_TYPE, is_object, restore_body
+from gateway.connectors.envelope import (
+    Envelope,
+    EnvelopeOrigin,
+    InvalidEnvelope,
+    envelope_from,
+    envelope_of,
+    json_envelope,
+)
+from gateway.connectors.text import is_textual
+from gateway.core.destination import Destination
+from gateway.core.flow import Publisher
+from gateway.core.message import BYTES, NONE, OBJECT, TEXT, Message
+from gateway.core.router import Broker
+
+# Under which a message remembers its JSON, without and with who published it.
+VARIANT: Final = 0x70
+VARIANT_IDENTITY: Final = 0x71
+
+BYTES_TYPE: Final = "application/octet-stream"
+
+HTTP: Final = "HT"
+JSON: Final = "JS"
+
+
+def json_of(message: Message, identity: bool) -> bytes:
+    """The message as a JSON object; made once, since it is the same for all subscribers.
+
+    With `identity` the object says who published it: `ext.auth`, the user, and `ext.client`.
+    """
+    variant = VARIANT_IDENTITY if identity else VARIANT
+    known = message.form(variant)
+    if isinstance(known, bytes):
+        return known
+    data = dump(members_of(message, identity)) if identity else json_envelope(message)
+    message.remember(variant, data)
+    return data
+
+
+def members_of(message: Message, identity: bool) -> dict[str, object]:
+    """The same before it is text."""
+    members = envelope_of(message)
+    publisher = message.publisher
+    if identity and publisher is not None:
+        ext = members.setdefault("ext", {})
+        assert isinstance(ext, dict)
+        ext["client"] = publisher.id
+        if publisher.user is not None:
+            ext["auth"] = publisher.user
+    return members
+
+
+def is_forged(envelope: Envelope, publisher: Publisher) -> bool:
+    """Does it claim to be from another user than the one who sends it?"""
+    claimed = envelope.fields.user_id
+    return claimed is not None and publisher.user is not None and claimed != publisher.user
+
+
+def message_from(
+    envelope: Envelope,
+    protocol: str,
+    size: int,
+    destination: Destination,
+    broker: Broker,
+    publisher: Publisher,
+) -> Message:
+    """The canonical message of an envelope to one destination."""
+    expires_at_ms = envelope.expires_at_ms
+    if not expires_at_ms and envelope.ttl_ms:
+        expires_at_ms = broker.now_ms + envelope.ttl_ms
+    return Message(
+        broker.next_message_id(),
+        destination,
+        EnvelopeOrigin(envelope, protocol),
+        size,
+        broker.now_ms,
+        envelope.durable,
+        2,
+        envelope.retain,
+        envelope.priority,
+        expires_at_ms,
+        publisher,
+    )
+
+
+# -- HTTP's own way: the body as it is, its type as a header, the rest as `meta`
+
+
+def raw_envelope(meta: dict[str, object], content_type: str | None, body: bytes) -> Envelope:
+    """The envelope of a body that stands by itself.  Raises InvalidEnvelope."""
+    ext = meta.get("ext")
+    item: object = None
+    types: object = None
+    if isinstance(ext, dict):
+        item = ext.pop("body", None)
+        types = ext.pop("btypes", None)
+    if content_type is not None:
+        meta.setdefault("content_type", content_type)
+    envelope = envelope_from(meta)
+    fields = envelope.fields
+    envelope.body = body
+    if fields.content_type is not None and is_object(fields.content_type):
+        fields.body_kind = OBJECT
+        fields.content_type = None
+    elif is_textual(fields.content_type, fields.content_encoding, body):
+        fields.body_kind = TEXT
+    else:
+        fields.body_kind = BYTES
+    if item is not None:
+        hints = types if isinstance(types, str) else ""
+        if not isinstance(item, str) or not restore_body(fields, item, hints, body, False, True):
+            raise InvalidEnvelope("the body is not what ext.body says")
+    return envelope
+
+
+def raw_parts(message: Message, identity: bool) -> tuple[dict[str, object], str | None, bytes]:
+    """Undo `raw_envelope`: meta, the content type as a header may carry it, and the body."""
+    fields = message.fields()
+    meta = members_of(message, identity)
+    meta.pop("body_b64", None)
+    shown = meta.pop("body", None)
+    content_type = fields.content_type
+    meta.pop("content_type", None)
+    found = meta.pop("ext", None)
+    ext: dict[str, object] = found if isinstance(found, dict) else {}
+    if fields.body_kind == TEXT and content_type is None:
+        content_type = TEXT_TYPE
+        ext.setdefault("body", "text")
+    elif fields.body_kind == NONE:
+        ext.setdefault("body", "none")
+    elif fields.body_kind == OBJECT and content_type is None:
+        content_type = OBJECT_TYPE
+    body = message.origin.body()
+    if fields.body_kind not in (TEXT, BYTES, OBJECT, NONE):
+        body = dump(shown)
+        content_type = content_type or "application/json"
+    if content_type is not None and not _is_header_text(content_type):
+        meta["content_type"] = content_type
+        content_type = None
+    if ext:
+        meta["ext"] = ext
+    return meta, content_type, body
+
+
+def _is_header_text(text: str) -> bool:
+    return text.isascii() and text.isprintable() and text == text.strip()
+
+
+def dump(value: Any) -> bytes:
+    """JSON without needless spaces."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -1,0 +1,146 @@
+"""One subscription of a JSON client: live on topics, or a consumer of a queue."""
+
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.connectors.websocket.messages import json_of
+from gateway.core.credit import Credit
+from gateway.core.delivery import FAILED, RELEASED, Delivery
+from gateway.core.message import Message
+from gateway.core.ports import NOTHING
+from gateway.core.queue import Queue
+from gateway.core.subscription import Binding, Consumer, Outlet
+from protocols.gatewayjson.codec import message_head
+
+if TYPE_CHECKING:
+    from gateway.connectors.websocket.connector import JsonConnector
+
+_MORE: Final = b","
+
+
+@final
+class JsonSubscription(Outlet):
+    """See the module.  `unacked` is in the order of delivery, which `upto` needs."""
+
+    __slots__ = (
+        "_connector",
+        "_counts_credit",
+        "_head",
+        "automatic",
+        "binding",
+        "consumer",
+        "id",
+        "private",
+        "unacked",
+    )
+
+    def __init__(self, connector: "JsonConnector", id: str, automatic: bool, counts_credit: bool) -> None:
+        super().__init__()
+        self._connector = connector
+        self.id = id
+        self.automatic = automatic
+        # Deliveries use credit up for good; otherwise an outcome gives it back.
+        self._counts_credit = counts_credit
+        self.binding: Binding | None = None
+        """When it is live on topics."""
+        self.consumer: Consumer | None = None
+        """When it reads a queue."""
+        self.private = False
+        """Its queue is nobody else's and dies with it."""
+        self.unacked: dict[int, Delivery] = {}
+        """By tag."""
+        self._head = message_head(id)
+
+    # -- Sink: live on topics
+
+    def offer(self, message: Message, binding: Binding) -> int:
+        """See Sink."""
+        if binding.no_local is not None and binding.no_local is message.publisher:
+            return NOTHING
+        connector = self._connector
+        if self.congested:
+            connector.hold_publisher(message.publisher)
+        connector.counters.messages_out += 1
+        connector.push(self._head + _MORE + json_of(message, connector.limits.publish_identity)[1:])
+        return NOTHING
+
+    def replay(self, message: Message) -> None:
+        """Send a retained message to who asked for them."""
+        connector = self._connector
+        connector.counters.messages_out += 1
+        connector.push(
+            self._head + b',"retained":true,' + json_of(message, connector.limits.publish_identity)[1:]
+        )
+
+    # -- Outlet: from a queue
+
+    def deliver(self, delivery: Delivery) -> None:
+        """See Outlet."""
+        connector = self._connector
+        connector.counters.messages_out += 1
+        head = self._head
+        if not self.automatic:
+            tag = connector.next_tag()
+            self.unacked[tag] = delivery
+            connector.tags[tag] = self
+            head += b',"tag":%d' % tag
+        if delivery.failures:
+            head += b',"redelivered":true,"delivery_count":%d' % delivery.failures
+        connector.push_sure(head + _MORE + json_of(delivery.message, connector.limits.publish_identity)[1:])
+
+    def take(self, tag: int, upto: bool) -> list[Delivery]:
+        """The deliveries that an outcome of `tag` means, taken out."""
+        if tag not in self.unacked:
+            return []
+        tags = [tag]
+        if upto:
+            tags = []
+            for known in self.unacked:
+                tags.append(known)
+                if known == tag:
+                    break
+        deliveries: list[Delivery] = []
+        for known in tags:
+            deliveries.append(self.unacked.pop(known))
+            self._connector.tags.pop(known, None)
+        return deliveries
+
+    def spend(self) -> None:
+        """One delivery is about to be settled: where credit counts, it does not come back."""
+        if self._counts_credit and self.consumer is not None:
+            self.consumer.credit.available -= 1
+
+    def give(self, count: int) -> None:
+        """More credit."""
+        if self.consumer is not None:
+            self.consumer.credit.give(count)
+
+    def wake(self) -> None:
+        """Take deliveries again."""
+        if self.consumer is not None:
+            self.consumer.queue.wake()
+
+    def attach(self, queue: Queue, credit: int) -> None:
+        """Read `queue` from now on."""
+        self.congested = self._connector.congested
+        self.consumer = Consumer(queue, self, Credit(credit), self.automatic)
+        queue.attach(self.consumer)
+
+    def detach(self) -> None:
+        """Get nothing more.  What is unacknowledged stays, until `give_back`."""
+        if self.binding is not None:
+            self._connector.broker.unbind(self.binding)
+            self.binding = None
+        if self.consumer is not None:
+            self.consumer.queue.detach(self.consumer)
+
+    def give_back(self, released: bool) -> None:
+        """What was not acknowledged goes back: untried when its client asked for that, else as failed."""
+        for tag, delivery in list(self.unacked.items()):
+            self._connector.tags.pop(tag, None)
+            delivery.settle(RELEASED if released else FAILED)
+        self.unacked.clear()
+        consumer = self.consumer
+        if consumer is not None:
+            queue = consumer.queue
+            if self.private or (queue.key.startswith("share:") and queue.consumers_count == 0):
+                self._connector.broker.delete_queue(queue)

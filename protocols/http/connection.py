@@ -1,0 +1,220 @@
+"""The server's side of one HTTP/1.1 connection: bytes in, whole requests out; responses in, bytes out."""
+
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import h11
+
+from protocols.errors import LocalProtocolError
+from protocols.http.frames import Event, Request, RequestFailed
+
+REASONS: Final = {
+    101: b"Switching Protocols",
+    200: b"OK",
+    202: b"Accepted",
+    204: b"No Content",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    406: b"Not Acceptable",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    426: b"Upgrade Required",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+    507: b"Insufficient Storage",
+}
+"""For people; machines read the number (RFC 9112 §4)."""
+
+
+@final
+@dataclass(init=False, slots=True)
+class HttpLimits:
+    """Bounds on one client."""
+
+    max_header_bytes: int
+    """Request line and headers."""
+    max_body_bytes: int
+
+    def __init__(self, max_header_bytes: int = 16_384, max_body_bytes: int = 104_857_600) -> None:
+        self.max_header_bytes = max_header_bytes
+        self.max_body_bytes = max_body_bytes
+
+
+@final
+class HttpConnection:
+    """See the module.  One request at a time: the next is given out when the last has been answered."""
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_busy",
+        "_failed",
+        "_h11",
+        "_head",
+        "_held",
+        "_limits",
+        "closing",
+        "out",
+    )
+
+    def __init__(self, limits: HttpLimits) -> None:
+        self._limits = limits
+        self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.max_header_bytes)
+        self._head: h11.Request | None = None
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        # A request has been given out and waits for its response.
+        self._busy = False
+        self._held = 0
+        self._failed = False
+        self.closing = False
+        """Write what is in `out`, then close."""
+        self.out: list[bytes] = []
+
+    @property
+    def started(self) -> bool:
+        """Has a request begun, or does one wait for its response?"""
+        return self._busy or self._head is not None or bool(self._h11.trailing_data[0])
+
+    @property
+    def in_body(self) -> bool:
+        """Have a request's headers come, and its body not yet?"""
+        return self._head is not None
+
+    # -- from the peer
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """The request that `data` completes, if any; call with nothing for one that came behind another."""
+        if self.closing or self._failed:
+            return []
+        if self._busy:
+            # Pipelined requests wait inside h11; how many is bounded as one request's headers are.
+            self._held += len(data)
+            if self._held > self._limits.max_header_bytes:
+                return self._fail(429, "too much was sent before the answer")
+            if data:
+                self._h11.receive_data(data)
+            return []
+        try:
+            if data:
+                self._h11.receive_data(data)
+            return self._next()
+        except h11.RemoteProtocolError as error:
+            return self._fail(error.error_status_hint, str(error))
+
+    def _next(self) -> list[Event]:
+        while True:
+            event = self._h11.next_event()
+            if isinstance(event, h11.Request):
+                self._head = event
+                self._body = []
+                self._body_bytes = 0
+            elif isinstance(event, h11.Data):
+                # h11 says bytes and means bytearray as well.
+                found: Any = event
+                piece = bytes(found.data)
+                self._body_bytes += len(piece)
+                if self._body_bytes > self._limits.max_body_bytes:
+                    return self._fail(413, f"a body may have {self._limits.max_body_bytes} bytes")
+                self._body.append(piece)
+            elif isinstance(event, h11.EndOfMessage):
+                return [self._request()]
+            elif event is h11.NEED_DATA:
+                if self._head is not None:
+                    return self._look_ahead()
+                return []
+            elif event is h11.PAUSED:
+                # Something follows a request to switch protocols.
+                return []
+            else:
+                self.closing = True
+                return []
+
+    def _look_ahead(self) -> list[Event]:
+        """A body is to come: refuse one that is too long before it does, welcome the others (RFC 9110 §10.1.1)."""
+        assert self._head is not None
+        for name, value in self._head.headers:
+            if name == b"content-length" and int(value) > self._limits.max_body_bytes:
+                return self._fail(413, f"a body may have {self._limits.max_body_bytes} bytes")
+        if self._h11.they_are_waiting_for_100_continue:
+            self._say(h11.InformationalResponse(status_code=100, headers=[]))
+        return []
+
+    def _request(self) -> Request:
+        head = self._head
+        assert head is not None
+        self._head = None
+        self._busy = True
+        self._held = 0
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body = []
+        return Request(head.method.decode("ascii"), head.target.decode("latin-1"), headers, body)
+
+    def fail(self) -> None:
+        """Take nothing more from the peer; the next response is the last."""
+        self._failed = True
+
+    def _fail(self, status: int, reason: str) -> list[Event]:
+        self.fail()
+        return [RequestFailed(status, reason)]
+
+    def upgraded(self) -> bytes:
+        """The connection has been given to another protocol: what has come for that already."""
+        return bytes(self._h11.trailing_data[0])
+
+    # -- to the peer
+
+    def send_response(
+        self, status: int, headers: list[tuple[str, str]], body: bytes, head: bool = False
+    ) -> None:
+        """A whole response; `head` leaves the body out (RFC 9110 §9.3.2).  The connection stays if it can."""
+        length = [("content-length", str(len(body)))] if status != 204 and status != 304 else []
+        if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            raise LocalProtocolError("a response has been sent already")
+        if self._failed:
+            headers = [*headers, ("connection", "close")]
+        self._say(
+            h11.Response(status_code=status, headers=[*headers, *length], reason=REASONS.get(status, b""))
+        )
+        if body and not head and length:
+            self._say(h11.Data(data=body))
+        self._say(h11.EndOfMessage())
+        self._done()
+
+    def send_switch(self, headers: list[tuple[str, str]]) -> None:
+        """101: from here on another protocol is spoken."""
+        self._say(h11.InformationalResponse(status_code=101, headers=headers, reason=REASONS[101]))
+
+    def start_stream(self, status: int, headers: list[tuple[str, str]]) -> None:
+        """A response whose body comes piece by piece, until the connection ends."""
+        self._say(
+            h11.Response(
+                status_code=status, headers=[*headers, ("connection", "close")], reason=REASONS[status]
+            )
+        )
+
+    def stream(self, data: bytes) -> bytes:
+        """A piece of a streamed body as it goes on the wire."""
+        return self._h11.send(h11.Data(data=data)) or b""
+
+    def end_stream(self) -> None:
+        """The body is complete."""
+        self._say(h11.EndOfMessage())
+        self._done()
+
+    def _done(self) -> None:
+        self._busy = False
+        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
+            self._h11.start_next_cycle()
+        else:
+            self.closing = True
+
+    def _say(self, event: h11.Event) -> None:
+        data = self._h11.send(event)
+        if data:
+            self.out.append(data)

@@ -1,0 +1,79 @@
+"""Requests and responses as records."""
+
+from dataclasses import dataclass
+from typing import final
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+
+@final
+@dataclass(init=False, slots=True)
+class Request:
+    """A whole request."""
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    """Names in lower case."""
+    body: bytes
+
+    def __init__(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+
+    def header(self, name: str) -> str | None:
+        """The value of the header `name` (in lower case); of repeated ones the first."""
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return None
+
+    def path(self) -> str:
+        """What stands before `?`, as it came."""
+        return self.target.partition("?")[0]
+
+    def segments(self) -> list[str] | None:
+        """The decoded parts of the path between slashes; None when they are not UTF-8."""
+        parts: list[str] = []
+        for part in self.path().strip("/").split("/"):
+            try:
+                parts.append(unquote_to_bytes(part).decode())
+            except UnicodeDecodeError:
+                return None
+        return parts
+
+    def query(self) -> list[tuple[str, str]]:
+        """The parameters behind `?`."""
+        try:
+            return parse_qsl(self.target.partition("?")[2], keep_blank_values=True, max_num_fields=100)
+        except ValueError:
+            return []
+
+    def parameter(self, name: str) -> str | None:
+        """The first parameter `name`."""
+        for known, value in self.query():
+            if known == name:
+                return value
+        return None
+
+    def wants_upgrade(self) -> bool:
+        """Does it ask for WebSocket (RFC 9110 §7.8)?"""
+        upgrade = self.header("upgrade")
+        return upgrade is not None and "websocket" in upgrade.lower()
+
+
+@final
+@dataclass(init=False, slots=True)
+class RequestFailed:
+    """The peer broke HTTP or a limit: answer with `status`, then close."""
+
+    status: int
+    reason: str
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        self.reason = reason
+
+
+Event = Request | RequestFailed

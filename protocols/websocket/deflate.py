@@ -1,0 +1,70 @@
+"""permessage-deflate (RFC 7692): one direction each, with a limit on what comes out."""
+
+import zlib
+from typing import Any, Final, final
+
+from protocols.websocket.constants import INVALID_DATA, TOO_BIG
+from protocols.websocket.errors import WebSocketError
+
+TAIL: Final = b"\x00\x00\xff\xff"
+"""What a sender cuts off the end of a message (§7.2.1)."""
+
+MEMORY_LEVEL: Final = 5
+"""zlib's memLevel: with a window of 12 bits, 24 KiB a connection for packing instead of 256."""
+
+
+@final
+class Inflater:
+    """Unpacks the messages of one peer."""
+
+    __slots__ = ("_keep", "_limit", "_made", "_unpacker", "_window_bits")
+
+    def __init__(self, limit: int, window_bits: int, no_context_takeover: bool) -> None:
+        self._limit = limit
+        self._window_bits = window_bits
+        self._keep = not no_context_takeover
+        self._made = 0
+        self._unpacker: Any = None
+
+    def inflate(self, piece: bytes, last: bool) -> bytes:
+        """Unpack one piece of a message; `last` ends the message.  Raises WebSocketError."""
+        unpacker = self._unpacker
+        if unpacker is None:
+            unpacker = self._unpacker = zlib.decompressobj(wbits=-self._window_bits)
+        room = self._limit - self._made
+        try:
+            # One byte more than allowed tells a message that is too long from one that just fits.
+            data: bytes = unpacker.decompress(piece + TAIL if last else piece, room + 1)
+        except zlib.error:
+            raise WebSocketError(INVALID_DATA, "the compressed data is damaged") from None
+        if len(data) > room:
+            raise WebSocketError(TOO_BIG, f"a message unpacks to more than {self._limit} bytes")
+        self._made += len(data)
+        if last:
+            self._made = 0
+            if not self._keep or unpacker.eof:
+                self._unpacker = None
+        return data
+
+
+@final
+class Deflater:
+    """Packs the messages for one peer."""
+
+    __slots__ = ("_keep", "_packer", "_window_bits")
+
+    def __init__(self, window_bits: int, no_context_takeover: bool) -> None:
+        # zlib cannot pack with a window of 8 bits; one that promises less may use less of a larger one, but not so here.
+        self._window_bits = max(window_bits, 9)
+        self._keep = not no_context_takeover
+        self._packer: Any = None
+
+    def deflate(self, message: bytes) -> bytes:
+        """Pack a whole message."""
+        packer = self._packer
+        if packer is None:
+            packer = zlib.compressobj(wbits=-self._window_bits, memLevel=MEMORY_LEVEL)
+            if self._keep:
+                self._packer = packer
+        data: bytes = packer.compress(message) + packer.flush(zlib.Z_SYNC_FLUSH)
+        return data[: -len(TAIL)]

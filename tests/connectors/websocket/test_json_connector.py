@@ -1,0 +1,479 @@
+# ruff: noqa: E501
+"""`gateway.json` on the core: what each operation does, and what each mistake is told."""
+
+import base64
+from typing import Any
+
+import pytest
+from json_client import NOW_MS, HoldingStore, World
+
+from gateway.connectors.base import Limits
+from gateway.connectors.websocket.settings import JsonSettings
+from gateway.core.destination import Destination
+from gateway.core.flow import Publisher
+from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.pattern import Pattern
+from gateway.core.ports import Asker, Authorizer, Credentials
+
+
+def error(answers: list[dict[str, Any]]) -> tuple[object, str]:
+    """The one answer, an error: its id and code."""
+    [answer] = answers
+    assert answer["op"] == "error", answer
+    return answer.get("id"), answer["code"]
+
+
+# -- publishing and topics
+
+
+def test_a_topic_with_a_wildcard() -> None:
+    world = World()
+    client = world.client()
+    assert client.op("subscribe", id=1, sub="s", from_="topic:a.*") == [{"op": "ok", "id": 1}]
+    [ok, message] = sorted(
+        client.op("publish", id="p", to="topic:a.b", body="hi"), key=lambda m: m["op"] == "message"
+    )
+    assert ok == {"op": "ok", "id": "p"}
+    assert (message["sub"], message["to"], message["body"], message["durable"]) == (
+        "s",
+        "topic:a.b",
+        "hi",
+        True,
+    )
+    assert message["received_at"] == NOW_MS
+    assert "tag" not in message
+    assert client.op("publish", to="topic:a.b.c", body="deeper") == []
+    client.op("subscribe", sub="t", from_="topic:a.>")
+    client.op("subscribe", sub="u", from_="topic:a.#")
+    assert [m["sub"] for m in client.op("publish", to="topic:a", body="")] == ["t", "u"]
+
+
+def test_every_field_comes_back() -> None:
+    world = World()
+    client = world.client()
+    client.op("subscribe", sub="s", from_="topic:t")
+    fields = {
+        "message_id": "AMQP_UUID:0b0b8b8e-6a1e-4e3c-9a52-0d4d3f6f7a11", "correlation_id": "AMQP_ULONG:7", "reply_to": "queue:r",
+        "subject": "ty", "content_type": "text/plain", "content_encoding": "identity", "created_at": 5, "priority": 200,
+        "durable": False, "group_id": "g", "group_seq": 3, "reply_group": "rg", "user_id": "u", "app_id": "a",
+        "properties": {"é": "🥕", "n": 5, "f": 1.5, "b": True, "z": None, "l": [1, {"x": None}], "m": {"k": "v"}, "u": 7, "big": "9007199254740993"},
+        "annotations": {"x-opt-a": 1}, "ext": {"types": "u:u8,big:i64"}, "expires_at": NOW_MS + 9,
+    }  # fmt: skip
+    [message] = client.op("publish", to="topic:t", body=[1, {"b": 2}], **fields)
+    assert {name: message[name] for name in fields} == fields
+    assert message["body"] == [1, {"b": 2}]
+
+
+@pytest.mark.parametrize(
+    ("sent", "received"),
+    [
+        ({"body": "é"}, {"body": "é"}),
+        ({"body": {"a": 1}}, {"body": {"a": 1}, "content_type": "application/json"}),
+        ({"body": 7}, {"body": 7, "content_type": "application/json"}),
+        ({"body": None}, {"body": None}),
+        ({}, {"body": None}),
+        ({"body_b64": "AP8="}, {"body_b64": "AP8="}),
+        (
+            {"body_b64": "aGk=", "content_type": "text/plain"},
+            {"body_b64": "aGk=", "content_type": "text/plain"},
+        ),
+        ({"body_b64": None, "body": "x", "priority": None}, {"body": "x"}),
+    ],
+)
+def test_bodies(sent: dict[str, Any], received: dict[str, Any]) -> None:
+    client = World().client()
+    client.op("subscribe", sub="s", from_="topic:t")
+    [message] = client.op("publish", to="topic:t", **sent)
+    assert {
+        name: message.get(name) for name in ("body", "body_b64", "content_type") if name in message
+    } == received
+
+
+def test_what_was_received_may_be_sent_back() -> None:
+    client = World().client()
+    client.op("subscribe", sub="s", from_="topic:t")
+    [message] = client.op("publish", to="topic:t", body={"a": [1]}, properties={"n": 5}, durable=False)
+    fields = {name: value for name, value in message.items() if name not in ("op", "sub", "id", "to")}
+    [again] = client.op("publish", to="topic:t", **fields)
+    assert {**again, "id": ""} == {**message, "id": ""}
+
+
+def test_a_time_to_live_becomes_a_time_of_expiry() -> None:
+    world = World()
+    client = world.client()
+    client.op("publish", to="queue:q", body="x", ttl=1_000)
+    client.op("publish", to="queue:q", body="y", ttl=3_000)
+    world.now_ms += 1_000
+    [message] = client.op("subscribe", sub="s", from_="queue:q")
+    assert (message["body"], message["expires_at"]) == ("y", NOW_MS + 3_000)
+
+
+def test_several_destinations_and_no_local() -> None:
+    client = World().client()
+    client.op("subscribe", sub="mine", from_="topic:t", no_local=True)
+    client.op("subscribe", sub="all", from_="topic:t")
+    client.op("subscribe", sub="q", from_="queue:q")
+    got = client.op("publish", to=["topic:t", "queue:q", "topic:t"], body="x")
+    assert sorted(message["sub"] for message in got) == ["all", "q"]
+
+
+def test_retained_values_are_sent_to_who_asks() -> None:
+    world = World()
+    client = world.client()
+    client.op("publish", to="topic:s.1", body="on", retain=True)
+    client.op("publish", to="queue:q", body="not for queues", retain=True)
+    assert client.op("subscribe", sub="live", from_="topic:s.*") == []
+    [message] = client.op("subscribe", sub="asks", from_="topic:s.*", retained=True)
+    assert (message["body"], message["retained"], message["sub"]) == ("on", True, "asks")
+
+
+def test_a_confirmation_waits_for_the_store() -> None:
+    store = HoldingStore()
+    client = World(store=store).client()
+    assert client.op("publish", id=1, to="queue:q", body="x") == []
+    assert client.op("publish", id=2, to="queue:q", body="x", durable=False) == []
+    store.release(client.world.broker)
+    assert client.heard() == [{"op": "ok", "id": 1}, {"op": "ok", "id": 2}]
+
+
+# -- queues and outcomes
+
+
+def test_competing_consumers() -> None:
+    world = World()
+    one, two = world.client(), world.client()
+    one.op("subscribe", sub="s", from_="queue:q", ack="client")
+    two.op("subscribe", sub="s", from_="queue:q", ack="client")
+    world.client().say([{"op": "publish", "to": "queue:q", "body": n} for n in range(4)])
+    assert (one.bodies(), two.bodies()) == ([0, 2], [1, 3])
+
+
+def test_acknowledged_messages_are_gone_others_come_again() -> None:
+    world = World()
+    first = world.client()
+    first.op("subscribe", sub="s", from_="queue:q", ack="client")
+    got = [first.op("publish", to="queue:q", body=n)[0] for n in range(3)]
+    assert first.op("ack", id=1, tag=got[0]["tag"]) == [{"op": "ok", "id": 1}]
+    first.drop()
+    again = world.client().op("subscribe", sub="s", from_="queue:q", ack="client")
+    assert [(m["body"], m["redelivered"], m["delivery_count"]) for m in again] == [(1, True, 1), (2, True, 1)]
+
+
+def test_upto_means_all_before_in_that_subscription() -> None:
+    client = World().client()
+    client.op("subscribe", sub="s", from_="queue:q", ack="client")
+    client.op("subscribe", sub="other", from_="queue:p", ack="client")
+    client.op("publish", to="queue:p", body="p")
+    tags = [client.op("publish", to="queue:q", body=n)[0]["tag"] for n in range(3)]
+    client.op("ack", tag=tags[1], upto=True)
+    assert client.world.broker.queues["queue:q"].depth == 1
+    assert client.world.broker.queues["queue:p"].depth == 1
+
+
+def test_nack_failed_release_and_reject() -> None:
+    world = World()
+    client = world.client()
+    client.op("subscribe", sub="s", from_="queue:q", ack="client", window=1)
+    client.op("subscribe", sub="dead", from_="queue:DLQ")
+    [first] = client.op("publish", to="queue:q", body="x")
+    [again] = client.op("nack", tag=first["tag"], outcome="release")
+    assert "redelivered" not in again
+    [third] = client.op("nack", tag=again["tag"])
+    assert third["delivery_count"] == 1
+    [dead] = client.op("nack", tag=third["tag"], outcome="reject")
+    assert (dead["sub"], dead["original_to"]) == ("dead", "queue:q")
+    assert (dead["deaths"][0]["reason"], dead["deaths"][0]["queue"]) == ("rejected", "q")
+
+
+def test_the_window_bounds_what_waits_and_credit_is_used_up() -> None:
+    client = World().client()
+    client.op("subscribe", sub="w", from_="queue:w", ack="client", window=2)
+    client.op("subscribe", sub="c", from_="queue:c", ack="client", credit=0)
+    client.say(
+        [{"op": "publish", "to": [name], "body": n} for n in range(4) for name in ("queue:w", "queue:c")]
+    )
+    got = client.heard()
+    assert [m["sub"] for m in got] == ["w", "w"]
+    assert [m["body"] for m in client.op("ack", tag=got[0]["tag"])] == [2]
+    [one] = client.op("credit", sub="c")
+    assert one["body"] == 0
+    assert client.op("ack", tag=one["tag"]) == []
+    assert [m["body"] for m in client.op("credit", sub="c", count=2)] == [1, 2]
+
+
+def test_unacknowledged_deliveries_of_an_unsubscribed_source_are_released() -> None:
+    world = World()
+    client = world.client()
+    client.op("subscribe", sub="s", from_="queue:q", ack="client")
+    client.op("publish", to="queue:q", body="x")
+    assert client.op("unsubscribe", id=1, sub="s") == [{"op": "ok", "id": 1}]
+    [again] = client.op("subscribe", sub="s", from_="queue:q", ack="client")
+    assert "redelivered" not in again
+
+
+def test_a_topic_with_outcomes_has_a_queue_of_its_own_that_dies_with_it() -> None:
+    world = World()
+    client = world.client()
+    client.op("subscribe", sub="s", from_="topic:t.*", ack="client")
+    [message] = client.op("publish", to="topic:t.1", body="x")
+    [again] = client.op("nack", tag=message["tag"])
+    assert again["to"] == "topic:t.1"
+    assert len(world.broker.queues) == 1
+    client.drop()
+    assert world.broker.queues == {}
+
+
+def test_shared_and_durable_subscriptions() -> None:
+    world = World()
+    one, two = world.client(), world.client()
+    one.op("subscribe", sub="s", from_="share:g/a.>")
+    two.op("subscribe", sub="s", from_="share:g/a.>")
+    one.op("connect")
+    world.client().say([{"op": "publish", "to": "topic:a.b", "body": n} for n in range(4)])
+    assert (one.bodies(), two.bodies()) == ([0, 2], [1, 3])
+
+    reader = world.client()
+    reader.op("connect", client_id="r")
+    reader.op("subscribe", sub="d", from_="topic:d", durable="mine")
+    reader.drop()
+    world.client().op("publish", to="topic:d", body="while away")
+    reader = world.client()
+    reader.op("connect", client_id="r")
+    assert [m["body"] for m in reader.op("subscribe", sub="d", from_="topic:d", durable="mine")] == [
+        "while away"
+    ]
+    reader.op("unsubscribe", sub="d", delete=True)
+    assert "sub:r/mine" not in world.broker.queues
+
+
+# -- transactions
+
+
+def test_a_transaction_is_all_or_nothing() -> None:
+    world = World()
+    client = world.client()
+    client.op("subscribe", sub="s", from_="queue:in", ack="client")
+    client.op("subscribe", sub="out", from_="queue:out")
+    [message] = client.op("publish", to="queue:in", body="job")
+    client.say(
+        [
+            {"op": "begin", "tx": "t"},
+            {"op": "publish", "tx": "t", "to": "queue:out", "body": "done"},
+            {"op": "ack", "tx": "t", "tag": message["tag"]},
+            {"op": "abort", "tx": "t"},
+        ]
+    )
+    [again] = client.heard()
+    assert (again["sub"], again["redelivered"]) == ("s", True)
+    client.say([{"op": "begin", "tx": "t"}, {"op": "publish", "tx": "t", "to": "queue:out", "body": "done"}])
+    assert client.op("ack", tx="t", tag=again["tag"]) == []
+    got = client.op("commit", id=1, tx="t")
+    assert {"op": "ok", "id": 1} in got
+    assert [m["body"] for m in got if m["op"] == "message"] == ["done"]
+    assert world.broker.queues["queue:in"].depth == 0
+
+
+def test_a_transaction_ends_with_its_connection() -> None:
+    world = World()
+    client = world.client()
+    client.say([{"op": "begin", "tx": "t"}, {"op": "publish", "tx": "t", "to": "queue:q", "body": "x"}])
+    client.drop()
+    assert world.broker.counters.transactions_aborted == 1
+
+
+# -- who is it?
+
+
+class Slow(Authorizer):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[Credentials, Asker]] = []
+
+    def authenticate(self, credentials: Credentials, asker: Asker) -> None:
+        self.asked.append((credentials, asker))
+
+
+class Rules(Authorizer):
+    """Nobody may touch what is called `secret`."""
+
+    def may_publish(self, publisher: Publisher, destination: Destination) -> bool:
+        return "secret" not in destination.name
+
+    def may_subscribe(self, publisher: Publisher, kind: int, pattern: Pattern, whole: bool = False) -> bool:
+        return "secret" not in pattern.levels
+
+
+def test_connect_is_answered_with_who_one_is() -> None:
+    client = World().client()
+    [connected] = client.op("connect", id=1, user="u", password="p")
+    assert (connected["op"], connected["user"]) == ("connected", "u")
+    assert error(client.op("connect", id=2)) == (2, "in_use")
+
+
+def test_what_follows_connect_waits_for_the_answer() -> None:
+    slow = Slow()
+    client = World(authorizer=slow).client()
+    client.say(
+        [
+            {"op": "connect", "user": "u", "password": "p"},
+            {"op": "publish", "id": 1, "to": "queue:q", "body": 1},
+        ]
+    )
+    client.say({"op": "publish", "id": 2, "to": "queue:q", "body": 2})
+    assert client.heard() == []
+    assert client.connector.throttled
+    [(credentials, asker)] = slow.asked
+    assert (credentials.user, credentials.secret) == ("u", b"p")
+    asker.answer(True, "u")
+    assert [answer["op"] for answer in client.heard()] == ["connected", "ok", "ok"]
+
+
+def test_a_refused_client_is_told_and_closed() -> None:
+    slow = Slow()
+    client = World(authorizer=slow).client()
+    client.op("connect", token="t")
+    [(credentials, asker)] = slow.asked
+    assert (credentials.user, credentials.secret) == (None, b"t")
+    asker.answer(False, None)
+    assert error(client.heard()) == (None, "unauthorized")
+    assert client.connector.closing
+
+
+def test_what_http_said_of_the_client_counts() -> None:
+    slow = Slow()
+    client = World(authorizer=slow).client(Credentials("u", b"p", "", "peer"))
+    client.op("publish", to="queue:q", body=1)
+    [(credentials, _)] = slow.asked
+    assert (credentials.user, credentials.secret) == ("u", b"p")
+
+
+def test_anonymous_clients_only_where_they_are_allowed() -> None:
+    client = World(limits=Limits(allow_anonymous=False)).client()
+    assert error(client.op("ping")) == (None, "unauthorized")
+    assert client.connector.closing
+
+
+def test_rules_are_asked() -> None:
+    client = World(authorizer=Rules()).client()
+    assert error(client.op("publish", id=1, to="topic:secret", body=1)) == (1, "not_allowed")
+    assert error(client.op("subscribe", id=2, sub="s", from_="queue:secret")) == (2, "not_allowed")
+    assert not client.connector.closing
+
+
+def test_nobody_sends_in_another_users_name() -> None:
+    client = World().client()
+    client.op("connect", user="u", password="p")
+    assert error(client.op("publish", id=1, to="queue:q", user_id="v")) == (1, "not_allowed")
+    assert client.op("publish", id=2, to="queue:q", user_id="u") == [{"op": "ok", "id": 2}]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_who_published_is_told_where_that_is_wanted(told: bool) -> None:
+    world = World(limits=Limits(publish_identity=told))
+    client = world.client()
+    client.op("subscribe", sub="s", from_="topic:t")
+    publisher = world.client()
+    publisher.op("connect", user="u", password="p")
+    publisher.op("publish", to="topic:t", body="x")
+    [message] = client.heard()
+    assert message.get("ext") == ({"client": "127.0.0.1:1", "auth": "u"} if told else None)
+
+
+# -- mistakes and limits
+
+
+def test_mistakes_do_not_end_the_connection() -> None:
+    client = World().client()
+    assert error(client.op("publish", id=1, to="a.b", body=1)) == (1, "bad_destination")
+    assert error(client.op("publish", id=1, to="topic:$SYS.x", body=1)) == (1, "bad_destination")
+    assert error(client.op("subscribe", id=1, sub="s", from_="share:g")) == (1, "bad_destination")
+    assert error(client.op("subscribe", id=1, sub="s", from_="topic:t", durable="d")) == (1, "bad_request")
+    assert error(client.op("publish", id=1, to="queue:q", body_b64="!")) == (1, "bad_request")
+    assert error(client.op("unsubscribe", id=1, sub="s")) == (1, "unknown")
+    assert error(client.op("credit", id=1, sub="s")) == (1, "unknown")
+    assert error(client.op("ack", id=1, tag=7)) == (1, "unknown")
+    assert error(client.op("commit", id=1, tx="t")) == (1, "unknown")
+    client.say({"op": "fly", "id": 1}, valid=False)
+    assert error(client.heard()) == (1, "bad_request")
+    client.op("subscribe", sub="s", from_="topic:t")
+    assert error(client.op("subscribe", id=1, sub="s", from_="topic:t")) == (1, "in_use")
+    client.op("begin", tx="t")
+    assert error(client.op("begin", id=1, tx="t")) == (1, "in_use")
+    assert client.op("ping", id=9) == [{"op": "pong", "id": 9}]
+
+
+def test_what_is_no_json_ends_the_connection() -> None:
+    client = World().client()
+    client.raw(b"{")
+    assert error(client.heard()) == (None, "bad_json")
+    assert client.connector.closing
+    assert client.connector.counters.protocol_errors == 1
+
+
+def test_limits_are_told_and_counted() -> None:
+    world = World(
+        limits=Limits(max_subscriptions=1), settings=JsonSettings(transactions_max=1, operations_max=2),
+        policy=QueuePolicy(messages_max=1, when_full="reject"), core=CoreLimits(transaction_operations_max=1, queues_max=1),
+    )  # fmt: skip
+    client = world.client()
+    client.op("subscribe", sub="s", from_="topic:t")
+    assert error(client.op("subscribe", id=1, sub="t", from_="topic:t")) == (1, "limit")
+    client.op("begin", tx="a")
+    assert error(client.op("begin", id=1, tx="b")) == (1, "limit")
+    client.op("publish", tx="a", to="queue:q", body=1)
+    assert error(client.op("publish", id=1, tx="a", to="queue:q", body=1)) == (1, "limit")
+    client.op("publish", to="queue:q", body=1)
+    assert error(client.op("publish", id=1, to="queue:q", body=1)) == (1, "full")
+    assert error(client.op("publish", id=1, to="queue:other", body=1)) == (1, "limit")
+    assert client.connector.counters.limit_hits == 5
+    client.say([{"op": "ping"}] * 3)
+    assert error(client.heard()) == (None, "bad_json")
+
+
+def test_a_client_that_sends_too_fast_is_ended() -> None:
+    client = World(limits=Limits(message_rate=3)).client()
+    client.say([{"op": "ping"}] * 3)
+    assert len(client.heard()) == 3
+    client.say({"op": "ping"})
+    assert [answer["op"] for answer in client.heard()] == ["pong", "error"]
+    assert client.connector.closing
+
+
+def test_one_connection_too_many_is_told_so() -> None:
+    client = World().client()
+    client.connector.refuse(NOW_MS)
+    assert error(client.op("connect", id=1)) == (None, "limit")
+    assert client.connector.closing
+
+
+def test_silence_at_the_start_and_later() -> None:
+    world = World(limits=Limits(connect_timeout_ms=100, idle_timeout_ms=500))
+    client = world.client()
+    assert client.connector.next_deadline_ms() == NOW_MS + 100
+    client.op("connect", ping_ms=200)
+    assert client.connector.next_deadline_ms() == NOW_MS + 200
+    world.now_ms += 200
+    client.connector.deadline(world.now_ms)
+    assert client.heard() == [{"op": "ping"}]
+    world.now_ms += 300
+    client.connector.deadline(world.now_ms)
+    assert error(client.heard()[:1]) == (None, "limit")
+    silent = world.client()
+    silent.connector.deadline(world.now_ms + 100)
+    assert error(silent.heard()) == (None, "limit")
+
+
+def test_a_slow_reader_is_held_back_and_goes_on() -> None:
+    world = World(limits=Limits(output_buffer=1_024, slow_consumer="drop-oldest"))
+    client = world.client()
+    client.op("subscribe", sub="q", from_="queue:q", ack="client")
+    client.connector.writable(False)
+    world.client().say(
+        [{"op": "publish", "to": "queue:q", "body": base64.b64encode(bytes(400)).decode()}] * 5
+    )
+    assert client.connector.out == []
+    client.connector.writable(True)
+    # Each time the socket takes what there is, there is room for more.
+    assert [len(client.bodies()) for _ in range(4)] == [2, 2, 1, 0]

@@ -1,0 +1,104 @@
+"""HTTP/1.1: whole requests out of any cut, one at a time, and nobody can make it hold more than it should."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.errors import LocalProtocolError
+from protocols.http.connection import HttpConnection, HttpLimits
+from protocols.http.frames import Request, RequestFailed
+
+POST = b"POST /a%20b?x=1&y=%C3%A9 HTTP/1.1\r\nHost: h\r\nX-Y: z\r\nContent-Length: 3\r\n\r\nabc"
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+def one(events: list[Request | RequestFailed]) -> Request:
+    """The request among them."""
+    [request] = events
+    assert isinstance(request, Request)
+    return request
+
+
+@pytest.mark.parametrize("cut", range(len(POST) + 1))
+def test_a_request_cut_anywhere(cut: int) -> None:
+    connection = HttpConnection(HttpLimits())
+    request = one(connection.receive_data(POST[:cut]) + connection.receive_data(POST[cut:]))
+    assert (request.method, request.path(), request.segments(), request.body) == (
+        "POST",
+        "/a%20b",
+        ["a b"],
+        b"abc",
+    )
+    assert (request.header("x-y"), request.header("nothing")) == ("z", None)
+    assert (request.query(), request.parameter("y"), request.parameter("z")) == (
+        [("x", "1"), ("y", "é")],
+        "é",
+        None,
+    )
+    assert not request.wants_upgrade()
+
+
+def test_requests_one_after_the_other() -> None:
+    connection = HttpConnection(HttpLimits())
+    assert one(connection.receive_data(GET + POST)).method == "GET"
+    assert connection.receive_data(b"") == []
+    connection.send_response(200, [], b"first")
+    assert one(connection.receive_data(b"")).method == "POST"
+    connection.send_response(204, [], b"")
+    assert b"".join(connection.out).count(b"HTTP/1.1 ") == 2
+    assert not connection.closing
+    with pytest.raises(LocalProtocolError):
+        connection.send_response(200, [], b"")
+        connection.send_response(200, [], b"")
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_a_connection_that_is_to_end_ends(version: bytes) -> None:
+    connection = HttpConnection(HttpLimits())
+    connection.receive_data(b"GET / HTTP/%s\r\nHost: h\r\nConnection: close\r\n\r\n" % version)
+    connection.send_response(200, [], b"x")
+    assert connection.closing
+
+
+def test_head_has_no_body_and_an_upgrade_leaves_the_rest() -> None:
+    connection = HttpConnection(HttpLimits())
+    connection.receive_data(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
+    connection.send_response(200, [], b"body", head=True)
+    assert b"content-length: 4" in connection.out[0]
+    assert b"body" not in b"".join(connection.out)
+    switch = HttpConnection(HttpLimits())
+    asked = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x00"
+    assert one(switch.receive_data(asked)).wants_upgrade()
+    switch.send_switch([("Upgrade", "websocket")])
+    assert switch.upgraded() == b"\x81\x00"
+
+
+def test_a_stream() -> None:
+    connection = HttpConnection(HttpLimits())
+    connection.receive_data(GET)
+    connection.start_stream(200, [("Content-Type", "text/event-stream")])
+    assert connection.stream(b"piece") == b"5\r\npiece\r\n"
+    connection.end_stream()
+    assert connection.out[-1] == b"0\r\n\r\n"
+    assert connection.closing
+
+
+@pytest.mark.parametrize("length", [b"4", b"99999999999999999999"])
+def test_a_body_is_refused_by_its_length(length: bytes) -> None:
+    connection = HttpConnection(HttpLimits(max_body_bytes=3))
+    events = connection.receive_data(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + length + b"\r\n\r\n")
+    assert events == [RequestFailed(413, "a body may have 3 bytes")]
+    assert connection.receive_data(b"abcd") == []
+    connection.send_response(413, [], b"")
+    assert connection.closing
+
+
+@given(st.binary(max_size=300))
+def test_garbage_is_a_failed_request_or_none(data: bytes) -> None:
+    connection = HttpConnection(HttpLimits(max_header_bytes=1_024))
+    for at in range(0, len(data), 11):
+        for event in connection.receive_data(data[at : at + 11]):
+            if isinstance(event, RequestFailed):
+                assert 400 <= event.status < 500
+                connection.send_response(event.status, [], b"")
+                assert connection.closing
