@@ -284,10 +284,9 @@ class Gateway:
             self.config.gateway.connections_max,
         )
         self.storing.open()
-        for section in self.config.connector:
-            scheme = section.scheme
-            if scheme not in self._services:
-                self._services[scheme] = SERVICES[scheme](self.broker, self.config)
+        # All of them, whichever are served now: any may have left something to be brought back.
+        for name in (*SERVICES, *CARRIED):
+            self._service(name)
         self.storing.recover(list(self._services.values()))
         self.storing.start(loop, self.failed.set)
         for section in self.config.connector:
