@@ -284,8 +284,8 @@ class Gateway:
             self.config.gateway.connections_max,
         )
         self.storing.open()
-        # All of them: sessions go on collecting, whichever door their clients will come by.
-        for name in SERVICES:
+        # All of them, whichever are served now: any may have left something to be brought back.
+        for name in (*SERVICES, *CARRIED):
             self._service(name)
         self.storing.recover(list(self._services.values()))
         self.storing.start(loop, self.failed.set)

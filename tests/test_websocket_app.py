@@ -33,6 +33,7 @@ async def guarded(secret_hash: str) -> AsyncIterator[Gateway]:
                 ConnectorSection(name="a", uri="auto://127.0.0.1:0"),
             ),
             "admin": {"enabled": False},
+            "store": {"path": ""},
             "user": ({"name": "u", "hash": secret_hash},),
             "rule": ({"allow": ("publish", "subscribe", "receive"), "users": ("u",), "destinations": DESTINATIONS},),
         }

@@ -33,7 +33,7 @@ def stomp(port: int) -> socket.socket:
 
 def answer(client: socket.socket) -> bytes:
     data = b""
-    while not data.rstrip(b"\n").endswith(b"\0"):
+    while not data.endswith(b"\0\n"):
         piece = client.recv(65_536)
         assert piece
         data += piece

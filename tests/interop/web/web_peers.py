@@ -40,7 +40,7 @@ uri = "ws://127.0.0.1:{ws}"
 [admin]
 enabled = false
 [store]
-path = ""
+path = "{store}"
 [websocket]
 demo = true
 """
@@ -68,7 +68,9 @@ class WebGateway:
 
     def start(self) -> None:
         """Start it: on free ports the first time, on the same ones again."""
-        (self._directory / "gateway.toml").write_text(CONFIG.format(**self.ports) + self._more)
+        (self._directory / "gateway.toml").write_text(
+            CONFIG.format(store=self._directory / "store.db", **self.ports) + self._more
+        )
         with (self._directory / "errors").open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gateway", "run", str(self._directory / "gateway.toml")],
