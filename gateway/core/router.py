@@ -453,6 +453,12 @@ class Broker(StoreListener):
         """The queue has messages that wait until they are durable."""
         self._held_queues.append(queue)
 
+    def release_durable(self) -> None:
+        """Let go of what was held back where nothing of its transaction had to be stored: no commit will come for it."""
+        store = self.store
+        if self._held_queues and store.position <= store.durable:
+            self._release_held(store.durable)
+
     def _release_held(self, position: int) -> None:
         queues = self._held_queues
         self._held_queues = []

@@ -68,6 +68,7 @@ class Transaction:
         finally:
             broker.holding = False
             broker.store.end()
+            broker.release_durable()
 
     def _carry_out(self) -> int:
         """All of it, which nothing stands in the way of."""
