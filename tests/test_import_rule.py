@@ -178,3 +178,16 @@ def test_nothing_but_the_command_line_imports_app() -> None:
 )
 def test_the_rule_itself_sees(name: str, source: str) -> None:
     assert _forbidden(name, source) != []
+
+
+def test_what_has_a_length_says_itself_whether_it_is_empty() -> None:
+    """Compiled, `if x` of an optional object asks `__bool__` alone: with `__len__` only, an empty one counts as true."""
+    lengths = 0
+    for room in ("protocols", "gateway/core", "gateway/connectors"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    names = {inner.name for inner in node.body if isinstance(inner, ast.FunctionDef)}
+                    lengths += "__len__" in names
+                    assert "__len__" not in names or "__bool__" in names, f"{path}: {node.name}"
+    assert lengths

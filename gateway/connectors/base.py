@@ -176,6 +176,9 @@ class Confirmations:
     def __len__(self) -> int:
         return len(self._pending)
 
+    def __bool__(self) -> bool:
+        return bool(self._pending)
+
     def add(self, position: int, frame: bytes) -> None:
         """Hold `frame` until `position` is durable and all before it have gone."""
         self._pending.append((position, frame))

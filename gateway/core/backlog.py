@@ -29,6 +29,9 @@ class _Lane:
     def __len__(self) -> int:
         return len(self.fresh) + len(self.returned)
 
+    def __bool__(self) -> bool:
+        return bool(self.fresh) or bool(self.returned)
+
     def first(self) -> Delivery:
         """The oldest, left in place."""
         returned = self.returned

@@ -91,6 +91,9 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._heap)
 
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
     @property
     def next_ms(self) -> int:
         """When the next job is due; 0 when there is none."""

@@ -35,6 +35,9 @@ class Receipts:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
     @property
     def room(self) -> int:
         """How many more there may be."""

@@ -32,6 +32,9 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def __bool__(self) -> bool:
+        return bool(self._by_id)
+
     @property
     def connected(self) -> int:
         """Sessions that have a connection now."""
