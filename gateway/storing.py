@@ -87,7 +87,9 @@ class Storing:
             self.failure = error
             on_failure()
 
-        store.start(_Told(self._broker, flush), loop.call_soon, loop.call_soon_threadsafe, failed, loop.call_later)
+        store.start(
+            _Told(self._broker, flush), loop.call_soon, loop.call_soon_threadsafe, failed, loop.call_later
+        )
 
     def close(self) -> None:
         """Commit what waits, unless it failed, and let go of the file."""

@@ -137,7 +137,9 @@ def test_durable_stomp_subscription_goes_on_collecting(lives: Lives) -> None:
     gw.stomp("c") << "RECEIPT receipt-id:r" << "MESSAGE subscription:1 redelivered:true body:x"
 
 
-def test_what_waits_for_nothing_is_answered_at_once_though_another_answer_had_to_wait_before(lives: Lives) -> None:
+def test_what_waits_for_nothing_is_answered_at_once_though_another_answer_had_to_wait_before(
+    lives: Lives,
+) -> None:
     party = lives.gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0" >> "PUBLISH $queue/q qos=2 id=7 hi"
     party.silent()
     lives.commit()

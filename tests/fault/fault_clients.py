@@ -36,16 +36,19 @@ class History:
 class Client:
     """Connects again and again until told to stop."""
 
+    connector: str
+    """To which connector, by name."""
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
-        self._port = 0
+        self.port = 0
         self._up = asyncio.Event()
         self._stopping = False
 
     def gateway_up(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self._up.set()
 
     def gateway_down(self) -> None:
@@ -61,14 +64,18 @@ class Client:
             if self._stopping:
                 return
             try:
-                self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self._port)
-                try:
-                    await self.connected()
-                finally:
-                    self.writer.close()
+                await self.serve()
             except CONNECTION_LOST:
                 self._up.clear() if not self._stopping else None
                 await asyncio.sleep(0)
+
+    async def serve(self) -> None:
+        """One connection."""
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            await self.connected()
+        finally:
+            self.writer.close()
 
     async def connected(self) -> None:
         """Serve one connection until it is lost."""
@@ -95,6 +102,8 @@ def packet(first: int, body: bytes) -> bytes:
 
 
 class MqttClient(Client):
+    connector = "mqtt"
+
     async def _open(self) -> None:
         body = _string("MQTT") + bytes((4, 0)) + struct.pack(">H", 60) + _string(self.name)
         self.writer.write(packet(0x10, body))
@@ -223,6 +232,8 @@ def frame(command: str, headers: dict[str, Any], body: str = "") -> bytes:
 
 
 class StompClient(Client):
+    connector = "stomp"
+
     async def _open(self) -> None:
         self.writer.write(frame("CONNECT", {"accept-version": "1.2", "host": "x", "client-id": self.name}))
         command, _, _ = await self.read()
