@@ -45,10 +45,13 @@ class Client:
         self.writer: asyncio.StreamWriter
         self.port = 0
         self._up = asyncio.Event()
+        # How often the gateway has come up.
+        self._life = 0
         self._stopping = False
 
     def gateway_up(self, port: int) -> None:
         self.port = port
+        self._life += 1
         self._up.set()
 
     def gateway_down(self) -> None:
@@ -63,10 +66,13 @@ class Client:
             await self._up.wait()
             if self._stopping:
                 return
+            life = self._life
             try:
                 await self.serve()
             except CONNECTION_LOST:
-                self._up.clear() if not self._stopping else None
+                # The loss may be noticed only when the next one is up already.
+                if life == self._life and not self._stopping:
+                    self._up.clear()
                 await asyncio.sleep(0)
 
     async def serve(self) -> None:

@@ -93,7 +93,7 @@ class World:
             MqttProducer("durable", "dur/a", 1, h["durable"]),
             JsonProducer("json", "queue:json", h["json"]),
             JsonProducer("jsontx", "queue:jsontx", h["jsontx"], 5, PARTS),
-            JsonProducer("http", "queue:http", h["http"], 2),
+            JsonProducer("http", "queue:http", h["http"], 1),
         ]
         self.consumers: list[MqttConsumer | StompConsumer | JsonConsumer | HttpConsumer] = [
             MqttConsumer("c1", "one/#", 1, self.sort),
