@@ -25,19 +25,8 @@ from gateway.core.flow import Gate
 from gateway.core.journal import lane_of
 from gateway.core.limits import BLOCK, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
-from gateway.core.paging import EXPIRY_AGAIN_MS, PAGE_BYTES_MAX, RESIDENT_MIN, Paged, Stretch
-from gateway.core.ports import (
-    NOTHING,
-    Cleared,
-    Dequeued,
-    Enqueued,
-    Entry,
-    Page,
-    Quarantined,
-    QueueFound,
-    Redelivered,
-)
-from gateway.core.record import BadRecord
+from gateway.core.paging import PAGE_BYTES_MAX, RESIDENT_MIN, Paged
+from gateway.core.ports import NOTHING, Dequeued, Enqueued, Entry, Page, QueueFound, Redelivered
 from gateway.core.selection import Selection
 from gateway.core.selector import Selector
 from gateway.core.subscription import Binding, Consumer, Sink
@@ -69,7 +58,6 @@ class Queue(Sink):
 
     __slots__ = (
         "_backlog",
-        "_bytes",
         "_consumers",
         "_dispatching",
         "_exclusive",
@@ -78,6 +66,7 @@ class Queue(Sink):
         "_held",
         "_next",
         "_paged",
+        "_resident_bytes",
         "_selections",
         "_sequence",
         "_standby",
@@ -113,7 +102,7 @@ class Queue(Sink):
         """Deliveries that wait for their outcome."""
         self.enqueued_total = 0
         self._backlog = Backlog()
-        self._bytes = 0
+        self._resident_bytes = 0
         self._consumers: list[Consumer] = []
         # Made when first used: most queues have neither an exclusive consumer nor selectors.
         self._standby: list[Consumer] | None = None
@@ -151,7 +140,7 @@ class Queue(Sink):
     @property
     def bytes(self) -> int:
         """Bytes of the messages in it."""
-        return self._bytes
+        return self._resident_bytes + (0 if self._paged is None else self._paged.bytes)
 
     @property
     def consumers_count(self) -> int:
@@ -172,7 +161,7 @@ class Queue(Sink):
             return REFUSED if self.policy.when_full == REJECT else NOTHING
         self._sequence += 1
         self.enqueued_total += 1
-        self._bytes += message.size
+        self._resident_bytes += message.size
         delivery = Delivery(self, message, self._sequence, binding)
         broker = self.broker
         position = NOTHING
@@ -203,8 +192,9 @@ class Queue(Sink):
         if store.pages and self._starved and self._lets_go(message):
             paged = self._paged
             if paged is None:
-                paged = self._paged = Paged()
-            paged.add(lane_of(message), delivery.sequence, message.size, message.expires_at_ms)
+                paged = self._paged = Paged(self)
+            paged.add(delivery)
+            self._resident_bytes -= message.size
             return PAGED
         return position
 
@@ -214,18 +204,13 @@ class Queue(Sink):
             return False
         if self._paged is not None and self._paged.holds(lane_of(message)):
             return True
-        if self._backlog.count < RESIDENT_MIN and self._resident < PAGE_BYTES_MAX:
+        if self._backlog.count < RESIDENT_MIN and self._resident_bytes < PAGE_BYTES_MAX:
             return False
         broker = self.broker
         bytes_max = self.policy.bytes_max
         return broker.resident_bytes >= broker.limits.memory_max or (
-            bytes_max != 0 and self._resident >= bytes_max // 2
+            bytes_max != 0 and self._resident_bytes >= bytes_max // 2
         )
-
-    @property
-    def _resident(self) -> int:
-        """Bytes of the messages in it that are in memory."""
-        return self._bytes - (0 if self._paged is None else self._paged.bytes)
 
     def _admit(self, delivery: Delivery) -> None:
         """Let a new message wait, and go at once if there is a consumer for it."""
@@ -267,18 +252,18 @@ class Queue(Sink):
         """Is there no room for one more?"""
         policy = self.policy
         return (
-            (policy.bytes_max != 0 and self._resident >= policy.bytes_max)
+            (policy.bytes_max != 0 and self._resident_bytes >= policy.bytes_max)
             or (policy.messages_max != 0 and self.depth >= policy.messages_max)
-            or (policy.stored_bytes_max != 0 and self._bytes >= policy.stored_bytes_max)
+            or (policy.stored_bytes_max != 0 and self.bytes >= policy.stored_bytes_max)
         )
 
     def _overfull(self) -> bool:
         """Is there more than there may be?"""
         policy = self.policy
         return (
-            (policy.bytes_max != 0 and self._resident > policy.bytes_max)
+            (policy.bytes_max != 0 and self._resident_bytes > policy.bytes_max)
             or (policy.messages_max != 0 and self.depth > policy.messages_max)
-            or (policy.stored_bytes_max != 0 and self._bytes > policy.stored_bytes_max)
+            or (policy.stored_bytes_max != 0 and self.bytes > policy.stored_bytes_max)
         )
 
     def _make_room(self, message: Message) -> bool:
@@ -300,9 +285,10 @@ class Queue(Sink):
         """Let the oldest go until there is room; one may not be enough: a large message among small ones."""
         backlog = self._backlog
         while self._full() if for_one_more else self._overfull():
-            if self._stored_first():
+            paged = self._paged
+            if paged is not None and paged.next_before(backlog):
                 # It makes room when the store has given it back.
-                self._ask()
+                paged.ask()
                 return
             if not backlog.count:
                 return
@@ -316,9 +302,9 @@ class Queue(Sink):
             return
         policy = self.policy
         if (
-            (policy.bytes_max == 0 or self._resident <= policy.bytes_max * 3 // 4)
+            (policy.bytes_max == 0 or self._resident_bytes <= policy.bytes_max * 3 // 4)
             and (policy.messages_max == 0 or self.depth <= policy.messages_max * 3 // 4)
-            and (policy.stored_bytes_max == 0 or self._bytes <= policy.stored_bytes_max * 3 // 4)
+            and (policy.stored_bytes_max == 0 or self.bytes <= policy.stored_bytes_max * 3 // 4)
         ):
             self._gate = None
             gate.open()
@@ -347,8 +333,12 @@ class Queue(Sink):
             consumer = self._ready_consumer()
             if consumer is None:
                 return False
-            if self._paged is not None and self._paging():
-                return False
+            paged = self._paged
+            if paged is not None:
+                if paged.count == 0:
+                    self._paged = None
+                elif paged.fetch_before(backlog):
+                    return False
             delivery = backlog.pop()
             if delivery.message.expires_at_ms and delivery.message.expired(self.broker.now_ms):
                 self.broker.counters.expired += 1
@@ -357,108 +347,30 @@ class Queue(Sink):
                 self._hand_over(delivery, consumer)
         return True
 
-    def _paging(self) -> bool:
-        """See to what only the store holds; True when the next message to leave is among it."""
-        paged = self._paged
-        assert paged is not None
-        if paged.count == 0:
-            self._paged = None
-            return False
-        if self._stored_first():
-            self._ask()
-            return True
-        if self._backlog.count < RESIDENT_MIN:
-            self._ask()
-        return False
-
-    def _stored_first(self) -> bool:
-        """Is the next message to leave one that only the store holds?"""
-        paged = self._paged
-        if paged is None or not paged.count:
-            return False
-        return self._backlog.count == 0 or paged.comes_before(self._backlog.first())
-
-    def _ask(self) -> None:
-        """Ask the store for the next messages, unless a question is open."""
-        paged = self._paged
-        if paged is not None and paged.count and paged.asked is None:
-            self.broker.store.load(paged.next_page(self.number))
+    # -- what only the store holds: see Paged
 
     def on_loaded(self, page: Page, entries: list[Entry]) -> None:
-        """The store's answer.  One that was not waited for any more is left alone."""
+        """The store's answer: the messages wait here again.  One that was not waited for any more is left alone."""
         paged = self._paged
         if paged is None or paged.asked is not page:
             return
-        paged.asked = None
-        stretch = paged.stretch(page.lane)
-        assert stretch is not None
-        if page.expired_by_ms:
-            self._bury_expired(page, stretch, entries)
-            return
-        for entry in entries:
-            stretch.first = entry.sequence + 1
-            if paged.elsewhere is None or entry.sequence not in paged.elsewhere:
-                paged.take(stretch, 1, entry.size)
-                self._restore(entry)
-        if not entries and page.complete and stretch.count:
-            # Nothing is left of what was counted: it was lost with a damaged file.
-            self._bytes -= stretch.bytes
-            paged.drop(stretch)
-        if self.policy.when_full == DROP_OLDEST:
-            self._drop_oldest(False)
-        if page.complete or entries:
-            self.wake()
-
-    def _restore(self, entry: Entry) -> Delivery | None:
-        """Take a message back from the store; None when it cannot be read, and is set aside."""
-        delivery = self._delivery_of(entry)
-        if delivery is None:
-            return None
-        self._backlog.push_back(delivery)
-        if entry.expires_at_ms:
-            self._note_expiry(entry.expires_at_ms)
-        if self._selections is not None:
-            self._select(delivery, True)
-        return delivery
-
-    def _delivery_of(self, entry: Entry) -> Delivery | None:
-        """The delivery that was stored; it is resident from now on."""
-        broker = self.broker
-        try:
-            message = broker.decoder.message(entry.record)
-            binding = broker.decoder.binding(entry.note)
-        except BadRecord as error:
-            self._bytes -= entry.size
-            broker.counters.quarantined += 1
-            broker.store.append(Quarantined(self.number, entry.sequence, str(error)))
-            return None
-        delivery = Delivery(self, message, entry.sequence, binding)
-        delivery.failures = entry.failures
-        broker.resident_bytes += message.size + RESIDENT_OVERHEAD
-        return delivery
-
-    def _bury_expired(self, page: Page, stretch: Stretch, entries: list[Entry]) -> None:
-        """The store has given back messages whose time had run out."""
-        paged = self._paged
-        assert paged is not None
-        # There may be more, and nobody knows when the next one is due.
-        stretch.expires_at_ms = (
-            page.expired_by_ms if len(entries) == page.count_max else page.expired_by_ms + EXPIRY_AGAIN_MS
-        )
-        for entry in entries:
-            paged.take(stretch, 1, entry.size)
-            delivery = self._delivery_of(entry)
-            if delivery is not None:
+        for delivery in paged.answered(page, entries):
+            self._note_resident(delivery)
+            if page.expired_by_ms:
                 self.broker.counters.expired += 1
                 self._bury(delivery, REASON_EXPIRED)
-        self.wake()
+            else:
+                self._put_back(delivery)
+        if self.policy.when_full == DROP_OLDEST and not page.expired_by_ms:
+            self._drop_oldest(False)
+        if page.complete or entries or page.expired_by_ms:
+            self.wake()
 
     def recovered(self, found: QueueFound, clean: bool) -> None:
         """Begin with what the store holds of an earlier run."""
-        paged = self._paged = Paged()
-        paged.found(found.lanes)
+        self._paged = Paged(self)
+        self._paged.found(found.lanes)
         self.number = found.number
-        self._bytes = paged.bytes
         for lane in found.lanes:
             self._sequence = max(self._sequence, lane.last)
         if not clean:
@@ -469,26 +381,26 @@ class Queue(Sink):
 
         None when it cannot be read.
         """
-        paged = self._paged
-        assert paged is not None
-        delivery = self._delivery_of(entry)
+        assert self._paged is not None
+        delivery = self._paged.take_out(entry)
         if delivery is None:
             return None
-        stretch = paged.stretch(entry.lane)
-        assert stretch is not None
-        paged.take(stretch, 1, entry.size)
-        if paged.elsewhere is None:
-            paged.elsewhere = set()
-        paged.elsewhere.add(entry.sequence)
+        self._note_resident(delivery)
         delivery.state = ACQUIRED
         delivery.consumer = consumer
         self.unsettled += 1
         return delivery
 
+    def _note_resident(self, delivery: Delivery) -> None:
+        """The message is in memory from now on."""
+        size = delivery.message.size
+        self._resident_bytes += size
+        self.broker.resident_bytes += size + RESIDENT_OVERHEAD
+
     def _dispatch_selected(self) -> None:
         """The same where consumers have selectors: in turn, each takes the first that it wants."""
         if self._paged is not None and self._backlog.count < RESIDENT_MIN:
-            self._ask()
+            self._paged.ask()
         found = True
         while found and self._backlog.count:
             found = False
@@ -503,11 +415,12 @@ class Queue(Sink):
                         self._hand_over(delivery, consumer)
                         found = True
                         break
-        if self._paged is not None and self.broker.resident_bytes < self.broker.limits.memory_max:
+        paged = self._paged
+        if paged is not None and self.broker.resident_bytes < self.broker.limits.memory_max:
             # What waits is wanted by nobody who is ready; what they want may be further back.
             for consumer in self._consumers:
                 if consumer.ready:
-                    self._ask()
+                    paged.ask()
                     return
 
     def _take_for(self, consumer: Consumer) -> Delivery | None:
@@ -591,8 +504,6 @@ class Queue(Sink):
         if outcome == EXPIRED:
             self.broker.counters.expired += 1
             return self._bury(delivery, REASON_EXPIRED)
-        if outcome == UNREPRESENTABLE:
-            return self._bury(delivery, REASON_UNREPRESENTABLE)
         position = NOTHING
         if outcome == FAILED:
             delivery.failures += 1
@@ -606,18 +517,22 @@ class Queue(Sink):
         else:
             assert outcome == RELEASED
         delivery.state = READY
+        self._put_back(delivery)
+        return position
+
+    def _put_back(self, delivery: Delivery) -> None:
+        """Let it wait in its old place again."""
         self._backlog.push_back(delivery)
-        if self._selections is not None:
-            self._select(delivery, True)
         if delivery.message.expires_at_ms:
             self._note_expiry(delivery.message.expires_at_ms)
-        return position
+        if self._selections is not None:
+            self._select(delivery, True)
 
     def _forget(self, delivery: Delivery) -> int:
         """The message leaves this queue."""
         delivery.state = SETTLED
         message = delivery.message
-        self._bytes -= message.size
+        self._resident_bytes -= message.size
         self.broker.resident_bytes -= message.size + RESIDENT_OVERHEAD
         if self._gate is not None:
             self._room_again()
@@ -654,11 +569,8 @@ class Queue(Sink):
 
     def expire(self, now_ms: int) -> None:
         """Bury the waiting messages whose time has run out.  Costs nothing before the first one is due."""
-        paged = self._paged
-        if paged is not None and paged.asked is None:
-            page = paged.expired_page(self.number, now_ms)
-            if page is not None:
-                self.broker.store.load(page)
+        if self._paged is not None:
+            self._paged.ask_expired(now_ms)
         if self._expiry_ms == 0 or now_ms < self._expiry_ms:
             return
         for delivery in self._backlog.remove_expired(now_ms):
@@ -754,12 +666,8 @@ class Queue(Sink):
         if held is not None:
             while held:
                 self._forget(held.popleft()[1])
-        paged = self._paged
-        if paged is not None:
-            self._bytes -= paged.bytes
-            for lane, first, last in paged.clear():
-                if not self.deleted:
-                    self.broker.store.append(Cleared(self.number, lane, first, last))
+        if self._paged is not None:
+            self._paged.clear()
         self._expiry_ms = 0
         return count
 
