@@ -274,11 +274,12 @@ class Gateway:
         loop = asyncio.get_running_loop()
         clock = Clock()
         self.broker.now_ms = clock.now_ms()
+        flusher = Flusher(loop, clock, self.broker)
         self._machinery = Machinery(
             loop,
             clock,
             self.broker,
-            Flusher(loop, clock, self.broker),
+            flusher,
             Deadlines(loop, clock),
             Reports(),
             self.config.gateway.connections_max,
@@ -288,7 +289,7 @@ class Gateway:
         for name in (*SERVICES, *CARRIED):
             self._service(name)
         self.storing.recover(list(self._services.values()))
-        self.storing.start(loop, self.failed.set)
+        self.storing.start(loop, flusher.flush, self.failed.set)
         for section in self.config.connector:
             await self._open(section, self._machinery)
         if self.config.admin.enabled:

@@ -14,7 +14,7 @@ from gateway.connectors.mqtt.stored import WIRE_ID as MQTT_ID
 from gateway.connectors.stomp.recovery import StompRestorer
 from gateway.connectors.stomp.stored import WIRE_ID as STOMP_ID
 from gateway.connectors.stored_fields import WIRE_ID as ENVELOPE_ID
-from gateway.core.ports import Recovered
+from gateway.core.ports import Entry, Page, Recovered, StoreListener
 from gateway.core.router import Broker
 from gateway.store.errors import StoreError
 from gateway.store.passing import PassingStore
@@ -71,8 +71,14 @@ class Storing:
             # Its retained records can be large.
             self._found = None
 
-    def start(self, loop: asyncio.AbstractEventLoop, on_failure: Callable[[], None]) -> None:
-        """Begin to commit; `on_failure` is called on the loop when nothing can be kept any more."""
+    def start(
+        self, loop: asyncio.AbstractEventLoop, flush: Callable[[], None], on_failure: Callable[[], None]
+    ) -> None:
+        """Begin to commit.
+
+        `flush` writes what connections have to say; `on_failure` is called on the loop when nothing can be kept any
+        more.
+        """
         store = self._sqlite
         if store is None:
             return
@@ -81,7 +87,9 @@ class Storing:
             self.failure = error
             on_failure()
 
-        store.start(self._broker, loop.call_soon, loop.call_soon_threadsafe, failed, loop.call_later)
+        store.start(
+            _Told(self._broker, flush), loop.call_soon, loop.call_soon_threadsafe, failed, loop.call_later
+        )
 
     def close(self) -> None:
         """Commit what waits, unless it failed, and let go of the file."""
@@ -106,3 +114,25 @@ class Storing:
             "damages": store.damages,
             "failure": None if store.failure is None else str(store.failure),
         }
+
+
+@final
+class _Told(StoreListener):
+    """The broker, as the store sees it; confirmations are written at once, not in another turn of the loop."""
+
+    def __init__(self, broker: Broker, flush: Callable[[], None]) -> None:
+        self._broker = broker
+        self._flush = flush
+
+    def on_durable(self, position: int) -> None:
+        """See StoreListener."""
+        self._broker.on_durable(position)
+        self._flush()
+
+    def on_loaded(self, page: Page, entries: list[Entry]) -> None:
+        """See StoreListener."""
+        self._broker.on_loaded(page, entries)
+
+    def on_accepting(self, accepting: bool) -> None:
+        """See StoreListener."""
+        self._broker.on_accepting(accepting)

@@ -46,6 +46,7 @@ class Batch:
         "entries",
         "failures",
         "notes",
+        "operations",
         "position",
         "queues_gone",
         "queues_made",
@@ -60,6 +61,7 @@ class Batch:
         self._message: Message | None = None
         self._record = b""
         self.bytes = 0
+        self.operations = 0
         self.queues_made: list[QueueMade] = []
         self.queues_gone: list[int] = []
         self.entries: list[object] = []
@@ -76,6 +78,7 @@ class Batch:
 
     def add(self, operation: Operation) -> None:
         """Take one operation in, behind the others."""
+        self.operations += 1
         if isinstance(operation, Enqueued):
             self._enqueue(operation)
         elif isinstance(operation, Dequeued):

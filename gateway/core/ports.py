@@ -219,6 +219,8 @@ class Page:
     heads_only: bool
     complete: bool
     """Set with the answer: False when the disk was full, so that what waits for its commit could not be looked at."""
+    reader: "PageReader | None"
+    """Who gets the answer; None is the queue itself."""
 
     def __init__(
         self,
@@ -240,6 +242,17 @@ class Page:
         self.expired_by_ms = expired_by_ms
         self.heads_only = heads_only
         self.complete = True
+        self.reader = None
+
+
+class PageReader:
+    """Has asked the store for a page, beside its queue."""
+
+    __slots__ = ()
+
+    def on_page(self, page: Page, entries: "list[Entry]") -> None:
+        """The answer; see StoreListener.on_loaded."""
+        raise NotImplementedError
 
 
 ANY_LANE: Final = -1

@@ -151,6 +151,10 @@ class Queue(Sink):
         """What waits, in the order in which it would leave, as far as it is in memory.  Nothing is taken."""
         return self._backlog.all()
 
+    def stretches(self) -> list[Stretch]:
+        """What waits beyond that, in the store alone."""
+        return [] if self._paged is None else self._paged.all()
+
     # -- messages come in
 
     def offer(self, message: Message, binding: Binding | None = None) -> int:

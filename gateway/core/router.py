@@ -433,6 +433,9 @@ class Broker(StoreListener):
 
     def on_loaded(self, page: Page, entries: list[Entry]) -> None:
         """See StoreListener."""
+        if page.reader is not None:
+            page.reader.on_page(page, entries)
+            return
         queue = self._by_number.get(page.queue)
         if queue is not None:
             queue.on_loaded(page, entries)

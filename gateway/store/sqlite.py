@@ -1,8 +1,9 @@
 """The store in an SQLite file: one writer thread, one commit stream.
 
 The thread of the loop appends and hands batches over; the writer thread commits one after the other, and between them
-answers requests for pages, checkpoints and sweeps.  Both meet in two places only: `_requests`, and the callable that
-brings an outcome back to the loop.
+answers requests for pages, checkpoints and sweeps.  Both meet in three places only: `_requests`, the callable that
+brings an outcome back to the loop, and `_writing`, which whoever uses the database holds: where the disk is quick, the
+loop's thread commits a few operations itself.
 """
 
 import logging
@@ -32,6 +33,18 @@ HOLD_S: Final = 0.002
 
 DISTRUST_MAX: Final = 16
 """Batches, at most, that are not held after one was held in vain."""
+
+FEW: Final = 8
+"""Operations, at most, that the loop's thread may commit itself."""
+
+FEW_BYTES_MAX: Final = 65_536
+"""Bytes of messages among them."""
+
+QUICK_S: Final = 0.001
+"""A commit of a few operations that takes no longer may be waited for."""
+
+PROBATION: Final = 64
+"""Commits of a few operations that must have been quick, one after the other, before the loop's thread does them."""
 
 FULL_RETRY_S: Final = 1.0
 """How often a full disk is tried again."""
@@ -77,7 +90,7 @@ class SqliteStore(Journal):
         for damage in self.damages:
             log.error("store: %s", damage)
         self._tables = Tables(self._database)
-        self._requests: SimpleQueue[Batch | Page | None] = SimpleQueue()
+        self._requests: SimpleQueue[Batch | Page | _Nudge | None] = SimpleQueue()
         self._committing = False
         self._scheduled = False
         self._announcing = False
@@ -86,10 +99,13 @@ class SqliteStore(Journal):
         self._holding = False
         self._distrust = 0
         self._distrusted = 0
+        # Quick commits that are still to be seen on the writer thread.
+        self._probation = PROBATION
+        self._writing = threading.Lock()
         self._pages_asked: list[Page] = []
         self._log_pages = 0
         self._closing = threading.Event()
-        # Set by the writer thread; `failure` is the same as the loop's thread knows it.
+        # Set by whoever commits; `failure` is the same as the loop has been told.
         self._broken: StoreError | None = None
         self._listener: StoreListener | None = None
         self._soon: Callable[[Call], object] = _at_once
@@ -199,7 +215,8 @@ class SqliteStore(Journal):
             batch = self.take()
             if batch is not None:
                 self._committing = True
-                self._requests.put(batch)
+                if self._probation or not self._commit_here(batch):
+                    self._requests.put(batch)
             elif self._listener is not None:
                 self._listener.on_durable(self.durable)
         else:
@@ -208,8 +225,35 @@ class SqliteStore(Journal):
             self._requests.put(page)
         self._pages_asked.clear()
 
-    def _committed(self, position: int) -> None:
-        """A batch is on the disk."""
+    def _commit_here(self, batch: Batch) -> bool:
+        """Commit a few operations on the spot: to wake the writer thread and be woken again takes half as long.
+
+        False when that is left to the writer thread after all.
+        """
+        if not _few(batch) or not self._writing.acquire(blocking=False):
+            return False
+        try:
+            if not self._log_pages or self._log_pages >= CHECKPOINT_PAGES:
+                # It must not sleep through the time to move the log.
+                self._requests.put(_Nudge())
+            took = self._apply(batch)
+        except StoreFull:
+            # It knows how to wait for room.
+            return False
+        except StoreError as error:
+            self._give_up(error)
+            return True
+        finally:
+            self._writing.release()
+        self._committed(batch.position, took)
+        return True
+
+    def _committed(self, position: int, took_s: float) -> None:
+        """A batch is on the disk; `took_s` is not 0 where it was a few operations."""
+        if took_s > QUICK_S:
+            self._probation = PROBATION
+        elif took_s and self._probation:
+            self._probation -= 1
         self.commits += 1
         self._committing = False
         self.finish(position)
@@ -288,25 +332,30 @@ class SqliteStore(Journal):
             try:
                 request = self._requests.get(timeout=None if idle else IDLE_S)
             except Empty:
-                idle = self._broken is not None or not self._guarded(self._tidy)
+                with self._writing:
+                    idle = self._broken is not None or not self._guarded(self._tidy)
                 continue
             idle = False
             if request is None:
                 return
             if self._broken is not None:
                 continue
-            if isinstance(request, Batch):
-                self._commit(request)
-            else:
-                self._answer(request)
-            if self._log_pages >= CHECKPOINT_PAGES and self._broken is None:
-                self._log_pages = 0
-                self._guarded(self._checkpoint)
+            with self._writing:
+                self._serve(request)
+
+    def _serve(self, request: "Batch | Page | _Nudge") -> None:
+        if isinstance(request, Batch):
+            self._commit(request)
+        elif isinstance(request, Page):
+            self._answer(request)
+        if self._log_pages >= CHECKPOINT_PAGES and self._broken is None:
+            self._log_pages = 0
+            self._guarded(self._checkpoint)
 
     def _commit(self, batch: Batch) -> None:
         while True:
             try:
-                self._tables.apply(batch)
+                took = self._apply(batch)
                 break
             except StoreFull as error:
                 self._tell(partial(self._full, error))
@@ -316,8 +365,14 @@ class SqliteStore(Journal):
             except StoreError as error:
                 self._give_up(error)
                 return
+        self._tell(partial(self._committed, batch.position, took))
+
+    def _apply(self, batch: Batch) -> float:
+        """Carry out a batch, under `_writing`; returns the seconds that a few operations took, 0 for more."""
+        began = time.perf_counter()
+        self._tables.apply(batch)
         self._log_pages += (batch.bytes >> 11) + 4
-        self._tell(partial(self._committed, batch.position))
+        return time.perf_counter() - began if _few(batch) else 0
 
     def _wait_for_room(self) -> bool:
         """Serve reads for a while; False when the store is being closed."""
@@ -329,9 +384,9 @@ class SqliteStore(Journal):
                 break
             if request is None:
                 return False
-            assert isinstance(request, Page)
-            request.complete = False
-            self._answer(request)
+            if isinstance(request, Page):
+                request.complete = False
+                self._answer(request)
         return True
 
     def _answer(self, page: Page) -> None:
@@ -384,6 +439,16 @@ class SqliteStore(Journal):
 
 CHECKPOINT_PAGES: Final = 2_048
 """Pages of log after which they are moved into the file: about 8 MiB, which is then written over."""
+
+
+@final
+class _Nudge:
+    """A request to look after the file."""
+
+
+def _few(batch: Batch) -> bool:
+    """Is it so little that a quick disk can be waited for?"""
+    return batch.operations <= FEW and batch.bytes <= FEW_BYTES_MAX
 
 
 def _at_once(call: Call) -> None:

@@ -4,6 +4,7 @@ import pytest
 from harness import DROP, Gateway
 
 from gateway.core.limits import QueuePolicy
+from gateway.core.paging import PAGE_MESSAGES_MAX
 from gateway.store.memory import Kept, MemoryStore
 
 
@@ -82,6 +83,47 @@ def test_queue_and_redelivery_counts_survive(lives: Lives) -> None:
     gw.stomp("c") << "MESSAGE subscription:1 redelivered:true x-mx-delivery-count:1 body:x"
 
 
+def test_a_browser_is_shown_what_only_the_store_has_and_takes_nothing(lives: Lives) -> None:
+    gw = lives.gw
+    party = gw.stomp("p")
+    for n in range(3):
+        party >> f"SEND destination:/queue/q persistent:true n:{n} priority:{n % 2} body:{n}"
+    lives.commit()
+    gw = lives.kill()
+    gw.stomp("p") >> "SEND destination:/queue/q persistent:true n:3 body:3"
+    browser = gw.stomp("b") >> "SUBSCRIBE id:1 destination:/queue/q browser:true receipt:r"
+    browser << "RECEIPT receipt-id:r"
+    lives.commit()
+    for body in ("3", "1", "0", "2"):
+        browser << f"MESSAGE subscription:1 body:{body}"
+    browser << "MESSAGE subscription:1 browser:end"
+    browser >> "SUBSCRIBE id:2 destination:/queue/q browser:true 'selector:n = 2'"
+    lives.commit()
+    browser << "MESSAGE subscription:2 body:2" << "MESSAGE subscription:2 browser:end"
+    # One that leaves before the store has answered is forgotten.
+    browser >> "SUBSCRIBE id:3 destination:/queue/q browser:true" >> "UNSUBSCRIBE id:3"
+    lives.commit()
+    browser.silent()
+    gw.stomp("c") >> "SUBSCRIBE id:1 destination:/queue/q ack:client-individual"
+    lives.commit()
+    for body in ("3", "1", "0", "2"):
+        gw.stomp("c") << f"MESSAGE subscription:1 body:{body}"
+
+
+def test_a_browser_is_shown_page_after_page_up_to_its_limit(lives: Lives) -> None:
+    party = lives.gw.stomp("p")
+    for n in range(PAGE_MESSAGES_MAX + 5):
+        party >> f"SEND destination:/queue/q persistent:true body:{n}"
+    lives.commit()
+    gw = lives.kill()
+    browser = gw.stomp("b") >> "SUBSCRIBE id:1 destination:/queue/q browser:true ack:auto"
+    lives.commit()
+    for n in range(PAGE_MESSAGES_MAX + 5):
+        browser << f"MESSAGE subscription:1 body:{n}"
+    browser << "MESSAGE subscription:1 browser:end"
+    assert gw.broker.resident_bytes < 100_000
+
+
 def test_a_message_that_was_not_committed_was_not_confirmed(lives: Lives) -> None:
     gw = lives.gw
     gw.stomp("p") >> "SEND destination:/queue/q persistent:true receipt:r body:x"
@@ -137,7 +179,9 @@ def test_durable_stomp_subscription_goes_on_collecting(lives: Lives) -> None:
     gw.stomp("c") << "RECEIPT receipt-id:r" << "MESSAGE subscription:1 redelivered:true body:x"
 
 
-def test_what_waits_for_nothing_is_answered_at_once_though_another_answer_had_to_wait_before(lives: Lives) -> None:
+def test_what_waits_for_nothing_is_answered_at_once_though_another_answer_had_to_wait_before(
+    lives: Lives,
+) -> None:
     party = lives.gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0" >> "PUBLISH $queue/q qos=2 id=7 hi"
     party.silent()
     lives.commit()

@@ -36,16 +36,22 @@ class History:
 class Client:
     """Connects again and again until told to stop."""
 
+    connector: str
+    """To which connector, by name."""
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
-        self._port = 0
+        self.port = 0
         self._up = asyncio.Event()
+        # How often the gateway has come up.
+        self._life = 0
         self._stopping = False
 
     def gateway_up(self, port: int) -> None:
-        self._port = port
+        self.port = port
+        self._life += 1
         self._up.set()
 
     def gateway_down(self) -> None:
@@ -60,15 +66,22 @@ class Client:
             await self._up.wait()
             if self._stopping:
                 return
+            life = self._life
             try:
-                self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self._port)
-                try:
-                    await self.connected()
-                finally:
-                    self.writer.close()
+                await self.serve()
             except CONNECTION_LOST:
-                self._up.clear() if not self._stopping else None
+                # The loss may be noticed only when the next one is up already.
+                if life == self._life and not self._stopping:
+                    self._up.clear()
                 await asyncio.sleep(0)
+
+    async def serve(self) -> None:
+        """One connection."""
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            await self.connected()
+        finally:
+            self.writer.close()
 
     async def connected(self) -> None:
         """Serve one connection until it is lost."""
@@ -95,6 +108,8 @@ def packet(first: int, body: bytes) -> bytes:
 
 
 class MqttClient(Client):
+    connector = "mqtt"
+
     async def _open(self) -> None:
         body = _string("MQTT") + bytes((4, 0)) + struct.pack(">H", 60) + _string(self.name)
         self.writer.write(packet(0x10, body))
@@ -223,6 +238,8 @@ def frame(command: str, headers: dict[str, Any], body: str = "") -> bytes:
 
 
 class StompClient(Client):
+    connector = "stomp"
+
     async def _open(self) -> None:
         self.writer.write(frame("CONNECT", {"accept-version": "1.2", "host": "x", "client-id": self.name}))
         command, _, _ = await self.read()

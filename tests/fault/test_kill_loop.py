@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from fault_clients import Client, History, MqttConsumer, MqttProducer, StompConsumer, StompProducer, until
+from json_clients import HttpConsumer, JsonConsumer, JsonProducer
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "10"))
 SEED = int(os.environ.get("FAULT_SEED", "1"))
@@ -27,6 +28,9 @@ uri = "mqtt://127.0.0.1:0"
 [[connector]]
 name = "stomp"
 uri = "stomp://127.0.0.1:0"
+[[connector]]
+name = "ws"
+uri = "ws://127.0.0.1:0"
 [log]
 level = "warning"
 [admin]
@@ -72,28 +76,35 @@ class Server:
 
 
 class World:
-    """Producers and consumers of both protocols, and what they saw."""
+    """Producers and consumers of every protocol, and what they saw."""
 
     def __init__(self) -> None:
         self.histories = {
-            name: History(name) for name in ("mqtt1", "mqtt2", "stomp", "tx", "cross", "durable")
+            name: History(name)
+            for name in ("mqtt1", "mqtt2", "stomp", "tx", "cross", "durable", "json", "jsontx", "http")
         }
         h = self.histories
-        self.producers: list[MqttProducer | StompProducer] = [
+        self.producers: list[MqttProducer | StompProducer | JsonProducer] = [
             MqttProducer("mqtt1", "one/a", 1, h["mqtt1"]),
             MqttProducer("mqtt2", "two/a", 2, h["mqtt2"]),
             StompProducer("stomp", "/queue/jobs", h["stomp"]),
             StompProducer("tx", "/queue/tx", h["tx"], 5, PARTS),
             MqttProducer("cross", "$queue/cross", 1, h["cross"]),
             MqttProducer("durable", "dur/a", 1, h["durable"]),
+            JsonProducer("json", "queue:json", h["json"]),
+            JsonProducer("jsontx", "queue:jsontx", h["jsontx"], 5, PARTS),
+            JsonProducer("http", "queue:http", h["http"], 1),
         ]
-        self.consumers: list[MqttConsumer | StompConsumer] = [
+        self.consumers: list[MqttConsumer | StompConsumer | JsonConsumer | HttpConsumer] = [
             MqttConsumer("c1", "one/#", 1, self.sort),
             MqttConsumer("c2", "two/#", 2, self.sort),
             StompConsumer("c3", "/queue/jobs", self.sort),
             StompConsumer("c4", "/queue/tx", self.sort),
             StompConsumer("c5", "/queue/cross", self.sort),
             StompConsumer("c6", "/topic/dur.>", self.sort, True),
+            JsonConsumer("c7", "queue:json", self.sort),
+            StompConsumer("c8", "/queue/jsontx", self.sort),
+            HttpConsumer("c9", "http", self.sort),
         ]
 
     def sort(self, text: str) -> History | None:
@@ -105,7 +116,7 @@ class World:
 
     def up(self, ports: dict[str, int], clients: list[Client]) -> None:
         for client in clients:
-            client.gateway_up(ports["mqtt" if isinstance(client, MqttProducer | MqttConsumer) else "stomp"])
+            client.gateway_up(ports[client.connector])
 
     def everything_confirmed_has_come(self) -> bool:
         return all(history.confirmed <= history.received.keys() for history in self.histories.values())
@@ -128,11 +139,11 @@ class World:
             found["out of order"] += [
                 b for a, b in zip(history.order, history.order[1:], strict=False) if b < a
             ]
-        transactions = {text.partition("/")[0] for text in self.histories["tx"].received}
-        for transaction in transactions:
-            parts = [f"{transaction}/{part}" for part in range(PARTS)]
-            if not all(part in self.histories["tx"].received for part in parts):
-                found["torn transactions"].append(transaction)
+        for name in ("tx", "jsontx"):
+            received = set(self.histories[name].received)
+            for transaction in {text.partition("/")[0] for text in received}:
+                if not all(f"{transaction}/{part}" in received for part in range(PARTS)):
+                    found["torn transactions"].append(transaction)
         found["QoS 2 more than once"] = [
             t for t, count in self.histories["mqtt2"].received.items() if count > 1
         ]

@@ -131,14 +131,23 @@ def _one_by_one(running: Running, seconds: float) -> Figure:
 def _restart(running: Running, seconds: float) -> Figure:
     """Queued messages divided by the seconds from the start of a killed broker to its first delivery."""
     wire = _stomp(running, "/queue/bench.r")
-    marker = running.directory / "filled"
-    if not marker.exists():
-        begin = time.perf_counter()
-        _fill(wire)
-        marker.touch()
-        took = time.perf_counter() - begin
-        resident = running.resident_bytes >> 20
-        print(f"    {QUEUED:,} messages queued in {took:.1f} s, {resident} MiB resident", flush=True)
+    _fill(wire, running, QUEUED)
+    return Figure(QUEUED / _restart_s(wire, running, QUEUED))
+
+
+def _linear(running: Running, seconds: float) -> Figure:
+    """What a message costs at a restart that finds half as many, in hundredths of what it costs with all of them."""
+    wire = _stomp(running, "/queue/bench.r")
+    took: list[float] = []
+    for count in (IN_FLIGHT, QUEUED // 2, QUEUED):
+        _fill(wire, running, count)
+        took.append(min(_restart_s(wire, running, count) for _ in range(2)))
+    base, half, whole = took
+    return Figure((half - base) / (QUEUED // 2) / ((whole - base) / QUEUED) * 100)
+
+
+def _restart_s(wire: PersistentStomp, running: Running, count: int) -> float:
+    """Kill the broker; how long it takes from its start to its first delivery."""
     process = running.process
     assert process is not None
     os.killpg(process.pid, signal.SIGKILL)
@@ -166,18 +175,23 @@ def _restart(running: Running, seconds: float) -> Figure:
     assert receive_exactly(sock, 7) == b"MESSAGE"
     took = time.perf_counter() - begin
     sock.close()
-    print(f"    {took:.2f} s from the start to the first of {QUEUED:,} messages", flush=True)
-    return Figure(QUEUED / took)
+    print(f"    {took:.2f} s from the start to the first of {count:,} messages", flush=True)
+    return took
 
 
-def _fill(wire: PersistentStomp) -> None:
-    """Queue messages; each hundred is confirmed by the receipt of its last."""
+def _fill(wire: PersistentStomp, running: Running, wanted: int) -> None:
+    """Queue messages until there are so many; each batch is confirmed by the receipt of its last."""
+    marker = running.directory / "filled"
+    there = int(marker.read_text()) if marker.exists() else 0
+    if there >= wanted:
+        return
+    begin = time.perf_counter()
     plain = Stomp(wire.endpoint, wire.content).publish(0)
     plain = plain.replace(b"\ncontent-length", b"\npersistent:true\ncontent-length", 1)
     blob = plain * (IN_FLIGHT - 1) + wire.publish(0)
     sock = wire.connect("bench-fill")
     outstanding = 0
-    for _ in range(QUEUED // IN_FLIGHT):
+    for _ in range((wanted - there) // IN_FLIGHT):
         sock.sendall(blob)
         outstanding += 1
         while outstanding > 20:
@@ -185,6 +199,10 @@ def _fill(wire: PersistentStomp) -> None:
     while outstanding:
         outstanding -= sock.recv(65_536).count(b"\0")
     sock.close()
+    marker.write_text(str(wanted))
+    took = time.perf_counter() - begin
+    resident = running.resident_bytes >> 20
+    print(f"    {wanted - there:,} messages queued in {took:.1f} s, {resident} MiB resident", flush=True)
 
 
 # -- brokers that keep what they confirm
@@ -247,6 +265,14 @@ WORKLOADS: Final = (
         "durable_one", "kept, 1 in flight", ("durable stomp",), _one_by_one, "% of fdatasync", peers=False
     ),
     Workload(
+        "restart_linear",
+        "restart with half as many, cost of a message",
+        ("restart",),
+        _linear,
+        "% of the whole's",
+        peers=False,
+    ),
+    Workload(
         "restart_1m", "restart with 1,000,000 messages", ("restart",), _restart, "queued msg/s", peers=False
     ),
 )
@@ -267,5 +293,10 @@ BARS: Final = (
         "restart: queued messages a second until the first delivery",
         lambda r: r.get(peers.GATEWAY.name, "restart_1m"),
         QUEUED / 5,
+    ),
+    Bar(
+        "restart, linear: cost of a message with half as many, in hundredths of that with all",
+        lambda r: r.get(peers.GATEWAY.name, "restart_linear"),
+        80,
     ),
 )

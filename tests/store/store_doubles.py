@@ -127,8 +127,13 @@ class MemoryHarness(Harness):
 
 
 class SqliteHarness(Harness):
-    def __init__(self, path: Path, opener: Opener = Database, bytes_max: int = 67_108_864) -> None:
+    """`here`: the loop's thread commits a few operations from the first on."""
+
+    def __init__(
+        self, path: Path, opener: Opener = Database, bytes_max: int = 67_108_864, here: bool = False
+    ) -> None:
         super().__init__()
+        self.here = here
         self.path = path
         self.opener = opener
         self.bytes_max = bytes_max
@@ -137,6 +142,8 @@ class SqliteHarness(Harness):
     def _open(self) -> None:
         self.loop = Loop()
         self.sqlite = self.store = SqliteStore(self.path, self.bytes_max, self.opener)
+        if self.here:
+            self.sqlite._probation = 0
 
     def start(self) -> None:
         self.sqlite.start(self.listener, self.loop.soon, self.loop.soon, self.listener.failures.append)
@@ -215,13 +222,13 @@ def sequences(entries: list[Entry]) -> list[int]:
     return [entry.sequence for entry in entries]
 
 
-IMPLEMENTATIONS = ("memory", "sqlite")
+IMPLEMENTATIONS = ("memory", "sqlite", "sqlite on the loop")
 
 
 def harness_of(implementation: str, directory: Path) -> Harness:
     if implementation == "memory":
         return MemoryHarness()
-    return SqliteHarness(directory / "store.db")
+    return SqliteHarness(directory / "store.db", here=implementation == "sqlite on the loop")
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)

@@ -17,7 +17,7 @@ from gateway.core.record import BadRecord, Decoder
 from gateway.store.database import Database
 from gateway.store.errors import StoreFailed, StoreFull, StoreRefused
 from gateway.store.schema import VERSION
-from gateway.store.sqlite import SqliteStore
+from gateway.store.sqlite import FEW, SqliteStore
 
 root_only_writes = pytest.mark.skipif(
     hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere"
@@ -204,26 +204,30 @@ class Fault:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.commits = 0
+        self.threads: list[int] = []
 
     def opener(self, path: str) -> Database:
         fault = self
 
         class Faulty(Database):
             def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-                if sql.startswith(("COMMIT", "INSERT INTO entry")) and fault.error is not None:
-                    fault.commits += 1
-                    raise fault.error
+                if sql.startswith(("COMMIT", "INSERT INTO entry")):
+                    fault.threads.append(threading.get_ident())
+                    if fault.error is not None:
+                        fault.commits += 1
+                        raise fault.error
                 return super().execute(sql, parameters)
 
         return Faulty(path)
 
 
+@pytest.mark.parametrize("here", [False, True])
 def test_a_full_disk_stops_confirming_serves_reads_and_recovers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool
 ) -> None:
     monkeypatch.setattr("gateway.store.sqlite.FULL_RETRY_S", 0.05)
     fault = Fault()
-    harness = SqliteHarness(tmp_path / "store.db", fault.opener)
+    harness = SqliteHarness(tmp_path / "store.db", fault.opener, here=here)
     harness.start()
     make(harness.store, 1)
     put(harness.store, 1, 1)
@@ -245,9 +249,10 @@ def test_a_full_disk_stops_confirming_serves_reads_and_recovers(
     harness.close()
 
 
-def test_a_sync_that_failed_is_never_tried_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("here", [False, True])
+def test_a_sync_that_failed_is_never_tried_again(tmp_path: Path, here: bool) -> None:
     fault = Fault()
-    harness = SqliteHarness(tmp_path / "store.db", fault.opener)
+    harness = SqliteHarness(tmp_path / "store.db", fault.opener, here=here)
     harness.store.recover()
     harness.start()
     make(harness.store, 1)
@@ -268,6 +273,61 @@ def test_a_sync_that_failed_is_never_tried_again(tmp_path: Path) -> None:
     reopened.start()
     assert sequences(reopened.load(everything(1))) == [1]
     reopened.close()
+
+
+def test_the_loops_thread_commits_a_few_operations_where_the_disk_has_been_quick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.PROBATION", 3)
+    monkeypatch.setattr("gateway.store.sqlite.QUICK_S", WAIT_S)
+    fault = Fault()
+    harness = SqliteHarness(tmp_path / "store.db", fault.opener)
+    harness.start()
+    make(harness.store, 1)
+
+    def here(first: int, count: int = 1) -> bool:
+        """Does this thread commit so many messages?"""
+        put(harness.store, 1, *range(first, first + count))
+        harness.settle()
+        return fault.threads[-1] == threading.get_ident()
+
+    fault.threads.clear()
+    assert [here(n) for n in range(1, 5)] == [False, False, False, True]
+    assert [here(10, FEW + 1), here(20, FEW)] == [False, True]
+    # One that takes long ends it, until others have been quick again.
+    monkeypatch.setattr("gateway.store.sqlite.QUICK_S", 0.0)
+    assert here(30)
+    monkeypatch.setattr("gateway.store.sqlite.QUICK_S", WAIT_S)
+    assert [here(n) for n in range(31, 35)] == [False, False, False, True]
+    assert len(harness.load(everything(1))) == 4 + FEW + 1 + FEW + 5
+    harness.close()
+
+
+def test_the_log_is_moved_though_only_the_loops_thread_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.QUICK_S", WAIT_S)
+    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
+    path = tmp_path / "store.db"
+    harness = SqliteHarness(path, here=True)
+    harness.start()
+    make(harness.store, 1)
+    harness.settle()
+    pause = threading.Event()
+    for sequence in (1, 2):
+        size = path.stat().st_size
+        for _ in range(300):
+            pause.wait(0.01)
+            if not harness.sqlite._log_pages:
+                break
+        put(harness.store, 1, sequence, body=b"m" * 50_000)
+        harness.settle()
+        for _ in range(3_000):
+            if path.stat().st_size > size:
+                break
+            pause.wait(0.01)
+        assert path.stat().st_size > size
+    harness.close()
 
 
 def test_what_came_and_went_during_a_commit_is_durable_after_it(tmp_path: Path) -> None:

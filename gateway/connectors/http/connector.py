@@ -535,9 +535,7 @@ class HttpConnector(Connector):
             head: dict[str, Any] = {}
             if receipts:
                 head["receipt"] = receipts[at]
-            if delivery.failures:
-                head["redelivered"] = True
-                head["delivery_count"] = delivery.failures
+            head |= _earlier(delivery)
             text = json_of(delivery.message, self.limits.publish_identity)
             parts.append(dump(head)[:-1] + b"," + text[1:] if head else text)
         return b"[" + b",".join(parts) + b"]"
@@ -545,9 +543,7 @@ class HttpConnector(Connector):
     def _respond_raw(self, delivery: Delivery, receipts: list[str]) -> None:
         """One message as HTTP's own body, what HTTP has no header for in X-Mx-Meta."""
         meta, content_type, body = raw_parts(delivery.message, self.limits.publish_identity)
-        if delivery.failures:
-            meta["redelivered"] = True
-            meta["delivery_count"] = delivery.failures
+        meta |= _earlier(delivery)
         headers = [(META, json.dumps(meta))]
         if receipts:
             headers.append(("Location", f"/receipts/{receipts[0]}"))
@@ -672,3 +668,13 @@ class HttpConnector(Connector):
         if wire.closing and not self.closing:
             self.closing = True
             self.turn.mark(self)
+
+
+def _earlier(delivery: Delivery) -> dict[str, Any]:
+    """What an envelope says of earlier deliveries of the message."""
+    said: dict[str, Any] = {}
+    if delivery.redelivered:
+        said["redelivered"] = True
+    if delivery.failures:
+        said["delivery_count"] = delivery.failures
+    return said

@@ -11,8 +11,10 @@ from gateway.connectors.stomp.addresses import (
 )
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.subscription import StompSubscription
+from gateway.core.browsing import Browsing, Viewer
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.limits import QueuePolicy
+from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
@@ -240,18 +242,8 @@ class Subscriptions:
         )
         subscription.private = copies
         subscription.browsed = subscription.destination
-        left = connector.settings.browse_messages_max
-        for queue in queues:
-            for delivery in queue.browse():
-                message = delivery.message
-                if left == 0:
-                    break
-                if message.expired(broker.now_ms):
-                    continue
-                if subscription.selector is None or subscription.selector.matches(message, delivery.failures):
-                    copies.offer(message, None)
-                    left -= 1
-        subscription.read(copies)
+        viewer = _Copier(subscription, copies, connector.settings.browse_messages_max)
+        Browsing(broker, queues, viewer).begin()
 
     # -- replies
 
@@ -341,6 +333,33 @@ class Subscriptions:
         """The end: what was not acknowledged goes back, in order."""
         for subscription in self._by_key.values():
             subscription.give_back()
+
+
+@final
+class _Copier(Viewer):
+    """Puts what a browser wants to see into its own queue, and then lets it read."""
+
+    __slots__ = ("_copies", "_left", "_subscription")
+
+    def __init__(self, subscription: StompSubscription, copies: Queue, messages_max: int) -> None:
+        self._subscription = subscription
+        self._copies = copies
+        self._left = messages_max
+
+    def show(self, message: Message, failures: int) -> bool:
+        """See Viewer."""
+        if self._left == 0 or self._copies.deleted:
+            return False
+        selector = self._subscription.selector
+        if selector is None or selector.matches(message, failures):
+            self._copies.offer(message, None)
+            self._left -= 1
+        return True
+
+    def shown(self) -> None:
+        """See Viewer."""
+        if not self._copies.deleted:
+            self._subscription.read(self._copies)
 
 
 def _key(id: str | None, destination: str) -> str:

@@ -83,8 +83,10 @@ class JsonSubscription(Outlet):
             self.unacked[tag] = delivery
             connector.tags[tag] = self
             head += b',"tag":%d' % tag
+        if delivery.redelivered:
+            head += b',"redelivered":true'
         if delivery.failures:
-            head += b',"redelivered":true,"delivery_count":%d' % delivery.failures
+            head += b',"delivery_count":%d' % delivery.failures
         connector.push_sure(head + _MORE + json_of(delivery.message, connector.limits.publish_identity)[1:])
 
     def take(self, tag: int, upto: bool) -> list[Delivery]:

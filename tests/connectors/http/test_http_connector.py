@@ -143,6 +143,17 @@ def test_a_receipt_outlives_its_connection() -> None:
     assert world.once("DELETE", receipt_of(answer)).status == 404
 
 
+def test_what_was_there_at_a_crash_may_have_been_delivered_before() -> None:
+    world = World()
+    for body in (b"1", b"2", b"later"):
+        world.once("POST", "/queues/q", body)
+    world.broker.queue("q").suspect_through = 2
+    assert world.once("GET", "/queues/q").meta["redelivered"]
+    [envelope, later] = json.loads(world.once("GET", "/queues/q?max=2", Accept=ENVELOPE).body)
+    assert (envelope["redelivered"], "delivery_count" in envelope) == (True, False)
+    assert "redelivered" not in later
+
+
 def test_released_rejected_and_forgotten_deliveries() -> None:
     world = World()
     world.once("POST", "/queues/q", b"x")

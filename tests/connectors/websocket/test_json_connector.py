@@ -159,6 +159,18 @@ def test_acknowledged_messages_are_gone_others_come_again() -> None:
     assert [(m["body"], m["redelivered"], m["delivery_count"]) for m in again] == [(1, True, 1), (2, True, 1)]
 
 
+def test_what_was_there_at_a_crash_may_have_been_delivered_before() -> None:
+    client = World().client()
+    client.op("publish", to="queue:q", body="there")
+    client.world.broker.queue("q").suspect_through = 1
+    client.op("publish", to="queue:q", body="later")
+    got = [m for m in client.op("subscribe", sub="s", from_="queue:q", ack="client") if m["op"] == "message"]
+    assert [(m["body"], m.get("redelivered"), m.get("delivery_count")) for m in got] == [
+        ("there", True, None),
+        ("later", None, None),
+    ]
+
+
 def test_upto_means_all_before_in_that_subscription() -> None:
     client = World().client()
     client.op("subscribe", sub="s", from_="queue:q", ack="client")

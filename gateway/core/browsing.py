@@ -1,0 +1,102 @@
+"""A look at what waits in queues, in the order in which it would leave; nothing is taken.
+
+What a queue holds in memory is there at once, what only the store holds comes page by page.
+"""
+
+from typing import TYPE_CHECKING, final
+
+from gateway.core.journal import lane_of
+from gateway.core.message import Message
+from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX
+from gateway.core.ports import Entry, Page, PageReader
+from gateway.core.record import BadRecord
+
+if TYPE_CHECKING:
+    from gateway.core.queue import Queue
+    from gateway.core.router import Broker
+
+
+class Viewer:
+    """Is shown what waits."""
+
+    __slots__ = ()
+
+    def show(self, message: Message, failures: int) -> bool:
+        """One message; False ends it."""
+        raise NotImplementedError
+
+    def shown(self) -> None:
+        """That was all."""
+        raise NotImplementedError
+
+
+@final
+class Browsing(PageReader):
+    """One look at some queues, one after the other.  `begin` starts it; it may end before that returns."""
+
+    __slots__ = ("_broker", "_queues", "_viewer", "_waiting")
+
+    def __init__(self, broker: "Broker", queues: "list[Queue]", viewer: Viewer) -> None:
+        self._broker = broker
+        self._viewer = viewer
+        # What is still to be looked at, last first: messages in memory, or pages of the store.
+        self._waiting: list[tuple[list[tuple[Message, int]], Page | None]] = []
+        self._queues = [*reversed(queues)]
+
+    def begin(self) -> None:
+        """Show what can be shown at once, and ask for the rest."""
+        self._go_on()
+
+    def on_page(self, page: Page, entries: list[Entry]) -> None:
+        """See PageReader."""
+        found: list[tuple[Message, int]] = []
+        for entry in entries:
+            try:
+                found.append((self._broker.decoder.message(entry.record), entry.failures))
+            except BadRecord:
+                # The queue sets it aside when its turn comes.
+                continue
+        if entries and entries[-1].sequence < page.last:
+            self._waiting.append(([], self._page(page.queue, page.lane, entries[-1].sequence + 1, page.last)))
+        self._waiting.append((found, None))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while True:
+            while self._waiting:
+                messages, page = self._waiting.pop()
+                if page is not None:
+                    self._broker.store.load(page)
+                    return
+                for message, failures in messages:
+                    if not message.expired(self._broker.now_ms) and not self._viewer.show(message, failures):
+                        self._end()
+                        return
+            if not self._queues:
+                self._end()
+                return
+            self._look_into(self._queues.pop())
+
+    def _end(self) -> None:
+        self._waiting = []
+        self._queues = []
+        self._viewer.shown()
+
+    def _look_into(self, queue: "Queue") -> None:
+        """In each lane what is in memory is older than what only the store has."""
+        lanes: dict[int, list[tuple[Message, int]]] = {}
+        for delivery in queue.browse():
+            lanes.setdefault(lane_of(delivery.message), []).append((delivery.message, delivery.failures))
+        pages: dict[int, Page] = {}
+        for stretch in queue.stretches():
+            pages[stretch.lane] = self._page(queue.number, stretch.lane, stretch.first, stretch.last)
+        for lane in sorted({*lanes, *pages}):
+            page = pages.get(lane)
+            if page is not None:
+                self._waiting.append(([], page))
+            self._waiting.append((lanes.get(lane, []), None))
+
+    def _page(self, queue: int, lane: int, first: int, last: int) -> Page:
+        page = Page(queue, lane, first, last, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX)
+        page.reader = self
+        return page
