@@ -25,7 +25,7 @@ from gateway.core.flow import Gate
 from gateway.core.journal import lane_of
 from gateway.core.limits import BLOCK, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
-from gateway.core.paging import PAGE_BYTES_MAX, RESIDENT_MIN, Paged
+from gateway.core.paging import PAGE_BYTES_MAX, RESIDENT_MIN, Paged, Stretch
 from gateway.core.ports import NOTHING, Dequeued, Enqueued, Entry, Page, QueueFound, Redelivered
 from gateway.core.selection import Selection
 from gateway.core.selector import Selector
