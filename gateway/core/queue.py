@@ -14,6 +14,11 @@ from gateway.core.delivery import (
     EXPIRED,
     FAILED,
     READY,
+    REASON_DELIVERY_LIMIT,
+    REASON_EXPIRED,
+    REASON_MAXLEN,
+    REASON_REJECTED,
+    REASON_UNREPRESENTABLE,
     REJECTED,
     RELEASED,
     SETTLED,
@@ -27,8 +32,8 @@ from gateway.core.limits import BLOCK, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.paging import PAGE_BYTES_MAX, RESIDENT_MIN, Paged, Stretch
 from gateway.core.ports import NOTHING, Dequeued, Enqueued, Entry, Page, QueueFound, Redelivered
-from gateway.core.selection import Selection
-from gateway.core.selector import Selector
+from gateway.core.roster import Roster
+from gateway.core.selection import Selections
 from gateway.core.subscription import Binding, Consumer, Sink
 
 if TYPE_CHECKING:
@@ -44,13 +49,6 @@ PAGED: Final = -3
 RESIDENT_OVERHEAD: Final = 600
 """Bytes that a message in memory takes beside its own size, about."""
 
-# Reasons of a dead letter, as they are told to whoever reads it.
-REASON_REJECTED: Final = "rejected"
-REASON_DELIVERY_LIMIT: Final = "delivery_limit"
-REASON_EXPIRED: Final = "expired"
-REASON_MAXLEN: Final = "maxlen"
-REASON_UNREPRESENTABLE: Final = "unrepresentable"
-
 
 @final
 class Queue(Sink):
@@ -58,18 +56,14 @@ class Queue(Sink):
 
     __slots__ = (
         "_backlog",
-        "_consumers",
         "_dispatching",
-        "_exclusive",
-        "_expiry_ms",
         "_gate",
         "_held",
-        "_next",
         "_paged",
         "_resident_bytes",
+        "_roster",
         "_selections",
         "_sequence",
-        "_standby",
         "_starved",
         "bindings",
         "broker",
@@ -103,16 +97,11 @@ class Queue(Sink):
         self.enqueued_total = 0
         self._backlog = Backlog()
         self._resident_bytes = 0
-        self._consumers: list[Consumer] = []
-        # Made when first used: most queues have neither an exclusive consumer nor selectors.
-        self._standby: list[Consumer] | None = None
-        self._exclusive: Consumer | None = None
-        self._selections: dict[str, Selection] | None = None
-        self._next = 0
+        self._roster = Roster()
+        # Made when first used: most queues have no selectors.
+        self._selections: Selections | None = None
         self._starved = True
         self._dispatching = False
-        # The earliest expiry among waiting messages may be this; 0 when none has one.
-        self._expiry_ms = 0
         self._sequence = 0
         self._gate: Gate | None = None
         # Messages of a transaction that is not durable yet, and all behind them, each with the position to wait for.
@@ -145,7 +134,7 @@ class Queue(Sink):
     @property
     def consumers_count(self) -> int:
         """Consumers attached to it, those that stand by for an exclusive one included."""
-        return len(self._consumers) + (0 if self._standby is None else len(self._standby))
+        return self._roster.count
 
     def browse(self) -> list[Delivery]:
         """What waits, in the order in which it would leave, as far as it is in memory.  Nothing is taken."""
@@ -159,7 +148,7 @@ class Queue(Sink):
 
     def offer(self, message: Message, binding: Binding | None = None) -> int:
         """Take one message; see Sink.offer.  REFUSED when there is no room and the policy is to reject."""
-        if binding is not None and _unwanted(message, binding):
+        if binding is not None and binding.unwanted(message):
             return NOTHING
         if self._full() and not self._make_room(message):
             return REFUSED if self.policy.when_full == REJECT else NOTHING
@@ -219,10 +208,8 @@ class Queue(Sink):
     def _admit(self, delivery: Delivery) -> None:
         """Let a new message wait, and go at once if there is a consumer for it."""
         self._backlog.push(delivery)
-        if delivery.message.expires_at_ms:
-            self._note_expiry(delivery.message.expires_at_ms)
         if self._selections is not None:
-            self._select(delivery, False)
+            self._selections.offer(delivery, False)
         if not self._starved:
             self.wake()
 
@@ -246,6 +233,8 @@ class Queue(Sink):
             return True
         self._held = None
         return False
+
+    # -- room
 
     def takes(self, more: int) -> bool:
         """Would it have room for a message once `more` have come in?"""
@@ -329,12 +318,12 @@ class Queue(Sink):
     def _dispatch(self) -> bool:
         """Deliver until nothing waits; False when it stopped earlier for want of a ready consumer."""
         if self._selections is not None:
-            self._dispatch_selected()
+            self._dispatch_selected(self._selections)
             # Whatever comes may find its consumer, whoever was ready for what there is.
             return True
         backlog = self._backlog
         while backlog.count or self.paged:
-            consumer = self._ready_consumer()
+            consumer = self._roster.next_ready()
             if consumer is None:
                 return False
             paged = self._paged
@@ -345,11 +334,181 @@ class Queue(Sink):
                     return False
             delivery = backlog.pop()
             if delivery.message.expires_at_ms and delivery.message.expired(self.broker.now_ms):
-                self.broker.counters.expired += 1
-                self._bury(delivery, REASON_EXPIRED)
+                self._bury_expired(delivery)
             else:
                 self._hand_over(delivery, consumer)
         return True
+
+    def _dispatch_selected(self, selections: Selections) -> None:
+        """The same where consumers have selectors: in turn, each takes the first that it wants."""
+        if self._paged is not None and self._backlog.count < RESIDENT_MIN:
+            self._paged.ask()
+        while self._backlog.count and self._serve_selected(selections):
+            pass
+        paged = self._paged
+        if paged is not None and self.broker.resident_bytes < self.broker.limits.memory_max:
+            # What waits is wanted by nobody who is ready; what they want may be further back.
+            roster = self._roster
+            for step in range(roster.competing):
+                if roster.after(step).ready:
+                    paged.ask()
+                    return
+
+    def _serve_selected(self, selections: Selections) -> bool:
+        """Hand over one message; False when nobody who is ready wants any."""
+        roster = self._roster
+        for step in range(roster.competing):
+            consumer = roster.after(step)
+            if consumer.ready:
+                delivery = self._take_for(consumer, selections)
+                if delivery is not None:
+                    roster.served_after(step)
+                    self._hand_over(delivery, consumer)
+                    return True
+        return False
+
+    def _take_for(self, consumer: Consumer, selections: Selections) -> Delivery | None:
+        """Take the first live message that `consumer` wants; None when nothing does."""
+        while True:
+            delivery = selections.take(consumer)
+            if delivery is None:
+                return None
+            if not delivery.message.expires_at_ms or not delivery.message.expired(self.broker.now_ms):
+                return delivery
+            self._bury_expired(delivery)
+
+    def _hand_over(self, delivery: Delivery, consumer: Consumer) -> None:
+        delivery.state = ACQUIRED
+        delivery.consumer = consumer
+        self.unsettled += 1
+        if not consumer.automatic:
+            consumer.credit.available -= 1
+        consumer.outlet.deliver(delivery)
+        if consumer.automatic:
+            self.settle(delivery, ACCEPTED)
+
+    def settle(self, delivery: Delivery, outcome: int) -> int:
+        """See Delivery.settle.  Settling twice is our own mistake."""
+        assert delivery.state == ACQUIRED
+        consumer = delivery.consumer
+        assert consumer is not None
+        delivery.consumer = None
+        self.unsettled -= 1
+        position = self._conclude(delivery, outcome)
+        if not consumer.automatic:
+            consumer.credit.give(1)
+        if outcome != ACCEPTED:
+            # It may be somebody else's turn now.
+            self.wake()
+        return position
+
+    def _conclude(self, delivery: Delivery, outcome: int) -> int:
+        """Let the message go, or put it back."""
+        if outcome == ACCEPTED or self.deleted:
+            return self._forget(delivery)
+        if outcome == REJECTED:
+            return self._bury(delivery, REASON_REJECTED)
+        if outcome == UNREPRESENTABLE:
+            return self._bury(delivery, REASON_UNREPRESENTABLE)
+        if outcome == EXPIRED:
+            return self._bury_expired(delivery)
+        position = NOTHING
+        if outcome == FAILED:
+            delivery.failures += 1
+            limit = self.policy.deliveries_max
+            if limit and delivery.failures > limit:
+                return self._bury(delivery, REASON_DELIVERY_LIMIT)
+            if delivery.message.persistent and self.policy.durable:
+                position = self.broker.store.append(
+                    Redelivered(self.number, delivery.sequence, delivery.failures)
+                )
+        else:
+            assert outcome == RELEASED
+        delivery.state = READY
+        self._put_back(delivery)
+        return position
+
+    def _put_back(self, delivery: Delivery) -> None:
+        """Let it wait in its old place again."""
+        self._backlog.push_back(delivery)
+        if self._selections is not None:
+            self._selections.offer(delivery, True)
+
+    def _forget(self, delivery: Delivery) -> int:
+        """The message leaves this queue."""
+        delivery.state = SETTLED
+        message = delivery.message
+        self._resident_bytes -= message.size
+        self.broker.resident_bytes -= message.size + RESIDENT_OVERHEAD
+        if self._gate is not None:
+            self._room_again()
+        if message.persistent and self.policy.durable and not self.deleted:
+            return self.broker.store.append(Dequeued(self.number, delivery.sequence, delivery.position))
+        return NOTHING
+
+    def _bury(self, delivery: Delivery, reason: str) -> int:
+        """The message leaves for the dead letters, or for nowhere when there are none."""
+        broker = self.broker
+        broker.store.begin()
+        try:
+            return self._move_away(delivery, reason)
+        finally:
+            broker.store.end()
+
+    def _move_away(self, delivery: Delivery, reason: str) -> int:
+        broker = self.broker
+        position = self._forget(delivery)
+        dead_letters = self.policy.dead_letters
+        if self.policy.buries_refused_only and reason in (REASON_EXPIRED, REASON_MAXLEN):
+            dead_letters = None
+        if dead_letters is None or QUEUE_PREFIX + dead_letters == self.key:
+            broker.counters.discarded += 1
+        else:
+            position = max(position, broker.bury(delivery, dead_letters, reason))
+        return position
+
+    # -- time
+
+    def expire(self, now_ms: int) -> None:
+        """Bury the waiting messages whose time has run out.  Costs nothing before the first one is due."""
+        if self._paged is not None:
+            self._paged.ask_expired(now_ms)
+        backlog = self._backlog
+        if 0 < backlog.expires_at_ms <= now_ms:
+            for delivery in backlog.remove_expired(now_ms):
+                self._bury_expired(delivery)
+
+    def _bury_expired(self, delivery: Delivery) -> int:
+        self.broker.counters.expired += 1
+        return self._bury(delivery, REASON_EXPIRED)
+
+    # -- consumers
+
+    def attach(self, consumer: Consumer) -> None:
+        """Let `consumer` compete for the messages from now on, or stand by while another has them for itself."""
+        consumer.credit.consumers.append(consumer)
+        if consumer.selector is not None:
+            if self._selections is None:
+                self._selections = Selections(self._backlog)
+                self._starved = False
+            self._selections.begin(consumer.selector)
+        if self._roster.add(consumer):
+            self.wake()
+
+    def detach(self, consumer: Consumer) -> None:
+        """`consumer` gets no more.  What it has acquired stays with it until each delivery is settled."""
+        others_let_in = consumer is self._roster.exclusive
+        if not self._roster.remove(consumer):
+            return
+        consumer.credit.consumers.remove(consumer)
+        if consumer.selector is not None:
+            assert self._selections is not None
+            if not self._selections.end(consumer.selector):
+                self._selections = None
+                # Others may have waited beside it, but for something else than it.
+                self.wake()
+        if others_let_in:
+            self.wake()
 
     # -- what only the store holds: see Paged
 
@@ -361,8 +520,7 @@ class Queue(Sink):
         for delivery in paged.answered(page, entries):
             self._note_resident(delivery)
             if page.expired_by_ms:
-                self.broker.counters.expired += 1
-                self._bury(delivery, REASON_EXPIRED)
+                self._bury_expired(delivery)
             else:
                 self._put_back(delivery)
         if self.policy.when_full == DROP_OLDEST and not page.expired_by_ms:
@@ -401,263 +559,6 @@ class Queue(Sink):
         self._resident_bytes += size
         self.broker.resident_bytes += size + RESIDENT_OVERHEAD
 
-    def _dispatch_selected(self) -> None:
-        """The same where consumers have selectors: in turn, each takes the first that it wants."""
-        if self._paged is not None and self._backlog.count < RESIDENT_MIN:
-            self._paged.ask()
-        found = True
-        while found and self._backlog.count:
-            found = False
-            count = len(self._consumers)
-            for step in range(count):
-                at = (self._next + step) % count
-                consumer = self._consumers[at]
-                if consumer.ready:
-                    delivery = self._take_for(consumer)
-                    if delivery is not None:
-                        self._next = at + 1
-                        self._hand_over(delivery, consumer)
-                        found = True
-                        break
-        paged = self._paged
-        if paged is not None and self.broker.resident_bytes < self.broker.limits.memory_max:
-            # What waits is wanted by nobody who is ready; what they want may be further back.
-            for consumer in self._consumers:
-                if consumer.ready:
-                    paged.ask()
-                    return
-
-    def _take_for(self, consumer: Consumer) -> Delivery | None:
-        """Take the first live message that `consumer` wants; None when nothing does."""
-        backlog = self._backlog
-        while True:
-            if consumer.selector is None:
-                if not backlog.count:
-                    return None
-                delivery = backlog.pop()
-                delivery.state = ACQUIRED
-            else:
-                assert self._selections is not None
-                selected = self._selections[consumer.selector.text].take()
-                if selected is None:
-                    return None
-                delivery = selected
-                delivery.state = ACQUIRED
-                backlog.taken()
-            if not delivery.message.expires_at_ms or not delivery.message.expired(self.broker.now_ms):
-                return delivery
-            self.broker.counters.expired += 1
-            self._bury(delivery, REASON_EXPIRED)
-
-    def _select(self, delivery: Delivery, back: bool) -> None:
-        """Note for whom a message is that has come, or come `back`."""
-        assert self._selections is not None
-        for selection in self._selections.values():
-            selection.offer(delivery, self._backlog.count, back)
-
-    def _ready_consumer(self) -> Consumer | None:
-        """The next consumer in turn that can take a delivery."""
-        consumers = self._consumers
-        count = len(consumers)
-        at = self._next
-        for _ in range(count):
-            if at >= count:
-                at = 0
-            consumer = consumers[at]
-            at += 1
-            if consumer.ready:
-                self._next = at
-                return consumer
-        return None
-
-    def _hand_over(self, delivery: Delivery, consumer: Consumer) -> None:
-        delivery.state = ACQUIRED
-        delivery.consumer = consumer
-        self.unsettled += 1
-        if not consumer.automatic:
-            consumer.credit.available -= 1
-        consumer.outlet.deliver(delivery)
-        if consumer.automatic:
-            self.settle(delivery, ACCEPTED)
-
-    def settle(self, delivery: Delivery, outcome: int) -> int:
-        """See Delivery.settle.  Settling twice is our own mistake."""
-        assert delivery.state == ACQUIRED
-        consumer = delivery.consumer
-        assert consumer is not None
-        delivery.consumer = None
-        self.unsettled -= 1
-        position = self._conclude(delivery, outcome)
-        if not consumer.automatic:
-            consumer.credit.give(1)
-        if outcome != ACCEPTED:
-            # It may be somebody else's turn now.
-            self.wake()
-        return position
-
-    def _conclude(self, delivery: Delivery, outcome: int) -> int:
-        """Let the message go, or put it back."""
-        if self.deleted:
-            return self._forget(delivery)
-        if outcome == ACCEPTED:
-            return self._forget(delivery)
-        if outcome == REJECTED:
-            return self._bury(delivery, REASON_REJECTED)
-        if outcome == UNREPRESENTABLE:
-            return self._bury(delivery, REASON_UNREPRESENTABLE)
-        if outcome == EXPIRED:
-            self.broker.counters.expired += 1
-            return self._bury(delivery, REASON_EXPIRED)
-        position = NOTHING
-        if outcome == FAILED:
-            delivery.failures += 1
-            limit = self.policy.deliveries_max
-            if limit and delivery.failures > limit:
-                return self._bury(delivery, REASON_DELIVERY_LIMIT)
-            if delivery.message.persistent and self.policy.durable:
-                position = self.broker.store.append(
-                    Redelivered(self.number, delivery.sequence, delivery.failures)
-                )
-        else:
-            assert outcome == RELEASED
-        delivery.state = READY
-        self._put_back(delivery)
-        return position
-
-    def _put_back(self, delivery: Delivery) -> None:
-        """Let it wait in its old place again."""
-        self._backlog.push_back(delivery)
-        if delivery.message.expires_at_ms:
-            self._note_expiry(delivery.message.expires_at_ms)
-        if self._selections is not None:
-            self._select(delivery, True)
-
-    def _forget(self, delivery: Delivery) -> int:
-        """The message leaves this queue."""
-        delivery.state = SETTLED
-        message = delivery.message
-        self._resident_bytes -= message.size
-        self.broker.resident_bytes -= message.size + RESIDENT_OVERHEAD
-        if self._gate is not None:
-            self._room_again()
-        if message.persistent and self.policy.durable and not self.deleted:
-            return self.broker.store.append(Dequeued(self.number, delivery.sequence, delivery.position))
-        return NOTHING
-
-    def _bury(self, delivery: Delivery, reason: str) -> int:
-        """The message leaves for the dead letters, or for nowhere when there are none."""
-        broker = self.broker
-        broker.store.begin()
-        try:
-            return self._move_away(delivery, reason)
-        finally:
-            broker.store.end()
-
-    def _move_away(self, delivery: Delivery, reason: str) -> int:
-        broker = self.broker
-        position = self._forget(delivery)
-        dead_letters = self.policy.dead_letters
-        if self.policy.buries_refused_only and reason in (REASON_EXPIRED, REASON_MAXLEN):
-            dead_letters = None
-        if dead_letters is None or QUEUE_PREFIX + dead_letters == self.key:
-            broker.counters.discarded += 1
-        else:
-            position = max(position, broker.bury(delivery, dead_letters, reason))
-        return position
-
-    # -- time
-
-    def _note_expiry(self, expires_at_ms: int) -> None:
-        if self._expiry_ms == 0 or expires_at_ms < self._expiry_ms:
-            self._expiry_ms = expires_at_ms
-
-    def expire(self, now_ms: int) -> None:
-        """Bury the waiting messages whose time has run out.  Costs nothing before the first one is due."""
-        if self._paged is not None:
-            self._paged.ask_expired(now_ms)
-        if self._expiry_ms == 0 or now_ms < self._expiry_ms:
-            return
-        for delivery in self._backlog.remove_expired(now_ms):
-            self.broker.counters.expired += 1
-            self._bury(delivery, REASON_EXPIRED)
-        self._expiry_ms = 0
-        for delivery in self._backlog.all():
-            if delivery.message.expires_at_ms:
-                self._note_expiry(delivery.message.expires_at_ms)
-
-    # -- consumers
-
-    def attach(self, consumer: Consumer) -> None:
-        """Let `consumer` compete for the messages from now on, or stand by while another has them for itself."""
-        consumer.credit.consumers.append(consumer)
-        if consumer.selector is not None:
-            self._begin_selection(consumer.selector)
-        if self._exclusive is not None:
-            assert self._standby is not None
-            self._standby.append(consumer)
-            return
-        if consumer.exclusive:
-            self._exclusive = consumer
-            self._standby = self._consumers
-            self._consumers = []
-        self._consumers.append(consumer)
-        self.wake()
-
-    def detach(self, consumer: Consumer) -> None:
-        """`consumer` gets no more.  What it has acquired stays with it until each delivery is settled."""
-        standby = self._standby
-        if consumer in self._consumers:
-            self._consumers.remove(consumer)
-        elif standby is not None and consumer in standby:
-            standby.remove(consumer)
-        else:
-            return
-        consumer.credit.consumers.remove(consumer)
-        if consumer.selector is not None:
-            self._end_selection(consumer.selector)
-        if consumer is self._exclusive:
-            self._let_next_in()
-            self.wake()
-
-    def _let_next_in(self) -> None:
-        """The exclusive consumer has left: the oldest one that wants to be that follows, else all compete."""
-        standby = self._standby
-        assert standby is not None
-        self._exclusive = None
-        for consumer in standby:
-            if consumer.exclusive:
-                standby.remove(consumer)
-                self._exclusive = consumer
-                self._consumers = [consumer]
-                return
-        self._consumers = standby
-        self._standby = None
-
-    def _begin_selection(self, selector: Selector) -> None:
-        """One more consumer has this selector; the first one has all that waits looked through, once."""
-        selections = self._selections
-        if selections is None:
-            selections = self._selections = {}
-            self._starved = False
-        selection = selections.get(selector.text)
-        if selection is None:
-            selection = selections[selector.text] = Selection(selector)
-            for delivery in self._backlog.all():
-                selection.offer(delivery, self._backlog.count, False)
-        selection.consumers += 1
-
-    def _end_selection(self, selector: Selector) -> None:
-        selections = self._selections
-        assert selections is not None
-        selection = selections[selector.text]
-        selection.consumers -= 1
-        if selection.consumers == 0:
-            del selections[selector.text]
-        if not selections:
-            self._selections = None
-            # Others may have waited beside it, but for something else than it.
-            self.wake()
-
     # -- the end
 
     def purge(self) -> int:
@@ -672,7 +573,6 @@ class Queue(Sink):
                 self._forget(held.popleft()[1])
         if self._paged is not None:
             self._paged.clear()
-        self._expiry_ms = 0
         return count
 
     def close(self) -> None:
@@ -680,16 +580,8 @@ class Queue(Sink):
         # From here on the store is told of the queue as a whole, not of its messages.
         self.deleted = True
         self.purge()
-        for consumer in [*self._consumers, *(self._standby or [])]:
+        for consumer in self._roster.all():
             self.detach(consumer)
         if self._gate is not None:
             self._gate.open()
             self._gate = None
-
-
-def _unwanted(message: Message, binding: Binding) -> bool:
-    """Has the subscription said that it does not want this message?"""
-    if binding.no_local is not None and binding.no_local is message.publisher:
-        return True
-    selector = binding.selector
-    return selector is not None and not selector.matches(message)
