@@ -20,7 +20,6 @@ from gateway.connectors.http.requests import (
 from gateway.connectors.http.streams import Events, Pull, event_of
 from gateway.connectors.websocket.addresses import (
     destination_of,
-    is_gone,
     pattern_of,
     queue_named,
     topic_named,
@@ -420,7 +419,7 @@ class HttpConnector(Connector):
         broker = self.broker
         if not broker.authorizer.may_publish(self.publisher, destination):
             raise HttpRefusal(403, f"not allowed to send to {destination}")
-        if is_gone(destination, broker):
+        if broker.is_gone(destination):
             raise HttpRefusal(404, f"{destination} is gone")
         envelope = envelope_in(request, destination)
         if is_forged(envelope, self.publisher):
@@ -453,7 +452,7 @@ class HttpConnector(Connector):
             destination = destination_of(to)
             if not broker.authorizer.may_publish(self.publisher, destination):
                 raise HttpRefusal(403, f"not allowed to send to {destination}")
-            if is_gone(destination, broker):
+            if broker.is_gone(destination):
                 raise HttpRefusal(404, f"{destination} is gone")
             envelope = envelope_from(item)
             if is_forged(envelope, self.publisher):

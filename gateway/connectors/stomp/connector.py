@@ -439,12 +439,7 @@ class StompConnector(Connector):
 
     def _there(self, destination: Destination) -> bool:
         """Is it to be had?  All but the temporary queue of another connection that is gone."""
-        return (
-            not destination.temporary
-            or destination.kind == TOPIC
-            or self._own(destination)
-            or self.broker.has_queue(destination.name)
-        )
+        return not self.broker.is_gone(destination) or self._own(destination)
 
     def queue_for(self, destination: Destination) -> Queue:
         """The queue of that name; a temporary one of this connection is made with it as owner, to die with it."""

@@ -5,13 +5,13 @@ from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
-from gateway.connectors.websocket.addresses import Source, destination_of, is_gone, share_key, source_of
+from gateway.connectors.sources import Source, durable_key, share_key
+from gateway.connectors.websocket.addresses import destination_of, source_of
 from gateway.connectors.websocket.messages import JSON, is_forged, message_from
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED, Delivery
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination, InvalidName
-from gateway.core.limits import QueuePolicy
 from gateway.core.ports import NOTHING, Credentials
 from gateway.core.queue import REFUSED, Queue
 from gateway.core.router import Broker, LimitReached
@@ -306,7 +306,7 @@ class JsonConnector(Connector):
                 continue
             if not broker.authorizer.may_publish(self.publisher, destination):
                 raise JsonRefusal(c.NOT_ALLOWED, f"not allowed to send to {name[:200]}")
-            if is_gone(destination, broker):
+            if broker.is_gone(destination):
                 raise JsonRefusal(c.UNKNOWN, f"{destination} is gone")
             destinations.append(destination)
         held = None if publish.tx is None else self._transaction(publish.tx)
@@ -389,19 +389,12 @@ class JsonConnector(Connector):
             return broker.queue(source.queue)
         policy = broker.policy
         if source.group:
-            key = share_key(source)
+            key = share_key(source.group, source.pattern)
         elif subscribe.durable is not None:
-            key = f"sub:{self.client_id}/{subscribe.durable}"
+            key = durable_key(self.client_id, subscribe.durable)
         else:
             key = f"sub:{self.node}-{self.owner}/{subscribe.sub}"
-            policy = QueuePolicy(
-                policy.messages_max,
-                policy.bytes_max,
-                policy.when_full,
-                policy.deliveries_max,
-                policy.dead_letters,
-                durable=False,
-            )
+            policy = policy.passing()
             subscription.private = True
         queue = broker.bound_queue(key, policy)
         if queue.bindings and str(queue.bindings[0].pattern) != str(source.pattern):
