@@ -1,10 +1,10 @@
 """One client that speaks `gateway.json`: operations to calls on the core, deliveries to JSON."""
 
-import secrets
 from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
+from gateway.connectors.owners import Owners, new_node
 from gateway.connectors.sources import Source, durable_key, share_key
 from gateway.connectors.websocket.addresses import destination_of, source_of
 from gateway.connectors.websocket.messages import JSON, is_forged, message_from
@@ -171,8 +171,7 @@ class JsonConnector(Connector):
 
     def shutdown(self, now_ms: int) -> None:
         """See Connector.  The carrier's Close says why."""
-        self.closing = True
-        self.turn.mark(self)
+        self.hang_up()
 
     def refuse(self, now_ms: int) -> None:
         """See Connector."""
@@ -499,8 +498,7 @@ class JsonConnector(Connector):
         self.failure = reason
         self.say(encode_error(None, code, reason))
         self._let_go()
-        self.closing = True
-        self.turn.mark(self)
+        self.hang_up()
 
     def _let_go(self) -> None:
         """Give back everything: no more deliveries, then what has no outcome."""
@@ -518,53 +516,31 @@ class JsonConnector(Connector):
 
 
 @final
-class JsonAcceptor(Acceptor):
-    """Makes connectors for one listener."""
-
-    __slots__ = ("_service",)
-
-    def __init__(self, name: str, protocol: str, limits: Limits, service: "JsonService") -> None:
-        super().__init__(name, protocol, limits)
-        self._service = service
-
-    def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
-        """See Acceptor."""
-        service = self._service
-        return JsonConnector(
-            service.broker,
-            turn,
-            self.limits,
-            self.counters,
-            peer,
-            service.settings,
-            service.node,
-            service.next_owner(),
-            now_ms,
-        )
-
-
-@final
 class JsonService(Service):
     """`gateway.json` on one broker."""
 
-    __slots__ = ("_connections_made", "broker", "node", "settings")
+    __slots__ = ("_owners", "broker", "node", "settings")
 
     def __init__(self, broker: Broker, settings: JsonSettings) -> None:
         self.broker = broker
         self.settings = settings
-        self.node = secrets.token_hex(4)
-        """Makes message ids of one run differ from those of another."""
-        self._connections_made = 0
+        self.node = new_node()
+        self._owners = Owners(self.node)
 
-    def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
+    def connector(self, acceptor: Acceptor, peer: str, turn: Turn, now_ms: int) -> Connector:
         """See Service."""
-        return JsonAcceptor(name, scheme, limits, self)
+        return JsonConnector(
+            self.broker,
+            turn,
+            acceptor.limits,
+            acceptor.counters,
+            peer,
+            self.settings,
+            self.node,
+            self._owners.next(),
+            now_ms,
+        )
 
     def carriage(self) -> Carriage | None:
         """See Service.  One text message is one operation, or one array of them."""
         return Carriage((c.NAME,), True, 1, (b"{", b"["))
-
-    def next_owner(self) -> str:
-        """A name for one more connection."""
-        self._connections_made += 1
-        return f"{self.node}{self._connections_made}"
