@@ -289,6 +289,10 @@ class StoreSection(Section):
     """Queues whose producers are confirmed before their messages are safe, as patterns: `metrics.*`, `log.>`."""
     pending_bytes_max: int = Field(67_108_864, ge=1_024)
     """Bytes of messages that may wait to be written before their producers must."""
+    large_bytes: int = Field(65_536, ge=0)
+    """Bytes from which on a message is kept outside the database, in a segment file; 0 is never."""
+    segment_bytes: int = Field(67_108_864, ge=1_048_576)
+    """Bytes after which a new segment file is begun."""
 
 
 class WebSocketSection(Section):

@@ -18,6 +18,7 @@ from gateway.core.ports import Entry, Page, Recovered, StoreListener
 from gateway.core.router import Broker
 from gateway.store.errors import StoreError
 from gateway.store.passing import PassingStore
+from gateway.store.segments import Segments
 from gateway.store.sqlite import SqliteStore
 
 log = logging.getLogger("gateway.store")
@@ -48,7 +49,9 @@ class Storing:
         if not self._section.path:
             broker.store = PassingStore()
             return
-        store = SqliteStore(Path(self._section.path), self._section.pending_bytes_max)
+        path = Path(self._section.path)
+        segments = Segments(path, self._section.large_bytes, self._section.segment_bytes)
+        store = SqliteStore(path, self._section.pending_bytes_max, segments=segments)
         self._sqlite = store
         broker.store = store
         found = self._found = store.recover()

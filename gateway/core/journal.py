@@ -45,6 +45,7 @@ class Batch:
         "cleared",
         "entries",
         "failures",
+        "largest",
         "notes",
         "operations",
         "position",
@@ -61,6 +62,8 @@ class Batch:
         self._message: Message | None = None
         self._record = b""
         self.bytes = 0
+        self.largest = 0
+        """Bytes of the largest record among the entries."""
         self.operations = 0
         self.queues_made: list[QueueMade] = []
         self.queues_gone: list[int] = []
@@ -109,6 +112,8 @@ class Batch:
         else:
             record = self._record = encode_record(message)
             self._message = message
+            if len(record) > self.largest:
+                self.largest = len(record)
         self.bytes += len(record)
         entries = self.entries
         entries.append((operation.queue << SEQUENCE_BITS) + operation.sequence)

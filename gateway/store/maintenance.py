@@ -3,9 +3,10 @@
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from gateway.core.ports import SEQUENCE_BITS, SEQUENCE_MAX
 from gateway.core.record import BadRecord, check_record
@@ -13,13 +14,17 @@ from gateway.store.database import Database
 from gateway.store.errors import StoreDamaged, StoreError, StoreRefused
 from gateway.store.lock import StoreLock
 from gateway.store.recovery import SUFFIXES, prepare
-from gateway.store.schema import look, missing_from, sync_directory
+from gateway.store.schema import PARTS_SINCE, look, missing_from, sync_directory
+from gateway.store.segments import KEPT_SUFFIX, Place, directory_of, name_of, read_at, segments_in
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is."""
 
 ROWS_PER_STEP: Final = 2_000
 PAGES_PER_STEP: Final = 2_048
+
+BACKUP_ATTEMPTS: Final = 3
+"""A running gateway may remove large messages faster than they are copied."""
 
 FAULTS_MAX: Final = 100
 """Faults that a check names; there may be more."""
@@ -52,6 +57,9 @@ class Stats:
     notes: dict[str, int]
     """By space."""
     quarantined: int
+    segments: int
+    segment_bytes: int
+    """Of the files in which large messages are."""
 
 
 def _reader(path: Path) -> Database:
@@ -67,7 +75,7 @@ def check(path: Path, progress: Progress) -> list[str]:
     database = _reader(path)
     try:
         faults = _structure(path, database)
-        faults += _records(database, progress)
+        faults += _records(path, database, progress)
     except StoreDamaged as error:
         faults = [str(error)]
         cut = missing_from(path)
@@ -76,6 +84,10 @@ def check(path: Path, progress: Progress) -> list[str]:
     finally:
         database.close()
     faults += [f"{kept}: a damaged store, kept by an earlier start" for kept in _kept(path)]
+    faults += [
+        f"{kept}: messages of a damaged store, kept by an earlier start"
+        for kept in sorted(directory_of(path).glob(f"*{KEPT_SUFFIX}"))
+    ]
     return faults
 
 
@@ -84,7 +96,7 @@ def _structure(path: Path, database: Database) -> list[str]:
     return [f"{path}: {row[0]}" for row in found if row[0] != "ok"]
 
 
-def _records(database: Database, progress: Progress) -> list[str]:
+def _records(path: Path, database: Database, progress: Progress) -> list[str]:
     """Messages whose checksum does not match, those that have no queue, and those set aside."""
     faults: list[str] = []
     queues = dict(database.rows("SELECT number, key FROM queue"))
@@ -101,7 +113,10 @@ def _records(database: Database, progress: Progress) -> list[str]:
             if number not in queues and number not in leaving:
                 faults.append(f"{place}: its queue is not there")
             try:
-                check_record(record)
+                if record:
+                    check_record(record)
+                elif fault := _large_fault(path, database, id):
+                    faults.append(f"{place}: {fault}")
             except BadRecord as error:
                 faults.append(f"{place}: {error}")
         done += len(rows)
@@ -119,6 +134,41 @@ def _records(database: Database, progress: Progress) -> list[str]:
     return faults
 
 
+def _large_fault(path: Path, database: Database, id: int) -> str:
+    """What is wrong with a record that lies in a segment; empty when nothing is, or it has gone meanwhile."""
+    place = _place_of(database, id)
+    if place is None:
+        there = database.rows("SELECT 1 FROM entry WHERE id = ?", (id,))
+        return "nothing tells where its record lies" if there else ""
+    where = f"{directory_of(path) / name_of(place.segment)}: offset {place.offset}"
+    try:
+        check_record(_large(path, place))
+        return ""
+    except OSError as error:
+        fault = f"{where}: {error.strerror or error}"
+    except BadRecord as error:
+        fault = f"{where}: {error}"
+    # It may have been moved, or taken, while it was read.
+    return fault if _place_of(database, id) == place else ""
+
+
+def _place_of(database: Database, id: int) -> Place | None:
+    if not _has_parts(database):
+        return None
+    for where in database.rows("SELECT segment, offset, length FROM part WHERE id = ?", (id,)):
+        return Place(*where)
+    return None
+
+
+def _has_parts(database: Database) -> bool:
+    return bool(database.value("PRAGMA user_version") >= PARTS_SINCE)
+
+
+def _large(path: Path, place: Place) -> bytes:
+    with (directory_of(path) / name_of(place.segment)).open("rb") as file:
+        return read_at(file.fileno(), place)
+
+
 def _kept(path: Path) -> list[Path]:
     """Damaged files that earlier starts kept."""
     found = sorted(path.parent.glob(path.name + ".damaged-*"))
@@ -126,13 +176,21 @@ def _kept(path: Path) -> list[Path]:
 
 
 def backup(path: Path, target: Path, progress: Progress) -> int:
-    """Copy a store, which may be in use, to a new file; returns its bytes.  Raises StoreError."""
+    """Copy a store, which may be in use, to a new file; returns its bytes.  Raises StoreError.
+
+    It is one file, whatever the store has: large records are rows of it.
+    """
     if target.exists():
         raise StoreRefused(f"{target}: is there already")
     source = _reader(path)
     part = target.with_name(target.name + ".part")
     try:
-        _copy(source, part, progress)
+        for _ in range(BACKUP_ATTEMPTS - 1):
+            if _copy_whole(path, source, part, progress):
+                break
+        else:
+            if not _copy_whole(path, source, part, progress):
+                raise StoreError(f"{path}: cannot be copied: large messages are missing, or leave too fast")
         os.replace(part, target)
         sync_directory(target.parent)
     except (sqlite3.Error, OSError) as error:
@@ -141,6 +199,39 @@ def backup(path: Path, target: Path, progress: Progress) -> int:
         source.close()
         part.unlink(missing_ok=True)
     return target.stat().st_size
+
+
+def _copy_whole(path: Path, source: Database, part: Path, progress: Progress) -> bool:
+    """Copy the database, then what is in segments; False when something of that was gone by then."""
+    # A file that is open can be read though it is removed.
+    with ExitStack() as stack:
+        files: dict[int, BinaryIO] = {}
+        for number, file in segments_in(directory_of(path)).items():
+            with suppress(FileNotFoundError):
+                files[number] = stack.enter_context(file.open("rb"))
+        _copy(source, part, progress)
+        copy = sqlite3.connect(part)
+        try:
+            if copy.execute("PRAGMA user_version").fetchone()[0] < PARTS_SINCE:
+                return True
+            with copy:
+                for id, *where in copy.execute("SELECT id, segment, offset, length FROM part").fetchall():
+                    place = Place(*where)
+                    if place.segment not in files:
+                        with suppress(FileNotFoundError):
+                            name = directory_of(path) / name_of(place.segment)
+                            files[place.segment] = stack.enter_context(name.open("rb"))
+                    held = files.get(place.segment)
+                    record = b"" if held is None else read_at(held.fileno(), place)
+                    if len(record) < place.length:
+                        return False
+                    copy.execute("UPDATE entry SET record = ? WHERE id = ?", (record, id))
+                copy.execute("DELETE FROM part")
+        finally:
+            copy.close()
+    with part.open("rb") as done:
+        os.fsync(done.fileno())
+    return True
 
 
 def _copy(source: Database, part: Path, progress: Progress) -> None:
@@ -186,6 +277,8 @@ def restore(path: Path, source: Path, progress: Progress) -> Path | None:
                 old = path.with_name(path.name + suffix)
                 if old.exists():
                     os.replace(old, kept.with_name(kept.name + suffix))
+            if directory_of(path).exists():
+                os.replace(directory_of(path), directory_of(kept))
         os.replace(part, path)
         sync_directory(path.parent)
         return kept
@@ -221,6 +314,7 @@ def _stats(path: Path, database: Database) -> Stats:
     queues = [QueueStats(key, *held.get(number, (0, 0, 0, 0))) for number, key in sorted(names.items())]
     meta: dict[str, int] = dict(database.rows("SELECT key, value FROM meta"))
     log = path.with_name(path.name + "-wal")
+    segments = _sizes(path)
     return Stats(
         version=database.value("PRAGMA user_version"),
         file_bytes=path.stat().st_size,
@@ -232,7 +326,18 @@ def _stats(path: Path, database: Database) -> Stats:
         retained=database.value("SELECT count(*) FROM retained"),
         notes=dict(database.rows("SELECT space, count(*) FROM note GROUP BY space")),
         quarantined=database.value("SELECT count(*) FROM quarantine"),
+        segments=len(segments),
+        segment_bytes=sum(segments),
     )
+
+
+def _sizes(path: Path) -> list[int]:
+    """Bytes of each segment.  One may be removed meanwhile."""
+    sizes: list[int] = []
+    for file in segments_in(directory_of(path)).values():
+        with suppress(FileNotFoundError):
+            sizes.append(file.stat().st_size)
+    return sizes
 
 
 def why_kept(path: Path) -> list[str]:
@@ -256,6 +361,14 @@ def why_kept(path: Path) -> list[str]:
             found.append((0, f"{leaving} deleted queues: their messages are being removed"))
         if held.quarantined:
             found.append((0, f"{held.quarantined} messages set aside because they could not be read"))
+        needed = database.value("SELECT coalesce(sum(length), 0) FROM part") if _has_parts(database) else 0
+        if held.segment_bytes > needed:
+            found.append(
+                (
+                    held.segment_bytes - needed,
+                    "segments of which parts are still needed, or that are being filled",
+                )
+            )
         if held.free_bytes:
             found.append(
                 (held.free_bytes, "free pages: used again, or given back while there is nothing to do")

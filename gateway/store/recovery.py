@@ -15,6 +15,7 @@ from gateway.core.ports import SEQUENCE_BITS, LaneFound, QueueFound, Recovered
 from gateway.store.database import Database
 from gateway.store.errors import StoreDamaged, StoreError, StoreRefused
 from gateway.store.schema import (
+    PARTS_SINCE,
     Opener,
     configure,
     create,
@@ -37,6 +38,7 @@ _COPIED_TABLES: Final = {
     "retained": "topic, record",
     "note": "space, key, value",
     "quarantine": "place, reason, record",
+    "part": "id, segment, offset, length",
 }
 
 
@@ -162,6 +164,7 @@ def _save(path: Path, opener: Opener, damages: list[str]) -> Database:
         source = opener(str(work))
         try:
             _copy_readable(source, copy, damages)
+            copy.execute("DELETE FROM part WHERE id NOT IN (SELECT id FROM entry)")
         finally:
             source.close()
         copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -194,7 +197,10 @@ def _free_name(path: Path) -> Path:
 
 
 def _copy_readable(source: Database, copy: Database, damages: list[str]) -> None:
+    version = source.value("PRAGMA user_version")
     for table, columns in _COPIED_TABLES.items():
+        if table == "part" and version < PARTS_SINCE:
+            continue
         places = ",".join("?" * len(columns.split(", ")))
         insert = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({places})"
         try:

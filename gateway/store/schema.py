@@ -5,6 +5,7 @@
 | meta | epoch (starts so far), clean (the last run ended in order) |
 | queue | number → key and what it is bound to |
 | entry | number << 40 + sequence → one message of one queue; a queue's messages lie together, in order |
+| part | the same key → where the record of this entry lies in the segments; that of the entry itself is empty |
 | gone | numbers of deleted queues whose entries are still being removed |
 | retained | topic → last value |
 | note | a connector's own state by space and key |
@@ -22,7 +23,10 @@ from gateway.store.errors import StoreError, StoreFailed, StoreRefused
 APPLICATION_ID: Final = 0x4D58_4757
 """Tells a store from other programs' SQLite files."""
 
-VERSION: Final = 1
+VERSION: Final = 2
+
+PARTS_SINCE: Final = 2
+"""The version that brought the table `part`."""
 
 PAGE_SIZE: Final = 4_096
 
@@ -32,6 +36,11 @@ _VERSION_AT: Final = 60
 _APPLICATION_AT: Final = 68
 _HEADER_SIZE: Final = 100
 
+_PART: Final = (
+    "CREATE TABLE part (id INTEGER PRIMARY KEY, segment INTEGER NOT NULL, offset INTEGER NOT NULL,"
+    " length INTEGER NOT NULL)"
+)
+
 TABLES: Final = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE queue (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, note BLOB NOT NULL)",
@@ -39,6 +48,7 @@ TABLES: Final = (
     "CREATE TABLE entry (id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, failures INTEGER NOT NULL,"
     " size INTEGER NOT NULL, expires INTEGER NOT NULL, note BLOB NOT NULL, record BLOB NOT NULL)",
     "CREATE INDEX entry_expires ON entry (expires) WHERE expires > 0",
+    _PART,
     "CREATE TABLE retained (topic TEXT NOT NULL UNIQUE, record BLOB NOT NULL)",
     "CREATE TABLE note (space TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,"
     " PRIMARY KEY (space, key)) WITHOUT ROWID",
@@ -46,7 +56,7 @@ TABLES: Final = (
     "INSERT INTO meta VALUES ('epoch', 0), ('clean', 1)",
 )
 
-MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
+MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {1: (_PART,)}
 """Version → the statements that make the next one of it."""
 
 Opener = Callable[[str], Database]

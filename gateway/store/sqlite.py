@@ -22,6 +22,7 @@ from gateway.store.database import Database
 from gateway.store.errors import StoreError, StoreFull
 from gateway.store.lock import StoreLock
 from gateway.store.schema import Opener
+from gateway.store.segments import Segments
 from gateway.store.tables import Tables
 
 log = logging.getLogger("gateway.store")
@@ -66,7 +67,13 @@ class SqliteStore(Journal):
     Life: construct (opens, recovers the file, takes the lock), `recover` and `fetch`, `start`, `append` …, `close`.
     """
 
-    def __init__(self, path: Path, bytes_max: int = 67_108_864, opener: Opener = Database) -> None:
+    def __init__(
+        self,
+        path: Path,
+        bytes_max: int = 67_108_864,
+        opener: Opener = Database,
+        segments: Segments | None = None,
+    ) -> None:
         """Open or make the store at `path`.
 
         `bytes_max` of messages may wait for their commit before publishers must.  Raises StoreError.
@@ -89,7 +96,10 @@ class SqliteStore(Journal):
             raise
         for damage in self.damages:
             log.error("store: %s", damage)
-        self._tables = Tables(self._database)
+        self._segments = segments or Segments(path)
+        named = self._database.rows("SELECT segment, count(*) FROM part GROUP BY segment")
+        self._segments.begin(dict(named), keep=bool(self.damages))
+        self._tables = Tables(self._database, self._segments)
         self._requests: SimpleQueue[Batch | Page | _Nudge | None] = SimpleQueue()
         self._committing = False
         self._scheduled = False
@@ -310,6 +320,7 @@ class SqliteStore(Journal):
             if self.failure is None and self._broken is None:
                 self._close_in_order(clean)
         finally:
+            self._segments.close(self.failure is None and self._broken is None)
             self._database.close()
             self._lock.release()
 
@@ -370,8 +381,8 @@ class SqliteStore(Journal):
     def _apply(self, batch: Batch) -> float:
         """Carry out a batch, under `_writing`; returns the seconds that a few operations took, 0 for more."""
         began = time.perf_counter()
-        self._tables.apply(batch)
-        self._log_pages += (batch.bytes >> 11) + 4
+        aside = self._tables.apply(batch)
+        self._log_pages += (max(batch.bytes - aside, 0) >> 11) + 4
         return time.perf_counter() - began if _few(batch) else 0
 
     def _wait_for_room(self) -> bool:
@@ -416,6 +427,9 @@ class SqliteStore(Journal):
         """One step of what can wait for quiet; False when nothing is left."""
         if self._tables.sweeping:
             self._tables.sweep()
+            return True
+        if (segment := self._tables.sparse()) and self._tables.move(segment):
+            self._log_pages += 1
             return True
         if self._log_pages:
             self._log_pages = 0

@@ -2,14 +2,18 @@
 
 Each statement releases the interpreter's lock and must get it back, which a busy loop can delay; so many rows go into
 one statement, in sizes that are powers of two and therefore few to prepare.
+
+Large records go to the segments (see there) before the rows that name them; while there is none, no statement asks.
 """
 
+from collections.abc import Sequence
 from typing import Final, final
 
 from gateway.core.journal import ENTRY_COLUMNS, Batch
 from gateway.core.ports import ANY_LANE, SEQUENCE_BITS, SEQUENCE_MAX, Entry, Page
 from gateway.store.database import Database
 from gateway.store.errors import StoreError
+from gateway.store.segments import Place, Segments
 
 ROWS_MAX: Final = 512
 """Rows in one statement; times ENTRY_COLUMNS it stays below SQLite's 32,766 parameters."""
@@ -22,37 +26,97 @@ _INSERT: Final = {
     1 << bit: "INSERT INTO entry VALUES " + ",".join([_ROW] * (1 << bit))
     for bit in range(ROWS_MAX.bit_length())
 }
-_DELETE: Final = {
-    1 << bit: f"DELETE FROM entry WHERE id IN ({','.join('?' * (1 << bit))})"
-    for bit in range(ROWS_MAX.bit_length())
-}
+_ONE_OF: Final = {1 << bit: f"id IN ({','.join('?' * (1 << bit))})" for bit in range(ROWS_MAX.bit_length())}
+_DELETE: Final = {rows: f"DELETE FROM entry WHERE {condition}" for rows, condition in _ONE_OF.items()}
+
+
+_RECORD_AT: Final = ENTRY_COLUMNS - 1
+
+MOVED_PER_STEP: Final = 4_194_304
+"""Bytes of records that are moved out of a mostly empty segment in one commit."""
+
+SPARSE: Final = 4
+"""A segment of whose bytes less than one in so many are needed is given up."""
 
 
 @final
 class Tables:
     """See the module."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, segments: Segments) -> None:
         self.database = database
+        self.segments = segments
+        # Segments of places that the running transaction names no longer.
+        self._left: list[int] = []
+        self._adding = False
         self.sweeping = bool(database.rows("SELECT 1 FROM gone LIMIT 1"))
         """Are there entries of deleted queues to remove?"""
 
     # -- writing
 
-    def apply(self, batch: Batch) -> None:
-        """Carry out `batch` as one transaction; on return it is on the disk.  Raises StoreError with nothing done."""
-        database = self.database
+    def apply(self, batch: Batch) -> int:
+        """Carry out `batch` as one transaction; on return it is on the disk.  Raises StoreError with nothing done.
+
+        Returns the bytes that went to the segments.
+        """
+        segments = self.segments
+        if segments.large and batch.largest >= segments.large:
+            return self._apply_large(batch)
         if self._one_statement(batch):
             # A transaction of its own.
-            database.execute(_INSERT[len(batch.entries) // ENTRY_COLUMNS], batch.entries)
-            return
-        database.execute("BEGIN IMMEDIATE")
+            self.database.execute(_INSERT[len(batch.entries) // ENTRY_COLUMNS], batch.entries)
+            return 0
+        self._begin()
         try:
-            self._change(batch)
-            database.execute("COMMIT")
+            self._change(batch, batch.entries)
+            self._commit([])
         except StoreError:
             self._roll_back()
             raise
+        return 0
+
+    def _apply_large(self, batch: Batch) -> int:
+        """The same, the large records first."""
+        entries = batch.entries.copy()
+        records: list[bytes] = []
+        # Key, and which of the records: one that went to several queues is written once.
+        keys: list[tuple[int, int]] = []
+        for at in range(_RECORD_AT, len(entries), ENTRY_COLUMNS):
+            record = entries[at]
+            key = entries[at - _RECORD_AT]
+            assert isinstance(record, bytes)
+            assert isinstance(key, int)
+            if len(record) >= self.segments.large:
+                entries[at] = b""
+                if not records or records[-1] is not record:
+                    records.append(record)
+                keys.append((key, len(records) - 1))
+        places = self.segments.append(records)
+        self._begin()
+        self._adding = True
+        try:
+            for key, number in keys:
+                self.database.execute("INSERT INTO part VALUES (?,?,?,?)", (key, *places[number]))
+            self._change(batch, entries)
+            self._commit([places[number].segment for _, number in keys])
+        except StoreError:
+            self._roll_back()
+            self.segments.take_back()
+            raise
+        finally:
+            self._adding = False
+        return sum(map(len, records))
+
+    def _begin(self) -> None:
+        self._left = []
+        self.database.execute("BEGIN IMMEDIATE")
+
+    def _commit(self, added: list[int]) -> None:
+        """`added`: the segments of places that are named now."""
+        self.database.execute("COMMIT")
+        if added or self._left:
+            self.segments.committed(added, self._left)
+            self._left = []
 
     @staticmethod
     def _one_statement(batch: Batch) -> bool:
@@ -73,7 +137,7 @@ class Tables:
         if self.database.in_transaction:
             self.database.execute("ROLLBACK")
 
-    def _change(self, batch: Batch) -> None:
+    def _change(self, batch: Batch, entries: list[object]) -> None:
         execute = self.database.execute
         gone = batch.queues_gone
         for number in gone:
@@ -87,8 +151,8 @@ class Tables:
                 "INSERT INTO queue VALUES (?,?,?) ON CONFLICT (number) DO UPDATE SET note = excluded.note",
                 (made.number, made.key, made.note),
             )
-        if batch.entries:
-            self._insert(batch.entries)
+        if entries:
+            self._insert(entries)
         for failures, key in batch.failures:
             execute("UPDATE entry SET failures = ? WHERE id = ?", (failures, key))
         for key, reason in batch.aside:
@@ -119,25 +183,49 @@ class Tables:
                 singles.append(first)
             else:
                 self.database.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (first, last))
+                if self._parts:
+                    self._leave("id BETWEEN ? AND ?", (first, last))
         at = 0
         while at < len(singles):
             rows = min(ROWS_MAX, 1 << ((len(singles) - at).bit_length() - 1))
             self.database.execute(_DELETE[rows], singles[at : at + rows])
+            if self._parts:
+                self._leave(_ONE_OF[rows], singles[at : at + rows])
             at += rows
 
     def _clear(self, queue: int, lane: int, first: int, last: int) -> None:
         base = queue << SEQUENCE_BITS
-        sql = "DELETE FROM entry WHERE id BETWEEN ? AND ?"
-        if lane == ANY_LANE:
-            self.database.execute(sql, (base + first, base + last))
-        else:
-            self.database.execute(sql + " AND lane = ?", (base + first, base + last, lane))
+        condition = "id BETWEEN ? AND ?"
+        parameters = [base + first, base + last]
+        if lane != ANY_LANE:
+            condition += " AND lane = ?"
+            parameters.append(lane)
+        if self._parts:
+            self._leave(f"id IN (SELECT id FROM entry WHERE {condition})", parameters)
+        self.database.execute(f"DELETE FROM entry WHERE {condition}", parameters)
+
+    @property
+    def _parts(self) -> bool:
+        """May there be rows that name places?"""
+        return self._adding or self.segments.used
+
+    def _leave(self, condition: str, parameters: Sequence[int]) -> None:
+        """Forget where the records of these entries lie."""
+        rows = self.database.rows(f"DELETE FROM part WHERE {condition} RETURNING segment", parameters)
+        self._left += [segment for (segment,) in rows]
 
     def _set_aside(self, key: int, reason: str) -> None:
         place = f"queue {key >> SEQUENCE_BITS}, message {key & SEQUENCE_MAX}"
         self.database.execute(
             "INSERT INTO quarantine SELECT ?, ?, record FROM entry WHERE id = ?", (place, reason, key)
         )
+        if self._parts:
+            for where in self.database.rows(_PLACE, (key,)):
+                self.database.execute(
+                    "UPDATE quarantine SET record = ? WHERE place = ? AND record = x''",
+                    (self.segments.read(Place(*where)), place),
+                )
+            self._leave("id = ?", (key,))
         self.database.execute("DELETE FROM entry WHERE id = ?", (key,))
 
     def _retain(self, topic: str, record: bytes | None) -> None:
@@ -161,18 +249,68 @@ class Tables:
             self.sweeping = False
             return
         base = number << SEQUENCE_BITS
-        database.execute("BEGIN IMMEDIATE")
+        self._begin()
         try:
+            if self._parts:
+                self._leave("id BETWEEN ? AND ?", (base, base + SEQUENCE_MAX))
             removed = database.execute(
                 "DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE id BETWEEN ? AND ? LIMIT ?)",
                 (base, base + SEQUENCE_MAX, SWEPT_PER_STEP),
             )
             if removed < SWEPT_PER_STEP:
                 database.execute("DELETE FROM gone WHERE number = ?", (number,))
-            database.execute("COMMIT")
+            self._commit([])
         except StoreError:
             self._roll_back()
             raise
+
+    def sparse(self) -> int:
+        """A segment that is no longer written to and mostly not needed any more; 0 when there is none."""
+        rows = (
+            self.database.rows("SELECT segment, sum(length) FROM part GROUP BY segment")
+            if self._parts
+            else []
+        )
+        for segment, needed in rows:
+            if segment != self.segments.active and needed * SPARSE < self.segments.size(segment):
+                return int(segment)
+        return 0
+
+    def move(self, segment: int) -> bool:
+        """Move some records of a segment to the one that grows, as one transaction; False when none could be."""
+        rows: list[tuple[int, int, int]] = []
+        size = 0
+        for row in self.database.rows(
+            "SELECT id, offset, length FROM part WHERE segment = ? ORDER BY offset", (segment,)
+        ):
+            rows.append(row)
+            size += row[2]
+            if size >= MOVED_PER_STEP:
+                break
+        # Several entries may name one place.
+        records = {offset: self.segments.read(Place(segment, offset, length)) for _, offset, length in rows}
+        whole = [offset for offset, record in records.items() if record]
+        if not whole:
+            return False
+        places = dict(zip(whole, self.segments.append([records[offset] for offset in whole]), strict=True))
+        self._begin()
+        try:
+            added: list[int] = []
+            for id, offset, _ in rows:
+                place = places.get(offset)
+                if place is not None:
+                    self.database.execute(
+                        "UPDATE part SET segment = ?, offset = ? WHERE id = ?",
+                        (place.segment, place.offset, id),
+                    )
+                    added.append(place.segment)
+            self._left = [segment] * len(added)
+            self._commit(added)
+        except StoreError:
+            self._roll_back()
+            self.segments.take_back()
+            raise
+        return True
 
     # -- reading
 
@@ -195,7 +333,7 @@ class Tables:
             " ORDER BY id LIMIT ?",
             parameters,
         )
-        return _within(rows, base, page.bytes_max)
+        return self._within(rows, base, page.bytes_max, page.heads_only)
 
     def fetch(self, queue: int, sequences: list[int]) -> list[Entry]:
         """See Store.fetch."""
@@ -206,19 +344,33 @@ class Tables:
                 "SELECT id, lane, failures, size, expires, note, record FROM entry WHERE id = ?",
                 (base + sequence,),
             )
-            found += _within(rows, base, 0)
+            found += self._within(rows, base, 0, False)
         return found
 
+    def _within(
+        self,
+        rows: list[tuple[int, int, int, int, int, bytes, bytes]],
+        base: int,
+        bytes_max: int,
+        heads_only: bool,
+    ) -> list[Entry]:
+        """Entries of rows, up to the size asked for, but at least one."""
+        entries: list[Entry] = []
+        size_sum = 0
+        for id, lane, failures, size, expires, note, record in rows:
+            size_sum += size
+            if entries and size_sum > bytes_max:
+                break
+            if not record and not heads_only:
+                record = self._record_of(id)
+            entries.append(Entry(id - base, lane, failures, size, expires, note, record))
+        return entries
 
-def _within(
-    rows: list[tuple[int, int, int, int, int, bytes, bytes]], base: int, bytes_max: int
-) -> list[Entry]:
-    """Entries of rows, up to the size asked for, but at least one."""
-    entries: list[Entry] = []
-    size_sum = 0
-    for id, lane, failures, size, expires, note, record in rows:
-        size_sum += size
-        if entries and size_sum > bytes_max:
-            break
-        entries.append(Entry(id - base, lane, failures, size, expires, note, record))
-    return entries
+    def _record_of(self, id: int) -> bytes:
+        """A large record; empty when it cannot be read, which no record is."""
+        for where in self.database.rows(_PLACE, (id,)):
+            return self.segments.read(Place(*where))
+        return b""
+
+
+_PLACE: Final = "SELECT segment, offset, length FROM part WHERE id = ?"

@@ -12,6 +12,7 @@ import apsw
 
 from gateway.store.database import Database, error_of
 from gateway.store.errors import StoreError
+from gateway.store.segments import Files
 
 SECTOR: Final = 512
 """What a disk writes whole or not at all."""
@@ -20,7 +21,8 @@ SECTOR: Final = 512
 class Disk:
     """Records what happens to the files of one directory.
 
-    An event is ("write", name, offset, data), ("truncate", name, size), ("sync", name), ("delete", name)
+    An event is ("write", name, offset, data), ("truncate", name, size), ("sync", name), ("delete", name),
+    ("name", name) for a new name that its directory must still be synced for, ("sync names") for that,
     or ("durable", position): what the program believed.
     """
 
@@ -33,6 +35,8 @@ class Image:
 
     def __init__(self) -> None:
         self.synced: dict[str, bytearray] = {}
+        # New names that a crash may still take away.
+        self._unnamed: list[str] = []
         self._pending: list[tuple[Any, ...]] = []
 
     def apply(self, event: tuple[Any, ...]) -> None:
@@ -42,6 +46,11 @@ class Image:
             self._pending = [e for e in self._pending if e[1] != event[1]]
             for pending in mine:
                 _carry_out(self.synced, pending)
+        elif event[0] == "name":
+            self._unnamed.append(event[1])
+            self.synced[event[1]] = bytearray()
+        elif event[0] == "sync names":
+            self._unnamed.clear()
         elif event[0] == "delete":
             self._pending = [e for e in self._pending if e[1] != event[1]]
             self.synced.pop(event[1], None)
@@ -57,6 +66,9 @@ class Image:
             for event in self._pending:
                 if chance.random() < share:
                     _carry_out(files, _torn(event, chance))
+        for name in self._unnamed:
+            if chance is None or chance.random() < 0.5:
+                files.pop(name, None)
         return {name: bytes(data) for name, data in files.items()}
 
 
@@ -114,6 +126,50 @@ class RecordingFile(apsw.VFSFile):  # type: ignore[misc]
     def xSync(self, flags: int) -> None:
         self._events.append(("sync", self._name))
         super().xSync(flags)
+
+
+class RecordingFiles(Files):
+    """The file layer of segments, with every change written down."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self._names: dict[int, str] = {}
+
+    def create(self, path: Path) -> int:
+        descriptor = super().create(path)
+        self._names[descriptor] = name = f"{path.parent.name}/{path.name}"
+        self.disk.events.append(("name", name))
+        return descriptor
+
+    def write(self, descriptor: int, offset: int, data: bytes) -> None:
+        self.disk.events.append(("write", self._names[descriptor], offset, data))
+        super().write(descriptor, offset, data)
+
+    def sync(self, descriptor: int) -> None:
+        self.disk.events.append(("sync", self._names[descriptor]))
+        super().sync(descriptor)
+
+    def sync_directory(self, directory: Path) -> None:
+        self.disk.events.append(("sync names",))
+        super().sync_directory(directory)
+
+    def unlink(self, path: Path) -> None:
+        self.disk.events.append(("delete", f"{path.parent.name}/{path.name}"))
+        super().unlink(path)
+
+
+class CarelessFiles(RecordingFiles):
+    """A deliberate fault: records are not synced before their rows."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+
+class ForgetfulFiles(RecordingFiles):
+    """A deliberate fault: the names of new segments are not synced."""
+
+    def sync_directory(self, directory: Path) -> None:
+        pass
 
 
 class ApswDatabase(Database):

@@ -15,6 +15,7 @@ from gateway.store.database import Database
 from gateway.store.errors import StoreError
 from gateway.store.memory import Kept, MemoryStore
 from gateway.store.schema import Opener
+from gateway.store.segments import LARGE, SEGMENT_BYTES, Files, Segments
 from gateway.store.sqlite import SqliteStore
 
 WAIT_S = 30.0
@@ -127,13 +128,23 @@ class MemoryHarness(Harness):
 
 
 class SqliteHarness(Harness):
-    """`here`: the loop's thread commits a few operations from the first on."""
+    """`here`: the loop's thread commits a few operations from the first on.  `large`, `segment_bytes`: see Segments."""
 
     def __init__(
-        self, path: Path, opener: Opener = Database, bytes_max: int = 67_108_864, here: bool = False
+        self,
+        path: Path,
+        opener: Opener = Database,
+        bytes_max: int = 67_108_864,
+        here: bool = False,
+        large: int = LARGE,
+        segment_bytes: int = SEGMENT_BYTES,
+        files: Files | None = None,
     ) -> None:
         super().__init__()
         self.here = here
+        self.large = large
+        self.segment_bytes = segment_bytes
+        self.files = files
         self.path = path
         self.opener = opener
         self.bytes_max = bytes_max
@@ -141,7 +152,8 @@ class SqliteHarness(Harness):
 
     def _open(self) -> None:
         self.loop = Loop()
-        self.sqlite = self.store = SqliteStore(self.path, self.bytes_max, self.opener)
+        segments = Segments(self.path, self.large, self.segment_bytes, self.files)
+        self.sqlite = self.store = SqliteStore(self.path, self.bytes_max, self.opener, segments)
         if self.here:
             self.sqlite._probation = 0
 
@@ -222,12 +234,15 @@ def sequences(entries: list[Entry]) -> list[int]:
     return [entry.sequence for entry in entries]
 
 
-IMPLEMENTATIONS = ("memory", "sqlite", "sqlite on the loop")
+IMPLEMENTATIONS = ("memory", "sqlite", "sqlite on the loop", "sqlite with segments")
+"""The last one puts every record that is not quite small into segments, and those are tiny."""
 
 
 def harness_of(implementation: str, directory: Path) -> Harness:
     if implementation == "memory":
         return MemoryHarness()
+    if implementation == "sqlite with segments":
+        return SqliteHarness(directory / "store.db", here=True, large=80, segment_bytes=200)
     return SqliteHarness(directory / "store.db", here=implementation == "sqlite on the loop")
 
 

@@ -9,15 +9,27 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from power_loss import ApswDatabase, CarelessDatabase, Disk, Image, RecordingVfs
+from power_loss import (
+    ApswDatabase,
+    CarelessDatabase,
+    CarelessFiles,
+    Disk,
+    ForgetfulFiles,
+    Image,
+    RecordingFiles,
+    RecordingVfs,
+)
 from store_doubles import SqliteHarness, everything, make, message
 
 import gateway.store.sqlite
 from gateway.core.ports import Dequeued, Enqueued, Noted, QueueDeleted, Redelivered, Retained
 from gateway.store.database import Database
+from gateway.store.segments import LARGE
 from gateway.store.sqlite import SqliteStore
 
 BATCHES = 40
+LARGE_HERE = 2_000
+"""Bytes from which on a record goes to a segment."""
 SEEDS = [1] if settings().max_examples <= 100 else list(range(1, 21))
 """More of them under the soak profile."""
 
@@ -54,10 +66,18 @@ def state_of(path: Path) -> State:
 class Workload:
     """Random operations, a batch at a time, with the state that each batch should lead to."""
 
-    def __init__(self, path: Path, opener: Callable[[str], Database], disk: Disk, seed: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        opener: Callable[[str], Database],
+        disk: Disk,
+        seed: int,
+        files: RecordingFiles | None = None,
+    ) -> None:
         self.chance = random.Random(seed)
         self.disk = disk
-        self.harness = SqliteHarness(path, opener)
+        large = LARGE if files is None else LARGE_HERE
+        self.harness = SqliteHarness(path, opener, large=large, segment_bytes=50_000, files=files)
         self.harness.sqlite.recover()
         self.harness.start()
         self.listener = self.harness.listener
@@ -110,6 +130,7 @@ def crashes(
     database: type[ApswDatabase],
     seed: int,
     enough: int = 1_000,
+    files: type[RecordingFiles] = RecordingFiles,
 ) -> tuple[list[str], int]:
     """Run a workload on a recorded disk and crash it everywhere, until it went wrong often `enough`.
 
@@ -124,7 +145,7 @@ def crashes(
     disk = Disk()
     layer = f"recording-{seed}-{database.__name__}"
     vfs = RecordingVfs(layer, disk)
-    workload = Workload(path, lambda name: database(name, layer), disk, seed)
+    workload = Workload(path, lambda name: database(name, layer), disk, seed, files(disk))
     positions = workload.run()
     states = replay(tmp_path / "model", positions, seed)
     chance = random.Random(seed)
@@ -137,9 +158,9 @@ def crashes(
             confirmed = event[1]
         if event[0] in ("sync", "durable") and len(wrong) < enough:
             for attempt in range(CRASHES_PER_MOMENT):
-                files = image.crash(chance if attempt else None)
+                left = image.crash(chance if attempt else None)
                 count += 1
-                fault = judge(crashed / f"{number}-{attempt}", files, confirmed, positions, states)
+                fault = judge(crashed / f"{number}-{attempt}", left, confirmed, positions, states)
                 if fault:
                     wrong.append(f"event {number} {event[:2]}, attempt {attempt}: {fault}")
         if event[0] != "durable":
@@ -192,6 +213,7 @@ def judge(
     directory.mkdir()
     for name, data in files.items():
         if not name.endswith("-shm"):
+            (directory / name).parent.mkdir(exist_ok=True)
             (directory / name).write_bytes(data)
     try:
         found = state_of(directory / "store.db")
@@ -221,3 +243,12 @@ def test_the_test_itself_finds_a_store_that_does_not_sync(
     wrong, count = crashes(tmp_path, monkeypatch, CarelessDatabase, 1, enough=20)
     print(f"power failed {count} times, {len(wrong)} faults found")
     assert any("confirmed up to" in fault for fault in wrong)
+
+
+@pytest.mark.parametrize("files", [CarelessFiles, ForgetfulFiles])
+def test_the_test_itself_finds_segments_that_are_not_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: type[RecordingFiles]
+) -> None:
+    wrong, count = crashes(tmp_path, monkeypatch, ApswDatabase, 1, enough=20, files=files)
+    print(f"power failed {count} times, {len(wrong)} faults found")
+    assert wrong

@@ -1,0 +1,265 @@
+"""Segment files: large records lie outside the database, in files that only grow and are removed as a whole.
+
+In the database a large record would be written twice, to the log and to its pages.  Here the records of a batch go to
+the end of one file, which is synced before the rows that name their places are committed.  So a place that a row names
+is always on the disk; what no row names is left over from a crash, and nobody reads it.
+"""
+
+import errno
+import logging
+import os
+from pathlib import Path
+from typing import Final, NamedTuple, final
+
+from gateway.store.errors import StoreFailed, StoreFull
+from gateway.store.schema import sync_directory
+
+log = logging.getLogger("gateway.store")
+
+LARGE: Final = 65_536
+"""Bytes from which on a record goes to a segment, unless told otherwise."""
+
+SEGMENT_BYTES: Final = 67_108_864
+"""Bytes after which a new segment is begun, unless told otherwise."""
+
+OPEN_MAX: Final = 16
+"""Segments that are held open for reading."""
+
+SUFFIX: Final = ".seg"
+
+KEPT_SUFFIX: Final = ".kept"
+"""What no row names after the database was damaged: the damaged file, which is kept, may name it."""
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Place(NamedTuple):
+    """Where a record lies."""
+
+    segment: int
+    offset: int
+    length: int
+
+
+class Files:
+    """What segments ask of the system.  Tests put one in its place that fails, or writes down what is done."""
+
+    def create(self, path: Path) -> int:
+        """A new, empty file; its descriptor."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
+
+    def write(self, descriptor: int, offset: int, data: bytes) -> None:
+        """All of `data` from `offset` on."""
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    def sync(self, descriptor: int) -> None:
+        """What was written is on the disk when this returns."""
+        _sync(descriptor)
+
+    def sync_directory(self, directory: Path) -> None:
+        """So are the names in it."""
+        sync_directory(directory)
+
+    def unlink(self, path: Path) -> None:
+        """Remove it, if it is there."""
+        path.unlink(missing_ok=True)
+
+
+_BINARY: Final = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
+def directory_of(store: Path) -> Path:
+    """Where the segments of the store at `store` are."""
+    return store.with_name(store.name + "-segments")
+
+
+def name_of(segment: int) -> str:
+    """The name of a segment's file."""
+    return f"{segment:010}{SUFFIX}"
+
+
+def segments_in(directory: Path) -> dict[int, Path]:
+    """The segments that are there, by number."""
+    found: dict[int, Path] = {}
+    if directory.is_dir():
+        for path in directory.iterdir():
+            if path.suffix == SUFFIX and path.stem.isdecimal():
+                found[int(path.stem)] = path
+    return found
+
+
+@final
+class Segments:
+    """The segments of one store.  Whoever writes the store calls it; nothing here is for two threads at once."""
+
+    def __init__(
+        self,
+        store: Path,
+        large: int = LARGE,
+        segment_bytes: int = SEGMENT_BYTES,
+        files: Files | None = None,
+    ) -> None:
+        self.directory = directory_of(store)
+        self.large = large
+        """Bytes from which on a record belongs here; 0 is never."""
+        self._segment_bytes = segment_bytes
+        self._files = files or Files()
+        # Segment → how many rows name a place in it.
+        self._live: dict[int, int] = {}
+        self._next = 1
+        # The one that grows: number, descriptor and where it ends, and where it ended before the last append.
+        self._active = 0
+        self._descriptor = -1
+        self._end = 0
+        self._before = 0
+        self._readers: dict[int, int] = {}
+
+    @property
+    def used(self) -> bool:
+        """Does any row name a place?"""
+        return bool(self._live)
+
+    @property
+    def active(self) -> int:
+        """The segment that grows; 0 before the first record of this run."""
+        return self._active
+
+    def begin(self, live: dict[int, int], keep: bool) -> None:
+        """Start with what the rows name: segment → rows.  Other segments are removed, or set aside if `keep`."""
+        self._live = dict(live)
+        there = segments_in(self.directory)
+        # Never at the end of an older one: what lies there may be half written.
+        self._next = max([0, *there, *live]) + 1
+        for number, path in there.items():
+            if number in live:
+                continue
+            if keep:
+                os.replace(path, path.with_name(path.name + KEPT_SUFFIX))
+            else:
+                self._files.unlink(path)
+        for number in sorted(live.keys() - there.keys()):
+            log.error("store: %s is missing", self.directory / name_of(number))
+
+    def append(self, records: list[bytes]) -> list[Place]:
+        """Put `records` on the disk; on return they are safe.  Raises StoreFull with nothing done, StoreFailed."""
+        places: list[Place] = []
+        try:
+            if self._active == 0 or self._end >= self._segment_bytes:
+                self._begin_segment()
+            self._before = at = self._end
+            for record in records:
+                places.append(Place(self._active, at, len(record)))
+                at += len(record)
+            self._files.write(self._descriptor, self._end, b"".join(records))
+            self._files.sync(self._descriptor)
+        except OSError as error:
+            text = f"{self.directory / name_of(self._active)}: {error.strerror or error}"
+            if error.errno in _FULL:
+                raise StoreFull(text) from None
+            raise StoreFailed(text) from None
+        self._end = at
+        return places
+
+    def take_back(self) -> None:
+        """The rows for what was appended last were not committed: its place is used again."""
+        self._end = self._before
+
+    def _begin_segment(self) -> None:
+        self._end_active()
+        if not self.directory.exists():
+            self.directory.mkdir(mode=0o700)
+            self._files.sync_directory(self.directory.parent)
+        number = self._next
+        self._next += 1
+        self._descriptor = self._files.create(self.directory / name_of(number))
+        self._active = number
+        self._end = self._before = 0
+        self._files.sync_directory(self.directory)
+
+    def _end_active(self) -> None:
+        if self._active:
+            os.close(self._descriptor)
+            ended = self._active
+            self._active = 0
+            self._drop_if_empty(ended)
+
+    def committed(self, added: list[int], left: list[int]) -> None:
+        """Rows that name places in these segments are there now, others have gone: once each."""
+        live = self._live
+        for number in added:
+            live[number] = live.get(number, 0) + 1
+        for number in left:
+            live[number] -= 1
+        for number in set(left):
+            self._drop_if_empty(number)
+
+    def _drop_if_empty(self, number: int) -> None:
+        if self._live.get(number, 0) > 0:
+            return
+        self._live.pop(number, None)
+        if number != self._active:
+            reader = self._readers.pop(number, None)
+            if reader is not None:
+                os.close(reader)
+            # Should this be lost, the next start finds it.
+            self._files.unlink(self.directory / name_of(number))
+
+    def size(self, number: int) -> int:
+        """Bytes of a segment's file; 0 when it is not there."""
+        try:
+            return (self.directory / name_of(number)).stat().st_size
+        except OSError:
+            return 0
+
+    def read(self, place: Place) -> bytes:
+        """The record; empty, and a line in the log, when it is not there.  Raises StoreFailed."""
+        path = self.directory / name_of(place.segment)
+        try:
+            reader = self._reader(place.segment, path)
+            data = read_at(reader, place)
+        except FileNotFoundError:
+            log.error("store: %s is missing", path)
+            return b""
+        except OSError as error:
+            raise StoreFailed(f"{path}: offset {place.offset}: {error.strerror or error}") from None
+        if len(data) < place.length:
+            log.error("store: %s: offset %d: the file ends within a record", path, place.offset)
+            return b""
+        return data
+
+    def _reader(self, number: int, path: Path) -> int:
+        if number == self._active:
+            return self._descriptor
+        readers = self._readers
+        reader = readers.get(number)
+        if reader is None:
+            if len(readers) >= OPEN_MAX:
+                os.close(readers.pop(next(iter(readers))))
+            reader = readers[number] = os.open(path, os.O_RDONLY | _BINARY)
+        return reader
+
+    def close(self, sure: bool) -> None:
+        """Let go of the files.  Unless it is `sure` what the rows name, none is removed."""
+        if sure:
+            self._end_active()
+        elif self._active:
+            os.close(self._descriptor)
+            self._active = 0
+        for reader in self._readers.values():
+            os.close(reader)
+        self._readers.clear()
+
+
+def read_at(descriptor: int, place: Place) -> bytes:
+    """What lies at `place`, as far as it is there."""
+    os.lseek(descriptor, place.offset, os.SEEK_SET)
+    parts: list[bytes] = []
+    left = place.length
+    while left and (part := os.read(descriptor, left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,421 @@
+"""Large records: where they lie, when their files go, and what happens when those are not what they should be."""
+
+import errno
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from store_doubles import SqliteHarness, everything, make, message, put, sequences, take
+
+from gateway.core.ports import Cleared, Dequeued, Enqueued, Entry, Quarantined, QueueDeleted
+from gateway.core.record import BadRecord, Decoder
+from gateway.store import maintenance
+from gateway.store.database import Database
+from gateway.store.recovery import SUFFIXES
+from gateway.store.segments import KEPT_SUFFIX, Files, directory_of, segments_in
+
+LARGE = 1_000
+SEGMENT = 10_000
+BODY = b"b" * 2_000
+
+
+def opened(path: Path, files: Files | None = None) -> SqliteHarness:
+    harness = SqliteHarness(path, large=LARGE, segment_bytes=SEGMENT, files=files)
+    harness.store.recover()
+    harness.start()
+    return harness
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+def files_of(path: Path) -> list[int]:
+    return sorted(segments_in(directory_of(path)))
+
+
+def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
+    reader = Database(str(path), read_only=True)
+    try:
+        return reader.rows(sql)
+    finally:
+        reader.close()
+
+
+def bodies(entries: list[Entry]) -> list[bytes]:
+    decoder = Decoder()
+    return [decoder.message(entry.record).origin.body() for entry in entries]
+
+
+def eventually(met: Callable[[], bool]) -> bool:
+    pause = threading.Event()
+    for _ in range(3_000):
+        if met():
+            return True
+        pause.wait(0.01)
+    return False
+
+
+# -- where they lie
+
+
+def test_a_large_record_lies_in_a_segment_and_a_small_one_in_its_row(path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=BODY)
+    put(harness.store, 1, 2, body=b"small")
+    harness.settle()
+    assert rows(path, "SELECT id & 0xff, length(record) = 0 FROM entry") == [(1, 1), (2, 0)]
+    [segment] = segments_in(directory_of(path)).values()
+    assert BODY in segment.read_bytes()
+    assert (segment.stat().st_mode & 0o777, segment.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert bodies(harness.load(everything(1))) == [BODY, b"small"]
+    heads = harness.load(everything(1, heads_only=True))
+    assert [(head.sequence, head.record) for head in heads] == [(1, b""), (2, b"")]
+    harness.close()
+
+
+def test_a_store_without_large_records_has_no_segments(path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, 1)
+    harness.settle()
+    harness.close()
+    assert not directory_of(path).exists()
+
+
+def test_a_record_that_went_to_several_queues_is_written_once(path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1, 2, 3)
+    sent = message(1, BODY)
+    for queue in (1, 2, 3):
+        harness.store.append(Enqueued(queue, 1, sent))
+    harness.settle()
+    [segment] = segments_in(directory_of(path)).values()
+    assert segment.read_bytes().count(BODY) == 1
+    for queue in (1, 2):
+        take(harness.store, queue, 1)
+    harness.settle()
+    assert bodies(harness.load(everything(3))) == [BODY]
+    harness.reopen()
+    assert files_of(path) == [1]
+    harness.close()
+
+
+def test_what_an_older_version_wrote_is_there_and_goes_on(path: Path) -> None:
+    harness = SqliteHarness(path, large=0)
+    harness.start()
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=BODY)
+    harness.settle()
+    harness.close()
+    older = sqlite3.connect(path)
+    older.execute("DROP TABLE part")
+    older.execute("PRAGMA user_version = 1")
+    older.close()
+    harness = opened(path)
+    put(harness.store, 1, 2, body=BODY + b"2")
+    harness.settle()
+    harness.reopen()
+    harness.store.recover()
+    harness.start()
+    assert bodies(harness.load(everything(1))) == [BODY, BODY + b"2"]
+    harness.close()
+
+
+# -- when their files go
+
+
+def leave_one_by_one(harness: SqliteHarness) -> None:
+    for sequence in range(1, 21):
+        take(harness.store, 1, sequence)
+        harness.settle()
+
+
+def leave_in_a_run(harness: SqliteHarness) -> None:
+    take(harness.store, 1, *range(1, 21))
+
+
+def leave_by_lane(harness: SqliteHarness) -> None:
+    harness.store.append(Cleared(1, 4, 1, 20))
+
+
+def leave_together(harness: SqliteHarness) -> None:
+    harness.store.append(Cleared(1, -1, 1, 20))
+
+
+def leave_for_the_quarantine(harness: SqliteHarness) -> None:
+    for sequence in range(1, 21):
+        harness.store.append(Quarantined(1, sequence, "why not"))
+
+
+def leave_with_their_queue(harness: SqliteHarness) -> None:
+    harness.store.append(QueueDeleted(1))
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        leave_one_by_one,
+        leave_in_a_run,
+        leave_by_lane,
+        leave_together,
+        leave_for_the_quarantine,
+        leave_with_their_queue,
+    ],
+)
+def test_a_segment_goes_when_nothing_in_it_is_needed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, leave: Callable[[SqliteHarness], None]
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
+    harness = opened(path)
+    make(harness.store, 1)
+    for sequence in range(1, 21):
+        put(harness.store, 1, sequence, body=BODY)
+        harness.settle()
+    assert files_of(path) == [1, 2, 3, 4]
+    leave(harness)
+    harness.settle()
+    # The one that grows stays until it is full, or the store is closed.
+    assert eventually(lambda: files_of(path) == [4])
+    harness.close()
+    assert files_of(path) == []
+
+
+def test_a_record_that_came_and_went_in_one_batch_leaves_nothing(path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=BODY)
+    harness.store.append(Dequeued(1, 1))
+    harness.settle()
+    assert rows(path, "SELECT * FROM part") == []
+    harness.close()
+    assert files_of(path) == []
+
+
+def test_what_is_needed_of_a_mostly_empty_segment_is_moved_and_its_file_goes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.store.tables.MOVED_PER_STEP", 1)
+    harness = opened(path)
+    make(harness.store, 1)
+    for sequence in range(1, 17):
+        put(harness.store, 1, sequence, body=b"%d" % sequence * 1_500)
+        harness.settle()
+    before = files_of(path)
+    assert len(before) == 3
+    take(harness.store, 1, *range(2, 16))
+    harness.settle()
+    assert eventually(lambda: files_of(path)[0] >= before[-1])
+    assert bodies(harness.load(everything(1))) == [b"1" * 1_500, b"16" * 1_500]
+    harness.reopen()
+    harness.store.recover()
+    harness.start()
+    assert bodies(harness.load(everything(1))) == [b"1" * 1_500, b"16" * 1_500]
+    harness.close()
+
+
+def test_what_a_crash_left_over_goes_at_the_next_start_and_nothing_is_added_to_an_old_segment(
+    path: Path,
+) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=BODY)
+    harness.settle()
+    harness.close()
+    with (directory_of(path) / "0000000001.seg").open("ab") as segment:
+        segment.write(b"half a rec")
+    (directory_of(path) / "0000000002.seg").write_bytes(b"no row names this")
+    harness = opened(path)
+    assert files_of(path) == [1]
+    put(harness.store, 1, 2, body=BODY)
+    harness.settle()
+    assert files_of(path) == [1, 3]
+    assert bodies(harness.load(everything(1))) == [BODY, BODY]
+    harness.close()
+
+
+# -- what is not as it should be
+
+
+def remove(segment: Path) -> None:
+    segment.unlink()
+
+
+def cut(segment: Path) -> None:
+    os.truncate(segment, 3_000)
+
+
+def flip(segment: Path) -> None:
+    data = bytearray(segment.read_bytes())
+    data[3_500] ^= 1
+    segment.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why", "lost"),
+    [
+        (remove, "No such file", [1, 2]),
+        (cut, "its checksum does not match", [2]),
+        (flip, "its checksum does not match", [2]),
+    ],
+)
+def test_a_spoilt_segment_costs_its_messages_only_and_is_named(
+    path: Path, spoil: Callable[[Path], None], why: str, lost: list[int]
+) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, 2, body=BODY)
+    put(harness.store, 1, 3, body=b"small")
+    harness.settle()
+    harness.close()
+    segment = directory_of(path) / "0000000001.seg"
+    spoil(segment)
+    faults = maintenance.check(path, lambda done, total: None)
+    assert len(faults) == len(lost)
+    assert all(f"{segment}: offset " in fault and why in fault for fault in faults)
+    harness = opened(path)
+    assert harness.sqlite.damages == []
+    bad = []
+    decoder = Decoder()
+    for entry in harness.load(everything(1)):
+        try:
+            decoder.message(entry.record)
+        except BadRecord as error:
+            bad.append(entry.sequence)
+            harness.store.append(Quarantined(1, entry.sequence, str(error)))
+    assert bad == lost
+    harness.settle()
+    assert sequences(harness.load(everything(1))) == [n for n in (1, 2, 3) if n not in lost]
+    harness.close()
+
+
+def test_a_damaged_database_does_not_cost_what_its_copy_does_not_name(path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    for sequence in range(1, 400):
+        put(harness.store, 1, sequence, body=b"m" * 300)
+    harness.settle()
+    for sequence in range(400, 403):
+        put(harness.store, 1, sequence, body=BODY * 6)
+        harness.settle()
+    harness.close()
+    there = files_of(path)
+    assert len(there) == 3
+    # Their rows lie at the very end, and the file is cut off before that.
+    os.truncate(path, path.stat().st_size // 2)
+    for suffix in SUFFIXES[1:]:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    harness = opened(path)
+    assert harness.sqlite.damages
+    names = [file.name for file in directory_of(path).iterdir()]
+    assert len(names) == 3
+    assert len([name for name in names if name.endswith(KEPT_SUFFIX)]) >= 1
+    harness.close()
+    assert any("messages of a damaged store" in fault for fault in maintenance.check(path, lambda d, t: None))
+
+
+class FailingFiles(Files):
+    """Fails while told to: half of what is to be written gets there."""
+
+    def __init__(self) -> None:
+        self.write_error = 0
+        self.sync_error = 0
+        self.syncs = 0
+
+    def write(self, descriptor: int, offset: int, data: bytes) -> None:
+        if self.write_error:
+            super().write(descriptor, offset, data[: len(data) // 2])
+            raise OSError(self.write_error, os.strerror(self.write_error))
+        super().write(descriptor, offset, data)
+
+    def sync(self, descriptor: int) -> None:
+        self.syncs += 1
+        if self.sync_error:
+            raise OSError(self.sync_error, os.strerror(self.sync_error))
+        super().sync(descriptor)
+
+
+def test_a_full_disk_is_tried_again_and_reads_go_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.FULL_RETRY_S", 0.05)
+    files = FailingFiles()
+    harness = opened(path, files)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=BODY)
+    harness.settle()
+    files.write_error = errno.ENOSPC
+    position = put(harness.store, 1, 2, body=BODY + b"2")
+    harness.loop.turn_until(lambda: not harness.store.accepting)
+    assert harness.store.durable < position
+    assert bodies(harness.load(everything(1))) == [BODY]
+    files.write_error = 0
+    harness.settle()
+    assert harness.listener.accepting == [False, True]
+    assert bodies(harness.load(everything(1))) == [BODY, BODY + b"2"]
+    harness.close()
+
+
+def test_a_sync_that_failed_is_never_tried_again(path: Path) -> None:
+    files = FailingFiles()
+    harness = opened(path, files)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=BODY)
+    harness.settle()
+    syncs = files.syncs
+    files.sync_error = errno.EIO
+    position = put(harness.store, 1, 2, body=BODY)
+    harness.loop.turn_until(lambda: bool(harness.listener.failures))
+    put(harness.store, 1, 3, body=BODY)
+    harness.loop.turn_out()
+    assert files.syncs == syncs + 1
+    assert harness.store.durable < position
+    files.sync_error = 0
+    harness.sqlite.close(True)
+    harness = opened(path)
+    assert bodies(harness.load(everything(1))) == [BODY]
+    harness.close()
+
+
+# -- looking after them
+
+
+def test_a_backup_is_one_file_with_everything_in_it(path: Path, tmp_path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1, 2)
+    put(harness.store, 1, 1, 2, body=BODY)
+    put(harness.store, 2, 1, body=b"small")
+    harness.settle()
+    copy = tmp_path / "elsewhere" / "copy.db"
+    copy.parent.mkdir()
+    maintenance.backup(path, copy, lambda done, total: None)
+    assert [file.name for file in copy.parent.iterdir()] == ["copy.db"]
+    assert maintenance.check(copy, lambda done, total: None) == []
+    counted = maintenance.stats(path)
+    assert (counted.segments, counted.segment_bytes > 2 * len(BODY)) == (1, True)
+    take(harness.store, 1, 1)
+    harness.settle()
+    assert any("segments of which parts" in line for line in maintenance.why_kept(path))
+    harness.close()
+    kept = maintenance.restore(path, copy, lambda done, total: None)
+    assert kept is not None
+    assert (files_of(path), files_of(kept)) == ([], [1])
+    harness = opened(path)
+    assert bodies(harness.load(everything(1))) == [BODY, BODY]
+    harness.close()
+
+
+def test_a_backup_of_a_store_whose_segments_are_gone_is_refused(path: Path, tmp_path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=BODY)
+    harness.settle()
+    harness.close()
+    (directory_of(path) / "0000000001.seg").unlink()
+    with pytest.raises(maintenance.StoreError, match="large messages are missing"):
+        maintenance.backup(path, tmp_path / "copy.db", lambda done, total: None)
+    assert not (tmp_path / "copy.db").exists()
