@@ -22,7 +22,18 @@ ANY = {f"std:{name}" for name in sys.stdlib_module_names}
 # What connectors have in common: the base, and the translation that is the same for all.
 SHARED = {
     f"gateway.connectors.{name}"
-    for name in ("base", "bodies", "deaths", "envelope", "shared", "side", "text", "typed_json")
+    for name in (
+        "base",
+        "bodies",
+        "deaths",
+        "envelope",
+        "owners",
+        "shared",
+        "side",
+        "sources",
+        "text",
+        "typed_json",
+    )
 }
 
 # Room (the longest that fits a module rules it) → modules and packages that it may import beside its own.

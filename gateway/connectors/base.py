@@ -373,6 +373,17 @@ class Connector(Valve):
         if not self.marked:
             self.turn.mark(self)
 
+    def say_all(self, frames: list[bytes]) -> None:
+        """Write several answers."""
+        self.out.extend(frames)
+        if not self.marked:
+            self.turn.mark(self)
+
+    def hang_up(self) -> None:
+        """Write what is in `out`, then close."""
+        self.closing = True
+        self.turn.mark(self)
+
     def confirm(self, position: int, frame: bytes) -> None:
         """Write a confirmation once `position` is durable, behind the confirmations before it."""
         waiting = self._confirmations
@@ -507,8 +518,7 @@ class Connector(Valve):
             return
         self.counters.limit_hits += 1
         self.failure = "reads too slowly"
-        self.closing = True
-        self.turn.mark(self)
+        self.hang_up()
 
     def hold_publisher(self, publisher: Publisher | None) -> None:
         """Make a publisher wait for this slow reader, if that is the policy.  Called for each message it takes."""
@@ -611,6 +621,10 @@ class Service:
 
     def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
         """The acceptor for one listener of this protocol."""
+        return _ServiceAcceptor(name, scheme, limits, self)
+
+    def connector(self, acceptor: Acceptor, peer: str, turn: Turn, now_ms: int) -> Connector:
+        """A connector for a connection that `acceptor` has accepted; see there."""
         raise NotImplementedError
 
     def recover(self, found: Recovered, now_ms: int) -> None:
@@ -629,3 +643,18 @@ class Service:
 
     def close(self, now_ms: int) -> None:
         """The gateway has stopped: everything that waits for a time will not come."""
+
+
+@final
+class _ServiceAcceptor(Acceptor):
+    """Has the service make the connectors, for those that need no more of their listener than any."""
+
+    __slots__ = ("_service",)
+
+    def __init__(self, name: str, protocol: str, limits: Limits, service: Service) -> None:
+        super().__init__(name, protocol, limits)
+        self._service = service
+
+    def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
+        """See Acceptor."""
+        return self._service.connector(self, peer, turn, now_ms)

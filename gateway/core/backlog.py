@@ -70,24 +70,34 @@ class _Lane:
 class Backlog:
     """Waiting deliveries in the order in which they are to leave."""
 
-    __slots__ = ("_lanes", "_only", "_stale", "count")
+    __slots__ = ("_lanes", "_only", "_stale", "count", "expires_at_ms")
 
     def __init__(self) -> None:
         # Most queues see one priority, which needs no search among lanes.
         self._only: _Lane | None = None
         self._lanes: dict[int, _Lane] | None = None
         self.count = 0
+        self.expires_at_ms = 0
+        """The earliest expiry among them may be this; 0 when none has one."""
         self._stale = 0
 
     def push(self, delivery: Delivery) -> None:
         """Put a new delivery behind the others of its priority."""
         self._lane(delivery.message.priority).fresh.append(delivery)
         self.count += 1
+        if delivery.message.expires_at_ms:
+            self._note_expiry(delivery.message.expires_at_ms)
 
     def push_back(self, delivery: Delivery) -> None:
         """Give a delivery that was taken before its old place again."""
         heappush(self._lane(delivery.message.priority).returned, delivery)
         self.count += 1
+        if delivery.message.expires_at_ms:
+            self._note_expiry(delivery.message.expires_at_ms)
+
+    def _note_expiry(self, expires_at_ms: int) -> None:
+        if self.expires_at_ms == 0 or expires_at_ms < self.expires_at_ms:
+            self.expires_at_ms = expires_at_ms
 
     def first(self) -> Delivery:
         """The delivery that `pop` would take."""
@@ -166,6 +176,11 @@ class Backlog:
             gone.extend(late_returned)
             gone.extend(late)
         self.count -= len(gone)
+        self.expires_at_ms = 0
+        for lane in self._chosen():
+            for delivery in [*lane.fresh, *lane.returned]:
+                if delivery.message.expires_at_ms:
+                    self._note_expiry(delivery.message.expires_at_ms)
         return gone
 
     def clear(self) -> list[Delivery]:
@@ -174,6 +189,7 @@ class Backlog:
         self._only = None
         self._lanes = None
         self.count = 0
+        self.expires_at_ms = 0
         self._stale = 0
         return everything
 

@@ -27,6 +27,13 @@ UNREPRESENTABLE: Final = 5
 
 OUTCOME_NAMES: Final = ("accepted", "released", "failed", "rejected", "expired", "unrepresentable")
 
+# Reasons of a dead letter, as they are told to whoever reads it.
+REASON_REJECTED: Final = "rejected"
+REASON_DELIVERY_LIMIT: Final = "delivery_limit"
+REASON_EXPIRED: Final = "expired"
+REASON_MAXLEN: Final = "maxlen"
+REASON_UNREPRESENTABLE: Final = "unrepresentable"
+
 READY: Final = 0
 ACQUIRED: Final = 1
 SETTLED: Final = 2

@@ -4,11 +4,16 @@ In each lane (priority) they are one stretch.  While there is one, what comes in
 the queue itself holds of the stored messages is older than the stretch.
 """
 
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
+from gateway.core.backlog import Backlog
 from gateway.core.delivery import Delivery
 from gateway.core.journal import lane_of
-from gateway.core.ports import LaneFound, Page
+from gateway.core.ports import Cleared, Entry, LaneFound, Page, Quarantined
+from gateway.core.record import BadRecord
+
+if TYPE_CHECKING:
+    from gateway.core.queue import Queue
 
 PAGE_MESSAGES_MAX: Final = 1_024
 PAGE_BYTES_MAX: Final = 1_048_576
@@ -40,18 +45,25 @@ class Stretch:
 
 @final
 class Paged:
-    """The stretches of one queue, and the question to the store that is not answered yet."""
+    """The stretches of one queue, and what is asked of the store about them.
 
-    __slots__ = ("_stretches", "asked", "bytes", "count", "elsewhere")
+    The queue asks for what is to leave next, hands in the answers, and does with the deliveries what queues do.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_elsewhere", "_queue", "_stretches", "asked", "bytes", "count")
+
+    def __init__(self, queue: "Queue") -> None:
+        self._queue = queue
         # The highest lane first.
         self._stretches: list[Stretch] = []
+        # Sequences within the stretches that do not count there: they were taken out after a start, out of turn.
+        self._elsewhere: set[int] | None = None
         self.count = 0
         self.bytes = 0
         self.asked: Page | None = None
-        self.elsewhere: set[int] | None = None
-        """Sequences within the stretches that do not count there: they were fetched at start, out of turn."""
+        """The question to the store that is not answered yet."""
+
+    # -- messages come in
 
     def found(self, lanes: list[LaneFound]) -> None:
         """Begin with what the store had at start."""
@@ -63,100 +75,175 @@ class Paged:
             self.bytes += lane.bytes
         self._stretches.sort(key=_descending)
 
+    def all(self) -> list[Stretch]:
+        """The stretches, the highest lane first."""
+        return list(self._stretches)
+
     def holds(self, lane: int) -> bool:
         """Is there a stretch in this lane?"""
-        return self.stretch(lane) is not None
+        return self._stretch(lane) is not None
 
-    def stretch(self, lane: int) -> Stretch | None:
-        """The stretch of this lane."""
+    def add(self, delivery: Delivery) -> None:
+        """One more message, the newest of its lane."""
+        message = delivery.message
+        lane = lane_of(message)
+        sequence = delivery.sequence
+        expires_at_ms = message.expires_at_ms
+        stretch = self._stretch(lane)
+        if stretch is None:
+            self._stretches.append(Stretch(lane, sequence, sequence, 1, message.size, expires_at_ms))
+            self._stretches.sort(key=_descending)
+        else:
+            stretch.last = sequence
+            stretch.count += 1
+            stretch.bytes += message.size
+            if expires_at_ms and (stretch.expires_at_ms == 0 or expires_at_ms < stretch.expires_at_ms):
+                stretch.expires_at_ms = expires_at_ms
+        self.count += 1
+        self.bytes += message.size
+
+    # -- the store is asked
+
+    def next_before(self, backlog: Backlog) -> bool:
+        """Is the next message to leave one of these, and not the first of `backlog`, the queue's own?"""
+        if self.count == 0:
+            return False
+        if backlog.count == 0:
+            return True
+        first = backlog.first()
+        lane = lane_of(first.message)
+        head = self._stretches[0]
+        return head.lane > lane or (head.lane == lane and head.first < first.sequence)
+
+    def fetch_before(self, backlog: Backlog) -> bool:
+        """As `next_before`, and have it fetched, or fetch ahead when the queue has few of its own left."""
+        if self.next_before(backlog):
+            self.ask()
+            return True
+        if backlog.count < RESIDENT_MIN:
+            self.ask()
+        return False
+
+    def ask(self) -> None:
+        """Ask for the next messages to leave, unless a question is open or there is nothing."""
+        if self.count and self.asked is None:
+            self._load(self._stretches[0], 0)
+
+    def ask_expired(self, now_ms: int) -> None:
+        """Ask for messages whose time has run out, if there may be any and no question is open."""
+        if self.asked is not None:
+            return
+        for stretch in self._stretches:
+            if 0 < stretch.expires_at_ms <= now_ms:
+                self._load(stretch, now_ms)
+                return
+
+    def _load(self, stretch: Stretch, expired_by_ms: int) -> None:
+        queue = self._queue
+        first, last = stretch.first, stretch.last
+        page = Page(queue.number, stretch.lane, first, last, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX, expired_by_ms)
+        self.asked = page
+        queue.broker.store.load(page)
+
+    # -- messages leave
+
+    def answered(self, page: Page, entries: list[Entry]) -> list[Delivery]:
+        """Take the answer to what was asked; returns the messages that the queue is to hold again, in order."""
+        self.asked = None
+        stretch = self._stretch(page.lane)
+        assert stretch is not None
+        back: list[Delivery] = []
+        for entry in entries:
+            if not page.expired_by_ms:
+                stretch.first = entry.sequence + 1
+            if self._elsewhere is not None and entry.sequence in self._elsewhere:
+                continue
+            self._take(stretch, entry.size)
+            delivery = self._delivery_of(entry)
+            if delivery is not None:
+                back.append(delivery)
+        if page.expired_by_ms:
+            # There may be more, and nobody knows when the next one is due.
+            more = len(entries) == page.count_max
+            stretch.expires_at_ms = page.expired_by_ms + (0 if more else EXPIRY_AGAIN_MS)
+        elif not entries and page.complete and stretch.count:
+            # Nothing is left of what was counted: it was lost with a damaged file.
+            self._drop(stretch)
+        return back
+
+    def take_out(self, entry: Entry) -> Delivery | None:
+        """Take out one message of an earlier run, whatever is before it; None when it cannot be read."""
+        stretch = self._stretch(entry.lane)
+        assert stretch is not None
+        self._take(stretch, entry.size)
+        delivery = self._delivery_of(entry)
+        if delivery is None:
+            return None
+        if self._elsewhere is None:
+            self._elsewhere = set()
+        self._elsewhere.add(entry.sequence)
+        return delivery
+
+    def clear(self) -> None:
+        """Forget everything, and have the store remove it, unless it forgets the queue as a whole."""
+        if not self._queue.deleted:
+            for stretch in self._stretches:
+                self._remove(stretch)
+        self._stretches = []
+        self.count = 0
+        self.bytes = 0
+        self.asked = None
+
+    def _remove(self, stretch: Stretch) -> None:
+        """Have the store remove the stretch, but not what was taken out of it."""
+        queue = self._queue
+        store = queue.broker.store
+        first = stretch.first
+        for kept in sorted(self._elsewhere or ()):
+            if first <= kept <= stretch.last:
+                if first < kept:
+                    store.append(Cleared(queue.number, stretch.lane, first, kept - 1))
+                first = kept + 1
+        if first <= stretch.last:
+            store.append(Cleared(queue.number, stretch.lane, first, stretch.last))
+
+    # -- pieces
+
+    def _stretch(self, lane: int) -> Stretch | None:
         for stretch in self._stretches:
             if stretch.lane == lane:
                 return stretch
         return None
 
-    def add(self, lane: int, sequence: int, size: int, expires_at_ms: int) -> None:
-        """One more message, the newest of its lane."""
-        stretch = self.stretch(lane)
-        if stretch is None:
-            self._stretches.append(Stretch(lane, sequence, sequence, 1, size, expires_at_ms))
-            self._stretches.sort(key=_descending)
-        else:
-            stretch.last = sequence
-            stretch.count += 1
-            stretch.bytes += size
-            if expires_at_ms and (stretch.expires_at_ms == 0 or expires_at_ms < stretch.expires_at_ms):
-                stretch.expires_at_ms = expires_at_ms
-        self.count += 1
-        self.bytes += size
-
-    def take(self, stretch: Stretch, count: int, size: int) -> None:
-        """So many messages have left the stretch."""
-        stretch.count -= count
+    def _take(self, stretch: Stretch, size: int) -> None:
+        """One message has left the stretch."""
+        stretch.count -= 1
         stretch.bytes -= size
-        self.count -= count
+        self.count -= 1
         self.bytes -= size
         if stretch.count <= 0:
-            self.drop(stretch)
+            self._drop(stretch)
 
-    def drop(self, stretch: Stretch) -> None:
+    def _drop(self, stretch: Stretch) -> None:
         """The stretch is over."""
         self.count -= stretch.count
         self.bytes -= stretch.bytes
         self._stretches.remove(stretch)
 
-    def all(self) -> list[Stretch]:
-        """The stretches, the highest lane first."""
-        return list(self._stretches)
-
-    def comes_before(self, delivery: Delivery) -> bool:
-        """Is the next stored message to leave before this one?"""
-        if not self._stretches:
-            return False
-        head = self._stretches[0]
-        lane = lane_of(delivery.message)
-        return head.lane > lane or (head.lane == lane and head.first < delivery.sequence)
-
-    def next_page(self, queue: int) -> Page:
-        """The question for the next messages to leave."""
-        head = self._stretches[0]
-        page = Page(queue, head.lane, head.first, head.last, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX)
-        self.asked = page
-        return page
-
-    def expired_page(self, queue: int, now_ms: int) -> Page | None:
-        """The question for messages whose time has run out; None when there can be none."""
-        for stretch in self._stretches:
-            if 0 < stretch.expires_at_ms <= now_ms:
-                page = Page(
-                    queue,
-                    stretch.lane,
-                    stretch.first,
-                    stretch.last,
-                    PAGE_MESSAGES_MAX,
-                    PAGE_BYTES_MAX,
-                    now_ms,
-                )
-                self.asked = page
-                return page
-        return None
-
-    def clear(self) -> list[tuple[int, int, int]]:
-        """Forget everything; returns lane, first and last of what the store is to remove."""
-        ranges: list[tuple[int, int, int]] = []
-        for stretch in self._stretches:
-            first = stretch.first
-            for kept in sorted(self.elsewhere or ()):
-                if first <= kept <= stretch.last:
-                    if first < kept:
-                        ranges.append((stretch.lane, first, kept - 1))
-                    first = kept + 1
-            if first <= stretch.last:
-                ranges.append((stretch.lane, first, stretch.last))
-        self._stretches = []
-        self.count = 0
-        self.bytes = 0
-        self.asked = None
-        return ranges
+    def _delivery_of(self, entry: Entry) -> Delivery | None:
+        """The delivery that was stored; None when it cannot be read, and the store is to set it aside."""
+        queue = self._queue
+        broker = queue.broker
+        try:
+            message = broker.decoder.message(entry.record)
+            binding = broker.decoder.binding(entry.note)
+        except BadRecord as error:
+            broker.counters.quarantined += 1
+            broker.store.append(Quarantined(queue.number, entry.sequence, str(error)))
+            return None
+        delivery = Delivery(queue, message, entry.sequence, binding)
+        delivery.failures = entry.failures
+        return delivery
 
 
 def _descending(stretch: Stretch) -> int:

@@ -39,7 +39,7 @@ class Pattern:
         if levels[0].startswith("$") and self.levels[0] in (ONE, MANY):
             return False
         # Positions of the pattern reachable so far; a set because MANY may stand anywhere.
-        reached = _skip_many(self.levels, {0})
+        reached = skip_many(self.levels, {0})
         for level in levels:
             following: set[int] = set()
             for at in reached:
@@ -50,11 +50,11 @@ class Pattern:
                     following.add(at)
                 elif wanted == ONE or wanted == level:
                     following.add(at + 1)
-            reached = _skip_many(self.levels, following)
+            reached = skip_many(self.levels, following)
         return len(self.levels) in reached
 
 
-def _skip_many(levels: tuple[str, ...], positions: set[int]) -> set[int]:
+def skip_many(levels: tuple[str, ...], positions: set[int]) -> set[int]:
     """`positions` and those reached by letting a MANY stand for no level at all."""
     result = set(positions)
     for position in positions:

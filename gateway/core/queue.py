@@ -14,6 +14,11 @@ from gateway.core.delivery import (
     EXPIRED,
     FAILED,
     READY,
+    REASON_DELIVERY_LIMIT,
+    REASON_EXPIRED,
+    REASON_MAXLEN,
+    REASON_REJECTED,
+    REASON_UNREPRESENTABLE,
     REJECTED,
     RELEASED,
     SETTLED,
@@ -25,21 +30,10 @@ from gateway.core.flow import Gate
 from gateway.core.journal import lane_of
 from gateway.core.limits import BLOCK, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
-from gateway.core.paging import EXPIRY_AGAIN_MS, PAGE_BYTES_MAX, RESIDENT_MIN, Paged, Stretch
-from gateway.core.ports import (
-    NOTHING,
-    Cleared,
-    Dequeued,
-    Enqueued,
-    Entry,
-    Page,
-    Quarantined,
-    QueueFound,
-    Redelivered,
-)
-from gateway.core.record import BadRecord
-from gateway.core.selection import Selection
-from gateway.core.selector import Selector
+from gateway.core.paging import PAGE_BYTES_MAX, RESIDENT_MIN, Paged, Stretch
+from gateway.core.ports import NOTHING, Dequeued, Enqueued, Entry, Page, QueueFound, Redelivered
+from gateway.core.roster import Roster
+from gateway.core.selection import Selections
 from gateway.core.subscription import Binding, Consumer, Sink
 
 if TYPE_CHECKING:
@@ -55,13 +49,6 @@ PAGED: Final = -3
 RESIDENT_OVERHEAD: Final = 600
 """Bytes that a message in memory takes beside its own size, about."""
 
-# Reasons of a dead letter, as they are told to whoever reads it.
-REASON_REJECTED: Final = "rejected"
-REASON_DELIVERY_LIMIT: Final = "delivery_limit"
-REASON_EXPIRED: Final = "expired"
-REASON_MAXLEN: Final = "maxlen"
-REASON_UNREPRESENTABLE: Final = "unrepresentable"
-
 
 @final
 class Queue(Sink):
@@ -69,18 +56,14 @@ class Queue(Sink):
 
     __slots__ = (
         "_backlog",
-        "_bytes",
-        "_consumers",
         "_dispatching",
-        "_exclusive",
-        "_expiry_ms",
         "_gate",
         "_held",
-        "_next",
         "_paged",
+        "_resident_bytes",
+        "_roster",
         "_selections",
         "_sequence",
-        "_standby",
         "_starved",
         "bindings",
         "broker",
@@ -113,17 +96,12 @@ class Queue(Sink):
         """Deliveries that wait for their outcome."""
         self.enqueued_total = 0
         self._backlog = Backlog()
-        self._bytes = 0
-        self._consumers: list[Consumer] = []
-        # Made when first used: most queues have neither an exclusive consumer nor selectors.
-        self._standby: list[Consumer] | None = None
-        self._exclusive: Consumer | None = None
-        self._selections: dict[str, Selection] | None = None
-        self._next = 0
+        self._resident_bytes = 0
+        self._roster = Roster()
+        # Made when first used: most queues have no selectors.
+        self._selections: Selections | None = None
         self._starved = True
         self._dispatching = False
-        # The earliest expiry among waiting messages may be this; 0 when none has one.
-        self._expiry_ms = 0
         self._sequence = 0
         self._gate: Gate | None = None
         # Messages of a transaction that is not durable yet, and all behind them, each with the position to wait for.
@@ -151,12 +129,12 @@ class Queue(Sink):
     @property
     def bytes(self) -> int:
         """Bytes of the messages in it."""
-        return self._bytes
+        return self._resident_bytes + (0 if self._paged is None else self._paged.bytes)
 
     @property
     def consumers_count(self) -> int:
         """Consumers attached to it, those that stand by for an exclusive one included."""
-        return len(self._consumers) + (0 if self._standby is None else len(self._standby))
+        return self._roster.count
 
     def browse(self) -> list[Delivery]:
         """What waits, in the order in which it would leave, as far as it is in memory.  Nothing is taken."""
@@ -170,13 +148,13 @@ class Queue(Sink):
 
     def offer(self, message: Message, binding: Binding | None = None) -> int:
         """Take one message; see Sink.offer.  REFUSED when there is no room and the policy is to reject."""
-        if binding is not None and _unwanted(message, binding):
+        if binding is not None and binding.unwanted(message):
             return NOTHING
         if self._full() and not self._make_room(message):
             return REFUSED if self.policy.when_full == REJECT else NOTHING
         self._sequence += 1
         self.enqueued_total += 1
-        self._bytes += message.size
+        self._resident_bytes += message.size
         delivery = Delivery(self, message, self._sequence, binding)
         broker = self.broker
         position = NOTHING
@@ -207,8 +185,9 @@ class Queue(Sink):
         if store.pages and self._starved and self._lets_go(message):
             paged = self._paged
             if paged is None:
-                paged = self._paged = Paged()
-            paged.add(lane_of(message), delivery.sequence, message.size, message.expires_at_ms)
+                paged = self._paged = Paged(self)
+            paged.add(delivery)
+            self._resident_bytes -= message.size
             return PAGED
         return position
 
@@ -218,26 +197,19 @@ class Queue(Sink):
             return False
         if self._paged is not None and self._paged.holds(lane_of(message)):
             return True
-        if self._backlog.count < RESIDENT_MIN and self._resident < PAGE_BYTES_MAX:
+        if self._backlog.count < RESIDENT_MIN and self._resident_bytes < PAGE_BYTES_MAX:
             return False
         broker = self.broker
         bytes_max = self.policy.bytes_max
         return broker.resident_bytes >= broker.limits.memory_max or (
-            bytes_max != 0 and self._resident >= bytes_max // 2
+            bytes_max != 0 and self._resident_bytes >= bytes_max // 2
         )
-
-    @property
-    def _resident(self) -> int:
-        """Bytes of the messages in it that are in memory."""
-        return self._bytes - (0 if self._paged is None else self._paged.bytes)
 
     def _admit(self, delivery: Delivery) -> None:
         """Let a new message wait, and go at once if there is a consumer for it."""
         self._backlog.push(delivery)
-        if delivery.message.expires_at_ms:
-            self._note_expiry(delivery.message.expires_at_ms)
         if self._selections is not None:
-            self._select(delivery, False)
+            self._selections.offer(delivery, False)
         if not self._starved:
             self.wake()
 
@@ -262,6 +234,8 @@ class Queue(Sink):
         self._held = None
         return False
 
+    # -- room
+
     def takes(self, more: int) -> bool:
         """Would it have room for a message once `more` have come in?"""
         policy = self.policy
@@ -271,18 +245,18 @@ class Queue(Sink):
         """Is there no room for one more?"""
         policy = self.policy
         return (
-            (policy.bytes_max != 0 and self._resident >= policy.bytes_max)
+            (policy.bytes_max != 0 and self._resident_bytes >= policy.bytes_max)
             or (policy.messages_max != 0 and self.depth >= policy.messages_max)
-            or (policy.stored_bytes_max != 0 and self._bytes >= policy.stored_bytes_max)
+            or (policy.stored_bytes_max != 0 and self.bytes >= policy.stored_bytes_max)
         )
 
     def _overfull(self) -> bool:
         """Is there more than there may be?"""
         policy = self.policy
         return (
-            (policy.bytes_max != 0 and self._resident > policy.bytes_max)
+            (policy.bytes_max != 0 and self._resident_bytes > policy.bytes_max)
             or (policy.messages_max != 0 and self.depth > policy.messages_max)
-            or (policy.stored_bytes_max != 0 and self._bytes > policy.stored_bytes_max)
+            or (policy.stored_bytes_max != 0 and self.bytes > policy.stored_bytes_max)
         )
 
     def _make_room(self, message: Message) -> bool:
@@ -304,9 +278,10 @@ class Queue(Sink):
         """Let the oldest go until there is room; one may not be enough: a large message among small ones."""
         backlog = self._backlog
         while self._full() if for_one_more else self._overfull():
-            if self._stored_first():
+            paged = self._paged
+            if paged is not None and paged.next_before(backlog):
                 # It makes room when the store has given it back.
-                self._ask()
+                paged.ask()
                 return
             if not backlog.count:
                 return
@@ -320,9 +295,9 @@ class Queue(Sink):
             return
         policy = self.policy
         if (
-            (policy.bytes_max == 0 or self._resident <= policy.bytes_max * 3 // 4)
+            (policy.bytes_max == 0 or self._resident_bytes <= policy.bytes_max * 3 // 4)
             and (policy.messages_max == 0 or self.depth <= policy.messages_max * 3 // 4)
-            and (policy.stored_bytes_max == 0 or self._bytes <= policy.stored_bytes_max * 3 // 4)
+            and (policy.stored_bytes_max == 0 or self.bytes <= policy.stored_bytes_max * 3 // 4)
         ):
             self._gate = None
             gate.open()
@@ -343,219 +318,64 @@ class Queue(Sink):
     def _dispatch(self) -> bool:
         """Deliver until nothing waits; False when it stopped earlier for want of a ready consumer."""
         if self._selections is not None:
-            self._dispatch_selected()
+            self._dispatch_selected(self._selections)
             # Whatever comes may find its consumer, whoever was ready for what there is.
             return True
         backlog = self._backlog
         while backlog.count or self.paged:
-            consumer = self._ready_consumer()
+            consumer = self._roster.next_ready()
             if consumer is None:
                 return False
-            if self._paged is not None and self._paging():
-                return False
+            paged = self._paged
+            if paged is not None:
+                if paged.count == 0:
+                    self._paged = None
+                elif paged.fetch_before(backlog):
+                    return False
             delivery = backlog.pop()
             if delivery.message.expires_at_ms and delivery.message.expired(self.broker.now_ms):
-                self.broker.counters.expired += 1
-                self._bury(delivery, REASON_EXPIRED)
+                self._bury_expired(delivery)
             else:
                 self._hand_over(delivery, consumer)
         return True
 
-    def _paging(self) -> bool:
-        """See to what only the store holds; True when the next message to leave is among it."""
-        paged = self._paged
-        assert paged is not None
-        if paged.count == 0:
-            self._paged = None
-            return False
-        if self._stored_first():
-            self._ask()
-            return True
-        if self._backlog.count < RESIDENT_MIN:
-            self._ask()
-        return False
-
-    def _stored_first(self) -> bool:
-        """Is the next message to leave one that only the store holds?"""
-        paged = self._paged
-        if paged is None or not paged.count:
-            return False
-        return self._backlog.count == 0 or paged.comes_before(self._backlog.first())
-
-    def _ask(self) -> None:
-        """Ask the store for the next messages, unless a question is open."""
-        paged = self._paged
-        if paged is not None and paged.count and paged.asked is None:
-            self.broker.store.load(paged.next_page(self.number))
-
-    def on_loaded(self, page: Page, entries: list[Entry]) -> None:
-        """The store's answer.  One that was not waited for any more is left alone."""
-        paged = self._paged
-        if paged is None or paged.asked is not page:
-            return
-        paged.asked = None
-        stretch = paged.stretch(page.lane)
-        assert stretch is not None
-        if page.expired_by_ms:
-            self._bury_expired(page, stretch, entries)
-            return
-        for entry in entries:
-            stretch.first = entry.sequence + 1
-            if paged.elsewhere is None or entry.sequence not in paged.elsewhere:
-                paged.take(stretch, 1, entry.size)
-                self._restore(entry)
-        if not entries and page.complete and stretch.count:
-            # Nothing is left of what was counted: it was lost with a damaged file.
-            self._bytes -= stretch.bytes
-            paged.drop(stretch)
-        if self.policy.when_full == DROP_OLDEST:
-            self._drop_oldest(False)
-        if page.complete or entries:
-            self.wake()
-
-    def _restore(self, entry: Entry) -> Delivery | None:
-        """Take a message back from the store; None when it cannot be read, and is set aside."""
-        delivery = self._delivery_of(entry)
-        if delivery is None:
-            return None
-        self._backlog.push_back(delivery)
-        if entry.expires_at_ms:
-            self._note_expiry(entry.expires_at_ms)
-        if self._selections is not None:
-            self._select(delivery, True)
-        return delivery
-
-    def _delivery_of(self, entry: Entry) -> Delivery | None:
-        """The delivery that was stored; it is resident from now on."""
-        broker = self.broker
-        try:
-            message = broker.decoder.message(entry.record)
-            binding = broker.decoder.binding(entry.note)
-        except BadRecord as error:
-            self._bytes -= entry.size
-            broker.counters.quarantined += 1
-            broker.store.append(Quarantined(self.number, entry.sequence, str(error)))
-            return None
-        delivery = Delivery(self, message, entry.sequence, binding)
-        delivery.failures = entry.failures
-        broker.resident_bytes += message.size + RESIDENT_OVERHEAD
-        return delivery
-
-    def _bury_expired(self, page: Page, stretch: Stretch, entries: list[Entry]) -> None:
-        """The store has given back messages whose time had run out."""
-        paged = self._paged
-        assert paged is not None
-        # There may be more, and nobody knows when the next one is due.
-        stretch.expires_at_ms = (
-            page.expired_by_ms if len(entries) == page.count_max else page.expired_by_ms + EXPIRY_AGAIN_MS
-        )
-        for entry in entries:
-            paged.take(stretch, 1, entry.size)
-            delivery = self._delivery_of(entry)
-            if delivery is not None:
-                self.broker.counters.expired += 1
-                self._bury(delivery, REASON_EXPIRED)
-        self.wake()
-
-    def recovered(self, found: QueueFound, clean: bool) -> None:
-        """Begin with what the store holds of an earlier run."""
-        paged = self._paged = Paged()
-        paged.found(found.lanes)
-        self.number = found.number
-        self._bytes = paged.bytes
-        for lane in found.lanes:
-            self._sequence = max(self._sequence, lane.last)
-        if not clean:
-            self.suspect_through = self._sequence
-
-    def reacquire(self, entry: Entry, consumer: Consumer) -> Delivery | None:
-        """Give `consumer` a message again that it had before a restart, out of turn.  It takes no credit.
-
-        None when it cannot be read.
-        """
-        paged = self._paged
-        assert paged is not None
-        delivery = self._delivery_of(entry)
-        if delivery is None:
-            return None
-        stretch = paged.stretch(entry.lane)
-        assert stretch is not None
-        paged.take(stretch, 1, entry.size)
-        if paged.elsewhere is None:
-            paged.elsewhere = set()
-        paged.elsewhere.add(entry.sequence)
-        delivery.state = ACQUIRED
-        delivery.consumer = consumer
-        self.unsettled += 1
-        return delivery
-
-    def _dispatch_selected(self) -> None:
+    def _dispatch_selected(self, selections: Selections) -> None:
         """The same where consumers have selectors: in turn, each takes the first that it wants."""
         if self._paged is not None and self._backlog.count < RESIDENT_MIN:
-            self._ask()
-        found = True
-        while found and self._backlog.count:
-            found = False
-            count = len(self._consumers)
-            for step in range(count):
-                at = (self._next + step) % count
-                consumer = self._consumers[at]
-                if consumer.ready:
-                    delivery = self._take_for(consumer)
-                    if delivery is not None:
-                        self._next = at + 1
-                        self._hand_over(delivery, consumer)
-                        found = True
-                        break
-        if self._paged is not None and self.broker.resident_bytes < self.broker.limits.memory_max:
+            self._paged.ask()
+        while self._backlog.count and self._serve_selected(selections):
+            pass
+        paged = self._paged
+        if paged is not None and self.broker.resident_bytes < self.broker.limits.memory_max:
             # What waits is wanted by nobody who is ready; what they want may be further back.
-            for consumer in self._consumers:
-                if consumer.ready:
-                    self._ask()
+            roster = self._roster
+            for step in range(roster.competing):
+                if roster.after(step).ready:
+                    paged.ask()
                     return
 
-    def _take_for(self, consumer: Consumer) -> Delivery | None:
+    def _serve_selected(self, selections: Selections) -> bool:
+        """Hand over one message; False when nobody who is ready wants any."""
+        roster = self._roster
+        for step in range(roster.competing):
+            consumer = roster.after(step)
+            if consumer.ready:
+                delivery = self._take_for(consumer, selections)
+                if delivery is not None:
+                    roster.served_after(step)
+                    self._hand_over(delivery, consumer)
+                    return True
+        return False
+
+    def _take_for(self, consumer: Consumer, selections: Selections) -> Delivery | None:
         """Take the first live message that `consumer` wants; None when nothing does."""
-        backlog = self._backlog
         while True:
-            if consumer.selector is None:
-                if not backlog.count:
-                    return None
-                delivery = backlog.pop()
-                delivery.state = ACQUIRED
-            else:
-                assert self._selections is not None
-                selected = self._selections[consumer.selector.text].take()
-                if selected is None:
-                    return None
-                delivery = selected
-                delivery.state = ACQUIRED
-                backlog.taken()
+            delivery = selections.take(consumer)
+            if delivery is None:
+                return None
             if not delivery.message.expires_at_ms or not delivery.message.expired(self.broker.now_ms):
                 return delivery
-            self.broker.counters.expired += 1
-            self._bury(delivery, REASON_EXPIRED)
-
-    def _select(self, delivery: Delivery, back: bool) -> None:
-        """Note for whom a message is that has come, or come `back`."""
-        assert self._selections is not None
-        for selection in self._selections.values():
-            selection.offer(delivery, self._backlog.count, back)
-
-    def _ready_consumer(self) -> Consumer | None:
-        """The next consumer in turn that can take a delivery."""
-        consumers = self._consumers
-        count = len(consumers)
-        at = self._next
-        for _ in range(count):
-            if at >= count:
-                at = 0
-            consumer = consumers[at]
-            at += 1
-            if consumer.ready:
-                self._next = at
-                return consumer
-        return None
+            self._bury_expired(delivery)
 
     def _hand_over(self, delivery: Delivery, consumer: Consumer) -> None:
         delivery.state = ACQUIRED
@@ -584,19 +404,14 @@ class Queue(Sink):
 
     def _conclude(self, delivery: Delivery, outcome: int) -> int:
         """Let the message go, or put it back."""
-        if self.deleted:
-            return self._forget(delivery)
-        if outcome == ACCEPTED:
+        if outcome == ACCEPTED or self.deleted:
             return self._forget(delivery)
         if outcome == REJECTED:
             return self._bury(delivery, REASON_REJECTED)
         if outcome == UNREPRESENTABLE:
             return self._bury(delivery, REASON_UNREPRESENTABLE)
         if outcome == EXPIRED:
-            self.broker.counters.expired += 1
-            return self._bury(delivery, REASON_EXPIRED)
-        if outcome == UNREPRESENTABLE:
-            return self._bury(delivery, REASON_UNREPRESENTABLE)
+            return self._bury_expired(delivery)
         position = NOTHING
         if outcome == FAILED:
             delivery.failures += 1
@@ -610,18 +425,20 @@ class Queue(Sink):
         else:
             assert outcome == RELEASED
         delivery.state = READY
+        self._put_back(delivery)
+        return position
+
+    def _put_back(self, delivery: Delivery) -> None:
+        """Let it wait in its old place again."""
         self._backlog.push_back(delivery)
         if self._selections is not None:
-            self._select(delivery, True)
-        if delivery.message.expires_at_ms:
-            self._note_expiry(delivery.message.expires_at_ms)
-        return position
+            self._selections.offer(delivery, True)
 
     def _forget(self, delivery: Delivery) -> int:
         """The message leaves this queue."""
         delivery.state = SETTLED
         message = delivery.message
-        self._bytes -= message.size
+        self._resident_bytes -= message.size
         self.broker.resident_bytes -= message.size + RESIDENT_OVERHEAD
         if self._gate is not None:
             self._room_again()
@@ -652,26 +469,18 @@ class Queue(Sink):
 
     # -- time
 
-    def _note_expiry(self, expires_at_ms: int) -> None:
-        if self._expiry_ms == 0 or expires_at_ms < self._expiry_ms:
-            self._expiry_ms = expires_at_ms
-
     def expire(self, now_ms: int) -> None:
         """Bury the waiting messages whose time has run out.  Costs nothing before the first one is due."""
-        paged = self._paged
-        if paged is not None and paged.asked is None:
-            page = paged.expired_page(self.number, now_ms)
-            if page is not None:
-                self.broker.store.load(page)
-        if self._expiry_ms == 0 or now_ms < self._expiry_ms:
-            return
-        for delivery in self._backlog.remove_expired(now_ms):
-            self.broker.counters.expired += 1
-            self._bury(delivery, REASON_EXPIRED)
-        self._expiry_ms = 0
-        for delivery in self._backlog.all():
-            if delivery.message.expires_at_ms:
-                self._note_expiry(delivery.message.expires_at_ms)
+        if self._paged is not None:
+            self._paged.ask_expired(now_ms)
+        backlog = self._backlog
+        if 0 < backlog.expires_at_ms <= now_ms:
+            for delivery in backlog.remove_expired(now_ms):
+                self._bury_expired(delivery)
+
+    def _bury_expired(self, delivery: Delivery) -> int:
+        self.broker.counters.expired += 1
+        return self._bury(delivery, REASON_EXPIRED)
 
     # -- consumers
 
@@ -679,72 +488,76 @@ class Queue(Sink):
         """Let `consumer` compete for the messages from now on, or stand by while another has them for itself."""
         consumer.credit.consumers.append(consumer)
         if consumer.selector is not None:
-            self._begin_selection(consumer.selector)
-        if self._exclusive is not None:
-            assert self._standby is not None
-            self._standby.append(consumer)
-            return
-        if consumer.exclusive:
-            self._exclusive = consumer
-            self._standby = self._consumers
-            self._consumers = []
-        self._consumers.append(consumer)
-        self.wake()
+            if self._selections is None:
+                self._selections = Selections(self._backlog)
+                self._starved = False
+            self._selections.begin(consumer.selector)
+        if self._roster.add(consumer):
+            self.wake()
 
     def detach(self, consumer: Consumer) -> None:
         """`consumer` gets no more.  What it has acquired stays with it until each delivery is settled."""
-        standby = self._standby
-        if consumer in self._consumers:
-            self._consumers.remove(consumer)
-        elif standby is not None and consumer in standby:
-            standby.remove(consumer)
-        else:
+        others_let_in = consumer is self._roster.exclusive
+        if not self._roster.remove(consumer):
             return
         consumer.credit.consumers.remove(consumer)
         if consumer.selector is not None:
-            self._end_selection(consumer.selector)
-        if consumer is self._exclusive:
-            self._let_next_in()
+            assert self._selections is not None
+            if not self._selections.end(consumer.selector):
+                self._selections = None
+                # Others may have waited beside it, but for something else than it.
+                self.wake()
+        if others_let_in:
             self.wake()
 
-    def _let_next_in(self) -> None:
-        """The exclusive consumer has left: the oldest one that wants to be that follows, else all compete."""
-        standby = self._standby
-        assert standby is not None
-        self._exclusive = None
-        for consumer in standby:
-            if consumer.exclusive:
-                standby.remove(consumer)
-                self._exclusive = consumer
-                self._consumers = [consumer]
-                return
-        self._consumers = standby
-        self._standby = None
+    # -- what only the store holds: see Paged
 
-    def _begin_selection(self, selector: Selector) -> None:
-        """One more consumer has this selector; the first one has all that waits looked through, once."""
-        selections = self._selections
-        if selections is None:
-            selections = self._selections = {}
-            self._starved = False
-        selection = selections.get(selector.text)
-        if selection is None:
-            selection = selections[selector.text] = Selection(selector)
-            for delivery in self._backlog.all():
-                selection.offer(delivery, self._backlog.count, False)
-        selection.consumers += 1
-
-    def _end_selection(self, selector: Selector) -> None:
-        selections = self._selections
-        assert selections is not None
-        selection = selections[selector.text]
-        selection.consumers -= 1
-        if selection.consumers == 0:
-            del selections[selector.text]
-        if not selections:
-            self._selections = None
-            # Others may have waited beside it, but for something else than it.
+    def on_loaded(self, page: Page, entries: list[Entry]) -> None:
+        """The store's answer: the messages wait here again.  One that was not waited for any more is left alone."""
+        paged = self._paged
+        if paged is None or paged.asked is not page:
+            return
+        for delivery in paged.answered(page, entries):
+            self._note_resident(delivery)
+            if page.expired_by_ms:
+                self._bury_expired(delivery)
+            else:
+                self._put_back(delivery)
+        if self.policy.when_full == DROP_OLDEST and not page.expired_by_ms:
+            self._drop_oldest(False)
+        if page.complete or entries or page.expired_by_ms:
             self.wake()
+
+    def recovered(self, found: QueueFound, clean: bool) -> None:
+        """Begin with what the store holds of an earlier run."""
+        self._paged = Paged(self)
+        self._paged.found(found.lanes)
+        self.number = found.number
+        for lane in found.lanes:
+            self._sequence = max(self._sequence, lane.last)
+        if not clean:
+            self.suspect_through = self._sequence
+
+    def reacquire(self, entry: Entry, consumer: Consumer) -> Delivery | None:
+        """Give `consumer` a message again that it had before a restart, out of turn.  It takes no credit.
+
+        None when it cannot be read.
+        """
+        assert self._paged is not None
+        delivery = self._paged.take_out(entry)
+        if delivery is None:
+            return None
+        self._note_resident(delivery)
+        delivery.state = ACQUIRED
+        delivery.consumer = consumer
+        self.unsettled += 1
+        return delivery
+
+    def _note_resident(self, delivery: Delivery) -> None:
+        """The message is in memory from now on."""
+        size = delivery.message.size
+        self._resident_bytes += size
+        self.broker.resident_bytes += size + RESIDENT_OVERHEAD
 
     # -- the end
 
@@ -758,13 +571,8 @@ class Queue(Sink):
         if held is not None:
             while held:
                 self._forget(held.popleft()[1])
-        paged = self._paged
-        if paged is not None:
-            self._bytes -= paged.bytes
-            for lane, first, last in paged.clear():
-                if not self.deleted:
-                    self.broker.store.append(Cleared(self.number, lane, first, last))
-        self._expiry_ms = 0
+        if self._paged is not None:
+            self._paged.clear()
         return count
 
     def close(self) -> None:
@@ -772,16 +580,8 @@ class Queue(Sink):
         # From here on the store is told of the queue as a whole, not of its messages.
         self.deleted = True
         self.purge()
-        for consumer in [*self._consumers, *(self._standby or [])]:
+        for consumer in self._roster.all():
             self.detach(consumer)
         if self._gate is not None:
             self._gate.open()
             self._gate = None
-
-
-def _unwanted(message: Message, binding: Binding) -> bool:
-    """Has the subscription said that it does not want this message?"""
-    if binding.no_local is not None and binding.no_local is message.publisher:
-        return True
-    selector = binding.selector
-    return selector is not None and not selector.matches(message)

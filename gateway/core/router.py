@@ -307,6 +307,14 @@ class Broker(StoreListener):
         """Is there a queue of that name already?"""
         return QUEUE_PREFIX + name in self.queues
 
+    def is_gone(self, destination: Destination) -> bool:
+        """Is it a temporary queue whose owner has left?  It must not come to life again, for nobody would empty it."""
+        return (
+            destination.temporary
+            and destination.kind == QUEUE
+            and QUEUE_PREFIX + destination.name not in self.queues
+        )
+
     def watch(self, watcher: QueueWatcher) -> list[Queue]:
         """Tell `watcher` of each named queue that is made from now on; returns those that are there."""
         self._watchers.append(watcher)

@@ -1,4 +1,4 @@
-"""What one selector has selected among the messages that wait in a queue.
+"""What selectors have selected among the messages that wait in a queue.
 
 Each message is looked at once for each selector when it comes, and once more when it comes back; a consumer that is
 ready finds the first one that it wants without looking at the others.
@@ -7,8 +7,9 @@ ready finds the first one that it wants without looking at the others.
 from typing import Final, final
 
 from gateway.core.backlog import Backlog
-from gateway.core.delivery import READY, Delivery
+from gateway.core.delivery import ACQUIRED, READY, Delivery
 from gateway.core.selector import Selector
+from gateway.core.subscription import Consumer
 
 ENTRIES_SPARE: Final = 64
 """Entries beyond twice as many as wait in the queue: then those of messages that are gone are cleared away."""
@@ -46,3 +47,52 @@ class Selection:
             if delivery.state == READY:
                 return delivery
         return None
+
+
+@final
+class Selections:
+    """The selections of one queue: one for each selector that its consumers have, however many have the same."""
+
+    __slots__ = ("_backlog", "_by_text")
+
+    def __init__(self, backlog: Backlog) -> None:
+        self._backlog = backlog
+        """What waits in the queue, whoever wants it."""
+        self._by_text: dict[str, Selection] = {}
+
+    def begin(self, selector: Selector) -> None:
+        """One more consumer has this selector; the first one has all that waits looked through, once."""
+        selection = self._by_text.get(selector.text)
+        if selection is None:
+            selection = self._by_text[selector.text] = Selection(selector)
+            for delivery in self._backlog.all():
+                selection.offer(delivery, self._backlog.count, False)
+        selection.consumers += 1
+
+    def end(self, selector: Selector) -> bool:
+        """One less; answers whether any consumer has a selector."""
+        selection = self._by_text[selector.text]
+        selection.consumers -= 1
+        if selection.consumers == 0:
+            del self._by_text[selector.text]
+        return bool(self._by_text)
+
+    def offer(self, delivery: Delivery, back: bool) -> None:
+        """Note for whom a message is that has come, or come `back`."""
+        for selection in self._by_text.values():
+            selection.offer(delivery, self._backlog.count, back)
+
+    def take(self, consumer: Consumer) -> Delivery | None:
+        """Take the first that `consumer` wants out of the backlog; None when it wants nothing."""
+        backlog = self._backlog
+        if consumer.selector is None:
+            if not backlog.count:
+                return None
+            first = backlog.pop()
+            first.state = ACQUIRED
+            return first
+        selected = self._by_text[consumer.selector.text].take()
+        if selected is not None:
+            selected.state = ACQUIRED
+            backlog.taken()
+        return selected

@@ -162,47 +162,27 @@ class Name(Node):
 
 
 @final
-class All(Node):
-    """AND."""
+class Junction(Node):
+    """AND, which one false decides, or OR, which one true decides."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_decides", "_parts")
 
-    def __init__(self, parts: list[Node]) -> None:
+    def __init__(self, parts: list[Node], decides: bool) -> None:
         super().__init__(BOOLEAN, 1 + deepest(parts))
         self._parts = parts
+        self._decides = decides
 
     def value(self, subject: Subject) -> object:
-        """False when one is false, else unknown when one is unknown (§3.8.1.2, table 3-4)."""
-        result: bool | None = True
+        """As it is decided, else unknown when one is unknown (§3.8.1.2, tables 3-4 and 3-5)."""
+        decides = self._decides
+        unknown = False
         for part in self._parts:
             holds = truth(part.value(subject), subject)
-            if holds is False:
-                return False
             if holds is None:
-                result = None
-        return result
-
-
-@final
-class Either(Node):
-    """OR."""
-
-    __slots__ = ("_parts",)
-
-    def __init__(self, parts: list[Node]) -> None:
-        super().__init__(BOOLEAN, 1 + deepest(parts))
-        self._parts = parts
-
-    def value(self, subject: Subject) -> object:
-        """True when one is true, else unknown when one is unknown (table 3-5)."""
-        result: bool | None = False
-        for part in self._parts:
-            holds = truth(part.value(subject), subject)
-            if holds is True:
-                return True
-            if holds is None:
-                result = None
-        return result
+                unknown = True
+            elif holds == decides:
+                return decides
+        return None if unknown else not decides
 
 
 @final

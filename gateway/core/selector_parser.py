@@ -24,13 +24,12 @@ from gateway.core.selector import (
     REMAINDER,
     SUBTRACT,
     TEXT,
-    All,
     Arithmetic,
     Between,
     Comparison,
-    Either,
     In,
     IsNull,
+    Junction,
     Like,
     Literal,
     Name,
@@ -278,7 +277,7 @@ class _Parser:
             parts.append(self._all())
         if len(parts) == 1:
             return parts[0]
-        return self._checked(Either([_condition(part) for part in parts]))
+        return self._checked(Junction([_condition(part) for part in parts], True))
 
     def _all(self) -> Node:
         parts = [self._not()]
@@ -286,7 +285,7 @@ class _Parser:
             parts.append(self._not())
         if len(parts) == 1:
             return parts[0]
-        return self._checked(All([_condition(part) for part in parts]))
+        return self._checked(Junction([_condition(part) for part in parts], False))
 
     def _not(self) -> Node:
         if not self._skip(_KEYWORD, "NOT"):

@@ -47,6 +47,14 @@ class Binding:
         self.selector: Selector | None = None
         """Only what it selects is wanted.  For queues: live subscribers look at their selectors themselves."""
 
+    @final
+    def unwanted(self, message: Message) -> bool:
+        """Has the subscription said that it does not want this message?"""
+        if self.no_local is not None and self.no_local is message.publisher:
+            return True
+        selector = self.selector
+        return selector is not None and not selector.matches(message)
+
     def stored(self) -> bytes:
         """What a message that came through it must know again after a restart; see Restorer.binding."""
         return b""

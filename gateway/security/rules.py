@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.destination import QUEUE, TOPIC
-from gateway.core.pattern import MANY, ONE, Pattern
+from gateway.core.pattern import MANY, ONE, Pattern, skip_many
 
 PUBLISH: Final = "publish"
 SUBSCRIBE: Final = "subscribe"
@@ -175,7 +175,7 @@ def covers(pattern: Pattern, wanted: Pattern) -> bool:
         return False
     have = pattern.levels
     # Positions of `pattern` reachable by the levels of `wanted` so far.
-    reached = _closure(have, {0})
+    reached = skip_many(have, {0})
     for level in wanted.levels:
         following = set()
         for at in reached:
@@ -185,7 +185,7 @@ def covers(pattern: Pattern, wanted: Pattern) -> bool:
                 following.add(at)
             elif level != MANY and (have[at] == ONE or have[at] == level):
                 following.add(at + 1)
-        reached = _closure(have, following)
+        reached = skip_many(have, following)
     return len(have) in reached
 
 
@@ -223,14 +223,3 @@ def overlaps(pattern: Pattern, wanted: Pattern) -> bool:
 def _hidden(pattern: Pattern, wanted: Pattern) -> bool:
     """A leading wildcard does not reach what starts with `$`, in rules as in subscriptions."""
     return wanted.levels[0].startswith("$") and pattern.levels[0] in (ONE, MANY)
-
-
-def _closure(levels: tuple[str, ...], positions: set[int]) -> set[int]:
-    """`positions`, and those reached by letting a MANY stand for no level."""
-    result = set(positions)
-    for position in positions:
-        at = position
-        while at < len(levels) and levels[at] == MANY:
-            at += 1
-            result.add(at)
-    return result

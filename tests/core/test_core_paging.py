@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from gateway.core.delivery import ACCEPTED, FAILED, RELEASED
 from gateway.core.limits import DROP_OLDEST, CoreLimits, QueuePolicy
 from gateway.core.paging import PAGE_MESSAGES_MAX, RESIDENT_MIN
-from gateway.core.ports import Authorizer
+from gateway.core.ports import ANY_LANE, Authorizer, Page
 from gateway.core.queue import Queue
 from gateway.core.router import Broker
 from gateway.store.memory import MemoryStore
@@ -26,6 +26,15 @@ def paging_broker(memory_max: int = SMALL, policy: QueuePolicy | None = None) ->
     )
     store.listener = broker
     return broker, store
+
+
+def restarted(store: MemoryStore) -> tuple[Broker, MemoryStore]:
+    """A new run over what the store kept."""
+    again = MemoryStore(store.kept, held=True, pages=True)
+    broker = Broker(again, Authorizer(), CoreLimits(memory_max=SMALL), QueuePolicy(bytes_max=0))
+    again.listener = broker
+    broker.recover(again.recover())
+    return broker, again
 
 
 def fill(queue: Queue, count: int, size: int = 2_000, **fields: int) -> list[int]:
@@ -159,10 +168,7 @@ def test_what_a_restart_finds_needs_no_memory_until_its_turn_comes() -> None:
     broker, store = paging_broker()
     ids = fill(broker.queue("q"), 4_000)
     store.commit()
-    again = MemoryStore(store.kept, held=True, pages=True)
-    broker = Broker(again, Authorizer(), CoreLimits(memory_max=SMALL), QueuePolicy(bytes_max=0))
-    again.listener = broker
-    broker.recover(again.recover())
+    broker, again = restarted(store)
     queue = broker.queue("q")
     assert (queue.depth, queue.paged, broker.resident_bytes) == (4_000, 4_000, 0)
     fresh = message(broker, persistent=True)
@@ -172,6 +178,43 @@ def test_what_a_restart_finds_needs_no_memory_until_its_turn_comes() -> None:
     consume(queue, outlet, 10)
     assert len(drain(again, outlet, 4_001)) == 4_001
     assert [one.id for one in outlet.messages][-1] == fresh.id
+
+
+def test_what_a_consumer_has_again_after_a_restart_does_not_expire_under_its_hands() -> None:
+    broker, store = paging_broker()
+    fill(broker.queue("q"), 10, expires_at_ms=1_000)
+    store.commit()
+    broker, store = restarted(store)
+    queue = broker.queue("q")
+    outlet = LogOutlet()
+    [entry] = store.kept.load(Page(queue.number, ANY_LANE, 3, 3, 1, SMALL))
+    delivery = queue.reacquire(entry, consume(queue, outlet, 0))
+    assert delivery is not None
+    for now_ms in (1_000, 2_000, 3_000):
+        broker.tick(now_ms)
+        store.commit()
+    assert (broker.counters.expired, queue.depth, queue.unsettled, queue.bytes) == (9, 1, 1, 2_000)
+    delivery.settle(ACCEPTED)
+    store.commit()
+    assert (queue.depth, queue.bytes, broker.resident_bytes, store.kept.entries) == (0, 0, 0, {})
+
+
+def test_what_cannot_be_read_when_a_consumer_is_to_have_it_again_is_set_aside() -> None:
+    broker, store = paging_broker()
+    ids = fill(broker.queue("q"), 10)
+    store.commit()
+    broker, store = restarted(store)
+    queue = broker.queue("q")
+    outlet = LogOutlet(ACCEPTED)
+    consumer = consume(queue, outlet, 0)
+    [entry] = store.kept.load(Page(queue.number, ANY_LANE, 3, 3, 1, SMALL))
+    entry.record = entry.record[:-1] + b"?"
+    assert queue.reacquire(entry, consumer) is None
+    assert (broker.counters.quarantined, queue.depth, queue.bytes) == (1, 9, 18_000)
+    consumer.credit.give(10)
+    consumer.credit.wake()
+    assert drain(store, outlet, 9) == ids[:2] + ids[3:]
+    assert (queue.depth, queue.bytes, broker.resident_bytes) == (0, 0, 0)
 
 
 class PagingMachine(RuleBasedStateMachine):

@@ -156,7 +156,8 @@ def test_without_selecting_consumers_nothing_is_kept_for_them() -> None:
     broker = broker_with()
     queue = broker.queue("q")
     consumers = [wants(queue, LogOutlet(), "colour = 'red'") for _ in range(2)]
-    assert len(queue._selections or {}) == 1
+    assert queue._selections is not None
+    assert len(queue._selections._by_text) == 1
     for consumer in consumers:
         queue.detach(consumer)
     assert queue._selections is None
@@ -201,7 +202,7 @@ def test_messages_taken_and_released_again_and_again_do_not_pile_up() -> None:
         busy.open.pop().settle(RELEASED)
     assert waiting_ids(queue) == [one]
     assert queue._selections is not None
-    [selection] = queue._selections.values()
+    [selection] = queue._selections._by_text.values()
     assert selection._entries.count < 100
 
 

@@ -1,6 +1,7 @@
 """One HTTP client: requests to calls on the core, and on to WebSocket when it asks for that."""
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, final
 
 from gateway.connectors.base import Connector, Counters, Limits, Turn
@@ -20,7 +21,6 @@ from gateway.connectors.http.requests import (
 from gateway.connectors.http.streams import Events, Pull, event_of
 from gateway.connectors.websocket.addresses import (
     destination_of,
-    is_gone,
     pattern_of,
     queue_named,
     topic_named,
@@ -173,8 +173,7 @@ class HttpConnector(Connector):
                 self._wire.fail()
                 self._respond(408, _PLAIN, b"the request took too long\n")
                 self._collect()
-            self.closing = True
-            self.turn.mark(self)
+            self.hang_up()
 
     def prepare_out(self, now_ms: int) -> None:
         """See Connector.  A pull is answered once for all that has come in a turn."""
@@ -191,8 +190,7 @@ class HttpConnector(Connector):
         elif self._events is not None:
             self._end_events()
         self._collect()
-        self.closing = True
-        self.turn.mark(self)
+        self.hang_up()
 
     def refuse(self, now_ms: int) -> None:
         """See Connector."""
@@ -215,8 +213,7 @@ class HttpConnector(Connector):
         if self._request is not None and self._events is None:
             self._respond(429, _PLAIN, b"you send faster than you may\n")
             self._collect()
-        self.closing = True
-        self.turn.mark(self)
+        self.hang_up()
 
     def release_confirmations(self, position: int) -> bool:
         """See Connector.  The store has it: the response may go."""
@@ -253,8 +250,12 @@ class HttpConnector(Connector):
     def _on_request(self, request: Request) -> None:
         self._request = request
         self._cors = None
+        self._attempt(self._route, request)
+
+    def _attempt(self, step: Callable[[Request], None], request: Request) -> None:
+        """Take `step`, or say why it cannot be."""
         try:
-            self._route(request)
+            step(request)
         except HttpRefusal as refusal:
             self._refuse(refusal.status, refusal.reason)
         except (InvalidName, InvalidEnvelope, JsonError) as bad:
@@ -370,19 +371,12 @@ class HttpConnector(Connector):
         request = self._request
         if request is None:
             return
-        try:
-            if not granted:
-                raise HttpRefusal(401, "bad user, password or token")
+        if granted:
             self._authorization = request.header("authorization") or ""
             self.publisher.user = user
-            self._carry_out(request)
-        except HttpRefusal as refusal:
-            self._refuse(refusal.status, refusal.reason)
-        except (InvalidName, InvalidEnvelope, JsonError) as bad:
-            self._refuse(400, str(bad))
-        except (LimitReached, TransactionTooLarge) as limit:
-            self.counters.limit_hits += 1
-            self._refuse(507, str(limit))
+            self._attempt(self._carry_out, request)
+        else:
+            self._refuse(401, "bad user, password or token")
         self._collect()
 
     def _carry_out(self, request: Request) -> None:
@@ -420,7 +414,7 @@ class HttpConnector(Connector):
         broker = self.broker
         if not broker.authorizer.may_publish(self.publisher, destination):
             raise HttpRefusal(403, f"not allowed to send to {destination}")
-        if is_gone(destination, broker):
+        if broker.is_gone(destination):
             raise HttpRefusal(404, f"{destination} is gone")
         envelope = envelope_in(request, destination)
         if is_forged(envelope, self.publisher):
@@ -453,7 +447,7 @@ class HttpConnector(Connector):
             destination = destination_of(to)
             if not broker.authorizer.may_publish(self.publisher, destination):
                 raise HttpRefusal(403, f"not allowed to send to {destination}")
-            if is_gone(destination, broker):
+            if broker.is_gone(destination):
                 raise HttpRefusal(404, f"{destination} is gone")
             envelope = envelope_from(item)
             if is_forged(envelope, self.publisher):
@@ -661,13 +655,11 @@ class HttpConnector(Connector):
     def _collect(self) -> None:
         wire = self._wire
         if wire.out:
-            out = wire.out
+            pieces = wire.out
             wire.out = []
-            for piece in out:
-                self.say(piece)
+            self.say_all(pieces)
         if wire.closing and not self.closing:
-            self.closing = True
-            self.turn.mark(self)
+            self.hang_up()
 
 
 def _earlier(delivery: Delivery) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What all HTTP connections of a broker share, and what makes them."""
 
-import secrets
 from typing import final
 
 from gateway.connectors.base import Acceptor, Connector, Limits, Service, Turn
@@ -8,6 +7,7 @@ from gateway.connectors.carriage import Route
 from gateway.connectors.http.connector import HttpConnector
 from gateway.connectors.http.receipts import Receipts
 from gateway.connectors.http.settings import HttpSettings, Page
+from gateway.connectors.owners import new_node
 from gateway.core.router import Broker
 
 
@@ -53,8 +53,7 @@ class HttpService(Service):
         self.settings = settings
         self.pages = pages
         """By path."""
-        self.node = secrets.token_hex(4)
-        """Makes message ids of one run differ from those of another."""
+        self.node = new_node()
         self.receipts = Receipts(settings.receipts_max, settings.visibility_timeout_ms)
 
     def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:

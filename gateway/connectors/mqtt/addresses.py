@@ -14,7 +14,6 @@ QUEUE_PREFIX: Final = "$queue/"
 SHARE_PREFIX: Final = "$share/"
 JSON_PREFIX: Final = "$json/"
 """Before any other filter: the subscriber is given whole messages as JSON."""
-SHARE_KEY_PREFIX: Final = "share:"
 
 # `+` and `#` may stand in the names of other protocols but not in an MQTT topic name (MQTT 5.0 §4.7.1): there they
 # are written as private-use characters, U+F000 above their own code.
@@ -150,8 +149,3 @@ def pattern_of(text: str) -> Pattern:
         else:
             levels.append(level.translate(_TO_CANONICAL))
     return Pattern(tuple(levels))
-
-
-def share_key(filter: Filter) -> str:
-    """The key of a shared subscription's queue: the same for every protocol's spelling of group and pattern."""
-    return f"{SHARE_KEY_PREFIX}{filter.group}/{filter.pattern}"

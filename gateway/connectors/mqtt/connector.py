@@ -309,8 +309,7 @@ class MqttConnector(Connector):
         self._wire.send_connack(False, reason, answer)
         self._collect()
         self.failure = why
-        self.closing = True
-        self.turn.mark(self)
+        self.hang_up()
 
     def _why(self, why: str, codes: int = 1) -> Properties | None:
         """A reason string for an acknowledgement with so many codes, if the client wants one (§3.4.2.2.2)."""
@@ -709,8 +708,7 @@ class MqttConnector(Connector):
         properties = disconnect.properties
         if session is None:
             # It gave up while it was being authenticated.
-            self.closing = True
-            self.turn.mark(self)
+            self.hang_up()
             return
         if properties is not None and properties.session_expiry_s is not None:
             if session.expiry_s == 0 and properties.session_expiry_s != 0:
@@ -752,8 +750,7 @@ class MqttConnector(Connector):
                 properties.server_reference = self.settings.server_reference
             self._wire.send_disconnect(reason, properties)
         self._collect()
-        self.closing = True
-        self.turn.mark(self)
+        self.hang_up()
 
     def _end_session(self, now_ms: int) -> None:
         """The session goes on without this connection, if it was this one's."""
@@ -767,42 +764,14 @@ class MqttConnector(Connector):
         """Take over what the wire room wants to say, behind what we have said."""
         wire = self._wire
         if wire.out:
-            for frame in wire.data_to_send():
-                self.say(frame)
+            self.say_all(wire.data_to_send())
         if wire.closing and not self.closing:
-            self.closing = True
-            self.turn.mark(self)
+            self.hang_up()
 
 
 def _explained(code: int) -> str:
     """A reason code in words, for a reason string."""
     return ReasonCode(code).name.replace("_", " ").lower()
-
-
-@final
-class MqttAcceptor(Acceptor):
-    """Makes connectors for one MQTT listener."""
-
-    __slots__ = ("_service",)
-
-    def __init__(self, name: str, protocol: str, limits: Limits, service: "MqttService") -> None:
-        super().__init__(name, protocol, limits)
-        self._service = service
-
-    def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
-        """See Acceptor."""
-        service = self._service
-        return MqttConnector(
-            service.broker,
-            turn,
-            self.limits,
-            self.counters,
-            peer,
-            service.sessions,
-            service.settings,
-            service.topics,
-            now_ms,
-        )
 
 
 @final
@@ -823,9 +792,23 @@ class MqttService(Service):
 
     def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
         """See Service."""
-        acceptor = MqttAcceptor(name, scheme, limits, self)
+        acceptor = super().acceptor(name, scheme, limits)
         self._acceptors.append(acceptor)
         return acceptor
+
+    def connector(self, acceptor: Acceptor, peer: str, turn: Turn, now_ms: int) -> Connector:
+        """See Service."""
+        return MqttConnector(
+            self.broker,
+            turn,
+            acceptor.limits,
+            acceptor.counters,
+            peer,
+            self.sessions,
+            self.settings,
+            self.topics,
+            now_ms,
+        )
 
     def recover(self, found: Recovered, now_ms: int) -> None:
         """See Service."""

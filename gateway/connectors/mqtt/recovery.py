@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Final, final
 
 from gateway.connectors.mqtt import journal
-from gateway.connectors.mqtt.addresses import SHARE_KEY_PREFIX, filter_of
+from gateway.connectors.mqtt.addresses import filter_of
 from gateway.connectors.mqtt.mapping import MqttOrigin, WillMessage
 from gateway.connectors.mqtt.session import MqttBinding, MqttSession
 from gateway.connectors.mqtt.stored import restored_options, restored_publish
+from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.core.destination import InvalidName
 from gateway.core.message import Origin
 from gateway.core.pattern import literal

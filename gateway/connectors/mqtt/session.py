@@ -8,9 +8,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.mqtt import journal
-from gateway.connectors.mqtt.addresses import SHARE_KEY_PREFIX, Filter, share_key
+from gateway.connectors.mqtt.addresses import Filter
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.connectors.mqtt.stored import stored_options
+from gateway.connectors.sources import SHARE_KEY_PREFIX, share_key
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, UNREPRESENTABLE, Delivery
 from gateway.core.flow import Publisher
@@ -240,7 +241,7 @@ class MqttSession(Outlet):
             self._replays = deque([replay for replay in self._replays if not replay.serves(binding)])
 
     def _shared_queue(self, filter: Filter) -> Queue:
-        key = share_key(filter)
+        key = share_key(filter.group, filter.pattern)
         queue = self.broker.bound_queue(key, self.broker.policy)
         if not queue.bindings:
             # The members' own options decide on delivery; the queue takes everything.

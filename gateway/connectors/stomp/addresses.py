@@ -8,6 +8,7 @@ separates several destinations.  RabbitMQ's `/amq/queue/`, `/reply-queue/` and `
 from dataclasses import dataclass
 from typing import Final, final
 
+from gateway.connectors.sources import Source, durable_key
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination, InvalidName, check_name
 from gateway.core.pattern import MANY, ONE, Pattern
 
@@ -64,29 +65,6 @@ class Spelling:
 
 
 USUAL: Final = Spelling()
-
-
-@final
-@dataclass(init=False, slots=True)
-class Source:
-    """What a SUBSCRIBE names, or one part of it."""
-
-    kind: int
-    """QUEUE or TOPIC."""
-    queue: str
-    """Name of the queue; empty for topics, and for several queues."""
-    group: str
-    """Name of the shared subscription; empty when it is not one."""
-    pattern: Pattern
-    durable_key: str
-    """Key of the durable subscription that is to be read; empty when it is not one."""
-
-    def __init__(self, kind: int, queue: str, group: str, pattern: Pattern, durable_key: str = "") -> None:
-        self.kind = kind
-        self.queue = queue
-        self.group = group
-        self.pattern = pattern
-        self.durable_key = durable_key
 
 
 # -- SEND
@@ -200,16 +178,6 @@ def text_of(destination: Destination, owner: str, trims: bool = False) -> str:
 def temporary_name(name: str, owner: str) -> str:
     """The canonical name of a connection's temporary queue or topic."""
     return f"{TEMPORARY_PREFIX}{owner}.{name}"
-
-
-def share_key(source: Source) -> str:
-    """The key of a shared subscription's queue: the same for every protocol's spelling of group and pattern."""
-    return f"share:{source.group}/{source.pattern}"
-
-
-def durable_key(client_id: str, name: str) -> str:
-    """The key of a durable subscription's queue."""
-    return f"sub:{client_id}/{name}"
 
 
 # -- parts of a spelling

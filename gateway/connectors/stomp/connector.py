@@ -1,9 +1,9 @@
 """One STOMP connection: frames to calls on the core, deliveries to frames."""
 
-import secrets
 from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
+from gateway.connectors.owners import Owners, new_node
 from gateway.connectors.stomp.addresses import (
     Spelling,
     destinations_of,
@@ -220,8 +220,7 @@ class StompConnector(Connector):
         """See Connector.  After a DISCONNECT the last confirmation ends the connection."""
         more = super().release_confirmations(position)
         if self._leaving and not more:
-            self.closing = True
-            self.turn.mark(self)
+            self.hang_up()
         return more
 
     # -- frames
@@ -439,12 +438,7 @@ class StompConnector(Connector):
 
     def _there(self, destination: Destination) -> bool:
         """Is it to be had?  All but the temporary queue of another connection that is gone."""
-        return (
-            not destination.temporary
-            or destination.kind == TOPIC
-            or self._own(destination)
-            or self.broker.has_queue(destination.name)
-        )
+        return not self.broker.is_gone(destination) or self._own(destination)
 
     def queue_for(self, destination: Destination) -> Queue:
         """The queue of that name; a temporary one of this connection is made with it as owner, to die with it."""
@@ -562,16 +556,14 @@ class StompConnector(Connector):
         if self.unconfirmed:
             self._leaving = True
         else:
-            self.closing = True
-            self.turn.mark(self)
+            self.hang_up()
 
     def _on_failed(self, failed: ConnectionFailed) -> None:
         self.counters.protocol_errors += 1
         self.failure = failed.reason
         self._collect()
         self._let_go()
-        self.closing = True
-        self.turn.mark(self)
+        self.hang_up()
 
     def _refuse(self, why: str) -> None:
         self.failure = why
@@ -589,8 +581,7 @@ class StompConnector(Connector):
         if self._wire.state != NEW:
             self._wire.send_error(why, why + "\n")
         self._collect()
-        self.closing = True
-        self.turn.mark(self)
+        self.hang_up()
 
     def _let_go(self) -> None:
         """Give back everything: no more deliveries, then what was not acknowledged, in order, then what was its own."""
@@ -617,70 +608,46 @@ class StompConnector(Connector):
         """Take over what the wire room wants to say, behind what we have said."""
         wire = self._wire
         if wire.out:
-            out = wire.out
+            frames = wire.out
             wire.out = []
-            for frame in out:
-                self.say(frame)
+            self.say_all(frames)
         if wire.closing and not self.closing and not self._leaving:
-            self.closing = True
-            self.turn.mark(self)
-
-
-@final
-class StompAcceptor(Acceptor):
-    """Makes connectors for one STOMP listener."""
-
-    __slots__ = ("_service",)
-
-    def __init__(self, name: str, protocol: str, limits: Limits, service: "StompService") -> None:
-        super().__init__(name, protocol, limits)
-        self._service = service
-
-    def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
-        """See Acceptor."""
-        service = self._service
-        return StompConnector(
-            service.broker,
-            turn,
-            self.limits,
-            self.counters,
-            peer,
-            service.settings,
-            service.spelling,
-            service.node,
-            service.next_owner(),
-            now_ms,
-        )
+            self.hang_up()
 
 
 @final
 class StompService(Service):
     """STOMP on one broker."""
 
-    __slots__ = ("_connections_made", "broker", "node", "settings", "spelling")
+    __slots__ = ("_owners", "broker", "node", "settings", "spelling")
 
     def __init__(self, broker: Broker, settings: StompSettings) -> None:
         self.broker = broker
         self.settings = settings
         self.spelling = settings.spelling()
         broker.decoder.restorers[WIRE_ID] = StompRestorer()
-        self.node = secrets.token_hex(4)
-        """Makes message ids of one run differ from those of another."""
-        self._connections_made = 0
+        self.node = new_node()
+        self._owners = Owners(self.node)
 
-    def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
+    def connector(self, acceptor: Acceptor, peer: str, turn: Turn, now_ms: int) -> Connector:
         """See Service."""
-        return StompAcceptor(name, scheme, limits, self)
+        return StompConnector(
+            self.broker,
+            turn,
+            acceptor.limits,
+            acceptor.counters,
+            peer,
+            self.settings,
+            self.spelling,
+            self.node,
+            self._owners.next(),
+            now_ms,
+        )
 
     def carriage(self) -> Carriage | None:
         """See Service.  Text or binary: browsers' libraries speak either."""
         starts = (b"CONNECT\n", b"CONNECT\r", b"STOMP\n", b"STOMP\r")
         return Carriage(("v12.stomp", "v11.stomp", "v10.stomp"), False, 0, starts)
-
-    def next_owner(self) -> str:
-        """A name for one more connection."""
-        self._connections_made += 1
-        return f"{self.node}{self._connections_made}"
 
     def tick(self, now_ms: int) -> None:
         """See Service.  What is scheduled is due more exactly than queues' time passes."""

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.connectors.stomp.mapping import message_id, tail_of
 from gateway.core.credit import UNLIMITED, Credit
 from gateway.core.delivery import FAILED, Delivery
@@ -263,7 +264,7 @@ class StompSubscription(Outlet):
             broker.delete_queue(self.private)
         for consumer in self.consumers:
             queue = consumer.queue
-            if queue.key.startswith("share:") and queue.consumers_count == 0:
+            if queue.key.startswith(SHARE_KEY_PREFIX) and queue.consumers_count == 0:
                 broker.delete_queue(queue)
 
 

@@ -2,13 +2,8 @@
 
 from typing import TYPE_CHECKING, final
 
-from gateway.connectors.stomp.addresses import (
-    Source,
-    destination_of,
-    durable_key,
-    share_key,
-    sources_of,
-)
+from gateway.connectors.sources import Source, durable_key, share_key
+from gateway.connectors.stomp.addresses import destination_of, sources_of
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.subscription import StompSubscription
 from gateway.core.browsing import Browsing, Viewer
@@ -126,9 +121,8 @@ class Subscriptions:
             if source.durable_key:
                 queues.append(self._durable_there(subscribe, source))
             elif source.group:
-                queues.append(
-                    self._bound(subscribe, subscription, share_key(source), [source.pattern], False)
-                )
+                key = share_key(source.group, source.pattern)
+                queues.append(self._bound(subscribe, subscription, key, [source.pattern], False))
             elif source.kind == TOPIC:
                 topics.append(source.pattern)
             elif source.queue:
@@ -172,7 +166,7 @@ class Subscriptions:
         """The queue of a shared, durable or private subscription, bound to what it asks for."""
         connector = self._connector
         broker = connector.broker
-        policy = _private_policy(broker.policy) if private else broker.policy
+        policy = broker.policy.passing() if private else broker.policy
         queue = broker.bound_queue(key, policy)
         if private:
             subscription.private = queue
@@ -365,18 +359,6 @@ class _Copier(Viewer):
 def _key(id: str | None, destination: str) -> str:
     """What names a subscription within its connection: the id, in 1.0 the destination when there is none."""
     return f"destination {destination}" if not id else f"id {id}"
-
-
-def _private_policy(policy: QueuePolicy) -> QueuePolicy:
-    """For a queue that dies with its connection: the store need not keep it."""
-    return QueuePolicy(
-        policy.messages_max,
-        policy.bytes_max,
-        policy.when_full,
-        policy.deliveries_max,
-        policy.dead_letters,
-        durable=False,
-    )
 
 
 def _same(queue: Queue, patterns: list[Pattern], selector: Selector | None) -> bool:

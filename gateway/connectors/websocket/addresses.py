@@ -3,36 +3,15 @@
 To read from there are also `share:GROUP/FILTER`, and wildcards in topics: `*` is one level, `>` or `#` any number.
 """
 
-from dataclasses import dataclass
-from typing import Final, final
+from typing import Final
 
+from gateway.connectors.sources import Source
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_name
 from gateway.core.pattern import LEVELS_MAX, MANY, ONE, Pattern
-from gateway.core.router import Broker
 
 QUEUE_PREFIX: Final = "queue:"
 TOPIC_PREFIX: Final = "topic:"
 SHARE_PREFIX: Final = "share:"
-
-
-@final
-@dataclass(init=False, slots=True)
-class Source:
-    """What a subscription reads from."""
-
-    kind: int
-    """QUEUE or TOPIC."""
-    queue: str
-    """Name of the queue; empty for topics."""
-    group: str
-    """Name of the shared subscription; empty when it is not one."""
-    pattern: Pattern
-
-    def __init__(self, kind: int, queue: str, group: str, pattern: Pattern) -> None:
-        self.kind = kind
-        self.queue = queue
-        self.group = group
-        self.pattern = pattern
 
 
 def destination_of(text: str) -> Destination:
@@ -87,20 +66,6 @@ def pattern_of(text: str) -> Pattern:
     if len(levels) > LEVELS_MAX:
         raise InvalidName(f"a filter may have {LEVELS_MAX} levels")
     return Pattern(tuple(levels))
-
-
-def is_gone(destination: Destination, broker: Broker) -> bool:
-    """Is it a temporary queue whose owner has left?  It must not come to life again, for nobody would empty it."""
-    return (
-        destination.kind == QUEUE
-        and destination.temporary
-        and f"{QUEUE_PREFIX}{destination.name}" not in broker.queues
-    )
-
-
-def share_key(source: Source) -> str:
-    """The key of a shared subscription's queue: the same for every protocol's spelling of group and pattern."""
-    return f"share:{source.group}/{source.pattern}"
 
 
 def _check(name: str) -> None:

@@ -1,17 +1,17 @@
 """One client that speaks `gateway.json`: operations to calls on the core, deliveries to JSON."""
 
-import secrets
 from typing import Final, final
 
 from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
-from gateway.connectors.websocket.addresses import Source, destination_of, is_gone, share_key, source_of
+from gateway.connectors.owners import Owners, new_node
+from gateway.connectors.sources import Source, durable_key, share_key
+from gateway.connectors.websocket.addresses import destination_of, source_of
 from gateway.connectors.websocket.messages import JSON, is_forged, message_from
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED, Delivery
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination, InvalidName
-from gateway.core.limits import QueuePolicy
 from gateway.core.ports import NOTHING, Credentials
 from gateway.core.queue import REFUSED, Queue
 from gateway.core.router import Broker, LimitReached
@@ -171,8 +171,7 @@ class JsonConnector(Connector):
 
     def shutdown(self, now_ms: int) -> None:
         """See Connector.  The carrier's Close says why."""
-        self.closing = True
-        self.turn.mark(self)
+        self.hang_up()
 
     def refuse(self, now_ms: int) -> None:
         """See Connector."""
@@ -306,7 +305,7 @@ class JsonConnector(Connector):
                 continue
             if not broker.authorizer.may_publish(self.publisher, destination):
                 raise JsonRefusal(c.NOT_ALLOWED, f"not allowed to send to {name[:200]}")
-            if is_gone(destination, broker):
+            if broker.is_gone(destination):
                 raise JsonRefusal(c.UNKNOWN, f"{destination} is gone")
             destinations.append(destination)
         held = None if publish.tx is None else self._transaction(publish.tx)
@@ -389,19 +388,12 @@ class JsonConnector(Connector):
             return broker.queue(source.queue)
         policy = broker.policy
         if source.group:
-            key = share_key(source)
+            key = share_key(source.group, source.pattern)
         elif subscribe.durable is not None:
-            key = f"sub:{self.client_id}/{subscribe.durable}"
+            key = durable_key(self.client_id, subscribe.durable)
         else:
             key = f"sub:{self.node}-{self.owner}/{subscribe.sub}"
-            policy = QueuePolicy(
-                policy.messages_max,
-                policy.bytes_max,
-                policy.when_full,
-                policy.deliveries_max,
-                policy.dead_letters,
-                durable=False,
-            )
+            policy = policy.passing()
             subscription.private = True
         queue = broker.bound_queue(key, policy)
         if queue.bindings and str(queue.bindings[0].pattern) != str(source.pattern):
@@ -506,8 +498,7 @@ class JsonConnector(Connector):
         self.failure = reason
         self.say(encode_error(None, code, reason))
         self._let_go()
-        self.closing = True
-        self.turn.mark(self)
+        self.hang_up()
 
     def _let_go(self) -> None:
         """Give back everything: no more deliveries, then what has no outcome."""
@@ -525,53 +516,31 @@ class JsonConnector(Connector):
 
 
 @final
-class JsonAcceptor(Acceptor):
-    """Makes connectors for one listener."""
-
-    __slots__ = ("_service",)
-
-    def __init__(self, name: str, protocol: str, limits: Limits, service: "JsonService") -> None:
-        super().__init__(name, protocol, limits)
-        self._service = service
-
-    def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
-        """See Acceptor."""
-        service = self._service
-        return JsonConnector(
-            service.broker,
-            turn,
-            self.limits,
-            self.counters,
-            peer,
-            service.settings,
-            service.node,
-            service.next_owner(),
-            now_ms,
-        )
-
-
-@final
 class JsonService(Service):
     """`gateway.json` on one broker."""
 
-    __slots__ = ("_connections_made", "broker", "node", "settings")
+    __slots__ = ("_owners", "broker", "node", "settings")
 
     def __init__(self, broker: Broker, settings: JsonSettings) -> None:
         self.broker = broker
         self.settings = settings
-        self.node = secrets.token_hex(4)
-        """Makes message ids of one run differ from those of another."""
-        self._connections_made = 0
+        self.node = new_node()
+        self._owners = Owners(self.node)
 
-    def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
+    def connector(self, acceptor: Acceptor, peer: str, turn: Turn, now_ms: int) -> Connector:
         """See Service."""
-        return JsonAcceptor(name, scheme, limits, self)
+        return JsonConnector(
+            self.broker,
+            turn,
+            acceptor.limits,
+            acceptor.counters,
+            peer,
+            self.settings,
+            self.node,
+            self._owners.next(),
+            now_ms,
+        )
 
     def carriage(self) -> Carriage | None:
         """See Service.  One text message is one operation, or one array of them."""
         return Carriage((c.NAME,), True, 1, (b"{", b"["))
-
-    def next_owner(self) -> str:
-        """A name for one more connection."""
-        self._connections_made += 1
-        return f"{self.node}{self._connections_made}"

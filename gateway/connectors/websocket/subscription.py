@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.credit import Credit
 from gateway.core.delivery import FAILED, RELEASED, Delivery
@@ -144,5 +145,5 @@ class JsonSubscription(Outlet):
         consumer = self.consumer
         if consumer is not None:
             queue = consumer.queue
-            if self.private or (queue.key.startswith("share:") and queue.consumers_count == 0):
+            if self.private or (queue.key.startswith(SHARE_KEY_PREFIX) and queue.consumers_count == 0):
                 self._connector.broker.delete_queue(queue)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.connectors.mqtt.addresses import destination_of, filter_of, share_key, topic_of
+from gateway.connectors.mqtt.addresses import destination_of, filter_of, topic_of
+from gateway.connectors.sources import share_key
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
 from gateway.core.pattern import MANY, ONE
 
@@ -52,7 +53,7 @@ def test_wildcards_become_levels() -> None:
 
 def test_shared_subscription_has_a_group_and_a_key_of_its_own() -> None:
     filter = filter_of("$share/g/a/#")
-    assert (filter.group, filter.queue, share_key(filter)) == ("g", "", "share:g/a.>")
+    assert (filter.group, filter.queue, share_key(filter.group, filter.pattern)) == ("g", "", "share:g/a.>")
 
 
 @pytest.mark.parametrize("text", ["$queue/", "$queue/a+", "$queue/#", "$share/g/$queue/q"])
