@@ -292,6 +292,11 @@ class Connector(Valve):
         """The gateway stops: tell the client in its protocol's words, and set `closing`."""
         raise NotImplementedError
 
+    def dismiss(self, why: str, now_ms: int) -> None:
+        """This client may not stay: tell it, and set `closing`."""
+        self.failure = why
+        self.shutdown(now_ms)
+
     def refuse(self, now_ms: int) -> None:
         """This connection is one too many: answer its CONNECT with a refusal in its protocol's words, then close.
 

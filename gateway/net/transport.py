@@ -285,11 +285,10 @@ class Transport(asyncio.Protocol, Timed):
         if connector is None or connector.closing:
             return
         try:
-            connector.shutdown(now_ms)
+            connector.dismiss(reason, now_ms)
         except Exception:
             self.fail()
             return
-        connector.failure = reason
         self.flush(now_ms)
 
     def close(self) -> None:

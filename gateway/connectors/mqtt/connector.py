@@ -180,6 +180,11 @@ class MqttConnector(Connector):
         elsewhere = self.settings.server_reference != ""
         self._say_goodbye(ReasonCode.USE_ANOTHER_SERVER if elsewhere else ReasonCode.SERVER_SHUTTING_DOWN)
 
+    def dismiss(self, why: str, now_ms: int) -> None:
+        """See Connector."""
+        self.failure = why
+        self._say_goodbye(ReasonCode.ADMINISTRATIVE_ACTION)
+
     def refuse(self, now_ms: int) -> None:
         """See Connector."""
         self._refusing = True

@@ -193,6 +193,11 @@ class StompConnector(Connector):
         """See Connector."""
         self._say_goodbye("the gateway is shutting down")
 
+    def dismiss(self, why: str, now_ms: int) -> None:
+        """See Connector."""
+        self.failure = why
+        self._say_goodbye(why)
+
     def refuse(self, now_ms: int) -> None:
         """See Connector."""
         self._refusing = True

@@ -173,6 +173,12 @@ class JsonConnector(Connector):
         """See Connector.  The carrier's Close says why."""
         self.hang_up()
 
+    def dismiss(self, why: str, now_ms: int) -> None:
+        """See Connector."""
+        self.say(encode_error(None, c.NOT_ALLOWED, why))
+        self.failure = why
+        self.hang_up()
+
     def refuse(self, now_ms: int) -> None:
         """See Connector."""
         self._refusing = True

@@ -145,6 +145,16 @@ def test_s_3_14_stopping_server_says_0x8b(gw: Gateway) -> None:
     watcher << "PUBLISH w gone"
 
 
+def test_s_3_14_a_client_that_may_not_stay_is_told_0x98(gw: Gateway) -> None:
+    watcher = hears(client(gw, "s"), "w")
+    party = client(gw, "c", "will=w will_body=gone")
+    party.connector.dismiss("the client's certificate was revoked", gw.now_ms)
+    party << "DISCONNECT 0x98"
+    ended(party)
+    assert party.connector.failure == "the client's certificate was revoked"
+    watcher << "PUBLISH w gone"
+
+
 def test_s_3_14_2_2_5_server_reference_when_the_server_stops() -> None:
     gw = Gateway(mqtt=MqttSettings(server_reference="other:1883"))
     party = client(gw, "c")

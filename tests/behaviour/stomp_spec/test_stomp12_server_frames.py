@@ -162,3 +162,10 @@ def test_frames_and_headers_what_is_required_is_named_when_it_is_missing(
     party = gw.stomp("s") >> frame << "ERROR"
     assert party.last is not None
     assert missing in (party.last.get("message") or "")
+
+
+def test_s_error_a_client_that_may_not_stay_is_told_why(gw: Gateway) -> None:
+    party = gw.stomp("s")
+    party.connector.dismiss("certificate revoked", gw.now_ms)
+    party << "ERROR 'message:certificate revoked' content-type:text/plain"
+    assert party.closed

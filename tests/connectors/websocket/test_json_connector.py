@@ -489,3 +489,13 @@ def test_a_slow_reader_is_held_back_and_goes_on() -> None:
     client.connector.writable(True)
     # Each time the socket takes what there is, there is room for more.
     assert [len(client.bodies()) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_client_that_may_not_stay_is_told_why() -> None:
+    client = World().client()
+    client.op("subscribe", sub="s", from_="queue:q")
+    client.connector.dismiss("the client's certificate was revoked", NOW_MS)
+    assert client.heard() == [
+        {"op": "error", "code": "not_allowed", "reason": "the client's certificate was revoked"}
+    ]
+    assert client.connector.closing
