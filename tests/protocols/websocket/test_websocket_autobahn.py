@@ -1,12 +1,22 @@
 # ruff: noqa: E501
 """The cases of the Autobahn test suite by its numbers, restated against an echo that only the tests have.
 
-Not restated: 9.7 and 9.8 (the same messages a thousand times, for timing), and of 12 and 13 the many sizes that
-differ only in how long they take; test_websocket_deflate.py has the parameters' meaning.
+Where the suite sends a message a thousand times to see how long that takes, 12 and 13 send it twenty times here, and
+contents are made up that are of the same kind: text in JSON, German and HTML, and bytes that cannot be packed.
+test_websocket_deflate.py has the parameters' meaning.
 """
 
+import json
+import random
+
 import pytest
-from ws_frames import Echo, frame, parse
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import Frame, Opcode
+from ws_frames import Echo, frame, masked, parse
+
+from protocols.websocket.connection import WebSocketConnection, WebSocketLimits
+from protocols.websocket.constants import EITHER
+from protocols.websocket.deflate import Deflater, Inflater
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
@@ -373,3 +383,115 @@ def test_10_1_1_a_message_in_1300_byte_fragments() -> None:
     )
     assert Echo().feed(data) == [(TEXT, payload, True, 0)]
     assert parse(b"") == []
+
+
+@pytest.mark.parametrize("opcode", [case("9.7", TEXT), case("9.8", BINARY)])
+@pytest.mark.parametrize("size", [0, 16, 64, 256, 1024, 4096])
+def test_9_a_thousand_messages_one_after_the_other(opcode: int, size: int) -> None:
+    echo = Echo()
+    sent = masked(opcode, b"*" * size)
+    for _ in range(1_000):
+        assert echo.feed(sent) == [(opcode, b"*" * size, True, 0)]
+
+
+# -- 12, 13: packed messages
+
+SIZES = (16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536, 131072)
+LARGEST = SIZES[-1]
+REPEATS = 20
+
+
+def _contents() -> dict[str, tuple[Opcode, bytes]]:
+    chance = random.Random(12)
+    rows = [
+        {"id": n, "name": f"device-{n}", "on": n % 3 == 0, "level": chance.random()} for n in range(3_000)
+    ]
+    faust = "Habe nun, ach! Philosophie, Juristerei und Medizin, und leider auch Theologie durchaus studiert, mit heißem Bemühn. "
+    page = "".join([f"<tr><td class='n'>{n}</td><td>{chance.random():.6f}</td></tr>\n" for n in range(5_000)])
+    return {
+        "12.1": (Opcode.TEXT, json.dumps(rows).encode()),
+        "12.2": (Opcode.BINARY, chance.randbytes(LARGEST)),
+        "12.3": (Opcode.BINARY, (faust * 1_500).encode()),
+        "12.4": (Opcode.TEXT, page.encode()),
+        "12.5": (Opcode.BINARY, (chance.randbytes(500) + bytes(1_500)) * 100),
+    }
+
+
+CONTENTS = _contents()
+
+
+def packing(
+    takeover: bool = True, bits: int = 15, client_takeover: bool = True, client_bits: int = 15
+) -> tuple[Echo, PerMessageDeflate]:
+    """An echo that packs, and the package's extension as its client has it.
+
+    `takeover` and `bits` are what the server's packing was bound to, the other two the client's.
+    """
+    server = WebSocketConnection(
+        WebSocketLimits(max_unpacked=1 << 20),
+        True,
+        EITHER,
+        Inflater(1 << 20, client_bits, not client_takeover),
+        Deflater(bits, not takeover),
+    )
+    return Echo(server), PerMessageDeflate(not takeover, not client_takeover, bits, client_bits)
+
+
+def exchange(
+    echo: Echo, client: PerMessageDeflate, opcode: Opcode, payload: bytes, fragment: int = 0
+) -> None:
+    """The client sends a packed message, perhaps in fragments, and unpacks what comes back."""
+    packed = client.encode(Frame(opcode, payload))
+    data = bytes(packed.data)
+    size = fragment or len(data) or 1
+    pieces = [data[at : at + size] for at in range(0, len(data), size)] or [b""]
+    wire = b"".join(
+        [
+            frame(0 if at else opcode, piece, fin=at == len(pieces) - 1, rsv=0 if at else 4)
+            for at, piece in enumerate(pieces)
+        ]
+    )
+    [(got, back, fin, rsv)] = echo.feed(wire)
+    assert (got, fin) == (opcode, True)
+    assert bytes(client.decode(Frame(Opcode(got), back, fin, rsv1=rsv == 4)).data) == payload
+
+
+@pytest.mark.parametrize("content", [case(number, number) for number in CONTENTS])
+@pytest.mark.parametrize("size", SIZES)
+def test_12_packed_messages_of_every_size(content: str, size: int) -> None:
+    opcode, whole = CONTENTS[content]
+    echo, client = packing()
+    for at in range(REPEATS):
+        start = at * 997 % (len(whole) - size + 1)
+        exchange(echo, client, opcode, whole[start : start + size])
+
+
+@pytest.mark.parametrize("content", [case(number, number) for number in CONTENTS])
+@pytest.mark.parametrize("fragment", [256, 1024, 4096, 32768])
+def test_12_packed_messages_in_fragments(content: str, fragment: int) -> None:
+    opcode, whole = CONTENTS[content]
+    echo, client = packing()
+    for _ in range(3):
+        exchange(echo, client, opcode, whole[:LARGEST], fragment)
+
+
+@pytest.mark.parametrize(
+    ("takeover", "bits"),
+    [
+        case("13.1", True, 15),
+        case("13.2", False, 15),
+        case("13.3", True, 9),
+        case("13.4", True, 15),
+        case("13.5", False, 9),
+        case("13.6", False, 15),
+    ],
+)
+@pytest.mark.parametrize("side", ["server", "client", "both"])
+@pytest.mark.parametrize("size", SIZES)
+def test_13_every_agreement_at_every_size(takeover: bool, bits: int, side: str, size: int) -> None:
+    bound = (takeover, bits)
+    server, client_side = bound if side != "client" else (True, 15), bound if side != "server" else (True, 15)
+    echo, client = packing(*server, *client_side)
+    opcode, whole = CONTENTS["12.1"]
+    for _ in range(REPEATS):
+        exchange(echo, client, opcode, whole[:size])
