@@ -19,12 +19,12 @@ from gateway.connectors.base import Acceptor, Limits, Service
 from gateway.connectors.carriage import Route
 from gateway.connectors.http.service import HttpAcceptor, HttpService
 from gateway.connectors.http.settings import HttpSettings, Page
-from gateway.connectors.mqtt.connector import MqttService
+from gateway.connectors.mqtt.service import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.side import CARRY_NAMES
-from gateway.connectors.stomp.connector import StompService
+from gateway.connectors.stomp.service import StompService
 from gateway.connectors.stomp.settings import StompSettings
-from gateway.connectors.websocket.connector import JsonService
+from gateway.connectors.websocket.service import JsonService
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import DECODERS

@@ -64,7 +64,7 @@ class KeyPair:
 @final
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """One listener's TLS; see gateway/config.py for what each means."""
+    """One listener's TLS; see gateway/config/tls.py for what each means."""
 
     pair: KeyPair
     more: tuple[KeyPair, ...] = ()

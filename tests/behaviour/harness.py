@@ -14,9 +14,9 @@ import mqtt_text
 import stomp_text
 
 from gateway.connectors.base import Acceptor, Connector, Limits, Turn
-from gateway.connectors.mqtt.connector import MqttService
+from gateway.connectors.mqtt.service import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
-from gateway.connectors.stomp.connector import StompService
+from gateway.connectors.stomp.service import StompService
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.core.limits import DROP_OLDEST, CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer, Store

@@ -6,4 +6,5 @@ mapping.py     PUBLISH to Message, Message to PUBLISH
 session.py     one client's subscriptions and unfinished exchanges; outlives its connections
 sessions.py    all sessions of the broker: take-over, expiry, wills
 connector.py   one connection
+service.py     what all connections share
 """

@@ -2,7 +2,7 @@
 
 from typing import Final, final
 
-from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
+from gateway.connectors.base import Connector, Counters, Limits, Turn
 from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.addresses import NAME_REMEMBERED_MAX, Filter, destination_of, filter_of
 from gateway.connectors.mqtt.handshake import Handshake
@@ -16,19 +16,16 @@ from gateway.connectors.mqtt.mapping import (
     take_items,
 )
 from gateway.connectors.mqtt.properties_out import MqttTarget
-from gateway.connectors.mqtt.recovery import MqttRestorer
 from gateway.connectors.mqtt.replay import Replay
 from gateway.connectors.mqtt.session import MqttBinding, MqttSession
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.mqtt.settings import ACKNOWLEDGE, MqttSettings
-from gateway.connectors.mqtt.stored import WIRE_ID
-from gateway.connectors.mqtt.systopics import SysTopics
 from gateway.connectors.text import is_utf8
 from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, InvalidName
 from gateway.core.message import Message
 from gateway.core.pattern import literal
-from gateway.core.ports import NOTHING, Recovered
+from gateway.core.ports import NOTHING
 from gateway.core.queue import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached
 from gateway.core.topics import Topic
@@ -777,66 +774,3 @@ class MqttConnector(Connector):
 def _explained(code: int) -> str:
     """A reason code in words, for a reason string."""
     return ReasonCode(code).name.replace("_", " ").lower()
-
-
-@final
-class MqttService(Service):
-    """MQTT on one broker: the sessions, shared by its listeners."""
-
-    __slots__ = ("_acceptors", "_sys_topics", "broker", "sessions", "settings", "topics")
-
-    def __init__(self, broker: Broker, settings: MqttSettings, version: str = "gateway-broker") -> None:
-        self.broker = broker
-        self.settings = settings
-        self.sessions = Sessions(broker, settings)
-        broker.decoder.restorers[WIRE_ID] = MqttRestorer()
-        self.topics: dict[str, Topic] = {}
-        """Topic names that clients have published to."""
-        self._acceptors: list[Acceptor] = []
-        self._sys_topics = SysTopics(broker, self.sessions, self._acceptors, settings.sys_interval_s, version)
-
-    def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
-        """See Service."""
-        acceptor = super().acceptor(name, scheme, limits)
-        self._acceptors.append(acceptor)
-        return acceptor
-
-    def connector(self, acceptor: Acceptor, peer: str, turn: Turn, now_ms: int) -> Connector:
-        """See Service."""
-        return MqttConnector(
-            self.broker,
-            turn,
-            acceptor.limits,
-            acceptor.counters,
-            peer,
-            self.sessions,
-            self.settings,
-            self.topics,
-            now_ms,
-        )
-
-    def recover(self, found: Recovered, now_ms: int) -> None:
-        """See Service."""
-        self.sessions.recover(found, now_ms)
-
-    def carriage(self) -> Carriage | None:
-        """See Service.  MQTT 5.0 §6: binary frames only, subprotocol `mqtt`; MQTT 3.1 said `mqttv3.1`."""
-        return Carriage(("mqtt", "mqttv3.1"), False, 2, (b"\x10",))
-
-    def tick(self, now_ms: int) -> None:
-        """See Service."""
-        self.sessions.tick(now_ms)
-        self._sys_topics.tick(now_ms)
-
-    def stats(self) -> dict[str, int]:
-        """See Service."""
-        sessions = self.sessions
-        return {
-            "mqtt_sessions": len(sessions),
-            "mqtt_sessions_connected": sessions.connected,
-            "mqtt_wills_published": sessions.wills_published,
-        }
-
-    def close(self, now_ms: int) -> None:
-        """See Service."""
-        self.sessions.close()

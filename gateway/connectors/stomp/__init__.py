@@ -5,4 +5,5 @@ addresses.py     destinations as STOMP spells them to canonical ones, and back
 mapping.py       SEND to Message, Message to MESSAGE
 subscription.py  one SUBSCRIBE: live on a topic, or a consumer of a queue
 connector.py     one connection
+service.py       what all connections share
 """

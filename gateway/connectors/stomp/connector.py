@@ -2,8 +2,7 @@
 
 from typing import Final, final
 
-from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
-from gateway.connectors.owners import Owners, new_node
+from gateway.connectors.base import Connector, Counters, Limits, Turn
 from gateway.connectors.stomp.addresses import (
     Spelling,
     destinations_of,
@@ -11,11 +10,9 @@ from gateway.connectors.stomp.addresses import (
 )
 from gateway.connectors.stomp.headers_out import StompTarget
 from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
-from gateway.connectors.stomp.recovery import StompRestorer
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.scheduling import timing_of
 from gateway.connectors.stomp.settings import StompSettings
-from gateway.connectors.stomp.stored import WIRE_ID
 from gateway.connectors.stomp.subscriptions import Subscriptions
 from gateway.core.cron import InvalidCron
 from gateway.core.delivery import ACCEPTED
@@ -618,42 +615,3 @@ class StompConnector(Connector):
             self.say_all(frames)
         if wire.closing and not self.closing and not self._leaving:
             self.hang_up()
-
-
-@final
-class StompService(Service):
-    """STOMP on one broker."""
-
-    __slots__ = ("_owners", "broker", "node", "settings", "spelling")
-
-    def __init__(self, broker: Broker, settings: StompSettings) -> None:
-        self.broker = broker
-        self.settings = settings
-        self.spelling = settings.spelling()
-        broker.decoder.restorers[WIRE_ID] = StompRestorer()
-        self.node = new_node()
-        self._owners = Owners(self.node)
-
-    def connector(self, acceptor: Acceptor, peer: str, turn: Turn, now_ms: int) -> Connector:
-        """See Service."""
-        return StompConnector(
-            self.broker,
-            turn,
-            acceptor.limits,
-            acceptor.counters,
-            peer,
-            self.settings,
-            self.spelling,
-            self.node,
-            self._owners.next(),
-            now_ms,
-        )
-
-    def carriage(self) -> Carriage | None:
-        """See Service.  Text or binary: browsers' libraries speak either."""
-        starts = (b"CONNECT\n", b"CONNECT\r", b"STOMP\n", b"STOMP\r")
-        return Carriage(("v12.stomp", "v11.stomp", "v10.stomp"), False, 0, starts)
-
-    def tick(self, now_ms: int) -> None:
-        """See Service.  What is scheduled is due more exactly than queues' time passes."""
-        self.broker.schedule.run(now_ms)

@@ -4,4 +4,5 @@ addresses.py     destinations as JSON and HTTP spell them
 messages.py      messages as JSON objects, and back
 subscription.py  one subscription
 connector.py     operations to calls on the core, deliveries to JSON
+service.py       what all connections share
 """

@@ -2,9 +2,8 @@
 
 from typing import Final, final
 
-from gateway.connectors.base import Acceptor, Carriage, Connector, Counters, Limits, Service, Turn
+from gateway.connectors.base import Connector, Counters, Limits, Turn
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
-from gateway.connectors.owners import Owners, new_node
 from gateway.connectors.sources import Source, durable_key, share_key
 from gateway.connectors.websocket.addresses import destination_of, source_of
 from gateway.connectors.websocket.messages import JSON, is_forged, message_from
@@ -519,34 +518,3 @@ class JsonConnector(Connector):
         for subscription in subscriptions.values():
             subscription.give_back(False)
         self._waiting = []
-
-
-@final
-class JsonService(Service):
-    """`gateway.json` on one broker."""
-
-    __slots__ = ("_owners", "broker", "node", "settings")
-
-    def __init__(self, broker: Broker, settings: JsonSettings) -> None:
-        self.broker = broker
-        self.settings = settings
-        self.node = new_node()
-        self._owners = Owners(self.node)
-
-    def connector(self, acceptor: Acceptor, peer: str, turn: Turn, now_ms: int) -> Connector:
-        """See Service."""
-        return JsonConnector(
-            self.broker,
-            turn,
-            acceptor.limits,
-            acceptor.counters,
-            peer,
-            self.settings,
-            self.node,
-            self._owners.next(),
-            now_ms,
-        )
-
-    def carriage(self) -> Carriage | None:
-        """See Service.  One text message is one operation, or one array of them."""
-        return Carriage((c.NAME,), True, 1, (b"{", b"["))

@@ -11,10 +11,10 @@ from harness import Gateway
 
 from gateway.connectors.base import Acceptor, Connector, Limits
 from gateway.connectors.envelope import EnvelopeOrigin, from_envelope
-from gateway.connectors.mqtt.connector import MqttService
+from gateway.connectors.mqtt.service import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.side import CARRY_AUTO
-from gateway.connectors.stomp.connector import StompService
+from gateway.connectors.stomp.service import StompService
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message

@@ -9,7 +9,7 @@ from gateway.connectors.base import Limits, Turn
 from gateway.connectors.carriage import Route
 from gateway.connectors.http.service import HttpAcceptor, HttpService
 from gateway.connectors.http.settings import HttpSettings, Page
-from gateway.connectors.websocket.connector import JsonService
+from gateway.connectors.websocket.service import JsonService
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer, Store

@@ -1,7 +1,7 @@
 """A broker in memory and MQTT clients that are driven by hand: no socket, and the clock moves when told to."""
 
 from gateway.connectors.base import Connector, Limits, Turn
-from gateway.connectors.mqtt.connector import MqttService
+from gateway.connectors.mqtt.service import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer, Store

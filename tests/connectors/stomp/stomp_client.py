@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from gateway.connectors.base import Connector, Limits, Turn
-from gateway.connectors.stomp.connector import StompService
+from gateway.connectors.stomp.service import StompService
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer, Store

@@ -6,7 +6,7 @@ from typing import Any
 from json_schema import FROM_CLIENT, from_server
 
 from gateway.connectors.base import Acceptor, Connector, Limits, Turn
-from gateway.connectors.websocket.connector import JsonService
+from gateway.connectors.websocket.service import JsonService
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer, Credentials, Operation, Store

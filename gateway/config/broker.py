@@ -1,0 +1,118 @@
+"""The broker itself: the process, its bounds, its queues, its store, its log, its status."""
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from gateway.config.section import Section, is_loopback
+
+
+class GatewaySection(Section):
+    """[gateway]"""
+
+    name: str = "gateway"
+    """What it is called in its status."""
+    connections_max: int = Field(0, ge=0)
+    """Connections of all connectors together; 0 is no limit beyond their own."""
+    shutdown_timeout_ms: int = Field(5_000, ge=0, le=600_000)
+    """Longest a stop waits for clients to read what they are owed."""
+
+
+class CoreSection(Section):
+    """[core]: bounds on the whole broker."""
+
+    queues_max: int = Field(100_000, ge=1)
+    """Queues, those of subscriptions and sessions included."""
+    subscriptions_max: int = Field(1_000_000, ge=1)
+    """Subscriptions to topics."""
+    retained_messages_max: int = Field(1_000_000, ge=0)
+    """Topics that have a retained message."""
+    retained_bytes_max: int = Field(268_435_456, ge=0)
+    """Bytes of retained messages."""
+    memory_max: int = Field(268_435_456, ge=1_048_576)
+    """Bytes of messages in queues, above which those that the store has too are let go of, until their turn comes."""
+    transaction_operations_max: int = Field(100_000, ge=1)
+    """Sends and acknowledgements in one transaction."""
+    scheduled_messages_max: int = Field(100_000, ge=0)
+    """Messages that wait to be delivered later."""
+    scheduled_bytes_max: int = Field(67_108_864, ge=0)
+    """Bytes of those messages."""
+    scheduled_delay_max_ms: int = Field(2_678_400_000, ge=0)
+    """Longest a message may be delayed, in milliseconds; 31 days."""
+    scheduled_period_min_ms: int = Field(100, ge=1)
+    """Shortest time between two deliveries of a message that is repeated, in milliseconds."""
+    selector_length_max: int = Field(4_096, ge=1, le=65_536)
+    """Characters of a selector."""
+    selector_depth_max: int = Field(64, ge=1, le=200)
+    """Brackets, signs and operations of a selector within each other."""
+
+
+class QueuesSection(Section):
+    """[queues]: how queues behave."""
+
+    messages_max: int = Field(0, ge=0)
+    """Messages in one queue; 0 is no limit."""
+    bytes_max: int = Field(268_435_456, ge=0)
+    """Bytes of messages that one queue holds in memory; 0 is no limit."""
+    stored_bytes_max: int = Field(0, ge=0)
+    """Bytes of messages in one queue, those that only the store holds included; 0 is no limit but the disk."""
+    when_full: Literal["block", "reject", "drop-oldest", "drop-newest"] = "block"
+    """block: producers are not read until there is room; reject: they are told no; drop-oldest; drop-newest."""
+    deliveries_max: int = Field(20, ge=0)
+    """Failed deliveries after which a message is dead-lettered; 0 is never."""
+    dead_letters: str = "DLQ"
+    """Queue for rejected, exhausted and expired messages; empty discards (and counts) them."""
+
+
+class StoreSection(Section):
+    """[store]: where persistent messages, sessions and retained messages are kept."""
+
+    path: str = "data/store.db"
+    """The file; empty keeps everything in memory, until the gateway stops."""
+    asynchronous: tuple[str, ...] = ()
+    """Queues whose producers are confirmed before their messages are safe, as patterns: `metrics.*`, `log.>`."""
+    pending_bytes_max: int = Field(67_108_864, ge=1_024)
+    """Bytes of messages that may wait to be written before their producers must."""
+    large_bytes: int = Field(65_536, ge=0)
+    """Bytes from which on a message is kept outside the database, in a segment file; 0 is never."""
+    segment_bytes: int = Field(67_108_864, ge=1_048_576)
+    """Bytes after which a new segment file is begun."""
+
+
+class LogSection(Section):
+    """[log]"""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least serious lines that are written."""
+    format: Literal["text", "json"] = "text"
+    """text for people, json for machines; both to stderr."""
+
+
+class AdminSection(Section):
+    """[admin]: the status endpoint, on loopback only."""
+
+    enabled: bool = True
+    """Is it there?"""
+    uri: str = "http://127.0.0.1:8161"
+    """Where it listens; port 0 takes a free one."""
+
+    @field_validator("uri")
+    @classmethod
+    def _loopback(cls, uri: str) -> str:
+        parts = urlsplit(uri)
+        if parts.scheme != "http" or parts.port is None or parts.path.strip("/") or parts.query:
+            raise ValueError("must be http://HOST:PORT")
+        if not is_loopback(parts.hostname or ""):
+            raise ValueError("must be on a loopback address")
+        return uri
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        return urlsplit(self.uri).hostname or "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        """The port to listen on."""
+        return urlsplit(self.uri).port or 0
