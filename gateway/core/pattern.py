@@ -6,6 +6,8 @@ Each protocol parses its own wildcards into this form, so one tree matches them 
 from dataclasses import dataclass
 from typing import Final, final
 
+from gateway.core.destination import InvalidName
+
 # U+0000 is refused in every name, so no literal level can be mistaken for a wildcard.
 ONE: Final = "\0one"
 MANY: Final = "\0many"
@@ -68,3 +70,10 @@ def skip_many(levels: tuple[str, ...], positions: set[int]) -> set[int]:
 def literal(name: str) -> Pattern:
     """The pattern that matches just the topic `name`."""
     return Pattern(tuple(name.split(".")))
+
+
+def filter_from(levels: list[str]) -> Pattern:
+    """The pattern of what a client asks for.  Raises InvalidName for more levels than any topic has."""
+    if len(levels) > LEVELS_MAX:
+        raise InvalidName(f"a filter may have {LEVELS_MAX} levels")
+    return Pattern(tuple(levels))

@@ -616,3 +616,11 @@ def test_message_that_comes_twice_to_one_old_subscription_is_acknowledged_twice(
         party >> f"ACK subscription:1 message-id:{party.last.get('message-id')}"
     assert gw.broker.queue("Consumer.A.VirtualTopic.X").depth == 0
     assert gw.broker.queue("Consumer.B.VirtualTopic.X").depth == 0
+
+
+def test_a_filter_may_have_as_many_levels_as_a_topic(gw: Gateway) -> None:
+    deep = ".".join("a" * 200)
+    party = gw.stomp("s") >> f"SUBSCRIBE id:1 destination:/topic/{deep}"
+    party >> f"SEND destination:/topic/{deep} body:x" << "MESSAGE subscription:1 body:x"
+    party >> f"SUBSCRIBE id:2 destination:/topic/{deep}.a" << "ERROR"
+    assert party.closed

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
-from gateway.core.pattern import MANY, ONE, Pattern
+from gateway.core.pattern import MANY, ONE, Pattern, filter_from
 
 QUEUE_PREFIX: Final = "$queue/"
 SHARE_PREFIX: Final = "$share/"
@@ -139,7 +139,7 @@ def _shared_parts(text: str) -> list[str]:
 
 
 def pattern_of(text: str) -> Pattern:
-    """The canonical pattern of a filter without `$share/GROUP/`."""
+    """The canonical pattern of a filter without `$share/GROUP/`.  Raises InvalidName."""
     levels: list[str] = []
     for level in text.split("/"):
         if level == "+":
@@ -148,4 +148,4 @@ def pattern_of(text: str) -> Pattern:
             levels.append(MANY)
         else:
             levels.append(level.translate(_TO_CANONICAL))
-    return Pattern(tuple(levels))
+    return filter_from(levels)

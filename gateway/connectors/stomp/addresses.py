@@ -10,7 +10,7 @@ from typing import Final, final
 
 from gateway.connectors.sources import Source, durable_key
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination, InvalidName, check_name
-from gateway.core.pattern import MANY, ONE, Pattern
+from gateway.core.pattern import MANY, ONE, Pattern, filter_from
 
 QUEUE_PREFIX: Final = "/queue/"
 TOPIC_PREFIX: Final = "/topic/"
@@ -149,7 +149,7 @@ def pattern_of(text: str) -> Pattern:
             levels.append(MANY)
         else:
             levels.append(level.translate(_TO_CANONICAL))
-    return Pattern(tuple(levels))
+    return filter_from(levels)
 
 
 # -- back

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.connectors.sources import Source
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_name
-from gateway.core.pattern import LEVELS_MAX, MANY, ONE, Pattern
+from gateway.core.pattern import MANY, ONE, Pattern, filter_from
 
 QUEUE_PREFIX: Final = "queue:"
 TOPIC_PREFIX: Final = "topic:"
@@ -63,9 +63,7 @@ def pattern_of(text: str) -> Pattern:
             levels.append(MANY)
         else:
             levels.append(level)
-    if len(levels) > LEVELS_MAX:
-        raise InvalidName(f"a filter may have {LEVELS_MAX} levels")
-    return Pattern(tuple(levels))
+    return filter_from(levels)
 
 
 def _check(name: str) -> None:
