@@ -16,6 +16,7 @@ from gateway.store.lock import StoreLock
 from gateway.store.recovery import SUFFIXES, prepare
 from gateway.store.schema import PARTS_SINCE, look, missing_from, sync_directory
 from gateway.store.segments import KEPT_SUFFIX, Place, directory_of, name_of, read_at, segments_in
+from gateway.store.tables import NEEDED
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is."""
@@ -85,7 +86,7 @@ def check(path: Path, progress: Progress) -> list[str]:
         database.close()
     faults += [f"{kept}: a damaged store, kept by an earlier start" for kept in _kept(path)]
     faults += [
-        f"{kept}: messages of a damaged store, kept by an earlier start"
+        f"{kept}: messages of a damaged store or a missing one, kept by an earlier start"
         for kept in sorted(directory_of(path).glob(f"*{KEPT_SUFFIX}"))
     ]
     return faults
@@ -182,23 +183,28 @@ def backup(path: Path, target: Path, progress: Progress) -> int:
     """
     if target.exists():
         raise StoreRefused(f"{target}: is there already")
-    source = _reader(path)
     part = target.with_name(target.name + ".part")
     try:
-        for _ in range(BACKUP_ATTEMPTS - 1):
-            if _copy_whole(path, source, part, progress):
-                break
-        else:
-            if not _copy_whole(path, source, part, progress):
-                raise StoreError(f"{path}: cannot be copied: large messages are missing, or leave too fast")
+        _copy_store(path, part, progress)
         os.replace(part, target)
         sync_directory(target.parent)
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{target}: {error}") from None
     finally:
-        source.close()
         part.unlink(missing_ok=True)
     return target.stat().st_size
+
+
+def _copy_store(path: Path, part: Path, progress: Progress) -> None:
+    """Copy a store, which may be in use, to one file.  Raises StoreError."""
+    source = _reader(path)
+    try:
+        for _ in range(BACKUP_ATTEMPTS):
+            if _copy_whole(path, source, part, progress):
+                return
+    finally:
+        source.close()
+    raise StoreError(f"{path}: cannot be copied: large messages are missing, or leave too fast")
 
 
 def _copy_whole(path: Path, source: Database, part: Path, progress: Progress) -> bool:
@@ -256,6 +262,8 @@ def _copy(source: Database, part: Path, progress: Progress) -> None:
 def restore(path: Path, source: Path, progress: Progress) -> Path | None:
     """Put a copy of the backup `source` in the place of the store; returns where the present one is kept.
 
+    `source` may also be a store with segments, like one that an earlier restore has kept.
+
     Raises StoreRefused while the store is in use, or when the backup is damaged.
     """
     prepare(path)
@@ -263,15 +271,11 @@ def restore(path: Path, source: Path, progress: Progress) -> Path | None:
     if faults:
         raise StoreRefused(f"{source}: {faults[0]}")
     lock = StoreLock(path)
+    part = path.with_name(path.name + ".restored")
     try:
-        part = path.with_name(path.name + ".restored")
-        reader = _reader(source)
-        try:
-            _copy(reader, part, progress)
-        finally:
-            reader.close()
+        _copy_store(source, part, progress)
         kept = None
-        if path.exists():
+        if path.exists() or directory_of(path).exists():
             kept = _free(path)
             for suffix in SUFFIXES:
                 old = path.with_name(path.name + suffix)
@@ -285,14 +289,17 @@ def restore(path: Path, source: Path, progress: Progress) -> Path | None:
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path}: {error}") from None
     finally:
+        part.unlink(missing_ok=True)
         lock.release()
 
 
 def _free(path: Path) -> Path:
     number = 1
-    while (kept := path.with_name(f"{path.name}.before-restore-{number}")).exists():
+    while True:
+        kept = path.with_name(f"{path.name}.before-restore-{number}")
+        if not kept.exists() and not directory_of(kept).exists():
+            return kept
         number += 1
-    return kept
 
 
 def stats(path: Path) -> Stats:
@@ -361,7 +368,7 @@ def why_kept(path: Path) -> list[str]:
             found.append((0, f"{leaving} deleted queues: their messages are being removed"))
         if held.quarantined:
             found.append((0, f"{held.quarantined} messages set aside because they could not be read"))
-        needed = database.value("SELECT coalesce(sum(length), 0) FROM part") if _has_parts(database) else 0
+        needed = sum(row[1] for row in database.rows(NEEDED)) if _has_parts(database) else 0
         if held.segment_bytes > needed:
             found.append(
                 (

@@ -8,10 +8,11 @@ is always on the disk; what no row names is left over from a crash, and nobody r
 import errno
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, final
 
-from gateway.store.errors import StoreFailed, StoreFull
+from gateway.store.errors import StoreFailed, StoreFull, StoreRefused
 from gateway.store.schema import sync_directory
 
 log = logging.getLogger("gateway.store")
@@ -28,9 +29,12 @@ OPEN_MAX: Final = 16
 SUFFIX: Final = ".seg"
 
 KEPT_SUFFIX: Final = ".kept"
-"""What no row names after the database was damaged: the damaged file, which is kept, may name it."""
+"""What no row names though it may be named elsewhere: by a damaged database that is kept, or one that was moved away."""
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+_UNREADABLE: Final = (errno.ENOENT, errno.EIO)
+"""The disk does not have it, or not any more: that concerns one record.  Anything else says nothing of the record."""
 
 
 class Place(NamedTuple):
@@ -82,13 +86,14 @@ def name_of(segment: int) -> str:
     return f"{segment:010}{SUFFIX}"
 
 
-def segments_in(directory: Path) -> dict[int, Path]:
+def segments_in(directory: Path, suffix: str = SUFFIX) -> dict[int, Path]:
     """The segments that are there, by number."""
     found: dict[int, Path] = {}
     if directory.is_dir():
         for path in directory.iterdir():
-            if path.suffix == SUFFIX and path.stem.isdecimal():
-                found[int(path.stem)] = path
+            number = path.name.removesuffix(suffix)
+            if number != path.name and number.isdecimal():
+                found[int(number)] = path
     return found
 
 
@@ -116,6 +121,8 @@ class Segments:
         self._descriptor = -1
         self._end = 0
         self._before = 0
+        # Directories with names that are not on the disk yet.
+        self._unsynced: list[Path] = []
         self._readers: dict[int, int] = {}
 
     @property
@@ -129,18 +136,27 @@ class Segments:
         return self._active
 
     def begin(self, live: dict[int, int], keep: bool) -> None:
-        """Start with what the rows name: segment → rows.  Other segments are removed, or set aside if `keep`."""
+        """Start with what the rows name: segment → rows.  Other segments are removed, or set aside if `keep`.
+
+        Raises StoreRefused.
+        """
         self._live = dict(live)
-        there = segments_in(self.directory)
-        # Never at the end of an older one: what lies there may be half written.
-        self._next = max([0, *there, *live]) + 1
-        for number, path in there.items():
-            if number in live:
-                continue
-            if keep:
-                os.replace(path, path.with_name(path.name + KEPT_SUFFIX))
-            else:
-                self._files.unlink(path)
+        try:
+            there = segments_in(self.directory)
+            kept = segments_in(self.directory, SUFFIX + KEPT_SUFFIX)
+            # Never at the end of an older one: what lies there may be half written.
+            self._next = max([0, *there, *kept, *live]) + 1
+            for number, path in there.items():
+                if number in live:
+                    continue
+                if keep:
+                    aside = path.with_name(path.name + KEPT_SUFFIX)
+                    log.warning("store: nothing names %s; it is kept as %s", path, aside)
+                    os.replace(path, aside)
+                else:
+                    self._remove(path)
+        except OSError as error:
+            raise StoreRefused(f"{self.directory}: {error.strerror or error}") from None
         for number in sorted(live.keys() - there.keys()):
             log.error("store: %s is missing", self.directory / name_of(number))
 
@@ -155,12 +171,20 @@ class Segments:
                 places.append(Place(self._active, at, len(record)))
                 at += len(record)
             self._files.write(self._descriptor, self._end, b"".join(records))
-            self._files.sync(self._descriptor)
         except OSError as error:
-            text = f"{self.directory / name_of(self._active)}: {error.strerror or error}"
+            text = f"{self.directory}: {error.strerror or error}"
             if error.errno in _FULL:
                 raise StoreFull(text) from None
             raise StoreFailed(text) from None
+        try:
+            self._files.sync(self._descriptor)
+            for directory in self._unsynced:
+                self._files.sync_directory(directory)
+        except OSError as error:
+            # Whatever the reason: after a sync that failed there is no telling what is on the disk.
+            text = f"{self.directory / name_of(self._active)}: {error.strerror or error}"
+            raise StoreFailed(text) from None
+        self._unsynced.clear()
         self._end = at
         return places
 
@@ -172,17 +196,17 @@ class Segments:
         self._end_active()
         if not self.directory.exists():
             self.directory.mkdir(mode=0o700)
-            self._files.sync_directory(self.directory.parent)
+            self._unsynced.append(self.directory.parent)
         number = self._next
         self._next += 1
         self._descriptor = self._files.create(self.directory / name_of(number))
         self._active = number
         self._end = self._before = 0
-        self._files.sync_directory(self.directory)
+        self._unsynced.append(self.directory)
 
     def _end_active(self) -> None:
         if self._active:
-            os.close(self._descriptor)
+            _let_go(self._descriptor)
             ended = self._active
             self._active = 0
             self._drop_if_empty(ended)
@@ -204,9 +228,15 @@ class Segments:
         if number != self._active:
             reader = self._readers.pop(number, None)
             if reader is not None:
-                os.close(reader)
-            # Should this be lost, the next start finds it.
-            self._files.unlink(self.directory / name_of(number))
+                _let_go(reader)
+            self._remove(self.directory / name_of(number))
+
+    def _remove(self, path: Path) -> None:
+        """Remove a file that no row names.  Should that fail or be lost, it costs room until a start finds it."""
+        try:
+            self._files.unlink(path)
+        except OSError as error:
+            log.warning("store: %s cannot be removed: %s", path, error.strerror or error)
 
     def size(self, number: int) -> int:
         """Bytes of a segment's file; 0 when it is not there."""
@@ -221,11 +251,12 @@ class Segments:
         try:
             reader = self._reader(place.segment, path)
             data = read_at(reader, place)
-        except FileNotFoundError:
-            log.error("store: %s is missing", path)
-            return b""
         except OSError as error:
-            raise StoreFailed(f"{path}: offset {place.offset}: {error.strerror or error}") from None
+            text = f"{path}: offset {place.offset}: {error.strerror or error}"
+            if error.errno in _UNREADABLE:
+                log.error("store: %s", text)
+                return b""
+            raise StoreFailed(text) from None
         if len(data) < place.length:
             log.error("store: %s: offset %d: the file ends within a record", path, place.offset)
             return b""
@@ -238,7 +269,7 @@ class Segments:
         reader = readers.get(number)
         if reader is None:
             if len(readers) >= OPEN_MAX:
-                os.close(readers.pop(next(iter(readers))))
+                _let_go(readers.pop(next(iter(readers))))
             reader = readers[number] = os.open(path, os.O_RDONLY | _BINARY)
         return reader
 
@@ -247,11 +278,17 @@ class Segments:
         if sure:
             self._end_active()
         elif self._active:
-            os.close(self._descriptor)
+            _let_go(self._descriptor)
             self._active = 0
         for reader in self._readers.values():
-            os.close(reader)
+            _let_go(reader)
         self._readers.clear()
+
+
+def _let_go(descriptor: int) -> None:
+    # What matters is synced, so nothing can come of an error.
+    with suppress(OSError):
+        os.close(descriptor)
 
 
 def read_at(descriptor: int, place: Place) -> bytes:

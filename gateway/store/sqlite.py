@@ -89,16 +89,22 @@ class SqliteStore(Journal):
         """Batches that reached the disk."""
         recovery.prepare(path)
         self._lock = StoreLock(path)
+        self._segments = segments or Segments(path)
+        # Segments beside a file that is not there belong to one that was moved away, or whose salvage broke off.
+        fresh = not path.exists()
         try:
             self._database, self._lanes = recovery.open_database(path, opener, self.damages)
+            try:
+                named = self._database.rows("SELECT segment, count(*) FROM part GROUP BY segment")
+                self._segments.begin(dict(named), keep=fresh or bool(self.damages))
+            except StoreError:
+                self._database.close()
+                raise
         except StoreError:
             self._lock.release()
             raise
         for damage in self.damages:
             log.error("store: %s", damage)
-        self._segments = segments or Segments(path)
-        named = self._database.rows("SELECT segment, count(*) FROM part GROUP BY segment")
-        self._segments.begin(dict(named), keep=bool(self.damages))
         self._tables = Tables(self._database, self._segments)
         self._requests: SimpleQueue[Batch | Page | _Nudge | None] = SimpleQueue()
         self._committing = False
@@ -316,11 +322,13 @@ class SqliteStore(Journal):
             self._requests.put(None)
             thread.join()
             self._thread = None
+        sure = False
         try:
             if self.failure is None and self._broken is None:
                 self._close_in_order(clean)
+                sure = True
         finally:
-            self._segments.close(self.failure is None and self._broken is None)
+            self._segments.close(sure)
             self._database.close()
             self._lock.release()
 

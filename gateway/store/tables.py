@@ -35,6 +35,11 @@ _RECORD_AT: Final = ENTRY_COLUMNS - 1
 MOVED_PER_STEP: Final = 4_194_304
 """Bytes of records that are moved out of a mostly empty segment in one commit."""
 
+NEEDED: Final = (
+    "SELECT segment, sum(length) FROM (SELECT DISTINCT segment, offset, length FROM part) GROUP BY segment"
+)
+"""Segment and how many of its bytes are needed: once each, however many entries name them."""
+
 SPARSE: Final = 4
 """A segment of whose bytes less than one in so many are needed is given up."""
 
@@ -49,6 +54,9 @@ class Tables:
         # Segments of places that the running transaction names no longer.
         self._left: list[int] = []
         self._adding = False
+        # May a segment have become mostly empty since they were looked at?  Those that could not be emptied.
+        self._shrunk = True
+        self._stuck: set[int] = set()
         self.sweeping = bool(database.rows("SELECT 1 FROM gone LIMIT 1"))
         """Are there entries of deleted queues to remove?"""
 
@@ -57,7 +65,7 @@ class Tables:
     def apply(self, batch: Batch) -> int:
         """Carry out `batch` as one transaction; on return it is on the disk.  Raises StoreError with nothing done.
 
-        Returns the bytes that went to the segments.
+        Returns the bytes of its records, counted for each entry, that the database need not hold.
         """
         segments = self.segments
         if segments.large and batch.largest >= segments.large:
@@ -105,7 +113,7 @@ class Tables:
             raise
         finally:
             self._adding = False
-        return sum(map(len, records))
+        return sum(len(records[number]) for _, number in keys)
 
     def _begin(self) -> None:
         self._left = []
@@ -213,6 +221,9 @@ class Tables:
         """Forget where the records of these entries lie."""
         rows = self.database.rows(f"DELETE FROM part WHERE {condition} RETURNING segment", parameters)
         self._left += [segment for (segment,) in rows]
+        if rows:
+            self._shrunk = True
+            self._stuck.difference_update(self._left)
 
     def _set_aside(self, key: int, reason: str) -> None:
         place = f"queue {key >> SEQUENCE_BITS}, message {key & SEQUENCE_MAX}"
@@ -251,12 +262,16 @@ class Tables:
         base = number << SEQUENCE_BITS
         self._begin()
         try:
-            if self._parts:
-                self._leave("id BETWEEN ? AND ?", (base, base + SEQUENCE_MAX))
-            removed = database.execute(
-                "DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE id BETWEEN ? AND ? LIMIT ?)",
+            last = database.value(
+                "SELECT max(id) FROM (SELECT id FROM entry WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?)",
                 (base, base + SEQUENCE_MAX, SWEPT_PER_STEP),
             )
+            removed = 0
+            if last is not None:
+                # No more places than entries: what is left of the queue stays whole for a backup and a check.
+                if self._parts:
+                    self._leave("id BETWEEN ? AND ?", (base, last))
+                removed = database.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (base, last))
             if removed < SWEPT_PER_STEP:
                 database.execute("DELETE FROM gone WHERE number = ?", (number,))
             self._commit([])
@@ -266,14 +281,15 @@ class Tables:
 
     def sparse(self) -> int:
         """A segment that is no longer written to and mostly not needed any more; 0 when there is none."""
-        rows = (
-            self.database.rows("SELECT segment, sum(length) FROM part GROUP BY segment")
-            if self._parts
-            else []
-        )
-        for segment, needed in rows:
-            if segment != self.segments.active and needed * SPARSE < self.segments.size(segment):
-                return int(segment)
+        if not self._shrunk or not self._parts:
+            return 0
+        self._shrunk = False
+        for segment, needed in self.database.rows(NEEDED):
+            if segment not in self._stuck and needed * SPARSE < self.segments.size(segment):
+                self._shrunk = True
+                # The one that grows has to wait until it does not.
+                if segment != self.segments.active:
+                    return int(segment)
         return 0
 
     def move(self, segment: int) -> bool:
@@ -283,14 +299,16 @@ class Tables:
         for row in self.database.rows(
             "SELECT id, offset, length FROM part WHERE segment = ? ORDER BY offset", (segment,)
         ):
+            # Several entries may name one place, and move together.
+            if not rows or row[1] != rows[-1][1]:
+                if size >= MOVED_PER_STEP:
+                    break
+                size += row[2]
             rows.append(row)
-            size += row[2]
-            if size >= MOVED_PER_STEP:
-                break
-        # Several entries may name one place.
         records = {offset: self.segments.read(Place(segment, offset, length)) for _, offset, length in rows}
         whole = [offset for offset, record in records.items() if record]
         if not whole:
+            self._stuck.add(segment)
             return False
         places = dict(zip(whole, self.segments.append([records[offset] for offset in whole]), strict=True))
         self._begin()

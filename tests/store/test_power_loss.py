@@ -26,6 +26,7 @@ from gateway.core.ports import Dequeued, Enqueued, Noted, QueueDeleted, Redelive
 from gateway.store.database import Database
 from gateway.store.segments import LARGE
 from gateway.store.sqlite import SqliteStore
+from gateway.store.tables import Tables
 
 BATCHES = 40
 LARGE_HERE = 2_000
@@ -235,6 +236,26 @@ def test_nothing_confirmed_is_lost_when_power_fails(
     print(f"power failed {count} times, {len(wrong)} faults")
     assert wrong == []
     assert count > 200
+
+
+def test_nothing_is_lost_when_power_fails_while_records_are_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[int] = []
+    move = Tables.move
+
+    def counted(tables: Tables, segment: int) -> bool:
+        moved.append(segment)
+        return move(tables, segment)
+
+    # The writer thread is never at rest, and gives up what is not full of what is needed.
+    monkeypatch.setattr(gateway.store.sqlite, "IDLE_S", 0)
+    monkeypatch.setattr("gateway.store.tables.SPARSE", 1)
+    monkeypatch.setattr(Tables, "move", counted)
+    wrong, count = crashes(tmp_path, monkeypatch, ApswDatabase, 1)
+    print(f"power failed {count} times, {len(moved)} moves, {len(wrong)} faults")
+    assert wrong == []
+    assert moved
 
 
 def test_the_test_itself_finds_a_store_that_does_not_sync(

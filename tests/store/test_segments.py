@@ -4,8 +4,9 @@ import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from store_doubles import SqliteHarness, everything, make, message, put, sequences, take
@@ -14,8 +15,9 @@ from gateway.core.ports import Cleared, Dequeued, Enqueued, Entry, Quarantined, 
 from gateway.core.record import BadRecord, Decoder
 from gateway.store import maintenance
 from gateway.store.database import Database
+from gateway.store.errors import StoreFailed
 from gateway.store.recovery import SUFFIXES
-from gateway.store.segments import KEPT_SUFFIX, Files, directory_of, segments_in
+from gateway.store.segments import KEPT_SUFFIX, Files, Place, directory_of, read_at, segments_in
 
 LARGE = 1_000
 SEGMENT = 10_000
@@ -220,6 +222,48 @@ def test_what_is_needed_of_a_mostly_empty_segment_is_moved_and_its_file_goes(
     harness.close()
 
 
+def test_one_record_for_many_queues_counts_and_moves_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.tables.MOVED_PER_STEP", 1)
+    harness = opened(path)
+    make(harness.store, *range(1, 21))
+    sent = message(1, BODY)
+    for queue in range(1, 21):
+        harness.store.append(Enqueued(queue, 1, sent))
+    put(harness.store, 1, *range(2, 7), body=BODY)
+    harness.settle()
+    take(harness.store, 1, *range(2, 7))
+    harness.settle()
+    harness.close()
+    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
+    harness = opened(path)
+    assert eventually(lambda: files_of(path) == [2])
+    assert segments_in(directory_of(path))[2].read_bytes().count(BODY) == 1
+    for queue in range(1, 21):
+        assert bodies(harness.load(everything(queue))) == [BODY]
+    harness.close()
+
+
+def test_a_segment_that_was_mostly_empty_while_it_grew_is_emptied_once_it_is_full(path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, *range(1, 7), body=BODY)
+    harness.settle()
+    take(harness.store, 1, *range(2, 7))
+    harness.settle()
+    tables = harness.sqlite._tables
+    with harness.sqlite._writing:
+        assert tables.sparse() == 0
+    # It is full: this begins another, and nothing leaves the first.
+    put(harness.store, 1, 7, body=BODY)
+    harness.settle()
+    assert files_of(path) == [1, 2]
+    with harness.sqlite._writing:
+        assert tables.sparse() == 1
+    harness.close()
+
+
 def test_what_a_crash_left_over_goes_at_the_next_start_and_nothing_is_added_to_an_old_segment(
     path: Path,
 ) -> None:
@@ -320,12 +364,49 @@ def test_a_damaged_database_does_not_cost_what_its_copy_does_not_name(path: Path
     assert any("messages of a damaged store" in fault for fault in maintenance.check(path, lambda d, t: None))
 
 
+def test_segments_beside_a_database_that_was_moved_away_are_kept(path: Path) -> None:
+    for run in range(2):
+        harness = opened(path)
+        make(harness.store, 1)
+        put(harness.store, 1, 1, body=BODY + b"%d" % run)
+        harness.settle()
+        harness.close()
+        path.rename(path.with_name(f"away-{run}.db"))
+    SqliteHarness(path).close()
+    kept = sorted(directory_of(path).iterdir())
+    assert [file.name for file in kept] == ["0000000001.seg.kept", "0000000002.seg.kept"]
+    assert [BODY + b"%d" % run in file.read_bytes() for run, file in enumerate(kept)] == [True, True]
+
+
+def test_a_sector_that_cannot_be_read_costs_its_message_only(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, 2, body=BODY)
+    harness.settle()
+
+    def read(descriptor: int, place: Place) -> bytes:
+        if place.offset == 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_at(descriptor, place)
+
+    monkeypatch.setattr("gateway.store.segments.read_at", read)
+    assert [bool(entry.record) for entry in harness.load(everything(1))] == [False, True]
+    harness.store.append(Quarantined(1, 1, "why not"))
+    harness.settle()
+    assert bodies(harness.load(everything(1))) == [BODY]
+    harness.close()
+
+
 class FailingFiles(Files):
     """Fails while told to: half of what is to be written gets there."""
 
     def __init__(self) -> None:
         self.write_error = 0
         self.sync_error = 0
+        self.name_error = 0
+        self.unlink_error = 0
         self.syncs = 0
 
     def write(self, descriptor: int, offset: int, data: bytes) -> None:
@@ -339,6 +420,16 @@ class FailingFiles(Files):
         if self.sync_error:
             raise OSError(self.sync_error, os.strerror(self.sync_error))
         super().sync(descriptor)
+
+    def sync_directory(self, directory: Path) -> None:
+        if self.name_error:
+            raise OSError(self.name_error, os.strerror(self.name_error))
+        super().sync_directory(directory)
+
+    def unlink(self, path: Path) -> None:
+        if self.unlink_error:
+            raise OSError(self.unlink_error, os.strerror(self.unlink_error))
+        super().unlink(path)
 
 
 def test_a_full_disk_is_tried_again_and_reads_go_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,14 +451,15 @@ def test_a_full_disk_is_tried_again_and_reads_go_on(path: Path, monkeypatch: pyt
     harness.close()
 
 
-def test_a_sync_that_failed_is_never_tried_again(path: Path) -> None:
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_a_sync_that_failed_is_never_tried_again(path: Path, error: int) -> None:
     files = FailingFiles()
     harness = opened(path, files)
     make(harness.store, 1)
     put(harness.store, 1, 1, body=BODY)
     harness.settle()
     syncs = files.syncs
-    files.sync_error = errno.EIO
+    files.sync_error = error
     position = put(harness.store, 1, 2, body=BODY)
     harness.loop.turn_until(lambda: bool(harness.listener.failures))
     put(harness.store, 1, 3, body=BODY)
@@ -378,6 +470,89 @@ def test_a_sync_that_failed_is_never_tried_again(path: Path) -> None:
     harness.sqlite.close(True)
     harness = opened(path)
     assert bodies(harness.load(everything(1))) == [BODY]
+    harness.close()
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+def test_a_new_name_that_could_not_be_synced_ends_it(path: Path, error: int) -> None:
+    files = FailingFiles()
+    harness = opened(path, files)
+    make(harness.store, 1)
+    files.name_error = error
+    position = put(harness.store, 1, 1, body=BODY)
+    harness.loop.turn_until(lambda: bool(harness.listener.failures))
+    assert harness.store.durable < position
+    harness.sqlite.close(True)
+
+
+def test_a_new_segment_is_synced_by_name_though_there_was_no_room_at_first(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.FULL_RETRY_S", 0.05)
+    done: list[str] = []
+
+    class Files(FailingFiles):
+        def sync_directory(self, directory: Path) -> None:
+            super().sync_directory(directory)
+            done.append(directory.name)
+
+    files = Files()
+    harness = opened(path, files)
+    make(harness.store, 1)
+    harness.settle()
+    files.write_error = errno.ENOSPC
+    put(harness.store, 1, 1, body=BODY)
+    harness.loop.turn_until(lambda: not harness.store.accepting)
+    assert done == []
+    files.write_error = 0
+    harness.settle()
+    assert done == [path.parent.name, directory_of(path).name]
+    harness.close()
+
+
+def test_a_segment_that_cannot_be_removed_costs_nothing_but_room(path: Path) -> None:
+    files = FailingFiles()
+    harness = opened(path, files)
+    make(harness.store, 1)
+    for sequence in range(1, 12):
+        put(harness.store, 1, sequence, body=BODY)
+        harness.settle()
+    files.unlink_error = errno.EIO
+    take(harness.store, 1, *range(1, 12))
+    harness.settle()
+    put(harness.store, 1, 12, body=BODY)
+    harness.settle()
+    assert 1 in files_of(path)
+    harness.close()
+    files.unlink_error = 0
+    harness = opened(path, files)
+    assert 1 not in files_of(path)
+    assert bodies(harness.load(everything(1))) == [BODY]
+    harness.close()
+
+
+@pytest.mark.parametrize("reaches_the_disk", [False, True])
+def test_a_commit_that_failed_at_the_end_leaves_its_segment(path: Path, reaches_the_disk: bool) -> None:
+    failing = False
+
+    class Faulty(Database):
+        def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+            if failing and sql == "COMMIT":
+                if reaches_the_disk:
+                    super().execute(sql, parameters)
+                raise StoreFailed("disk I/O error")
+            return super().execute(sql, parameters)
+
+    harness = SqliteHarness(path, Faulty, large=LARGE, segment_bytes=SEGMENT)
+    harness.store.recover()
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=BODY)
+    failing = True
+    with pytest.raises(StoreFailed):
+        harness.sqlite.close(True)
+    assert files_of(path) == [1]
+    harness = opened(path)
+    assert bodies(harness.load(everything(1))) == ([BODY] if reaches_the_disk else [])
     harness.close()
 
 
@@ -407,6 +582,60 @@ def test_a_backup_is_one_file_with_everything_in_it(path: Path, tmp_path: Path) 
     harness = opened(path)
     assert bodies(harness.load(everything(1))) == [BODY, BODY]
     harness.close()
+
+
+def test_what_a_restore_has_kept_can_be_restored(path: Path, tmp_path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=BODY)
+    harness.settle()
+    copy = tmp_path / "copy.db"
+    maintenance.backup(path, copy, lambda done, total: None)
+    put(harness.store, 1, 2, body=BODY)
+    harness.settle()
+    harness.close()
+    kept = maintenance.restore(path, copy, lambda done, total: None)
+    assert kept is not None
+    maintenance.restore(path, kept, lambda done, total: None)
+    assert maintenance.check(path, lambda done, total: None) == []
+    harness = opened(path)
+    assert bodies(harness.load(everything(1))) == [BODY, BODY]
+    harness.close()
+
+
+def test_a_restore_where_only_segments_are_left_keeps_them(path: Path, tmp_path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=BODY)
+    harness.settle()
+    harness.close()
+    copy = tmp_path / "copy.db"
+    maintenance.backup(path, copy, lambda done, total: None)
+    path.unlink()
+    kept = maintenance.restore(path, copy, lambda done, total: None)
+    assert kept is not None
+    assert files_of(kept) == [1]
+    SqliteHarness(path).close()
+    assert files_of(kept) == [1]
+
+
+def test_a_store_of_which_a_deleted_queue_is_being_removed_is_sound_and_can_be_restored(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.tables.SWEPT_PER_STEP", 1)
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, 2, 3, body=BODY)
+    harness.store.append(QueueDeleted(1))
+    harness.settle()
+    with harness.sqlite._writing:
+        harness.sqlite._tables.sweep()
+    copy = tmp_path / "copy.db"
+    maintenance.backup(path, copy, lambda done, total: None)
+    assert rows(path, "SELECT id & 0xff FROM part") == [(2,), (3,)]
+    harness.close()
+    assert maintenance.check(path, lambda done, total: None) == []
+    maintenance.restore(path, copy, lambda done, total: None)
 
 
 def test_a_backup_of_a_store_whose_segments_are_gone_is_refused(path: Path, tmp_path: Path) -> None:
