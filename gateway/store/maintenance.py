@@ -27,6 +27,9 @@ PAGES_PER_STEP: Final = 2_048
 BACKUP_ATTEMPTS: Final = 3
 """A running gateway may remove large messages faster than they are copied."""
 
+SEGMENTS_HELD_MAX: Final = 64
+"""Segments, the oldest first, that are held open while the database is copied: they are the ones that leave soonest."""
+
 FAULTS_MAX: Final = 100
 """Faults that a check names; there may be more."""
 
@@ -212,7 +215,7 @@ def _copy_whole(path: Path, source: Database, part: Path, progress: Progress) ->
     # A file that is open can be read though it is removed.
     with ExitStack() as stack:
         files: dict[int, BinaryIO] = {}
-        for number, file in segments_in(directory_of(path)).items():
+        for number, file in sorted(segments_in(directory_of(path)).items())[:SEGMENTS_HELD_MAX]:
             with suppress(FileNotFoundError):
                 files[number] = stack.enter_context(file.open("rb"))
         _copy(source, part, progress)
@@ -223,12 +226,10 @@ def _copy_whole(path: Path, source: Database, part: Path, progress: Progress) ->
             with copy:
                 for id, *where in copy.execute("SELECT id, segment, offset, length FROM part").fetchall():
                     place = Place(*where)
-                    if place.segment not in files:
-                        with suppress(FileNotFoundError):
-                            name = directory_of(path) / name_of(place.segment)
-                            files[place.segment] = stack.enter_context(name.open("rb"))
                     held = files.get(place.segment)
-                    record = b"" if held is None else read_at(held.fileno(), place)
+                    record = b""
+                    with suppress(FileNotFoundError):
+                        record = _large(path, place) if held is None else read_at(held.fileno(), place)
                     if len(record) < place.length:
                         return False
                     copy.execute("UPDATE entry SET record = ? WHERE id = ?", (record, id))

@@ -584,6 +584,21 @@ def test_a_backup_is_one_file_with_everything_in_it(path: Path, tmp_path: Path) 
     harness.close()
 
 
+def test_a_backup_holds_few_files_open_however_many_segments_there_are(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "SEGMENTS_HELD_MAX", 1)
+    harness = opened(path)
+    make(harness.store, 1)
+    for sequence in range(1, 21):
+        put(harness.store, 1, sequence, body=BODY)
+        harness.settle()
+    assert len(files_of(path)) == 4
+    maintenance.backup(path, tmp_path / "copy.db", lambda done, total: None)
+    assert maintenance.check(tmp_path / "copy.db", lambda done, total: None) == []
+    harness.close()
+
+
 def test_what_a_restore_has_kept_can_be_restored(path: Path, tmp_path: Path) -> None:
     harness = opened(path)
     make(harness.store, 1)
