@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Final, NamedTuple, final
 
-from gateway.store.errors import StoreFailed, StoreFull
+from gateway.store.errors import StoreFailed, StoreFull, StoreRefused
 from gateway.store.schema import sync_directory
 
 log = logging.getLogger("gateway.store")
@@ -138,9 +138,9 @@ class Segments:
             if number in live:
                 continue
             if keep:
-                os.replace(path, path.with_name(path.name + KEPT_SUFFIX))
+                self._set_aside(path)
             else:
-                self._files.unlink(path)
+                self._unlink(path)
         for number in sorted(live.keys() - there.keys()):
             log.error("store: %s is missing", self.directory / name_of(number))
 
@@ -205,8 +205,21 @@ class Segments:
             reader = self._readers.pop(number, None)
             if reader is not None:
                 os.close(reader)
-            # Should this be lost, the next start finds it.
-            self._files.unlink(self.directory / name_of(number))
+            self._unlink(self.directory / name_of(number))
+
+    def _unlink(self, path: Path) -> None:
+        """Remove a file that is not needed; where that cannot be, the next start tries again."""
+        try:
+            self._files.unlink(path)
+        except OSError as error:
+            log.warning("store: %s cannot be removed: %s", path, error.strerror or error)
+
+    @staticmethod
+    def _set_aside(path: Path) -> None:
+        try:
+            os.replace(path, path.with_name(path.name + KEPT_SUFFIX))
+        except OSError as error:
+            raise StoreRefused(f"{path}: cannot be set aside: {error.strerror or error}") from None
 
     def size(self, number: int) -> int:
         """Bytes of a segment's file; 0 when it is not there."""

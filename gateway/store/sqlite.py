@@ -89,16 +89,16 @@ class SqliteStore(Journal):
         """Batches that reached the disk."""
         recovery.prepare(path)
         self._lock = StoreLock(path)
+        self._segments = segments or Segments(path)
         try:
             self._database, self._lanes = recovery.open_database(path, opener, self.damages)
+            named = self._database.rows("SELECT segment, count(*) FROM part GROUP BY segment")
+            self._segments.begin(dict(named), keep=bool(self.damages))
         except StoreError:
             self._lock.release()
             raise
         for damage in self.damages:
             log.error("store: %s", damage)
-        self._segments = segments or Segments(path)
-        named = self._database.rows("SELECT segment, count(*) FROM part GROUP BY segment")
-        self._segments.begin(dict(named), keep=bool(self.damages))
         self._tables = Tables(self._database, self._segments)
         self._requests: SimpleQueue[Batch | Page | _Nudge | None] = SimpleQueue()
         self._committing = False

@@ -326,6 +326,7 @@ class FailingFiles(Files):
     def __init__(self) -> None:
         self.write_error = 0
         self.sync_error = 0
+        self.unlink_error = 0
         self.syncs = 0
 
     def write(self, descriptor: int, offset: int, data: bytes) -> None:
@@ -333,6 +334,11 @@ class FailingFiles(Files):
             super().write(descriptor, offset, data[: len(data) // 2])
             raise OSError(self.write_error, os.strerror(self.write_error))
         super().write(descriptor, offset, data)
+
+    def unlink(self, path: Path) -> None:
+        if self.unlink_error:
+            raise OSError(self.unlink_error, os.strerror(self.unlink_error))
+        super().unlink(path)
 
     def sync(self, descriptor: int) -> None:
         self.syncs += 1
@@ -377,6 +383,29 @@ def test_a_sync_that_failed_is_never_tried_again(path: Path) -> None:
     files.sync_error = 0
     harness.sqlite.close(True)
     harness = opened(path)
+    assert bodies(harness.load(everything(1))) == [BODY]
+    harness.close()
+
+
+def test_a_segment_that_cannot_be_removed_is_named_and_tried_again_at_the_next_start(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = FailingFiles()
+    harness = opened(path, files)
+    make(harness.store, 1)
+    for sequence in range(1, 8):
+        put(harness.store, 1, sequence, body=BODY)
+        harness.settle()
+    files.unlink_error = errno.EPERM
+    take(harness.store, 1, *range(1, 8))
+    harness.settle()
+    put(harness.store, 1, 8, body=BODY)
+    harness.settle()
+    assert "0000000001.seg cannot be removed: Operation not permitted" in caplog.text
+    harness.close()
+    assert files_of(path) == [1, 2]
+    harness = opened(path)
+    assert files_of(path) == [2]
     assert bodies(harness.load(everything(1))) == [BODY]
     harness.close()
 
