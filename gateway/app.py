@@ -40,6 +40,7 @@ from gateway.net.reports import Reports
 from gateway.net.tls import KeyPair, TlsError, TlsSettings
 from gateway.net.tls import load as load_tls
 from gateway.net.turn import Flusher
+from gateway.net.unix import UnixSocket
 from gateway.security.guard import Guard, User
 from gateway.security.passwords import PasswordChecks
 from gateway.security.rules import Area, Rule, Rules
@@ -313,10 +314,13 @@ class Gateway:
         for speaker in (acceptor, *doors.values()):
             if isinstance(speaker, HttpAcceptor):
                 speaker.carry(self._routes(section), is_loopback(section.host))
-        listener = Listener(acceptor, section.host, section.port, machinery, keeper, doors, section.secure)
+        unix = UnixSocket(section.path, section.socket_mode) if section.path else None
+        listener = Listener(
+            acceptor, section.host, section.port, machinery, keeper, doors, section.secure, unix
+        )
         listener.scheme = section.scheme
         listener.ping_interval_ms = self.config.websocket.ping_interval_ms
-        await _opened(f"connector {section.name} on {section.host}:{section.port}", listener.open())
+        await _opened(f"connector {section.name} on {listener.address}", listener.open())
         self.listeners.append(listener)
         log.info("connector %s listens on %s", section.name, listener.address)
 

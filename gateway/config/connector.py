@@ -1,7 +1,8 @@
 """The listening addresses: a URI each, whose options are the limits of its connections."""
 
+import socket
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import Field, model_validator
 
@@ -20,8 +21,12 @@ AUTO: Final = "auto"
 TLS_SCHEMES: Final = {"mqtt+ssl": "mqtt", "stomp+ssl": "stomp", "wss": "ws", "auto+ssl": AUTO, "ssl": AUTO}
 """Schemes that mean TLS, and what is spoken inside it."""
 
+UNIX_SCHEMES: Final = {"mqtt+unix": "mqtt", "stomp+unix": "stomp", "ws+unix": "ws", "auto+unix": AUTO}
+"""Schemes that mean a socket with a name in the file system, and what is spoken there."""
+
 ALL_SCHEMES: Final = {
     **SCHEMES,
+    **dict.fromkeys(UNIX_SCHEMES, 0),
     "auto": 61616,
     "mqtt+ssl": 8883,
     "stomp+ssl": 61612,
@@ -61,13 +66,22 @@ TLS_OPTIONS: Final = {"needClientAuth": "need", "wantClientAuth": "want"}
 """Options of a connector's URI that are about TLS: the `client_certificates` that `=true` means."""
 
 
+SOCKET_MODE: Final = "socketMode"
+"""Option of a Unix socket's URI: who may connect, as the octal mode of its file."""
+
+SOCKET_MODE_DEFAULT: Final = 0o600
+
+SOCKET_PATH_MAX: Final = 103
+"""Bytes of a Unix socket's path that every system takes."""
+
+
 class ConnectorSection(Section):
     """[[connector]]: one listening address, written as ActiveMQ writes it."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
     """How it is called in logs and status."""
     uri: str
-    """SCHEME://HOST:PORT?option=value&…; port 0 takes a free one."""
+    """SCHEME://HOST:PORT?option=value&…; port 0 takes a free one.  Or SCHEME+unix:///PATH?option=value&…"""
     tls: TlsSection | None = None
     """TLS; a scheme with ssl in it has it without this table too."""
     allow_anonymous: bool | None = None
@@ -80,11 +94,23 @@ class ConnectorSection(Section):
             raise ValueError("names and passwords do not belong in a URI")
         self.limits()
         self.client_certificates()
+        if self.scheme in UNIX_SCHEMES:
+            self._check_path(parts.netloc, parts.path)
+            return self
         if not self.host or parts.path.strip("/") or parts.fragment or self.port < 0:
             raise ValueError("must be SCHEME://HOST:PORT?option=value&…")
         if self.scheme not in ALL_SCHEMES:
             raise ValueError(f"unknown protocol {self.scheme!r}{nearest(self.scheme, list(ALL_SCHEMES))}")
         return self
+
+    @staticmethod
+    def _check_path(netloc: str, path: str) -> None:
+        if not hasattr(socket, "AF_UNIX"):
+            raise ValueError("this system has no Unix sockets")
+        if netloc or path.endswith("/"):
+            raise ValueError("must be SCHEME+unix:///PATH?option=value&…, with the whole path of the socket")
+        if len(path.encode()) > SOCKET_PATH_MAX:
+            raise ValueError(f"the path of a Unix socket may have {SOCKET_PATH_MAX} bytes")
 
     @property
     def scheme(self) -> str:
@@ -94,7 +120,22 @@ class ConnectorSection(Section):
     @property
     def protocol(self) -> str:
         """A key of SCHEMES, or AUTO."""
-        return TLS_SCHEMES.get(self.scheme, self.scheme)
+        return TLS_SCHEMES.get(self.scheme) or UNIX_SCHEMES.get(self.scheme, self.scheme)
+
+    @property
+    def path(self) -> str:
+        """The Unix socket to listen on; empty when it is an address and a port."""
+        return unquote(urlsplit(self.uri).path) if self.scheme in UNIX_SCHEMES else ""
+
+    @property
+    def socket_mode(self) -> int:
+        """The mode of the Unix socket's file.  Raises ValueError."""
+        for key, value in parse_qsl(urlsplit(self.uri).query, keep_blank_values=True):
+            if _option_name(key) == SOCKET_MODE:
+                if len(value) != 3 or not set(value) <= set("01234567"):
+                    raise ValueError(f"{SOCKET_MODE}={value}: three octal digits, such as 660")
+                return int(value, 8)
+        return SOCKET_MODE_DEFAULT
 
     @property
     def secure(self) -> bool:
@@ -133,7 +174,9 @@ class ConnectorSection(Section):
 
     @property
     def host(self) -> str:
-        """The address to listen on."""
+        """The address to listen on; a Unix socket is on this machine."""
+        if self.path:
+            return "localhost"
         host = urlsplit(self.uri).hostname
         if not host:
             raise ValueError("the URI has no host: SCHEME://HOST:PORT")
@@ -175,6 +218,10 @@ class ConnectorSection(Section):
                 raise ValueError(f"{option} is there twice")
             seen.add(option)
             if option in TLS_OPTIONS:
+                continue
+            if option == SOCKET_MODE and self.path:
+                # Looked at here so that it is known to be good.
+                _ = self.socket_mode
                 continue
             _apply_option(limits, option, value)
         return limits

@@ -33,6 +33,7 @@ from gateway.core.message import (
     Typed,
 )
 from gateway.core.record import Restorer
+from gateway.core.schedule import Timing
 
 JSON_FORM: Final = "json"
 """The form of text that was given as a JSON value."""
@@ -221,7 +222,18 @@ class InvalidEnvelope(Exception):
 class Envelope:
     """What `from_envelope` found."""
 
-    __slots__ = ("body", "destinations", "durable", "expires_at_ms", "fields", "priority", "retain", "ttl_ms")
+    __slots__ = (
+        "body",
+        "delay_ms",
+        "deliver_at_ms",
+        "destinations",
+        "durable",
+        "expires_at_ms",
+        "fields",
+        "priority",
+        "retain",
+        "ttl_ms",
+    )
 
     def __init__(self) -> None:
         self.destinations: list[Destination] = []
@@ -233,7 +245,15 @@ class Envelope:
         self.expires_at_ms = 0
         """Absolute, 0 for never; `ttl_ms` counts from when the broker has it."""
         self.ttl_ms = 0
+        self.deliver_at_ms = 0
+        """Absolute, 0 for now; `delay_ms` counts from when the broker has it."""
+        self.delay_ms = 0
         self.retain = False
+
+    def timing(self, now_ms: int) -> Timing | None:
+        """When it is to be delivered; None: now."""
+        delay_ms = max(self.delay_ms, self.deliver_at_ms - now_ms)
+        return Timing(delay_ms) if delay_ms > 0 else None
 
 
 @final
@@ -347,6 +367,8 @@ _KNOWN: Final = frozenset(
         "created_at",
         "expires_at",
         "ttl",
+        "deliver_at",
+        "delay",
         "priority",
         "durable",
         "group_id",
@@ -402,6 +424,10 @@ def envelope_from(members: dict[str, object], around: frozenset[str] = frozenset
     fields.app_id = _text(members, "app_id")
     envelope.ttl_ms = fields.ttl_ms or 0
     envelope.expires_at_ms = _number(members, "expires_at", 0, _TIME_MOST) or 0
+    envelope.deliver_at_ms = _number(members, "deliver_at", 0, _TIME_MOST) or 0
+    envelope.delay_ms = _number(members, "delay", 0, _TIME_MOST) or 0
+    if envelope.deliver_at_ms and envelope.delay_ms:
+        raise InvalidEnvelope("deliver_at or delay, not both")
     priority = _number(members, "priority", 0, 255)
     envelope.priority = PRIORITY_NONE if priority is None else priority
     envelope.durable = _flag(members, "durable", True)

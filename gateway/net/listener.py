@@ -18,6 +18,7 @@ from gateway.net.secure import SecureSocket
 from gateway.net.tls import Identity
 from gateway.net.transport import Transport
 from gateway.net.turn import Flusher
+from gateway.net.unix import UnixSocket
 
 log = logging.getLogger("gateway.net")
 
@@ -62,10 +63,11 @@ class Listener:
         keeper: Keeper | None = None,
         doors: Mapping[str, Acceptor] | None = None,
         secure: bool = True,
+        unix: UnixSocket | None = None,
     ) -> None:
         """`keeper`: speaks TLS, on every connection if `secure`, else on those that start with it; the latter only
         where there are `doors`: acceptors by protocol, among which the first bytes choose (`acceptor` is then only
-        for name, limits and counters)."""
+        for name, limits and counters).  `unix`: instead of host and port."""
         self.acceptor = acceptor
         self.keeper = keeper
         self.doors: Mapping[str, Acceptor] = doors or {}
@@ -89,13 +91,16 @@ class Listener:
         """All open sockets, also those whose connector has ended already."""
         self.ping_interval_ms = 0
         """How long a client inside WebSocket may be silent before it is asked whether it is there; 0 is for ever."""
+        self._unix = unix
         self._refusing = 0
         self._server: asyncio.Server | None = None
         self._stopped = False
 
     @property
     def address(self) -> str:
-        """Where it listens, as host:port."""
+        """Where it listens, as host:port, or the path of a Unix socket."""
+        if self._unix is not None:
+            return str(self._unix.path)
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
@@ -107,6 +112,15 @@ class Listener:
         """Listen.  Raises OSError."""
         if self.keeper is not None:
             self.keeper.on_change = self.identity_changed
+        if self._unix is not None:
+            bound = self._unix.bind()
+            try:
+                self._server = await self.loop.create_unix_server(self._protocol, sock=bound, backlog=BACKLOG)
+            except OSError:
+                bound.close()
+                self._unix.remove()
+                raise
+            return
         self._server = await self.loop.create_server(
             self._protocol,
             self.host,
@@ -133,6 +147,8 @@ class Listener:
         if self._server is not None:
             self._server.close()
             self._server = None
+            if self._unix is not None:
+                self._unix.remove()
         for waiting in list(self._waiting):
             waiting.push_out()
 

@@ -141,22 +141,17 @@ class Segments:
         Raises StoreRefused.
         """
         self._live = dict(live)
-        try:
-            there = segments_in(self.directory)
-            kept = segments_in(self.directory, SUFFIX + KEPT_SUFFIX)
-            # Never at the end of an older one: what lies there may be half written.
-            self._next = max([0, *there, *kept, *live]) + 1
-            for number, path in there.items():
-                if number in live:
-                    continue
-                if keep:
-                    aside = path.with_name(path.name + KEPT_SUFFIX)
-                    log.warning("store: nothing names %s; it is kept as %s", path, aside)
-                    os.replace(path, aside)
-                else:
-                    self._remove(path)
-        except OSError as error:
-            raise StoreRefused(f"{self.directory}: {error.strerror or error}") from None
+        there = segments_in(self.directory)
+        kept = segments_in(self.directory, SUFFIX + KEPT_SUFFIX)
+        # Never at the end of an older one: what lies there may be half written.
+        self._next = max([0, *there, *kept, *live]) + 1
+        for number, path in there.items():
+            if number in live:
+                continue
+            if keep:
+                self._set_aside(path)
+            else:
+                self._unlink(path)
         for number in sorted(live.keys() - there.keys()):
             log.error("store: %s is missing", self.directory / name_of(number))
 
@@ -229,14 +224,23 @@ class Segments:
             reader = self._readers.pop(number, None)
             if reader is not None:
                 _let_go(reader)
-            self._remove(self.directory / name_of(number))
+            self._unlink(self.directory / name_of(number))
 
-    def _remove(self, path: Path) -> None:
-        """Remove a file that no row names.  Should that fail or be lost, it costs room until a start finds it."""
+    def _unlink(self, path: Path) -> None:
+        """Remove a file that is not needed; where that cannot be, the next start tries again."""
         try:
             self._files.unlink(path)
         except OSError as error:
             log.warning("store: %s cannot be removed: %s", path, error.strerror or error)
+
+    @staticmethod
+    def _set_aside(path: Path) -> None:
+        kept = path.with_name(path.name + KEPT_SUFFIX)
+        log.warning("store: nothing names %s; it is kept as %s", path, kept)
+        try:
+            os.replace(path, kept)
+        except OSError as error:
+            raise StoreRefused(f"{path}: cannot be set aside: {error.strerror or error}") from None
 
     def size(self, number: int) -> int:
         """Bytes of a segment's file; 0 when it is not there."""

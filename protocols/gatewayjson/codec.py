@@ -190,6 +190,8 @@ ENVELOPE: Final[dict[str, int]] = {
     "created_at": _TIME,
     "expires_at": _INTEGER,
     "ttl": _INTEGER,
+    "deliver_at": _INTEGER,
+    "delay": _INTEGER,
     "priority": _OCTET,
     "durable": _FLAG,
     "retain": _FLAG,

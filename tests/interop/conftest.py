@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,12 @@ path = ""
 uri = "http://127.0.0.1:0"
 [stomp]
 heart_beat_send_ms = 100
+"""
+
+UNIX = """
+[[connector]]
+name = "local"
+uri = "mqtt+unix://{path}"
 """
 
 
@@ -62,6 +69,16 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     """A gateway that lets everybody do everything."""
     with running(tmp_path_factory.mktemp("gateway"), CONFIG) as ports:
         yield ports
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Path]:
+    """The Unix socket of a gateway."""
+    with tempfile.TemporaryDirectory(prefix="gw") as name:
+        path = Path(name) / "mqtt.sock"
+        with running(tmp_path, CONFIG + UNIX.format(path=path)):
+            yield path
+        assert not path.exists()
 
 
 GUARDED = (

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import uuid
+from pathlib import Path
 
 import pytest
 from amqtt.client import MQTTClient
@@ -373,3 +374,10 @@ def test_mosquitto_lines_and_a_will(gateway: Ports) -> None:
         process.wait(TIMEOUT_S)
         process.stdin.close()
         assert watcher.inbox.take(1) == [(f"{root}/w", b"killed")]
+
+
+@pytest.mark.usefixtures("mosquitto")
+def test_mosquitto_on_a_unix_socket(local: Path) -> None:
+    common = ["--unix", str(local), "-q", "2", "-t", "a/b"]
+    _run("mosquitto_pub", *common, "-m", "near", "-r")
+    assert _run("mosquitto_sub", *common, "-C", "1", "-F", "%p %r") == "near 1\n"

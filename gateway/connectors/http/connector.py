@@ -39,7 +39,8 @@ from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
 from gateway.core.pattern import Pattern
 from gateway.core.queue import REFUSED
 from gateway.core.router import Broker, LimitReached
-from gateway.core.transaction import TransactionTooLarge
+from gateway.core.schedule import ScheduleRefused
+from gateway.core.transaction import TransactionRefused, TransactionTooLarge
 from protocols.gatewayjson.codec import load
 from protocols.gatewayjson.errors import JsonError
 from protocols.http.connection import HttpConnection, HttpLimits
@@ -260,7 +261,7 @@ class HttpConnector(Connector):
             self._refuse(refusal.status, refusal.reason)
         except (InvalidName, InvalidEnvelope, JsonError) as bad:
             self._refuse(400, str(bad))
-        except (LimitReached, TransactionTooLarge) as limit:
+        except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
             self.counters.limit_hits += 1
             self._refuse(507, str(limit))
 
@@ -423,13 +424,17 @@ class HttpConnector(Connector):
             envelope.retain = False
         size = len(request.body) + len(request.header("x-mx-meta") or "")
         message = message_from(envelope, HTTP, size, destination, broker, self.publisher)
-        if destination.kind == TOPIC:
-            self._stored(broker.publish_to(destination, message))
+        timing = envelope.timing(broker.now_ms)
+        if timing is not None:
+            self._stored(broker.schedule.add(message, timing))
             return
-        position = broker.enqueue(message, broker.queue(destination.name))
+        if destination.kind == TOPIC:
+            position = broker.publish_to(destination, message)
+        else:
+            position = broker.enqueue(message, broker.queue(destination.name))
         if position == REFUSED:
             self.counters.limit_hits += 1
-            raise HttpRefusal(507, f"{destination} is full")
+            raise HttpRefusal(507, f"{destination} can take nothing more")
         self._stored(position)
 
     def _post_many(self, request: Request) -> None:
@@ -454,7 +459,12 @@ class HttpConnector(Connector):
                 raise HttpRefusal(403, "it claims to be from another user")
             if destination.kind == QUEUE or destination.temporary:
                 envelope.retain = False
-            transaction.publish(message_from(envelope, HTTP, size, destination, broker, self.publisher))
+            message = message_from(envelope, HTTP, size, destination, broker, self.publisher)
+            timing = envelope.timing(broker.now_ms)
+            if timing is None:
+                transaction.publish(message)
+            else:
+                transaction.schedule(message, timing)
         self.counters.messages_in += len(items)
         self._stored(transaction.commit())
 

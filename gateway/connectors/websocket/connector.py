@@ -11,11 +11,13 @@ from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED, Delivery
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination, InvalidName
+from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Credentials
 from gateway.core.queue import REFUSED, Queue
 from gateway.core.router import Broker, LimitReached
+from gateway.core.schedule import ScheduleRefused, Timing
 from gateway.core.subscription import Binding
-from gateway.core.transaction import Transaction, TransactionTooLarge
+from gateway.core.transaction import Transaction, TransactionRefused, TransactionTooLarge
 from protocols.gatewayjson import constants as c
 from protocols.gatewayjson.codec import PING, decode, encode_connected, encode_error, encode_ok, encode_pong
 from protocols.gatewayjson.errors import JsonError
@@ -219,9 +221,12 @@ class JsonConnector(Connector):
             self._error(operation.id, c.BAD_DESTINATION, str(invalid))
         except InvalidEnvelope as bad:
             self._error(operation.id, c.BAD_REQUEST, str(bad))
-        except (LimitReached, TransactionTooLarge) as limit:
+        except (LimitReached, TransactionTooLarge, ScheduleRefused) as limit:
             self.counters.limit_hits += 1
             self._error(operation.id, c.LIMIT, str(limit))
+        except TransactionRefused as full:
+            self.counters.limit_hits += 1
+            self._error(operation.id, c.FULL, str(full))
 
     def _carry_out(self, operation: Operation) -> None:
         if isinstance(operation, Publish):
@@ -319,22 +324,34 @@ class JsonConnector(Connector):
         envelope = envelope_from(members)
         if is_forged(envelope, self.publisher):
             raise JsonRefusal(c.NOT_ALLOWED, "it claims to be from another user")
+        timing = envelope.timing(broker.now_ms)
         position = NOTHING
         for destination in destinations:
             message = message_from(envelope, JSON, publish.size, destination, broker, self.publisher)
             if destination.kind == QUEUE or destination.temporary:
                 message.retain = False
-            if held is not None:
+            if held is None:
+                position = max(position, self._publish(message, timing))
+            elif timing is None:
                 held.publish(message)
-            elif destination.kind == TOPIC:
-                position = max(position, broker.publish_to(destination, message))
             else:
-                taken = broker.enqueue(message, broker.queue(destination.name))
-                if taken == REFUSED:
-                    self.counters.limit_hits += 1
-                    raise JsonRefusal(c.FULL, f"{destination} is full")
-                position = max(position, taken)
+                held.schedule(message, timing)
         self._ok(position, publish.id)
+
+    def _publish(self, message: Message, timing: Timing | None) -> int:
+        """Outside transactions; the position that makes it safe."""
+        broker = self.broker
+        destination = message.destination
+        if timing is not None:
+            return broker.schedule.add(message, timing)
+        if destination.kind == TOPIC:
+            position = broker.publish_to(destination, message)
+        else:
+            position = broker.enqueue(message, broker.queue(destination.name))
+        if position == REFUSED:
+            self.counters.limit_hits += 1
+            raise JsonRefusal(c.FULL, f"{destination} can take nothing more")
+        return position
 
     # -- subscribing
 
@@ -485,12 +502,12 @@ class JsonConnector(Connector):
             self._transactions[name] = self.broker.transaction()
         else:
             transaction = self._transaction(name)
+            # One that cannot be done as a whole is aborted.
+            del self._transactions[name]
             if transact.word == "commit":
-                # One that cannot be done as a whole stays, to be tried again or aborted.
                 position = transaction.commit()
             else:
                 transaction.abort()
-            del self._transactions[name]
         self._ok(position, transact.id)
 
     # -- the end

@@ -561,3 +561,33 @@ def test_bad_envelopes() -> None:
     assert world.once("POST", "/queues/q", b"x", X_Mx_Meta='{"priority":"high"}').status == 400
     assert world.once("POST", "/queues/q", b"x", X_Mx_Ttl="soon").status == 400
     assert world.broker.queues == {}
+
+
+# -- later, and where there is no room
+
+
+def test_delivery_later() -> None:
+    world = World()
+    meta = json.dumps({"delay": 1_000})
+    assert world.once("POST", "/queues/q", b"later", X_Mx_Meta=meta).status == 202
+    many = [{"to": "queue:q", "body": "at its time", "deliver_at": world.now_ms + 500}]
+    assert world.once("POST", "/messages", json.dumps(many).encode(), Content_Type=ENVELOPE).status == 202
+    assert world.once("GET", "/queues/q").status == 204
+    for after_ms, body in ((500, b"at its time"), (500, b"later")):
+        world.advance(after_ms)
+        world.broker.tick(world.now_ms)
+        assert world.once("GET", "/queues/q?ack=auto").body == body
+    assert world.once("POST", "/queues/q", b"x", X_Mx_Meta=json.dumps({"delay": 1 << 40})).status == 507
+    assert world.once("POST", "/queues/q", b"x", X_Mx_Meta=json.dumps({"delay": -1})).status == 400
+
+
+@pytest.mark.parametrize("path", ["/queues/q", "/topics/t"])
+@pytest.mark.parametrize("meta", ["{}", '{"delay":5}'])
+def test_a_store_that_can_keep_nothing_is_never_a_202(path: str, meta: str) -> None:
+    world = World()
+    world.broker.store.accepting = False
+    assert world.once("POST", path, b"x", X_Mx_Meta=meta).status == 507
+    kind, name = path[1:].split("s/")
+    many = json.dumps([{"to": f"{kind}:{name}", "body": "x", **json.loads(meta)}]).encode()
+    assert world.once("POST", "/messages", many, Content_Type=ENVELOPE).status == 507
+    assert world.once("POST", path, b"x", X_Mx_Meta='{"durable":false}').status == 202

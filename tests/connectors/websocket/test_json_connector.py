@@ -11,7 +11,7 @@ from gateway.connectors.base import Limits
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.destination import Destination
 from gateway.core.flow import Publisher
-from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
 from gateway.core.pattern import Pattern
 from gateway.core.ports import Asker, Authorizer, Credentials
 
@@ -499,3 +499,77 @@ def test_a_client_that_may_not_stay_is_told_why() -> None:
         {"op": "error", "code": "not_allowed", "reason": "the client's certificate was revoked"}
     ]
     assert client.connector.closing
+
+
+# -- later, and where there is no room
+
+
+def test_delivery_later() -> None:
+    world = World()
+    client = world.client()
+    client.op("subscribe", sub="s", from_="queue:q")
+    assert client.op("publish", id=1, to="queue:q", body="in a second", delay=1_000) == [
+        {"op": "ok", "id": 1}
+    ]
+    client.op("publish", to="queue:q", body="at its time", deliver_at=NOW_MS + 500)
+    client.say([
+        {"op": "begin", "tx": "t"},
+        {"op": "publish", "tx": "t", "to": "queue:q", "body": "in a transaction", "delay": 700},
+        {"op": "commit", "tx": "t"},
+    ])  # fmt: skip
+    # A time that has passed is now.
+    assert client.op("publish", to="queue:q", body="now", deliver_at=NOW_MS - 1)[0]["body"] == "now"
+    for after_ms, body in ((500, "at its time"), (700, "in a transaction"), (1_000, "in a second")):
+        world.broker.tick(NOW_MS + after_ms - 1)
+        assert client.bodies() == []
+        world.broker.tick(NOW_MS + after_ms)
+        assert client.bodies() == [body]
+
+
+def test_delivery_that_cannot_be_scheduled() -> None:
+    client = World().client()
+    [error] = client.op("publish", id=1, to="queue:q", body="x", delay=1 << 40)
+    assert (error["id"], error["code"]) == (1, "limit")
+    [error] = client.op("publish", id=2, to="queue:q", body="x", delay=1, deliver_at=NOW_MS)
+    assert (error["id"], error["code"]) == (2, "bad_request")
+
+
+@pytest.mark.parametrize("to", ["queue:q", "topic:t"])
+@pytest.mark.parametrize("more", [{}, {"delay": 5}])
+def test_a_store_that_can_keep_nothing_is_never_an_ok(to: str, more: dict[str, int]) -> None:
+    world = World()
+    client = world.client()
+    client.op("subscribe", sub="s", from_="topic:t", ack="client")
+    world.broker.store.accepting = False
+    [error] = client.op("publish", id=1, to=to, body="x", **more)
+    assert (error["op"], error["id"], error["code"]) == ("error", 1, "limit" if more else "full")
+    [passing] = client.op("publish", id=2, to="queue:q", body="x", durable=False)
+    assert passing == {"op": "ok", "id": 2}
+    client.op("begin", tx="t")
+    client.op("publish", tx="t", to=to, body="x", **more)
+    [error] = client.op("commit", id=3, tx="t")
+    assert (error["op"], error["id"]) == ("error", 3)
+    # It has been aborted, and its name is free.
+    [error] = client.op("commit", id=4, tx="t")
+    assert error["code"] == "unknown"
+    assert client.op("begin", id=5, tx="t") == [{"op": "ok", "id": 5}]
+
+
+def test_a_transaction_into_a_full_queue_gives_back_what_it_would_have_settled() -> None:
+    world = World(policy=QueuePolicy(1, when_full=REJECT))
+    client = world.client()
+    client.op("subscribe", sub="s", from_="queue:in", ack="client", window=1)
+    [job] = client.op("publish", to="queue:in", body="job")
+    client.op("publish", to="queue:out", body="there")
+    client.say([
+        {"op": "begin", "tx": "t"},
+        {"op": "publish", "tx": "t", "to": "queue:out", "body": "more"},
+        {"op": "ack", "tx": "t", "tag": job["tag"]},
+        {"op": "commit", "tx": "t", "id": 1},
+    ])  # fmt: skip
+    heard = client.heard()
+    assert [(m["op"], m.get("code"), m.get("delivery_count")) for m in heard] == [
+        ("message", None, 1),
+        ("error", "full", None),
+    ]
+    assert client.op("ack", id=2, tag=heard[0]["tag"]) == [{"op": "ok", "id": 2}]
