@@ -131,4 +131,4 @@ DESTINATIONS_REMEMBERED_MAX: Final = 1_024
 """Decoded destinations that a connection keeps."""
 
 HEAD_REMEMBERED_MAX: Final = 1_024
-"""Bytes of the SEND that a connection keeps in case the next one has the same head."""
+"""Bytes of the head that a connection keeps in case the next SEND has the same, and of a body kept with it."""

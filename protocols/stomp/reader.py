@@ -219,9 +219,10 @@ class FrameReader:
                 self._keep_body(frame, need, data, start)
                 return
             self._finish(frame, data[start:stop], data[stop], frames)
-            if isinstance(frame, Send) and stop - pos <= HEAD_REMEMBERED_MAX:
+            if isinstance(frame, Send) and start - pos <= HEAD_REMEMBERED_MAX:
                 self._known_head = known_head
-                self._known = frame
+                # A large body is not kept with it.
+                self._known = frame if stop - pos <= HEAD_REMEMBERED_MAX else _with_body(frame, b"")
                 self._known_need = need
             pos = stop + 1
             if isinstance(frame, Connect):

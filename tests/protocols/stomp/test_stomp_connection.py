@@ -308,3 +308,16 @@ def test_a_destination_is_the_same_string_each_time() -> None:
     assert isinstance(frames[0], Send)
     assert isinstance(frames[1], Send)
     assert frames[0].destination is frames[1].destination
+
+
+@pytest.mark.parametrize("size", [10, 1_024, 100_000])
+def test_the_same_head_is_taken_apart_once_however_large_the_bodies(size: int) -> None:
+    connection = connected()
+    head = b"SEND\ndestination:/topic/a\ncontent-length:%d\n\n" % size
+    bodies = [bytes((n,)) * size for n in range(3)]
+    frames: list[Frame] = []
+    for body in bodies:
+        frames += connection.receive_data(head + body + b"\0\n", 0)
+    sent = [frame for frame in frames if isinstance(frame, Send)]
+    assert [frame.body for frame in sent] == bodies
+    assert all(frame.lines is sent[0].lines for frame in sent)
