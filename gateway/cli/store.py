@@ -76,7 +76,7 @@ def stats(path: StorePath = None) -> None:
     console.print(
         f"{file}: store version {found.version}, start {found.epoch}, {end}; {found.file_bytes:,} bytes, "
         f"log {found.log_bytes:,}, free {found.free_bytes:,}"
-        + (f"; {found.segments} segments with {found.segment_bytes:,} bytes" if found.segments else "")
+        + (f"; segments {found.segments}, {found.segment_bytes:,} bytes" if found.segments else "")
     )
     table = Table("queue", box=None, pad_edge=False)
     for heading in ("messages", "bytes", "first", "last"):
