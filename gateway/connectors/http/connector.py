@@ -428,10 +428,7 @@ class HttpConnector(Connector):
         if timing is not None:
             self._stored(broker.schedule.add(message, timing))
             return
-        if destination.kind == TOPIC:
-            position = broker.publish_to(destination, message)
-        else:
-            position = broker.enqueue(message, broker.queue(destination.name))
+        position = broker.publish_to(destination, message)
         if position == REFUSED:
             self.counters.limit_hits += 1
             raise HttpRefusal(507, f"{destination} can take nothing more")

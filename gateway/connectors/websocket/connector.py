@@ -340,17 +340,12 @@ class JsonConnector(Connector):
 
     def _publish(self, message: Message, timing: Timing | None) -> int:
         """Outside transactions; the position that makes it safe."""
-        broker = self.broker
-        destination = message.destination
         if timing is not None:
-            return broker.schedule.add(message, timing)
-        if destination.kind == TOPIC:
-            position = broker.publish_to(destination, message)
-        else:
-            position = broker.enqueue(message, broker.queue(destination.name))
+            return self.broker.schedule.add(message, timing)
+        position = self.broker.publish_to(message.destination, message)
         if position == REFUSED:
             self.counters.limit_hits += 1
-            raise JsonRefusal(c.FULL, f"{destination} can take nothing more")
+            raise JsonRefusal(c.FULL, f"{message.destination} can take nothing more")
         return position
 
     # -- subscribing
