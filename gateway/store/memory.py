@@ -14,9 +14,9 @@ from gateway.core.ports import (
     QueueFound,
     QueueMade,
     Recovered,
-    Store,
     StoreListener,
 )
+from gateway.store.passing import PassingStore
 
 
 @final
@@ -196,12 +196,12 @@ class MemoryStore(Journal):
 
 
 @final
-class HeldStore(Store):
+class HeldStore(PassingStore):
     """Makes nothing durable until told to: shows in tests that confirmations wait."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.keeps = False
+        self.immediate = False
         self.operations: list[Operation] = []
 
     def append(self, operation: Operation) -> int:
@@ -209,24 +209,6 @@ class HeldStore(Store):
         self.position += 1
         self.operations.append(operation)
         return self.position
-
-    def begin(self) -> None:
-        """See Store."""
-
-    def end(self) -> None:
-        """See Store."""
-
-    def load(self, page: Page) -> None:
-        """Never called: it has no pages."""
-        raise AssertionError("a store without pages was asked for one")
-
-    def recover(self) -> Recovered:
-        """See Store."""
-        return Recovered(1, True, [], [], {}, set())
-
-    def fetch(self, queue: int, sequences: list[int]) -> list[Entry]:
-        """See Store."""
-        return []
 
     def release(self) -> int:
         """Everything so far is durable now; returns the position to hand to Broker.on_durable."""

@@ -1,11 +1,8 @@
 """The store of a gateway that keeps nothing."""
 
-from typing import final
-
 from gateway.core.ports import Entry, Operation, Page, Recovered, Store
 
 
-@final
 class PassingStore(Store):
     """Calls everything durable at once: what the broker holds in memory is all there is."""
 
