@@ -6,7 +6,6 @@ The same brokers, started so that they keep what they confirm, all on the disk t
 import os
 import signal
 import socket
-import subprocess
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,16 +152,7 @@ def _restart_s(wire: PersistentStomp, running: Running, count: int) -> float:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     begin = time.perf_counter()
-    with (running.directory / "log").open("ab") as log:
-        running.process = subprocess.Popen(
-            running.command,
-            cwd=running.directory,
-            env={**os.environ, **running.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    running.spawn()
     while True:
         try:
             sock = wire.connect("bench-restart")

@@ -63,22 +63,27 @@ class Running:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
 
+    def spawn(self) -> "subprocess.Popen[bytes]":
+        """Start its process, and wait for nothing."""
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.directory,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self.process
+
     def start(self) -> None:
         """Start it and wait until every endpoint answers."""
-        log = (self.directory / "log").open("wb")
-        self.process = subprocess.Popen(
-            self.command,
-            cwd=self.directory,
-            env={**os.environ, **self.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = self.spawn()
         deadline = time.monotonic() + START_TIMEOUT_S
         for endpoint in self.endpoints.values():
             while not _answers(endpoint.port):
-                if self.process.poll() is not None or time.monotonic() > deadline:
+                if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError((self.directory / "log").read_text(errors="replace")[-2_000:])
                 time.sleep(0.05)
         time.sleep(0.5)  # let it finish starting before it is measured
