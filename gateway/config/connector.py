@@ -65,7 +65,6 @@ PREFIXES: Final = ("wireFormat.", "transport.")
 TLS_OPTIONS: Final = {"needClientAuth": "need", "wantClientAuth": "want"}
 """Options of a connector's URI that are about TLS: the `client_certificates` that `=true` means."""
 
-
 SOCKET_MODE: Final = "socketMode"
 """Option of a Unix socket's URI: who may connect, as the octal mode of its file."""
 
@@ -132,9 +131,7 @@ class ConnectorSection(Section):
         """The mode of the Unix socket's file.  Raises ValueError."""
         for key, value in parse_qsl(urlsplit(self.uri).query, keep_blank_values=True):
             if _option_name(key) == SOCKET_MODE:
-                if len(value) != 3 or not set(value) <= set("01234567"):
-                    raise ValueError(f"{SOCKET_MODE}={value}: three octal digits, such as 660")
-                return int(value, 8)
+                return _mode_of(value)
         return SOCKET_MODE_DEFAULT
 
     @property
@@ -220,8 +217,7 @@ class ConnectorSection(Section):
             if option in TLS_OPTIONS:
                 continue
             if option == SOCKET_MODE and self.path:
-                # Looked at here so that it is known to be good.
-                _ = self.socket_mode
+                _mode_of(value)
                 continue
             _apply_option(limits, option, value)
         return limits
@@ -234,6 +230,13 @@ def _option_name(key: str) -> str:
         bare = bare.removeprefix(prefix)
     prefixed = PREFIXES[0] + bare
     return prefixed if prefixed in OPTIONS else bare
+
+
+def _mode_of(value: str) -> int:
+    """The mode of a file, as `chmod` takes it.  Raises ValueError."""
+    if len(value) != 3 or not set(value) <= set("01234567"):
+        raise ValueError(f"{SOCKET_MODE}={value}: three octal digits, such as 660")
+    return int(value, 8)
 
 
 def _apply_option(limits: Limits, key: str, value: str) -> None:
