@@ -87,6 +87,7 @@ class Broker(StoreListener):
         "_numbers_used",
         "_passing_policy",
         "_relaxed_policy",
+        "_values_unkept",
         "_waiters",
         "_watchers",
         "asynchronous",
@@ -131,6 +132,8 @@ class Broker(StoreListener):
         self._by_number: dict[int, Queue] = {}
         self._held_queues: list[Queue] = []
         self._gate: Gate | None = None
+        # Topics whose last value has changed while the store had no room.
+        self._values_unkept: dict[str, None] = {}
         self.decoder = Decoder()
         """Reads back what the store kept; connectors register their Restorer with it."""
         self.holding = False
@@ -218,26 +221,46 @@ class Broker(StoreListener):
 
     def _retain(self, message: Message, name: str) -> int:
         """Replace the topic's last value; an empty body clears it (MQTT 5.0 §3.3.1.3)."""
-        if not message.origin.body():
-            if self.retained.clear(name):
-                return self.store.append(Retained(name, None))
-            return NOTHING
-        limits = self.limits
         retained = self.retained
+        if not message.origin.body():
+            return self._keep_value(name, None, message) if retained.clear(name) else NOTHING
+        limits = self.limits
         before = retained.get(name)
         count = retained.count - (0 if before is None else 1)
         size = retained.bytes - (0 if before is None else before.size)
-        stored = before is not None and before.persistent
         if count >= limits.retained_messages_max or size + message.size > limits.retained_bytes_max:
             # What it was to replace goes too: an outdated value must not pass for the last one.
             self.counters.dropped_full += 1
             retained.clear(name)
-            return self.store.append(Retained(name, None)) if stored else NOTHING
+            return NOTHING if before is None else self._keep_value(name, None, message)
         retained.set(name, message)
-        if message.persistent:
-            return self.store.append(Retained(name, message))
-        # A passing value must not give way to an older one after a restart.
-        return self.store.append(Retained(name, None)) if stored else NOTHING
+        return self._keep_value(name, message, message)
+
+    def _keep_value(self, name: str, value: Message | None, message: Message) -> int:
+        """Have the store keep a last value that `message` has set or cleared; the position to wait for.
+
+        Whether it is persistent decides who waits, not what is kept: a topic has its last value after a restart too.
+        Only what the broker says of itself is not kept, since the next run says it anew.
+        """
+        if message.publisher is None and not message.persistent:
+            return NOTHING
+        store = self.store
+        if not store.accepting:
+            # Not persistent, or it would have been refused.  It is kept when there is room again.
+            if len(self._values_unkept) < self.limits.retained_messages_max:
+                self._values_unkept[name] = None
+            return NOTHING
+        position = store.append(Retained(name, value))
+        if store.congested:
+            self.hold_publisher(message.publisher)
+        return position if message.persistent else NOTHING
+
+    def _keep_values(self) -> None:
+        """Bring the store up to date with the last values that it had no room for."""
+        unkept = self._values_unkept
+        self._values_unkept = {}
+        for name in unkept:
+            self.store.append(Retained(name, self.retained.get(name)))
 
     def retained_for(self, pattern: Pattern, receiver: Publisher) -> list[Message]:
         """The last values of all topics under `pattern` that `receiver` may have and that live, oldest first."""
@@ -451,6 +474,7 @@ class Broker(StoreListener):
     def on_accepting(self, accepting: bool) -> None:
         """See StoreListener."""
         if accepting:
+            self._keep_values()
             for queue in list(self._by_number.values()):
                 queue.wake()
 

@@ -161,6 +161,20 @@ def test_retained_message_survives_and_so_does_its_removal(lives: Lives) -> None
     gw.mqtt("s").silent()
 
 
+def test_retained_messages_of_every_kind_survive(lives: Lives) -> None:
+    # [MQTT-3.3.1-5] leaves no QoS out; and what STOMP does not call persistent is a topic's last value all the same.
+    gw = lives.gw
+    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0"
+    gw.mqtt("p") >> "PUBLISH a retain zero" >> "PUBLISH b qos=1 id=2 retain one" >> "PUBLISH b retain passing"
+    gw.mqtt("p") >> "PUBLISH c qos=1 id=3 retain gone" >> "PUBLISH c retain"
+    gw.stomp("q") >> "SEND destination:/topic/d retain:true body:stomp"
+    lives.commit()
+    gw = lives.begin(clean=True)
+    gw.mqtt("s") >> "CONNECT s" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 #" << "SUBACK 1 0"
+    gw.mqtt("s") << "PUBLISH a retain zero" << "PUBLISH b retain passing" << "PUBLISH d retain stomp"
+    gw.mqtt("s").silent()
+
+
 def test_durable_stomp_subscription_goes_on_collecting(lives: Lives) -> None:
     gw = lives.gw
     subscribe = (

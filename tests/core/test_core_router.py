@@ -174,6 +174,11 @@ def retain(broker: Broker, name: str, body: bytes, persistent: bool = False) -> 
     return one
 
 
+def value(broker: Broker, name: str, body: bytes, persistent: bool = False) -> Message:
+    """A client's message that is to be retained."""
+    return message(broker, name, body, kind=TOPIC, retain=True, persistent=persistent, publisher=ANYONE)
+
+
 def test_the_last_value_is_kept_and_an_empty_one_clears_it() -> None:
     # MQTT 5.0 §3.3.1.3
     broker = broker_with()
@@ -187,22 +192,39 @@ def test_the_last_value_is_kept_and_an_empty_one_clears_it() -> None:
     assert broker.retained.count == 0
 
 
-def test_only_persistent_values_go_to_the_store() -> None:
+def test_every_value_goes_to_the_store_and_only_who_publishes_persistently_waits_for_it() -> None:
+    # MQTT 5.0 §3.3.1.3: the server must store it, whatever its QoS [MQTT-3.3.1-5].
     broker = broker_with()
-    retain(broker, "a", b"1")
-    assert store_of(broker).operations == []
-    one = topic_message(broker, "b", b"1", retain=True, persistent=True)
+    one = value(broker, "a", b"1")
+    assert publish(broker, one) == UNROUTED
+    two = value(broker, "b", b"1", persistent=True)
     # Nobody has subscribed, and yet there is something to wait for.
-    assert publish(broker, one) == 1
-    assert store_of(broker).operations == [Retained("b", one)]
+    assert publish(broker, two) == 2
+    assert publish(broker, value(broker, "b", b"")) == UNROUTED
+    assert store_of(broker).operations == [Retained("a", one), Retained("b", two), Retained("b", None)]
 
 
-def test_the_store_forgets_a_persistent_value_that_a_passing_one_replaces() -> None:
-    # Else the old value would be back after a restart.
+def test_what_the_broker_says_of_itself_is_not_kept() -> None:
     broker = broker_with()
-    retain(broker, "a", b"old", persistent=True)
-    retain(broker, "a", b"new")
-    assert store_of(broker).operations[-1] == Retained("a", None)
+    retain(broker, "$SYS.uptime", b"1")
+    retain(broker, "$SYS.uptime", b"2")
+    assert store_of(broker).operations == []
+
+
+def test_values_that_the_store_had_no_room_for_are_kept_when_there_is_room() -> None:
+    broker = broker_with(CoreLimits(retained_messages_max=2))
+    store = store_of(broker)
+    store.accepting = False
+    for name, body in (("a", b"1"), ("a", b""), ("b", b"2"), ("b", b"3"), ("c", b"4")):
+        last = value(broker, name, body)
+        publish(broker, last)
+    assert store.operations == []
+    store.accepting = True
+    broker.on_accepting(True)
+    # What is remembered of it is bounded as the values are.
+    assert store.operations == [Retained("a", None), Retained("b", broker.retained.get("b"))]
+    broker.on_accepting(True)
+    assert len(store.operations) == 2
 
 
 def test_expired_values_are_not_given_out() -> None:
