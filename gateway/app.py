@@ -39,7 +39,7 @@ from gateway.net.memory import keep_freed_memory
 from gateway.net.reports import Reports
 from gateway.net.tls import KeyPair, TlsError, TlsSettings
 from gateway.net.tls import load as load_tls
-from gateway.net.turn import Flusher
+from gateway.net.turn import Caretaker, Flusher
 from gateway.net.unix import UnixSocket
 from gateway.security.guard import Guard, User
 from gateway.security.passwords import PasswordChecks
@@ -252,6 +252,7 @@ class Gateway:
         """The store failed: nothing can be promised any more."""
         self._services: dict[str, Service] = {}
         self._machinery: Machinery | None = None
+        self._caretaker: Caretaker | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._started_s = 0.0
         self._ticks = 0
@@ -276,6 +277,7 @@ class Gateway:
         clock = Clock()
         self.broker.now_ms = clock.now_ms()
         flusher = Flusher(loop, clock, self.broker)
+        self._caretaker = Caretaker(loop, clock, self.broker)
         self._machinery = Machinery(
             loop,
             clock,
@@ -438,6 +440,8 @@ class Gateway:
             service.close(now_ms)
         # Aborted sockets report their end in the next turn.
         await asyncio.sleep(0)
+        if self._caretaker is not None:
+            self._caretaker.finish()
         machinery.deadlines.close()
         if self.admin is not None:
             await self.admin.close()

@@ -6,6 +6,7 @@ from typing import Final, final
 from mypy_extensions import mypyc_attr
 
 from gateway.core.bindings import restored_bindings, stored_bindings
+from gateway.core.chores import Chores
 from gateway.core.counters import CoreCounters
 from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
@@ -92,6 +93,7 @@ class Broker(StoreListener):
         "_watchers",
         "asynchronous",
         "authorizer",
+        "chores",
         "counters",
         "decoder",
         "holding",
@@ -123,6 +125,8 @@ class Broker(StoreListener):
         """By key."""
         self.retained = RetainedTree()
         self.counters = CoreCounters()
+        self.chores = Chores()
+        """What goes on in later turns."""
         self._next_message = 0
         self._next_number = 1
         # Of queues that the store keeps or still forgets.

@@ -1,7 +1,12 @@
-"""The end of a turn of the loop: everything that was said in it is written, once per connection."""
+"""The end of a turn of the loop: everything that was said in it is written, once per connection.
+
+And the turns that the core's chores get: a little of them between two looks at the sockets.
+"""
 
 import asyncio
-from typing import TYPE_CHECKING, final
+import logging
+import time
+from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.base import Connector, Turn
 from gateway.core.router import Broker
@@ -9,6 +14,11 @@ from gateway.net.clock import Clock
 
 if TYPE_CHECKING:
     from gateway.net.transport import Transport
+
+log = logging.getLogger("gateway.net")
+
+CHORES_S: Final = 0.002
+"""How long the core's chores go on in one turn of the loop."""
 
 
 @final
@@ -36,3 +46,42 @@ class Flusher:
             transport = transports.get(connector)
             if transport is not None:
                 transport.flush(now_ms)
+
+
+@final
+class Caretaker:
+    """Lets the core's chores go on, a little in each turn of the loop."""
+
+    __slots__ = ("_broker", "_clock", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, broker: Broker) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._broker = broker
+        broker.chores.driven_by(self._schedule)
+
+    def _schedule(self) -> None:
+        self._loop.call_soon(self.go_on)
+
+    def go_on(self) -> None:
+        """Go on with them for a moment, and again in the next turn if there is more."""
+        self._broker.now_ms = self._clock.now_ms()
+        chores = self._broker.chores
+        until_s = time.perf_counter() + CHORES_S
+        try:
+            while chores.step() and time.perf_counter() < until_s:
+                pass
+        except Exception:
+            log.exception("internal error in a chore")
+        if chores:
+            self._schedule()
+
+    def finish(self) -> None:
+        """The loop is about to stop: do all that is left, and what is added from now on at once."""
+        chores = self._broker.chores
+        chores.driven_by(None)
+        while chores:
+            try:
+                chores.finish()
+            except Exception:
+                log.exception("internal error in a chore")
