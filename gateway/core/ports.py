@@ -218,7 +218,9 @@ class Page:
     """Only those whose time had run out then; 0 asks for all."""
     heads_only: bool
     complete: bool
-    """Set with the answer: False when the disk was full, so that what waits for its commit could not be looked at."""
+    """Set with the answer: False when the disk was full, so that what waits for its commit could not be looked at.
+
+    Such an answer holds what is surely before that, and is empty only where expired messages or a reader asked."""
     reader: "PageReader | None"
     """Who gets the answer; None is the queue itself."""
 

@@ -119,6 +119,12 @@ class SqliteStore(Journal):
         self._probation = PROBATION
         self._writing = threading.Lock()
         self._pages_asked: list[Page] = []
+        # No room: a batch waits for it, and what is asked meanwhile may be answered before it.
+        self._stuck = False
+        # Pages of which nothing is on the disk yet: asked for again once the batch before them is there.
+        self._early: list[Page] = []
+        # What the writer thread had not committed when it was told to stop.
+        self._unwritten: Batch | None = None
         self._log_pages = 0
         self._closing = threading.Event()
         # Set by whoever commits; `failure` is the same as the loop has been told.
@@ -174,12 +180,14 @@ class SqliteStore(Journal):
         self._schedule()
 
     def load(self, page: Page) -> None:
-        """See Store."""
-        if self.accepting:
+        """See Store.  While a batch waits for room the answer holds what is on the disk, and is not complete."""
+        if self._stuck:
+            page.complete = False
+            self._requests.put(page)
+        else:
+            page.complete = True
             self._pages_asked.append(page)
             self._schedule()
-        else:
-            self._requests.put(page)
 
     def _schedule(self) -> None:
         """Have `_hand_over` called, unless the end of the running commit will do so."""
@@ -274,11 +282,8 @@ class SqliteStore(Journal):
         self._committing = False
         self.finish(position)
         self.advance()
-        if not self.accepting:
-            self.accepting = True
-            log.info("store: there is room again, going on")
-            if self._listener is not None:
-                self._listener.on_accepting(True)
+        if self._stuck:
+            self._go_on()
         if self._listener is not None:
             self._listener.on_durable(self.durable)
         # Also when nothing that waits needs the disk: somebody may wait for its position.
@@ -288,19 +293,41 @@ class SqliteStore(Journal):
             # All that came meanwhile has left again.
             self.rest()
 
+    def _go_on(self) -> None:
+        """The batch that waited for room is on the disk."""
+        self._stuck = False
+        early = self._early
+        self._early = []
+        for page in early:
+            self.load(page)
+        self.accepting = True
+        log.info("store: there is room again, going on")
+        if self._listener is not None:
+            self._listener.on_accepting(True)
+
     def _loaded(self, page: Page, entries: list[Entry]) -> None:
-        if self._listener is not None and not self._closing.is_set():
+        if self._listener is None or self._closing.is_set():
+            return
+        if page.complete or entries or page.expired_by_ms or page.reader is not None:
             self._listener.on_loaded(page, entries)
+        elif self._stuck:
+            # What was asked for is in a batch that waits: to say that there is nothing would lose it.
+            self._early.append(page)
+        else:
+            self.load(page)
 
     def _full(self, error: StoreFull) -> None:
-        if self.accepting:
-            self.accepting = False
-            log.error("store: %s: nothing is confirmed until there is room", error)
-            if self._listener is not None:
-                self._listener.on_accepting(False)
-            for page in self._pages_asked:
-                self._requests.put(page)
-            self._pages_asked.clear()
+        if self._stuck:
+            return
+        self._stuck = True
+        self.accepting = False
+        log.error("store: %s: nothing is confirmed until there is room", error)
+        if self._listener is not None:
+            self._listener.on_accepting(False)
+        asked = self._pages_asked
+        self._pages_asked = []
+        for page in asked:
+            self.load(page)
 
     def _failed(self, error: StoreError) -> None:
         self.failure = error
@@ -327,12 +354,18 @@ class SqliteStore(Journal):
             if self.failure is None and self._broken is None:
                 self._close_in_order(clean)
                 sure = True
+        except StoreFull as error:
+            # Nobody was told that it is kept.
+            log.error("store: %s: what was not confirmed is lost", error)
         finally:
             self._segments.close(sure)
             self._database.close()
             self._lock.release()
 
     def _close_in_order(self, clean: bool) -> None:
+        if self._unwritten is not None:
+            self._tables.apply(self._unwritten)
+            self.finish(self._unwritten.position)
         self._committing = False
         batch = self.take()
         if batch is not None:
@@ -379,7 +412,7 @@ class SqliteStore(Journal):
             except StoreFull as error:
                 self._tell(partial(self._full, error))
                 if not self._wait_for_room():
-                    self._broken = error
+                    self._unwritten = batch
                     return
             except StoreError as error:
                 self._give_up(error)
@@ -402,6 +435,8 @@ class SqliteStore(Journal):
             except Empty:
                 break
             if request is None:
+                # Also for `_write`, which is to end.
+                self._requests.put(None)
                 return False
             if isinstance(request, Page):
                 request.complete = False
