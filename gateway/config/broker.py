@@ -34,6 +34,10 @@ class CoreSection(Section):
     """Bytes of messages in queues, above which those that the store has too are let go of, until their turn comes."""
     transaction_operations_max: int = Field(100_000, ge=1)
     """Sends and acknowledgements in one transaction."""
+    transaction_bytes_max: int = Field(134_217_728, ge=1)
+    """Bytes of messages in one transaction, 600 for each message included."""
+    transactions_bytes_max: int = Field(268_435_456, ge=1)
+    """Bytes of messages in all open transactions together."""
     scheduled_messages_max: int = Field(100_000, ge=0)
     """Messages that wait to be delivered later."""
     scheduled_bytes_max: int = Field(67_108_864, ge=0)

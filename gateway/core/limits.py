@@ -105,6 +105,10 @@ class CoreLimits:
     """Bytes of messages in queues, above which those that the store has too are let go."""
     transaction_operations_max: int
     """Sends and outcomes that one transaction may hold back."""
+    transaction_bytes_max: int
+    """Bytes of messages that one transaction may hold back."""
+    transactions_bytes_max: int
+    """Bytes of messages that all open transactions may hold back together."""
     scheduled_messages_max: int
     """Messages that wait for their time."""
     scheduled_bytes_max: int
@@ -130,12 +134,16 @@ class CoreLimits:
         selector_length_max: int = 4_096,
         selector_depth_max: int = 64,
         memory_max: int = 268_435_456,
+        transaction_bytes_max: int = 134_217_728,
+        transactions_bytes_max: int = 268_435_456,
     ) -> None:
         self.queues_max = queues_max
         self.subscriptions_max = subscriptions_max
         self.retained_messages_max = retained_messages_max
         self.retained_bytes_max = retained_bytes_max
         self.transaction_operations_max = transaction_operations_max
+        self.transaction_bytes_max = transaction_bytes_max
+        self.transactions_bytes_max = transactions_bytes_max
         self.scheduled_messages_max = scheduled_messages_max
         self.scheduled_bytes_max = scheduled_bytes_max
         self.scheduled_delay_max_ms = scheduled_delay_max_ms

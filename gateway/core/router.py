@@ -106,6 +106,7 @@ class Broker(StoreListener):
         "schedule",
         "store",
         "topics",
+        "transactions_bytes",
     )
 
     def __init__(self, store: Store, authorizer: Authorizer, limits: CoreLimits, policy: QueuePolicy) -> None:
@@ -144,6 +145,8 @@ class Broker(StoreListener):
         """What is published now belongs to a transaction: consumers get it when it is durable."""
         self.resident_bytes = 0
         """Bytes of the messages that queues have in memory, about."""
+        self.transactions_bytes = 0
+        """Bytes of the messages that open transactions hold back, about."""
         self._waiters: list[Waiter] = []
         self._watchers: list[QueueWatcher] = []
         self.schedule = Schedule(self)

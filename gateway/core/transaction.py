@@ -1,6 +1,6 @@
 """Transactions: publishes and outcomes held back until commit, dropped at abort."""
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.delivery import FAILED, Delivery
 from gateway.core.destination import QUEUE
@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from gateway.core.router import Broker
 
 
+MESSAGE_OVERHEAD: Final = 600
+"""Bytes that a message which is held back takes beside its own size, about."""
+
+
 class TransactionTooLarge(Exception):
-    """It would hold back more operations than the broker's limit."""
+    """It would hold back more than the broker's limits; `str(error)` names the limit, fit for the client."""
 
 
 class TransactionRefused(Exception):
@@ -25,27 +29,29 @@ class TransactionRefused(Exception):
 class Transaction:
     """One client's open transaction.  Deliveries settled in it stay acquired until it ends."""
 
-    __slots__ = ("_broker", "_messages", "_outcomes", "_scheduled")
+    __slots__ = ("_broker", "_bytes", "_messages", "_outcomes", "_scheduled")
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
+        # Of all it holds back; counted among the broker's until it ends.
+        self._bytes = 0
         self._messages: list[Message] = []
         self._outcomes: list[tuple[Delivery, int]] = []
         self._scheduled: list[tuple[Message, Timing]] = []
 
     def publish(self, message: Message) -> None:
         """Hold `message` back.  Raises TransactionTooLarge."""
-        self._check_room()
+        self._hold(message)
         self._messages.append(message)
 
     def schedule(self, message: Message, timing: Timing) -> None:
         """Hold back a message that is to be delivered later still.  Raises TransactionTooLarge."""
-        self._check_room()
+        self._hold(message)
         self._scheduled.append((message, timing))
 
     def settle(self, delivery: Delivery, outcome: int) -> None:
-        """Hold the outcome back.  Raises TransactionTooLarge."""
-        self._check_room()
+        """Hold the outcome back.  Raises TransactionTooLarge: `check_room` says so before the delivery is let go of."""
+        self.check_room(1)
         self._outcomes.append((delivery, outcome))
 
     def commit(self) -> int:
@@ -56,6 +62,7 @@ class Transaction:
         full and its policy is to say so, and ScheduleRefused.
         """
         broker = self._broker
+        self._let_go()
         try:
             self._check_queues()
             self._check_schedule()
@@ -97,6 +104,7 @@ class Transaction:
 
     def abort(self) -> None:
         """Do none of it: nothing is published, and what was to be settled counts as a failed delivery."""
+        self._let_go()
         for delivery, _ in self._outcomes:
             delivery.settle(FAILED)
         self._broker.counters.transactions_aborted += 1
@@ -125,11 +133,30 @@ class Transaction:
             self._broker.schedule.check(message, timing, count, size)
             size += message.size
 
-    def _check_room(self) -> None:
-        if (
-            len(self._messages) + len(self._outcomes) + len(self._scheduled)
-            >= self._broker.limits.transaction_operations_max
-        ):
+    def check_room(self, operations: int, size: int = 0) -> None:
+        """May it hold back so many operations more, with `size` bytes of messages?  Raises TransactionTooLarge."""
+        broker = self._broker
+        limits = broker.limits
+        held = len(self._messages) + len(self._outcomes) + len(self._scheduled)
+        if held + operations > limits.transaction_operations_max:
             raise TransactionTooLarge(
-                f"a transaction may hold {self._broker.limits.transaction_operations_max} operations"
+                f"a transaction may hold {limits.transaction_operations_max} operations"
             )
+        if size and self._bytes + size > limits.transaction_bytes_max:
+            raise TransactionTooLarge(f"a transaction may hold {limits.transaction_bytes_max} bytes")
+        if size and broker.transactions_bytes + size > limits.transactions_bytes_max:
+            raise TransactionTooLarge(
+                f"open transactions may hold {limits.transactions_bytes_max} bytes together"
+            )
+
+    def _hold(self, message: Message) -> None:
+        """Take room for one more message."""
+        size = message.size + MESSAGE_OVERHEAD
+        self.check_room(1, size)
+        self._bytes += size
+        self._broker.transactions_bytes += size
+
+    def _let_go(self) -> None:
+        """It ends: what it holds is nobody's, or the queues'."""
+        self._broker.transactions_bytes -= self._bytes
+        self._bytes = 0

@@ -600,6 +600,28 @@ def test_made_up_subscription_in_ack_is_forgiven_before_1_2(gw: Gateway, version
     assert gw.broker.queue("q").depth == 0
 
 
+def test_cumulative_acknowledgements_of_messages_that_come_twice_leave_none_behind(gw: Gateway) -> None:
+    party = gw.stomp("s", "1.1")
+    for name in "AB":
+        (
+            party
+            >> f"SUBSCRIBE id:{name} destination:/queue/Consumer.{name}.VirtualTopic.X"
+            >> f"UNSUBSCRIBE id:{name}"
+        )
+    party >> "SUBSCRIBE id:1 destination:/queue/Consumer.*.VirtualTopic.X ack:client"
+    (
+        gw.stomp("p")
+        >> "SEND destination:/topic/VirtualTopic.X body:x"
+        >> "SEND destination:/topic/VirtualTopic.X body:y"
+    )
+    heard = [frame.get("message-id") for frame in party.rest()]
+    assert heard[0] == heard[1] != heard[2] == heard[3]
+    for message_id in (heard[0], heard[2], heard[3]):
+        party >> f"ACK subscription:1 message-id:{message_id}"
+    party.silent()
+    assert {gw.broker.queue(f"Consumer.{name}.VirtualTopic.X").depth for name in "AB"} == {0}
+
+
 def test_message_that_comes_twice_to_one_old_subscription_is_acknowledged_twice(gw: Gateway) -> None:
     party = gw.stomp("s", "1.1")
     party >> "SUBSCRIBE id:1 destination:/queue/Consumer.*.VirtualTopic.X ack:client-individual"

@@ -96,6 +96,37 @@ def test_a_transaction_is_bounded() -> None:
     assert broker.queue("q").depth == 2
 
 
+def test_open_transactions_are_bounded_in_bytes_each_and_together() -> None:
+    broker = broker_with(CoreLimits(transaction_bytes_max=3_000, transactions_bytes_max=4_000))
+    first = broker.transaction()
+    first.publish(message(broker, size=2_000))
+    with pytest.raises(TransactionTooLarge, match="may hold 3000 bytes"):
+        first.publish(message(broker, size=1_000))
+    second = broker.transaction()
+    with pytest.raises(TransactionTooLarge, match="4000 bytes together"):
+        second.publish(message(broker, size=1_000))
+    first.commit()
+    second.publish(message(broker, size=1_000))
+    second.abort()
+    assert broker.transactions_bytes == 0
+    assert broker.queue("q").depth == 1
+
+
+@needs_outlet
+def test_room_is_asked_for_before_deliveries_are_let_go_of() -> None:
+    broker = broker_with(CoreLimits(transaction_operations_max=2))
+    queue = broker.queue("q")
+    queue.offer(message(broker))
+    outlet = LogOutlet()
+    consume(queue, outlet)
+    transaction = broker.transaction()
+    transaction.check_room(2)
+    transaction.settle(outlet.taken[0], ACCEPTED)
+    with pytest.raises(TransactionTooLarge):
+        transaction.check_room(2)
+    transaction.abort()
+
+
 def test_a_commit_that_needs_too_many_queues_does_nothing_of_it() -> None:
     broker = broker_with(CoreLimits(queues_max=1))
     queue = broker.queue("q")

@@ -40,7 +40,7 @@ from gateway.core.pattern import Pattern
 from gateway.core.queue import REFUSED
 from gateway.core.router import Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused
-from gateway.core.transaction import TransactionRefused, TransactionTooLarge
+from gateway.core.transaction import Transaction, TransactionRefused, TransactionTooLarge
 from protocols.gatewayjson.codec import load
 from protocols.gatewayjson.errors import JsonError
 from protocols.http.connection import HttpConnection, HttpLimits
@@ -439,31 +439,40 @@ class HttpConnector(Connector):
         items = load(request.body)
         if not isinstance(items, list):
             raise HttpRefusal(400, "the body is an array of messages")
-        broker = self.broker
-        transaction = broker.transaction()
+        transaction = self.broker.transaction()
         size = len(request.body) // max(len(items), 1)
-        for item in items:
-            to = item.get("to") if isinstance(item, dict) else None
-            if not isinstance(to, str):
-                raise HttpRefusal(400, "each message has `to`: queue:NAME or topic:NAME")
-            destination = destination_of(to)
-            if not broker.authorizer.may_publish(self.publisher, destination):
-                raise HttpRefusal(403, f"not allowed to send to {destination}")
-            if broker.is_gone(destination):
-                raise HttpRefusal(404, f"{destination} is gone")
-            envelope = envelope_from(item)
-            if is_forged(envelope, self.publisher):
-                raise HttpRefusal(403, "it claims to be from another user")
-            if destination.kind == QUEUE or destination.temporary:
-                envelope.retain = False
-            message = message_from(envelope, HTTP, size, destination, broker, self.publisher)
-            timing = envelope.timing(broker.now_ms)
-            if timing is None:
-                transaction.publish(message)
-            else:
-                transaction.schedule(message, timing)
+        try:
+            for item in items:
+                self._add_to(transaction, item, size)
+        except Exception:
+            transaction.abort()
+            raise
         self.counters.messages_in += len(items)
         self._stored(transaction.commit())
+
+    def _add_to(self, transaction: Transaction, item: object, size: int) -> None:
+        """Make one of several envelopes a part of their transaction."""
+        broker = self.broker
+        to = item.get("to") if isinstance(item, dict) else None
+        if not isinstance(to, str):
+            raise HttpRefusal(400, "each message has `to`: queue:NAME or topic:NAME")
+        assert isinstance(item, dict)
+        destination = destination_of(to)
+        if not broker.authorizer.may_publish(self.publisher, destination):
+            raise HttpRefusal(403, f"not allowed to send to {destination}")
+        if broker.is_gone(destination):
+            raise HttpRefusal(404, f"{destination} is gone")
+        envelope = envelope_from(item)
+        if is_forged(envelope, self.publisher):
+            raise HttpRefusal(403, "it claims to be from another user")
+        if destination.kind == QUEUE or destination.temporary:
+            envelope.retain = False
+        message = message_from(envelope, HTTP, size, destination, broker, self.publisher)
+        timing = envelope.timing(broker.now_ms)
+        if timing is None:
+            transaction.publish(message)
+        else:
+            transaction.schedule(message, timing)
 
     def _stored(self, position: int) -> None:
         """202, once the store has it."""

@@ -149,17 +149,11 @@ class StompConnector(Connector):
                         self._on_send(frame)
                     else:
                         self._on_frame(frame, now_ms)
-                except (
-                    StompRefusal,
-                    InvalidName,
-                    InvalidSelector,
-                    LimitReached,
-                    TransactionTooLarge,
-                    TransactionRefused,
-                    ScheduleRefused,
-                    InvalidCron,
-                ) as error:
+                except (StompRefusal, InvalidName, InvalidSelector, InvalidCron) as error:
                     self._fail(str(error), frame.receipt)
+                except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
+                    self.counters.limit_hits += 1
+                    self._fail(str(limit), frame.receipt)
                 if self.closing:
                     break
             if self.over_rate(len(frames), len(data), now_ms):
@@ -488,10 +482,16 @@ class StompConnector(Connector):
             subscription = (
                 None if subscriptions is None else subscriptions.of_message(handle, subscription_id)
             )
+            if subscription is not None:
+                handle = subscription.handle_of(handle)
         held = None if transaction is None else self._transaction(transaction)
-        deliveries = [] if subscription is None else subscription.take(handle)
-        if subscription is None or not deliveries:
-            raise StompRefusal(f"nothing waits for an acknowledgement of {handle}")
+        handles = [] if subscription is None else subscription.meant(handle)
+        if subscription is None or not handles:
+            raise StompRefusal(f"nothing waits for an acknowledgement of {id or message_id or ''}")
+        if held is not None:
+            # All of them or none: a delivery that was taken and is not held would be nobody's.
+            held.check_room(len(handles))
+        deliveries = subscription.take(handles)
         if held is None or transaction is None:
             position = NOTHING
             for delivery in deliveries:

@@ -38,6 +38,7 @@ class StompSubscription(Outlet):
         "_handle_prefix",
         "_head",
         "_numbered",
+        "_repeats",
         "_unacked_bytes",
         "bindings",
         "browsed",
@@ -83,6 +84,8 @@ class StompSubscription(Outlet):
         self._unacked_bytes = 0
         self._follower: _Follower | None = None
         self._deliveries = 0
+        # Most times that one message has been unacknowledged here beside itself.
+        self._repeats = 0
         version = connector.version
         self._numbered = version == V1_2
         self._head = message_head(id, "", False, 0, version)
@@ -151,40 +154,48 @@ class StompSubscription(Outlet):
 
     def _note(self, key: str, delivery: Delivery) -> None:
         """Before 1.2: a message that has come twice, by way of two queues, is acknowledged twice."""
+        repeats = 0
         while key in self.unacked:
             key += "\0"
+            repeats += 1
         self.unacked[key] = delivery
+        self._repeats = max(self._repeats, repeats)
 
-    def take(self, handle: str) -> list[Delivery]:
-        """The deliveries that an ACK or NACK of `handle` means, taken out; empty when it is unknown."""
+    def handle_of(self, message_id: str) -> str:
+        """Before 1.2: the handle of the delivery that an acknowledgement by message-id means; empty for none."""
+        handle = message_id
+        for _ in range(self._repeats + 1):
+            if handle in self.unacked:
+                return handle
+            handle += "\0"
+        return ""
+
+    def meant(self, handle: str) -> list[str]:
+        """The handles that an ACK or NACK of `handle` means, left in place; empty when it is unknown.
+
+        A cumulative one means all deliveries before its own too (§SUBSCRIBE ack Header).
+        """
         unacked = self.unacked
-        delivery = unacked.get(handle)
-        if delivery is None:
+        if handle not in unacked:
             return []
         if self.mode == AckMode.CLIENT_INDIVIDUAL:
-            del unacked[handle]
-            taken = [delivery]
-        else:
-            taken = self._take_up_to(handle)
-        if not self._numbered:
-            again = handle + "\0"
-            while again in unacked:
-                unacked[again[:-1]] = unacked.pop(again)
-                again += "\0"
+            return [handle]
+        handles: list[str] = []
+        for known in unacked:
+            handles.append(known)
+            if known == handle:
+                break
+        return handles
+
+    def take(self, handles: list[str]) -> list[Delivery]:
+        """The deliveries of `handles`, as `meant` has found them, taken out."""
+        unacked = self.unacked
+        taken = [unacked.pop(handle) for handle in handles]
         if self.window >= 0:
             for one in taken:
                 self._unacked_bytes -= one.message.size
             self.look_at_congestion()
         return taken
-
-    def _take_up_to(self, handle: str) -> list[Delivery]:
-        """A cumulative ACK means all deliveries before its own too (§SUBSCRIBE ack Header)."""
-        keys: list[str] = []
-        for key in self.unacked:
-            keys.append(key)
-            if key == handle:
-                break
-        return [self.unacked.pop(key) for key in keys]
 
     def look_at_congestion(self) -> None:
         """Hold when the connection is congested, or the window is full."""

@@ -299,10 +299,10 @@ class Subscriptions:
         """Before 1.2: message-id and subscription; some clients make the latter up, then the message-id alone decides."""
         if subscription_id is not None:
             named = self._by_key.get(_key(subscription_id, ""))
-            if named is not None and message_id in named.unacked:
+            if named is not None and named.handle_of(message_id):
                 return named
         for subscription in self._by_key.values():
-            if message_id in subscription.unacked:
+            if subscription.handle_of(message_id):
                 return subscription
         return None
 

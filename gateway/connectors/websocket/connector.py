@@ -9,7 +9,7 @@ from gateway.connectors.websocket.addresses import destination_of, source_of
 from gateway.connectors.websocket.messages import JSON, is_forged, message_from
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
-from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED, Delivery
+from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination, InvalidName
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Credentials
@@ -451,31 +451,33 @@ class JsonConnector(Connector):
         elif settle.outcome == c.RELEASE:
             outcome = RELEASED
         held = None if settle.tx is None else self._transaction(settle.tx)
+        tags = self._meant(settle)
+        if held is not None:
+            held.check_room(len(tags))
         position = NOTHING
-        unknown = 0
+        for tag in tags:
+            subscription = self.tags[tag]
+            delivery = subscription.take(tag)
+            subscription.spend()
+            if held is None:
+                position = max(position, delivery.settle(outcome))
+            else:
+                held.settle(delivery, outcome)
+        self._ok(position, settle.id)
+
+    def _meant(self, settle: Settle) -> list[int]:
+        """The tags that it means, each once: all of them wait for their outcome, or nothing is done."""
+        meant: dict[int, None] = {}
+        last: dict[str, int] = {}
         for tag in settle.tags:
             subscription = self.tags.get(tag)
             if subscription is None:
-                unknown = tag
-                continue
-            for delivery in subscription.take(tag, settle.upto):
-                position = max(position, self._settle(subscription, delivery, outcome, held))
-        if unknown:
-            raise JsonRefusal(c.UNKNOWN, f"nothing waits for an outcome of tag {unknown}")
-        self._ok(position, settle.id)
-
-    def _settle(
-        self, subscription: JsonSubscription, delivery: Delivery, outcome: int, held: Transaction | None
-    ) -> int:
-        subscription.spend()
-        if held is None:
-            return delivery.settle(outcome)
-        try:
-            held.settle(delivery, outcome)
-        except TransactionTooLarge:
-            delivery.settle(FAILED)
-            raise
-        return NOTHING
+                raise JsonRefusal(c.UNKNOWN, f"nothing waits for an outcome of tag {tag}")
+            meant[tag] = None
+            last[subscription.id] = max(tag, last.get(subscription.id, 0))
+        if not settle.upto:
+            return list(meant)
+        return [tag for sub, upto in last.items() for tag in self._subscriptions[sub].up_to(upto)]
 
     # -- transactions
 

@@ -90,22 +90,20 @@ class JsonSubscription(Outlet):
             head += b',"delivery_count":%d' % delivery.failures
         connector.push_sure(head + _MORE + json_of(delivery.message, connector.limits.publish_identity)[1:])
 
-    def take(self, tag: int, upto: bool) -> list[Delivery]:
-        """The deliveries that an outcome of `tag` means, taken out."""
-        if tag not in self.unacked:
-            return []
-        tags = [tag]
-        if upto:
-            tags = []
-            for known in self.unacked:
-                tags.append(known)
-                if known == tag:
-                    break
-        deliveries: list[Delivery] = []
-        for known in tags:
-            deliveries.append(self.unacked.pop(known))
-            self._connector.tags.pop(known, None)
-        return deliveries
+    def up_to(self, tag: int) -> list[int]:
+        """The tags that wait for an outcome, from the first to `tag`."""
+        tags: list[int] = []
+        for known in self.unacked:
+            # Tags rise.
+            if known > tag:
+                break
+            tags.append(known)
+        return tags
+
+    def take(self, tag: int) -> Delivery:
+        """The delivery of `tag`, taken out."""
+        del self._connector.tags[tag]
+        return self.unacked.pop(tag)
 
     def spend(self) -> None:
         """One delivery is about to be settled: where credit counts, it does not come back."""

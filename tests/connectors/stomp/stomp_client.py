@@ -30,12 +30,13 @@ class World:
         store: Store | None = None,
         authorizer: Authorizer | None = None,
         policy: QueuePolicy | None = None,
+        core: CoreLimits | None = None,
     ) -> None:
         self.now_ms = 1_700_000_000_000
         self.broker = Broker(
             store or MemoryStore(),
             authorizer or Authorizer(),
-            CoreLimits(),
+            core or CoreLimits(),
             policy or QueuePolicy(dead_letters="DLQ", deliveries_max=2),
         )
         self.broker.now_ms = self.now_ms

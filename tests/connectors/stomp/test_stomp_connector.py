@@ -5,7 +5,7 @@ from stomp_client import Client, World
 
 from gateway.connectors.base import Limits
 from gateway.connectors.stomp.settings import StompSettings
-from gateway.core.limits import BLOCK, REJECT, QueuePolicy
+from gateway.core.limits import BLOCK, REJECT, CoreLimits, QueuePolicy
 from gateway.store.memory import HeldStore
 
 VERSIONS = ["1.0", "1.1", "1.2"]
@@ -293,6 +293,36 @@ def test_ack_in_a_transaction_counts_at_commit() -> None:
     assert world.broker.queue("q").depth == 1
     client.send("COMMIT", transaction="t")
     assert world.broker.queue("q").depth == 0
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_cumulative_ack_above_the_limit_of_a_transaction_leaves_nothing_behind(version: str) -> None:
+    world = World(core=CoreLimits(transaction_operations_max=2))
+    for body in ("1", "2", "3"):
+        world.client().send("SEND", body, destination="/queue/q")
+    client = world.client(version)
+    client.send("SUBSCRIBE", id="0", destination="/queue/q", ack="client")
+    last = client.received()[-1]
+    client.send("BEGIN", transaction="t")
+    if version == "1.2":
+        client.send("ACK", id=last.headers["ack"], transaction="t")
+    else:
+        client.send("ACK", message_id=last.headers["message-id"], subscription="0", transaction="t")
+    [error] = client.received()
+    assert "2 operations" in error.headers["message"]
+    assert client.connector.counters.limit_hits == 1
+    queue = world.broker.queue("q")
+    assert (queue.unsettled, queue.waiting) == (0, 3)
+
+
+def test_transactions_are_bounded_in_bytes() -> None:
+    world = World(core=CoreLimits(transaction_bytes_max=2_000))
+    client = world.client().send("BEGIN", transaction="t")
+    client.send("SEND", "x" * 1_000, destination="/queue/q", transaction="t")
+    client.send("SEND", "x" * 1_000, destination="/queue/q", transaction="t", receipt="r")
+    [error] = client.received()
+    assert (error.headers["receipt-id"], "2000 bytes" in error.headers["message"]) == ("r", True)
+    assert world.broker.transactions_bytes == 0
 
 
 def test_open_transactions_are_aborted_by_the_end_of_the_connection() -> None:

@@ -444,6 +444,33 @@ def test_limits_are_told_and_counted() -> None:
     assert error(client.heard()) == (None, "bad_json")
 
 
+@pytest.mark.parametrize("tags", [{"tag": 3, "upto": True}, {"tag": [1, 2, 3]}])
+def test_outcomes_above_the_limit_of_a_transaction_are_refused_as_a_whole(tags: dict[str, Any]) -> None:
+    world = World(core=CoreLimits(transaction_operations_max=2))
+    client = world.client()
+    client.op("subscribe", sub="s", from_="queue:q", ack="client")
+    for body in (1, 2, 3):
+        client.op("publish", to="queue:q", body=body)
+    client.op("begin", tx="t")
+    assert error(client.op("ack", id=1, tx="t", **tags)) == (1, "limit")
+    assert world.broker.queue("q").unsettled == 3
+    assert client.op("ack", id=2, tag=3, upto=True) == [{"op": "ok", "id": 2}]
+    assert world.broker.queue("q").depth == 0
+
+
+def test_an_outcome_with_an_unknown_tag_does_nothing_and_one_said_twice_counts_once() -> None:
+    world = World()
+    client = world.client()
+    client.op("subscribe", sub="s", from_="queue:q", ack="client")
+    for body in (1, 2, 3):
+        client.op("publish", to="queue:q", body=body)
+    assert error(client.op("ack", id=1, tag=[1, 7])) == (1, "unknown")
+    assert world.broker.queue("q").unsettled == 3
+    assert client.op("ack", id=2, tag=[1, 1]) == [{"op": "ok", "id": 2}]
+    assert client.op("ack", id=3, tag=[3, 2], upto=True) == [{"op": "ok", "id": 3}]
+    assert world.broker.queue("q").depth == 0
+
+
 def test_a_client_that_sends_too_fast_is_ended() -> None:
     client = World(limits=Limits(message_rate=3)).client()
     client.say([{"op": "ping"}] * 3)
