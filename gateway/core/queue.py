@@ -304,15 +304,22 @@ class Queue(Sink):
 
     # -- messages go out
 
+    def call(self, consumer: Consumer) -> None:
+        """A consumer that was not ready may be now: let it have its turn again.  Called by its Credit."""
+        self._roster.call(consumer)
+        self.wake()
+
     def wake(self) -> None:
         """Deliver as long as there are waiting messages and ready consumers."""
         if self._dispatching:
             return
         self._dispatching = True
+        # A connector that fails must not stop the queue for the others: whatever comes next tries again.
+        starved = False
         try:
-            self._starved = not self._dispatch()
+            starved = not self._dispatch()
         finally:
-            # A connector that fails must not stop the queue for the others.
+            self._starved = starved
             self._dispatching = False
 
     def _dispatch(self) -> bool:
@@ -346,25 +353,19 @@ class Queue(Sink):
         while self._backlog.count and self._serve_selected(selections):
             pass
         paged = self._paged
-        if paged is not None and self.broker.resident_bytes < self.broker.limits.memory_max:
+        memory_max = self.broker.limits.memory_max
+        if paged is not None and self.broker.resident_bytes < memory_max and self._roster.ready():
             # What waits is wanted by nobody who is ready; what they want may be further back.
-            roster = self._roster
-            for step in range(roster.competing):
-                if roster.after(step).ready:
-                    paged.ask()
-                    return
+            paged.ask()
 
     def _serve_selected(self, selections: Selections) -> bool:
         """Hand over one message; False when nobody who is ready wants any."""
-        roster = self._roster
-        for step in range(roster.competing):
-            consumer = roster.after(step)
-            if consumer.ready:
-                delivery = self._take_for(consumer, selections)
-                if delivery is not None:
-                    roster.served_after(step)
-                    self._hand_over(delivery, consumer)
-                    return True
+        for consumer in self._roster.ready():
+            delivery = self._take_for(consumer, selections)
+            if delivery is not None:
+                self._roster.served(consumer)
+                self._hand_over(delivery, consumer)
+                return True
         return False
 
     def _take_for(self, consumer: Consumer, selections: Selections) -> Delivery | None:
@@ -486,7 +487,6 @@ class Queue(Sink):
 
     def attach(self, consumer: Consumer) -> None:
         """Let `consumer` compete for the messages from now on, or stand by while another has them for itself."""
-        consumer.credit.consumers.append(consumer)
         if consumer.selector is not None:
             if self._selections is None:
                 self._selections = Selections(self._backlog)
@@ -500,7 +500,6 @@ class Queue(Sink):
         others_let_in = consumer is self._roster.exclusive
         if not self._roster.remove(consumer):
             return
-        consumer.credit.consumers.remove(consumer)
         if consumer.selector is not None:
             assert self._selections is not None
             if not self._selections.end(consumer.selector):

@@ -1,4 +1,8 @@
-"""The consumers of a queue: they compete, each in turn, or stand by while one has the queue for itself."""
+"""The consumers of a queue: they compete, each in turn, or stand by while one has the queue for itself.
+
+A consumer that was found not ready in its turn is parked: it is not looked at again until its `Credit` calls it, which
+costs the same however many there are.
+"""
 
 from typing import final
 
@@ -6,96 +10,189 @@ from gateway.core.subscription import Consumer
 
 
 @final
+class Ring:
+    """Consumers in a circle.  The links lie in the consumers, so coming and leaving cost the same for any number."""
+
+    __slots__ = ("count", "turn")
+
+    def __init__(self) -> None:
+        self.turn: Consumer | None = None
+        """Whose turn it is; None when it is empty."""
+        self.count = 0
+
+    def add(self, consumer: Consumer) -> None:
+        """One more, whose turn comes after all others'."""
+        turn = self.turn
+        if turn is None:
+            consumer.following = consumer.preceding = consumer
+            self.turn = consumer
+        else:
+            last = turn.preceding
+            assert last is not None
+            consumer.following = turn
+            consumer.preceding = last
+            last.following = turn.preceding = consumer
+        self.count += 1
+
+    def remove(self, consumer: Consumer) -> None:
+        """One less; it must be there."""
+        following = consumer.following
+        preceding = consumer.preceding
+        assert following is not None
+        assert preceding is not None
+        preceding.following = following
+        following.preceding = preceding
+        if self.turn is consumer:
+            self.turn = None if following is consumer else following
+        consumer.following = consumer.preceding = None
+        self.count -= 1
+
+    def all(self) -> list[Consumer]:
+        """All, from whose turn it is on."""
+        found: list[Consumer] = []
+        consumer = self.turn
+        for _ in range(self.count):
+            assert consumer is not None
+            found.append(consumer)
+            consumer = consumer.following
+        return found
+
+
+@final
 class Roster:
     """Who gets what a queue delivers, and whose turn it is."""
 
-    __slots__ = ("_competing", "_next", "_standby", "exclusive")
+    __slots__ = ("_heirs", "_parked", "_ready", "_standby", "exclusive")
 
     def __init__(self) -> None:
-        self._competing: list[Consumer] = []
-        self._next = 0
-        # Made when first used: most queues have no exclusive consumer.
-        self._standby: list[Consumer] | None = None
+        # Those that may be ready: each is, or is found out when its turn comes.
+        self._ready = Ring()
+        # The others are made when first used: most queues have no exclusive consumer, and many are always ready.
+        self._parked: Ring | None = None
+        self._standby: Ring | None = None
+        # Those that stand by and want to be exclusive, the oldest first.
+        self._heirs: dict[Consumer, None] | None = None
         self.exclusive: Consumer | None = None
         """Who has the queue for itself."""
 
     @property
     def count(self) -> int:
         """All, those that stand by included."""
-        return len(self._competing) + (0 if self._standby is None else len(self._standby))
-
-    @property
-    def competing(self) -> int:
-        """Those that do not stand by."""
-        return len(self._competing)
+        count = self._ready.count
+        if self._parked is not None:
+            count += self._parked.count
+        if self._standby is not None:
+            count += self._standby.count
+        return count
 
     def all(self) -> list[Consumer]:
         """All, in a list of their own."""
-        return [*self._competing, *(self._standby or [])]
+        found = self._ready.all()
+        if self._parked is not None:
+            found += self._parked.all()
+        if self._standby is not None:
+            found += self._standby.all()
+        return found
 
     # -- turns
 
     def next_ready(self) -> Consumer | None:
-        """The next in turn that can take a delivery; it has had its turn."""
-        consumers = self._competing
-        count = len(consumers)
-        at = self._next
-        for _ in range(count):
-            if at >= count:
-                at = 0
-            consumer = consumers[at]
-            at += 1
+        """The next in turn that can take a delivery; it has had its turn.  Who cannot is parked."""
+        ready = self._ready
+        while True:
+            consumer = ready.turn
+            if consumer is None:
+                return None
             if consumer.ready:
-                self._next = at
+                ready.turn = consumer.following
                 return consumer
-        return None
+            self._park(consumer)
 
-    def after(self, step: int) -> Consumer:
-        """The one whose turn comes after so many others'."""
-        return self._competing[(self._next + step) % len(self._competing)]
+    def ready(self) -> list[Consumer]:
+        """All that can take a delivery, in turn.  Who cannot is parked."""
+        found: list[Consumer] = []
+        for consumer in self._ready.all():
+            if consumer.ready:
+                found.append(consumer)
+            else:
+                self._park(consumer)
+        return found
 
-    def served_after(self, step: int) -> None:
-        """That one has had its turn."""
-        self._next = (self._next + step) % len(self._competing) + 1
+    def served(self, consumer: Consumer) -> None:
+        """One of `ready` has had its turn."""
+        if consumer.following is not None:
+            self._ready.turn = consumer.following
+
+    def _park(self, consumer: Consumer) -> None:
+        if self._parked is None:
+            self._parked = Ring()
+        self._ready.remove(consumer)
+        self._parked.add(consumer)
+        consumer.parked = True
+        consumer.credit.park(consumer)
+
+    def call(self, consumer: Consumer) -> None:
+        """A parked consumer may be ready now: called by its Credit, by way of the queue."""
+        parked = self._parked
+        assert parked is not None
+        parked.remove(consumer)
+        consumer.parked = False
+        self._ring_of(consumer).add(consumer)
 
     # -- who comes and goes
 
     def add(self, consumer: Consumer) -> bool:
         """One more; answers whether it competes, and does not stand by."""
-        if self.exclusive is not None:
-            assert self._standby is not None
-            self._standby.append(consumer)
+        standby = self._standby
+        if standby is not None:
+            standby.add(consumer)
+            if consumer.exclusive:
+                if self._heirs is None:
+                    self._heirs = {}
+                self._heirs[consumer] = None
             return False
         if consumer.exclusive:
             self.exclusive = consumer
-            self._standby = self._competing
-            self._competing = []
-        self._competing.append(consumer)
+            self._standby = self._ready
+            self._ready = Ring()
+        self._ready.add(consumer)
         return True
 
     def remove(self, consumer: Consumer) -> bool:
         """One less; answers whether it was there.  The exclusive one leaves its place to others."""
-        standby = self._standby
-        if consumer in self._competing:
-            self._competing.remove(consumer)
-        elif standby is not None and consumer in standby:
-            standby.remove(consumer)
-        else:
+        if consumer.following is None:
             return False
+        if consumer.parked:
+            assert self._parked is not None
+            self._parked.remove(consumer)
+            consumer.parked = False
+            consumer.credit.forget(consumer)
+        else:
+            self._ring_of(consumer).remove(consumer)
         if consumer is self.exclusive:
             self._let_next_in()
+        elif self._heirs is not None:
+            self._heirs.pop(consumer, None)
         return True
+
+    def _ring_of(self, consumer: Consumer) -> Ring:
+        """Where a consumer is that is not parked."""
+        if self._standby is None or consumer is self.exclusive:
+            return self._ready
+        return self._standby
 
     def _let_next_in(self) -> None:
         """The oldest one that wants to be exclusive follows, else all compete."""
         standby = self._standby
         assert standby is not None
         self.exclusive = None
-        for consumer in standby:
-            if consumer.exclusive:
-                standby.remove(consumer)
-                self.exclusive = consumer
-                self._competing = [consumer]
-                return
-        self._competing = standby
+        if self._heirs:
+            heir = next(iter(self._heirs))
+            del self._heirs[heir]
+            self.exclusive = heir
+            standby.remove(heir)
+            self._ready.add(heir)
+            return
+        self._heirs = None
+        self._ready = standby
         self._standby = None

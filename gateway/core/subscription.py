@@ -82,7 +82,20 @@ class Outlet(Sink):
 class Consumer:
     """One claim on a queue's messages: competing with the others, as far as its credit goes."""
 
-    __slots__ = ("automatic", "credit", "exclusive", "outlet", "queue", "selector", "tag")
+    __slots__ = (
+        "automatic",
+        "before",
+        "behind",
+        "credit",
+        "exclusive",
+        "following",
+        "outlet",
+        "parked",
+        "preceding",
+        "queue",
+        "selector",
+        "tag",
+    )
 
     def __init__(
         self,
@@ -105,6 +118,14 @@ class Consumer:
         """It wants only what this selects; the rest is for the others, or waits."""
         self.exclusive = exclusive
         """While it is there no other gets anything; the next one takes over when it leaves."""
+        self.parked = False
+        """Its queue has found it not ready, and waits for its Credit to call."""
+        self.following: Consumer | None = None
+        self.preceding: Consumer | None = None
+        """Its neighbours in a Ring of its queue's Roster."""
+        self.before: Consumer | None = None
+        self.behind: Consumer | None = None
+        """Its neighbours in a Line of its Credit, while it is parked."""
 
     @property
     def ready(self) -> bool:

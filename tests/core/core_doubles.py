@@ -142,6 +142,25 @@ if not COMPILED:
         def ids(self) -> list[int]:
             return [message.id for message in self.messages]
 
+    class LookedAtOutlet(LogOutlet):
+        """Counts how often a queue looks whether it is congested."""
+
+        __slots__ = ("_congested", "looks")
+
+        def __init__(self, at_once: int | None = None) -> None:
+            self.looks = 0
+            self._congested = False
+            super().__init__(at_once)
+
+        @property
+        def congested(self) -> bool:  # type: ignore[override]
+            self.looks += 1
+            return self._congested
+
+        @congested.setter
+        def congested(self, congested: bool) -> None:
+            self._congested = congested
+
 
 def origin_of(body: bytes) -> Origin:
     if not COMPILED:

@@ -6,7 +6,7 @@ from gateway.core.credit import UNLIMITED, Credit
 from gateway.core.delivery import ACCEPTED
 
 if not COMPILED:
-    from core_doubles import LogOutlet
+    from core_doubles import LogOutlet, LookedAtOutlet
 
 
 def test_a_window_that_nobody_uses_only_counts() -> None:
@@ -58,3 +58,68 @@ def test_unlimited_is_more_than_anybody_takes() -> None:
     for _ in range(100):
         queue.offer(message(broker))
     assert len(outlet.taken) == 100
+
+
+@needs_outlet
+def test_only_queues_that_have_something_are_looked_at() -> None:
+    broker = broker_with()
+    credit = Credit(1)
+    outlet = LookedAtOutlet()
+    queues = [broker.queue(str(number)) for number in range(200)]
+    for queue in queues:
+        consume(queue, outlet, credit)
+    queues[7].offer(message(broker))
+    queues[8].offer(message(broker))
+    outlet.looks = 0
+    outlet.open[0].settle(ACCEPTED)
+    assert [delivery.queue for delivery in outlet.taken] == [queues[7], queues[8]]
+    # Whether the one that waited is ready, in its line and in its queue.
+    assert outlet.looks <= 4
+
+
+@needs_outlet
+def test_queues_behind_one_window_have_their_turns() -> None:
+    broker = broker_with()
+    credit = Credit(0)
+    outlet = LogOutlet()
+    queues = [broker.queue(name) for name in ("a", "b", "c")]
+    for queue in queues:
+        for _ in range(2):
+            queue.offer(message(broker))
+        consume(queue, outlet, credit)
+    for _ in range(6):
+        credit.give(1)
+    assert [delivery.queue.destination.name for delivery in outlet.taken] == ["a", "b", "c", "a", "b", "c"]
+
+
+@needs_outlet
+def test_who_needs_no_credit_does_not_wait_behind_who_has_none() -> None:
+    broker = broker_with()
+    credit = Credit(0)
+    outlet = LogOutlet()
+    outlet.congested = True
+    counted, free = broker.queue("counted"), broker.queue("free")
+    for queue, automatic in ((counted, False), (free, True)):
+        queue.offer(message(broker))
+        consume(queue, outlet, credit, automatic=automatic)
+    outlet.congested = False
+    credit.wake()
+    assert (counted.waiting, free.waiting) == (1, 0)
+
+
+@needs_outlet
+def test_credit_does_not_serve_who_is_congested() -> None:
+    broker = broker_with()
+    credit = Credit(0)
+    outlet = LookedAtOutlet()
+    outlet.congested = True
+    for number in range(100):
+        queue = broker.queue(str(number))
+        queue.offer(message(broker))
+        consume(queue, outlet, credit)
+    outlet.looks = 0
+    credit.give(50)
+    assert (outlet.taken, outlet.looks) == ([], 1)
+    outlet.congested = False
+    credit.wake()
+    assert len(outlet.taken) == 50

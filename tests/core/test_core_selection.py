@@ -196,8 +196,8 @@ def test_messages_taken_and_released_again_and_again_do_not_pile_up() -> None:
     taker = wants(queue, busy, None, 0)
     one = coloured(broker, queue, "red")
     for _ in range(2_000):
-        taker.credit.available = 1
-        queue.wake()
+        taker.credit.available = 0
+        taker.credit.give(1)
         taker.credit.available = -1
         busy.open.pop().settle(RELEASED)
     assert waiting_ids(queue) == [one]

@@ -118,7 +118,7 @@ class JsonSubscription(Outlet):
     def wake(self) -> None:
         """Take deliveries again."""
         if self.consumer is not None:
-            self.consumer.queue.wake()
+            self.consumer.credit.wake()
 
     def attach(self, queue: Queue, credit: int) -> None:
         """Read `queue` from now on."""
