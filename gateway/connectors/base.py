@@ -11,7 +11,7 @@ from typing import Final, final
 
 from gateway.core.flow import Gate, Publisher, Valve
 from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST
-from gateway.core.ports import Asker, Credentials, Recovered
+from gateway.core.ports import NOTHING, Asker, Credentials, Recovered
 from gateway.core.router import Broker, Waiter
 
 REFUSED_TALKING_MAX: Final = 64
@@ -401,6 +401,11 @@ class Connector(Valve):
             self._waiter = _ConfirmationWaiter(self)
             self.broker.wait(self._waiter)
         waiting.add(position, frame)
+
+    def appended_since(self, before: int) -> int:
+        """The position to wait for when the store has been told something since it stood at `before`."""
+        position = self.broker.store.position
+        return position if position > before else NOTHING
 
     @property
     def unconfirmed(self) -> int:

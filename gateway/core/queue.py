@@ -71,6 +71,7 @@ class Queue(Sink):
         "destination",
         "enqueued_total",
         "key",
+        "noted_at",
         "number",
         "owner",
         "policy",
@@ -90,6 +91,8 @@ class Queue(Sink):
         self.deleted = False
         self.number = 0
         """Its number in the store; 0 until there is something to keep."""
+        self.noted_at = 0
+        """Where the store was told of it, and of what it is bound to, last in this run."""
         self.suspect_through = 0
         """Messages up to this sequence were there at a crash, and may have been delivered before it."""
         self.unsettled = 0

@@ -311,7 +311,9 @@ class Broker(StoreListener):
         if queue.number == 0:
             self.keep_queue(queue)
         else:
-            self.store.append(QueueMade(queue.number, queue.key, stored_bindings(queue.bindings)))
+            queue.noted_at = self.store.append(
+                QueueMade(queue.number, queue.key, stored_bindings(queue.bindings))
+            )
 
     # -- queues
 
@@ -406,7 +408,7 @@ class Broker(StoreListener):
         used.add(number)
         queue.number = number
         self._by_number[number] = queue
-        self.store.append(QueueMade(number, queue.key, stored_bindings(queue.bindings)))
+        queue.noted_at = self.store.append(QueueMade(number, queue.key, stored_bindings(queue.bindings)))
 
     def _forget_queue(self, number: int) -> None:
         """The queue is deleted; its number is free once that is durable."""

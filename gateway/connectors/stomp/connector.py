@@ -10,7 +10,7 @@ from gateway.connectors.stomp.addresses import (
 )
 from gateway.connectors.stomp.headers_out import StompTarget
 from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
-from gateway.connectors.stomp.refusal import StompRefusal
+from gateway.connectors.stomp.refusal import STORE_FULL, StompRefusal
 from gateway.connectors.stomp.scheduling import timing_of
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.connectors.stomp.subscriptions import Subscriptions
@@ -49,8 +49,6 @@ from protocols.stomp.frames import (
 )
 from protocols.stomp.headers import decode_headers, first
 from protocols.stomp.state import NEW
-
-STORE_FULL: Final = "the store can keep nothing more"
 
 SERVER: Final = "gateway-broker/0.1.0"
 
@@ -238,9 +236,9 @@ class StompConnector(Connector):
         elif isinstance(frame, Unsubscribe):
             if self._subscriptions is None:
                 self._subscriptions = Subscriptions(self)
+            before = self.broker.store.position
             self._subscriptions.remove(frame)
-            position = self.broker.store.position if frame.durable_name else NOTHING
-            self.confirm_frame(position, frame.receipt)
+            self.confirm_frame(self.appended_since(before), frame.receipt)
         elif isinstance(frame, Begin):
             self._on_begin(frame)
             self.confirm_frame(NOTHING, frame.receipt)
@@ -538,11 +536,13 @@ class StompConnector(Connector):
         transaction = self._transaction(name)
         assert self._transactions is not None
         del self._transactions[name]
-        position = NOTHING
+        before = self.broker.store.position
         if commit:
             position = transaction.commit()
         else:
             transaction.abort()
+            # Deliveries that it held have failed once more.
+            position = self.appended_since(before)
         if self._held_receipts is not None:
             for held in self._held_receipts.pop(name, []):
                 self.confirm_frame(position, held)
@@ -551,9 +551,12 @@ class StompConnector(Connector):
     # -- the end
 
     def _on_disconnect(self, disconnect: Disconnect) -> None:
-        """The RECEIPT is the last thing the client hears (§DISCONNECT)."""
+        """The RECEIPT says that all before it has been done, so all of it is safe; it is the last that the client hears.
+
+        §DISCONNECT: whoever has it may close the socket without losing anything.
+        """
         self._let_go()
-        self.confirm_frame(NOTHING, disconnect.receipt)
+        self.confirm_frame(self.broker.store.position, disconnect.receipt)
         self._collect()
         if self.unconfirmed:
             self._leaving = True

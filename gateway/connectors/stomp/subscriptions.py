@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, final
 
 from gateway.connectors.sources import Source, durable_key, share_key
 from gateway.connectors.stomp.addresses import destination_of, sources_of
-from gateway.connectors.stomp.refusal import StompRefusal
+from gateway.connectors.stomp.refusal import STORE_FULL, StompRefusal
 from gateway.connectors.stomp.subscription import StompSubscription
 from gateway.core.browsing import Browsing, Viewer
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
-from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
+from gateway.core.router import LimitReached
 from gateway.core.selector import Selector
 from gateway.core.selector_parser import parse_selector
 from gateway.core.subscription import Binding
@@ -56,9 +56,12 @@ class Subscriptions:
         subscription.credit.available = self._prefetch(subscribe.prefetch)
         # One message goes out in any case: 0 is one at a time (Artemis).
         subscription.window = -1 if subscribe.window < 0 else max(subscribe.window, 1)
+        before = connector.broker.store.position
         queues = self._prepare(subscribe, subscription, sources)
         # A durable subscription is to be found again after a crash, once it is confirmed.
-        position = connector.broker.store.position if subscribe.durable_name else NOTHING
+        position = connector.appended_since(before)
+        for queue in queues:
+            position = max(position, queue.noted_at)
         connector.confirm_frame(position, subscribe.receipt)
         subscription.look_at_congestion()
         self._begin(subscribe, subscription, sources, queues)
@@ -167,6 +170,8 @@ class Subscriptions:
         connector = self._connector
         broker = connector.broker
         policy = broker.policy.passing() if private else broker.policy
+        if policy.durable and key not in broker.queues and not broker.store.accepting:
+            raise StompRefusal(STORE_FULL)
         queue = broker.bound_queue(key, policy)
         if private:
             subscription.private = queue
@@ -183,7 +188,12 @@ class Subscriptions:
             for pattern in patterns:
                 binding = Binding(pattern, queue, no_local, connector.publisher if private else None)
                 binding.selector = selector
-                broker.bind_queue(queue, binding)
+                try:
+                    broker.bind_queue(queue, binding)
+                except LimitReached:
+                    # Without a binding it would get nothing, and never go.
+                    broker.delete_queue(queue)
+                    raise
             if subscribe.retained:
                 self._keep_retained(queue)
         else:

@@ -11,6 +11,7 @@ from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination, InvalidName
+from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Credentials
 from gateway.core.queue import REFUSED, Queue
@@ -384,9 +385,11 @@ class JsonConnector(Connector):
             self._subscriptions[subscribe.sub] = subscription
             self._ok(NOTHING, subscribe.id)
         else:
+            before = self.broker.store.position
             queue = self._source_queue(subscribe, subscription, source)
             self._subscriptions[subscribe.sub] = subscription
-            self._ok(NOTHING, subscribe.id)
+            # A durable one is to be found again after a crash, once it is confirmed.
+            self._ok(max(self.appended_since(before), queue.noted_at), subscribe.id)
             subscription.attach(queue, self._credit_of(subscribe))
         if subscribe.retained and source.kind == TOPIC:
             for message in self.broker.retained_for(source.pattern, self.publisher):
@@ -412,7 +415,7 @@ class JsonConnector(Connector):
             key = f"sub:{self.node}-{self.owner}/{subscribe.sub}"
             policy = policy.passing()
             subscription.private = True
-        queue = broker.bound_queue(key, policy)
+        queue = self._bound_queue(key, policy)
         if queue.bindings and str(queue.bindings[0].pattern) != str(source.pattern):
             # A durable subscription that changes its topic starts anew (JMS 2.0 §8.3.3).
             broker.unbind_queue(queue, queue.bindings[0])
@@ -420,11 +423,28 @@ class JsonConnector(Connector):
         if not queue.bindings:
             no_local = self.publisher if subscribe.no_local else None
             owner = None if source.group else self.publisher
-            broker.bind_queue(queue, Binding(source.pattern, queue, no_local, owner))
+            self._bind(queue, Binding(source.pattern, queue, no_local, owner))
         return queue
+
+    def _bound_queue(self, key: str, policy: QueuePolicy) -> Queue:
+        """The queue of a subscription; it may have to be kept."""
+        broker = self.broker
+        if policy.durable and key not in broker.queues and not broker.store.accepting:
+            raise JsonRefusal(c.FULL, "the store can keep nothing more")
+        return broker.bound_queue(key, policy)
+
+    def _bind(self, queue: Queue, binding: Binding) -> None:
+        """Bind it; a queue that cannot be bound, and so gets nothing, is not left behind."""
+        try:
+            self.broker.bind_queue(queue, binding)
+        except LimitReached:
+            if not queue.bindings:
+                self.broker.delete_queue(queue)
+            raise
 
     def _on_unsubscribe(self, unsubscribe: Unsubscribe) -> None:
         subscription = self._subscription(unsubscribe.sub)
+        before = self.broker.store.position
         del self._subscriptions[unsubscribe.sub]
         subscription.detach()
         consumer = subscription.consumer
@@ -433,7 +453,7 @@ class JsonConnector(Connector):
             queue = consumer.queue
             if queue.key.startswith("sub:") and queue.consumers_count == 0:
                 self.broker.delete_queue(queue)
-        self._ok(NOTHING, unsubscribe.id)
+        self._ok(self.appended_since(before), unsubscribe.id)
 
     # -- outcomes
 
@@ -489,6 +509,7 @@ class JsonConnector(Connector):
 
     def _on_transact(self, transact: Transact) -> None:
         name = transact.tx
+        before = self.broker.store.position
         position = NOTHING
         if transact.word == "begin":
             if name in self._transactions:
@@ -505,6 +526,7 @@ class JsonConnector(Connector):
                 position = transaction.commit()
             else:
                 transaction.abort()
+                position = self.appended_since(before)
         self._ok(position, transact.id)
 
     # -- the end

@@ -136,6 +136,44 @@ def test_a_confirmation_waits_for_the_store() -> None:
     assert client.heard() == [{"op": "ok", "id": 1}, {"op": "ok", "id": 2}]
 
 
+def test_ok_of_a_durable_subscribe_and_of_its_end_wait_for_the_store() -> None:
+    store = HoldingStore()
+    world = World(store=store)
+    client = world.client()
+    client.op("connect", client_id="c")
+    assert client.op("subscribe", id=1, sub="s", from_="topic:t", durable="d") == []
+    store.release(world.broker)
+    assert client.heard() == [{"op": "ok", "id": 1}]
+    assert client.op("unsubscribe", id=2, sub="s", delete=True) == []
+    store.release(world.broker)
+    assert client.heard() == [{"op": "ok", "id": 2}]
+    assert client.op("subscribe", id=3, sub="s", from_="topic:t") == [{"op": "ok", "id": 3}]
+    store.accepting = False
+    assert error(client.op("subscribe", id=4, sub="d", from_="topic:t", durable="e")) == (4, "full")
+
+
+def test_ok_of_an_abort_waits_until_the_failed_deliveries_are_noted() -> None:
+    store = HoldingStore()
+    world = World(store=store)
+    client = world.client()
+    client.op("subscribe", sub="s", from_="queue:q", ack="client", window=1)
+    client.op("publish", to="queue:q", body="x")
+    store.release(world.broker)
+    client.say([{"op": "begin", "tx": "t"}, {"op": "ack", "tag": 1, "tx": "t"}])
+    client.heard()
+    assert [answer for answer in client.op("abort", id=1, tx="t") if answer["op"] == "ok"] == []
+    store.release(world.broker)
+    assert client.heard() == [{"op": "ok", "id": 1}]
+
+
+def test_a_subscription_that_cannot_be_had_leaves_no_queue_behind() -> None:
+    world = World(core=CoreLimits(subscriptions_max=1))
+    client = world.client()
+    client.op("subscribe", sub="s", from_="topic:t")
+    assert error(client.op("subscribe", id=1, sub="t", from_="topic:t", ack="client")) == (1, "limit")
+    assert world.broker.queues == {}
+
+
 # -- queues and outcomes
 
 
