@@ -18,6 +18,7 @@ from gateway.core.ports import Entry, Page, Recovered, StoreListener
 from gateway.core.router import Broker
 from gateway.store.errors import StoreError
 from gateway.store.passing import PassingStore
+from gateway.store.room import Room
 from gateway.store.segments import Segments
 from gateway.store.sqlite import SqliteStore
 
@@ -51,7 +52,8 @@ class Storing:
             return
         path = Path(self._section.path)
         segments = Segments(path, self._section.large_bytes, self._section.segment_bytes)
-        store = SqliteStore(path, self._section.pending_bytes_max, segments=segments)
+        room = Room(path, self._section.free_bytes_min, self._section.reserve_bytes)
+        store = SqliteStore(path, self._section.pending_bytes_max, segments=segments, room=room)
         self._sqlite = store
         broker.store = store
         found = self._found = store.recover()
@@ -111,6 +113,7 @@ class Storing:
             "kind": "sqlite",
             "path": str(store.path),
             "accepting": store.accepting,
+            "trouble": store.trouble,
             "commits": store.commits,
             "waiting": store.waiting,
             "uncommitted_bytes": store.uncommitted_bytes,

@@ -78,6 +78,10 @@ class StoreSection(Section):
     """Queues whose producers are confirmed before their messages are safe, as patterns: `metrics.*`, `log.>`."""
     pending_bytes_max: int = Field(67_108_864, ge=1_024)
     """Bytes of messages that may wait to be written before their producers must."""
+    free_bytes_min: int = Field(67_108_864, ge=0)
+    """Bytes that are to stay free on the disk, a tenth of it at most: below that nothing new is kept; 0 is never."""
+    reserve_bytes: int = Field(16_777_216, ge=0)
+    """Bytes of the disk, a twentieth of it at most, held by a file that is given up when others have filled it."""
     large_bytes: int = Field(65_536, ge=0)
     """Bytes from which on a message is kept outside the database, in a segment file; 0 is never."""
     segment_bytes: int = Field(67_108_864, ge=1_048_576)

@@ -353,6 +353,10 @@ class StoreListener:
         raise NotImplementedError
 
 
+DISK_FULL: Final = "the broker's disk is full"
+DISK_FAILED: Final = "the broker's disk has failed"
+
+
 # Called seldom enough for implementations that are not compiled.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Store:
@@ -361,7 +365,7 @@ class Store:
     Implementations live in gateway/store; tests/store runs one suite against each.
     """
 
-    __slots__ = ("accepting", "congested", "durable", "immediate", "keeps", "pages", "position")
+    __slots__ = ("accepting", "congested", "durable", "immediate", "keeps", "pages", "position", "refusal")
 
     def __init__(self) -> None:
         self.position = 0
@@ -370,6 +374,8 @@ class Store:
         """The highest position that has reached safety; raised before `StoreListener.on_durable` is called."""
         self.accepting = True
         """False while the disk is full: persistent messages must be refused, since nothing can confirm them."""
+        self.refusal = DISK_FULL
+        """Why nothing new is kept while it is not accepting, in words for clients."""
         self.congested = False
         """More waits to be written than should: publishers had better wait too."""
         self.immediate = False

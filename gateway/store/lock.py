@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.store.errors import StoreRefused
@@ -28,12 +29,15 @@ class StoreLock:
             owner = os.read(self._descriptor, 64).decode("ascii", "replace").strip() or "unknown"
             os.close(self._descriptor)
             raise StoreRefused(f"{store}: in use by another process (id {owner})") from None
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"{os.getpid()}\n".encode())
+        # Who has it is for people: on a full disk it is not said.
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
         """Let others have it.  The file stays: to remove it could remove another's lock."""
-        os.ftruncate(self._descriptor, 0)
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 

@@ -115,7 +115,7 @@ def lanes(database: Database) -> Lanes:
 
 
 def recover(database: Database, found_lanes: Lanes) -> Recovered:
-    """Everything but the bodies in queues, of which `lanes` has told; counts this start."""
+    """Everything but the bodies in queues, of which `lanes` has told; see `count_start`."""
     by_number = dict(found_lanes)
     queues = [
         QueueFound(number, key, note, by_number.pop(number, []))
@@ -135,9 +135,13 @@ def recover(database: Database, found_lanes: Lanes) -> Recovered:
     retained = [(topic, record) for topic, record in database.rows("SELECT topic, record FROM retained")]
     meta: dict[str, int] = dict(database.rows("SELECT key, value FROM meta"))
     epoch = meta.get("epoch", 0) + 1
-    database.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?), ('clean', 0)", (epoch,))
     used = {queue.number for queue in queues} | gone
     return Recovered(epoch, bool(meta.get("clean", 0)), queues, retained, notes, used)
+
+
+def count_start(database: Database, epoch: int) -> None:
+    """Have the store remember this start, which has not ended in order yet."""
+    database.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?), ('clean', 0)", (epoch,))
 
 
 # -- saving what can be read

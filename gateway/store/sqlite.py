@@ -10,18 +10,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final, final
 
 from gateway.core.journal import Batch, Journal
-from gateway.core.ports import Entry, Page, Recovered, StoreListener
+from gateway.core.ports import DISK_FAILED, Entry, Page, Recovered, StoreListener
 from gateway.store import recovery
 from gateway.store.database import Database
 from gateway.store.errors import StoreError, StoreFull
 from gateway.store.lock import StoreLock
-from gateway.store.schema import Opener
+from gateway.store.room import Room
+from gateway.store.schema import PAGE_SIZE, Opener
 from gateway.store.segments import Segments
 from gateway.store.tables import Tables
 
@@ -50,6 +52,12 @@ PROBATION: Final = 64
 FULL_RETRY_S: Final = 1.0
 """How often a full disk is tried again."""
 
+LOOK_S: Final = 1.0
+"""How often the disk's room is looked at while there is nothing to do."""
+
+LOOK_PAGES: Final = 64
+"""Pages of log after which it is looked at again."""
+
 VACUUM_PAGES_MIN: Final = 1_024
 """Free pages that are kept for reuse."""
 
@@ -73,6 +81,7 @@ class SqliteStore(Journal):
         bytes_max: int = 67_108_864,
         opener: Opener = Database,
         segments: Segments | None = None,
+        room: Room | None = None,
     ) -> None:
         """Open or make the store at `path`.
 
@@ -81,6 +90,8 @@ class SqliteStore(Journal):
         super().__init__(bytes_max)
         self.path = path
         self.pages = True
+        self.trouble = ""
+        """Why it is not accepting, for whoever runs the broker; empty while it is."""
         self.damages: list[str] = []
         """What could not be read, one line each; empty for a sound store."""
         self.failure: StoreError | None = None
@@ -93,7 +104,8 @@ class SqliteStore(Journal):
         # Segments beside a file that is not there belong to one that was moved away, or whose salvage broke off.
         fresh = not path.exists()
         try:
-            self._database, self._lanes = recovery.open_database(path, opener, self.damages)
+            self._room = room or Room(path)
+            self._database, self._lanes = self._opened(opener)
             try:
                 named = self._database.rows("SELECT segment, count(*) FROM part GROUP BY segment")
                 self._segments.begin(dict(named), keep=fresh or bool(self.damages))
@@ -106,6 +118,11 @@ class SqliteStore(Journal):
         for damage in self.damages:
             log.error("store: %s", damage)
         self._tables = Tables(self._database, self._segments)
+        # Pages of log since the room was looked at.
+        self._unlooked = 0
+        self._pending_most = bytes_max
+        # Is there too little room, and how much may wait for its commit, as the loop has been told.
+        self._said = (False, bytes_max)
         self._requests: SimpleQueue[Batch | Page | _Nudge | None] = SimpleQueue()
         self._committing = False
         self._scheduled = False
@@ -119,12 +136,16 @@ class SqliteStore(Journal):
         self._probation = PROBATION
         self._writing = threading.Lock()
         self._pages_asked: list[Page] = []
+        # Why nothing new is taken, as the loop has heard it.
+        self._low = ""
         # No room: a batch waits for it, and what is asked meanwhile may be answered before it.
         self._stuck = False
         # Pages of which nothing is on the disk yet: asked for again once the batch before them is there.
         self._early: list[Page] = []
         # What the writer thread had not committed when it was told to stop.
         self._unwritten: Batch | None = None
+        # This start's number, until the store has it.
+        self._uncounted = 0
         self._log_pages = 0
         self._closing = threading.Event()
         # Set by whoever commits; `failure` is the same as the loop has been told.
@@ -138,11 +159,49 @@ class SqliteStore(Journal):
 
     # -- start
 
+    def _opened(self, opener: Opener) -> tuple[Database, recovery.Lanes]:
+        """Open the file; where the disk is full, with the reserve's room, or else with as little as can be."""
+        try:
+            return recovery.open_database(self.path, opener, self.damages)
+        except StoreFull as error:
+            log.warning("store: %s", error)
+        if self._room.give_up():
+            with suppress(StoreFull):
+                self.damages.clear()
+                return recovery.open_database(self.path, opener, self.damages)
+
+        def alone(path: str) -> Database:
+            # The index of the log is then in memory, and needs no file; no other process can read meanwhile.
+            database = opener(path)
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            return database
+
+        self.damages.clear()
+        return recovery.open_database(self.path, alone, self.damages)
+
     def recover(self) -> Recovered:
         """See Store."""
         found = recovery.recover(self._database, self._lanes)
         self._lanes = {}
+        # Nothing is committed before this start is counted.
+        self._uncounted = found.epoch
+        try:
+            self._count_start()
+        except StoreFull as error:
+            log.error("store: %s", error)
+            if self._room.give_up():
+                with suppress(StoreFull):
+                    self._count_start()
+        self._room.look(self._reusable())
+        if self._uncounted or self._room.low:
+            self._said = (True, self._room.pending_max(self._pending_most))
+            self._judge(self._room.low or "there is no room on the disk", self._said[1])
         return found
+
+    def _count_start(self) -> None:
+        if self._uncounted:
+            recovery.count_start(self._database, self._uncounted)
+            self._uncounted = 0
 
     def fetch(self, queue: int, sequences: list[int]) -> list[Entry]:
         """See Store."""
@@ -300,10 +359,8 @@ class SqliteStore(Journal):
         self._early = []
         for page in early:
             self.load(page)
-        self.accepting = True
-        log.info("store: there is room again, going on")
-        if self._listener is not None:
-            self._listener.on_accepting(True)
+        # The writer thread has looked since, and says what came of it.
+        self._accept(not self._low, self._low)
 
     def _loaded(self, page: Page, entries: list[Entry]) -> None:
         if self._listener is None or self._closing.is_set():
@@ -320,21 +377,37 @@ class SqliteStore(Journal):
         if self._stuck:
             return
         self._stuck = True
-        self.accepting = False
         log.error("store: %s: nothing is confirmed until there is room", error)
-        if self._listener is not None:
-            self._listener.on_accepting(False)
+        self._accept(False, str(error))
         asked = self._pages_asked
         self._pages_asked = []
         for page in asked:
             self.load(page)
 
+    def _judge(self, low: str, pending_max: int) -> None:
+        """There is too little room on the disk, or enough again (`low` is empty)."""
+        self._low = low
+        self._bytes_max = pending_max
+        if not self._stuck and self.failure is None:
+            self._accept(not low, low)
+
+    def _accept(self, accepting: bool, trouble: str) -> None:
+        self.trouble = trouble
+        if accepting == self.accepting:
+            return
+        self.accepting = accepting
+        if accepting:
+            log.info("store: there is room again, going on")
+        else:
+            log.error("store: %s: nothing new is kept until there is more room", trouble)
+        if self._listener is not None:
+            self._listener.on_accepting(accepting)
+
     def _failed(self, error: StoreError) -> None:
         self.failure = error
-        self.accepting = False
+        self.refusal = DISK_FAILED
         log.critical("store: %s: nothing can be kept any more", error)
-        if self._listener is not None:
-            self._listener.on_accepting(False)
+        self._accept(False, str(error))
         self._on_failure(error)
 
     def close(self, clean: bool) -> None:
@@ -356,13 +429,17 @@ class SqliteStore(Journal):
                 sure = True
         except StoreFull as error:
             # Nobody was told that it is kept.
-            log.error("store: %s: what was not confirmed is lost", error)
+            log.error("store: %s: what was not committed is lost; it was confirmed to nobody", error)
         finally:
             self._segments.close(sure)
             self._database.close()
+            self._room.close()
             self._lock.release()
 
     def _close_in_order(self, clean: bool) -> None:
+        if self._stuck or self._uncounted:
+            self._room.give_up()
+        self._count_start()
         if self._unwritten is not None:
             self._tables.apply(self._unwritten)
             self.finish(self._unwritten.position)
@@ -373,7 +450,9 @@ class SqliteStore(Journal):
             self.finish(batch.position)
         if clean:
             self._database.execute("UPDATE meta SET value = 1 WHERE key = 'clean'")
-        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(StoreFull):
+            # What stays in the log is read from there.
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # -- on the writer thread
 
@@ -382,10 +461,11 @@ class SqliteStore(Journal):
         idle = False
         while True:
             try:
-                request = self._requests.get(timeout=None if idle else IDLE_S)
+                request = self._requests.get(timeout=LOOK_S if idle else IDLE_S)
             except Empty:
                 with self._writing:
                     idle = self._broken is not None or not self._guarded(self._tidy)
+                    self._guarded(self._look)
                 continue
             idle = False
             if request is None:
@@ -400,7 +480,7 @@ class SqliteStore(Journal):
             self._commit(request)
         elif isinstance(request, Page):
             self._answer(request)
-        if self._log_pages >= CHECKPOINT_PAGES and self._broken is None:
+        if self._log_pages >= (SCARCE_PAGES if self._room.low else CHECKPOINT_PAGES) and self._broken is None:
             self._log_pages = 0
             self._guarded(self._checkpoint)
 
@@ -410,6 +490,8 @@ class SqliteStore(Journal):
                 took = self._apply(batch)
                 break
             except StoreFull as error:
+                if self._give_up_reserve():
+                    continue
                 self._tell(partial(self._full, error))
                 if not self._wait_for_room():
                     self._unwritten = batch
@@ -422,9 +504,48 @@ class SqliteStore(Journal):
     def _apply(self, batch: Batch) -> float:
         """Carry out a batch, under `_writing`; returns the seconds that a few operations took, 0 for more."""
         began = time.perf_counter()
+        if self._uncounted:
+            self._count_start()
+            self._unlooked = LOOK_PAGES
         aside = self._tables.apply(batch)
         self._log_pages += (max(batch.bytes - aside, 0) >> 11) + 4
-        return time.perf_counter() - began if _few(batch) else 0
+        self._unlooked += (batch.bytes >> 12) + 1
+        took = time.perf_counter() - began if _few(batch) else 0
+        if self._unlooked >= LOOK_PAGES:
+            self._guarded(self._look)
+        return took
+
+    def _look(self) -> bool:
+        """See how much room there is, and tell the loop when that changes what it may do."""
+        self._unlooked = 0
+        self._count_start()
+        room = self._room
+        room.look(self._reusable())
+        found = (bool(room.low), room.pending_max(self._pending_most))
+        if found != self._said:
+            self._said = found
+            self._tell(partial(self._judge, room.low, found[1]))
+        return True
+
+    def _reusable(self) -> int:
+        """Bytes that lie free within the file."""
+        pages: int = self._database.value("PRAGMA freelist_count")
+        return pages * PAGE_SIZE
+
+    def _give_up_reserve(self) -> bool:
+        """The disk is full: make room once, and take nothing new.  False when there is nothing left to give up."""
+        if not self._room.give_up():
+            return False
+        log.error("store: the disk is full, the reserve of room is given up")
+        self._guarded(self._look)
+        # What is in the log goes into the file, so that the log can begin again where it began.
+        self._guarded(self._shorten_log)
+        return self._broken is None
+
+    def _shorten_log(self) -> bool:
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._log_pages = 0
+        return True
 
     def _wait_for_room(self) -> bool:
         """Serve reads for a while; False when the store is being closed."""
@@ -496,6 +617,10 @@ class SqliteStore(Journal):
 
 CHECKPOINT_PAGES: Final = 2_048
 """Pages of log after which they are moved into the file: about 8 MiB, which is then written over."""
+
+
+SCARCE_PAGES: Final = 128
+"""The same where there is little room: the log is not to grow."""
 
 
 @final

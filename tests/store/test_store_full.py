@@ -1,19 +1,21 @@
 """A full disk: what is there is read, nothing is believed to be gone, and a stop is a stop."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from store_doubles import WAIT_S, SqliteHarness, everything, make, put, sequences
+from store_doubles import WAIT_S, Loop, SqliteHarness, everything, make, put, sequences, take
 
 from gateway.core.ports import Page
 from gateway.store.database import Database
 from gateway.store.errors import StoreFull
+from gateway.store.room import Disk, Room
+from gateway.store.sqlite import SqliteStore
 
 
-class Disk:
+class Quota:
     """Is full when told to be."""
 
     def __init__(self) -> None:
@@ -23,23 +25,23 @@ class Disk:
     def opener(self, path: str) -> Database:
         disk = self
 
-        class Quota(Database):
+        class Full(Database):
             def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-                if disk.full and sql.startswith(("COMMIT", "INSERT INTO entry", "UPDATE")):
+                if disk.full and sql.startswith(("COMMIT", "INSERT", "UPDATE")):
                     disk.tries += 1
                     raise StoreFull("database or disk is full")
                 return super().execute(sql, parameters)
 
-        return Quota(path)
+        return Full(path)
 
 
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+def disk(monkeypatch: pytest.MonkeyPatch) -> Quota:
     monkeypatch.setattr("gateway.store.sqlite.FULL_RETRY_S", 0.02)
-    return Disk()
+    return Quota()
 
 
-def started(path: Path, disk: Disk) -> SqliteHarness:
+def started(path: Path, disk: Quota) -> SqliteHarness:
     """With one queue and one message."""
     harness = SqliteHarness(path, disk.opener)
     harness.store.recover()
@@ -50,7 +52,7 @@ def started(path: Path, disk: Disk) -> SqliteHarness:
     return harness
 
 
-def stuck(path: Path, disk: Disk) -> SqliteHarness:
+def stuck(path: Path, disk: Quota) -> SqliteHarness:
     """The same, with message 2 in a batch that waits for room, and 3 behind it."""
     harness = started(path, disk)
     disk.full = True
@@ -69,7 +71,7 @@ def ask(harness: SqliteHarness, first: int) -> Page:
 # -- pages that are asked for meanwhile
 
 
-def test_what_is_on_a_full_disk_is_read_and_said_not_to_be_all(tmp_path: Path, disk: Disk) -> None:
+def test_what_is_on_a_full_disk_is_read_and_said_not_to_be_all(tmp_path: Path, disk: Quota) -> None:
     harness = stuck(tmp_path / "store.db", disk)
     page = ask(harness, 1)
     harness.loop.turn_until(lambda: bool(harness.listener.pages))
@@ -115,7 +117,7 @@ def test_a_page_asked_for_while_the_room_comes_back_does_not_overtake_what_waits
     harness.close()
 
 
-def test_a_question_for_expired_messages_does_not_keep_the_queue_waiting(tmp_path: Path, disk: Disk) -> None:
+def test_a_question_for_expired_messages_does_not_keep_the_queue_waiting(tmp_path: Path, disk: Quota) -> None:
     harness = stuck(tmp_path / "store.db", disk)
     page = Page(1, -1, 1, 1_000, 1_000, 1 << 30, expired_by_ms=1)
     harness.sqlite.load(page)
@@ -129,7 +131,7 @@ def test_a_question_for_expired_messages_does_not_keep_the_queue_waiting(tmp_pat
 
 
 @pytest.mark.parametrize("emptied", [False, True])
-def test_a_store_on_a_full_disk_is_closed_in_order(tmp_path: Path, disk: Disk, emptied: bool) -> None:
+def test_a_store_on_a_full_disk_is_closed_in_order(tmp_path: Path, disk: Quota, emptied: bool) -> None:
     path = tmp_path / "store.db"
     harness = stuck(path, disk)
     disk.full = not emptied
@@ -142,4 +144,130 @@ def test_a_store_on_a_full_disk_is_closed_in_order(tmp_path: Path, disk: Disk, e
     assert again.store.recover().clean is emptied
     again.start()
     assert sequences(again.load(everything(1))) == ([1, 2, 3] if emptied else [1])
+    again.close()
+
+
+# -- room that is low, and what is kept back
+
+
+class Volume(Disk):
+    """A disk that has so much free as it is told, apart from what the reserve takes of it."""
+
+    def __init__(self) -> None:
+        self.left = 1 << 30
+        self.reserve = 0
+
+    def free(self, directory: Path) -> tuple[int, int]:
+        return self.left, 1 << 34
+
+    def allocate(self, path: Path, size: int) -> None:
+        self.reserve = size
+
+    def release(self, path: Path) -> None:
+        self.reserve = 0
+
+    def size(self, path: Path) -> int:
+        return self.reserve
+
+    def opener(self, path: str) -> Database:
+        volume = self
+
+        class Full(Database):
+            def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+                writes = sql.startswith(("COMMIT", "INSERT", "UPDATE", "DELETE"))
+                if writes and not volume.left and volume.reserve:
+                    raise StoreFull("database or disk is full")
+                return super().execute(sql, parameters)
+
+        return Full(path)
+
+
+class Roomy(SqliteHarness):
+    """A store on a Volume; giving up the reserve is all the room it needs."""
+
+    def __init__(self, path: Path, volume: Volume) -> None:
+        self.volume = volume
+        super().__init__(path, volume.opener)
+
+    def _open(self) -> None:
+        self.loop = Loop()
+        room = Room(self.path, 1 << 20, 1 << 20, self.volume)
+        self.sqlite = self.store = SqliteStore(self.path, opener=self.opener, room=room)
+
+
+@pytest.fixture
+def roomy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Roomy]:
+    monkeypatch.setattr("gateway.store.sqlite.LOOK_S", 0.02)
+    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.02)
+    harness = Roomy(tmp_path / "store.db", Volume())
+    harness.store.recover()
+    harness.start()
+    make(harness.store, 1)
+    put(harness.store, 1, *range(1, 10))
+    harness.settle()
+    yield harness
+    harness.close()
+
+
+def test_below_the_watermark_nothing_new_is_accepted_but_all_that_comes_is_committed(roomy: Roomy) -> None:
+    roomy.volume.left = 1 << 19
+    roomy.loop.turn_until(lambda: not roomy.store.accepting)
+    assert roomy.store.refusal == "the broker's disk is full"
+    assert roomy.sqlite.trouble == "524,288 bytes are free on the disk, store.free_bytes_min is 1,048,576"
+    take(roomy.store, 1, 1)
+    roomy.settle()
+    assert not roomy.store.accepting
+    assert sequences(roomy.load(everything(1))) == [*range(2, 10)]
+    roomy.volume.left = 1 << 30
+    roomy.loop.turn_until(lambda: roomy.store.accepting)
+    assert roomy.sqlite.trouble == ""
+    assert roomy.listener.accepting == [False, True]
+
+
+def test_on_a_full_disk_the_reserve_takes_what_was_promised_and_what_is_consumed_goes(roomy: Roomy) -> None:
+    roomy.volume.left = 0
+    position = put(roomy.store, 1, 10)
+    roomy.settle()
+    assert roomy.store.durable == position
+    assert roomy.volume.reserve == 0
+    roomy.loop.turn_until(lambda: not roomy.store.accepting)
+    assert "not enough for store.reserve_bytes" in roomy.sqlite.trouble
+    take(roomy.store, 1, *range(1, 10))
+    roomy.settle()
+    assert sequences(roomy.load(everything(1))) == [10]
+    roomy.volume.left = 1 << 30
+    roomy.loop.turn_until(lambda: roomy.store.accepting)
+    assert roomy.volume.reserve == 1 << 20
+
+
+def test_a_start_on_a_full_disk_serves_what_is_there_and_commits_what_is_consumed(roomy: Roomy) -> None:
+    roomy.sqlite.close(False)
+    roomy.volume.left = 0
+    roomy._open()
+    assert not roomy.store.recover().clean
+    roomy.start()
+    assert not roomy.store.accepting
+    assert sequences(roomy.load(everything(1))) == [*range(1, 10)]
+    take(roomy.store, 1, *range(1, 9))
+    roomy.settle()
+    roomy.sqlite.close(False)
+    roomy._open()
+    assert roomy.store.recover().queues[0].lanes[0].count == 1
+    roomy.start()
+
+
+def test_a_start_without_any_room_is_counted_as_soon_as_there_is_some(tmp_path: Path, disk: Quota) -> None:
+    path = tmp_path / "store.db"
+    started(path, disk).close()
+    disk.full = True
+    harness = SqliteHarness(path, disk.opener)
+    epoch = harness.store.recover().epoch
+    harness.start()
+    assert not harness.store.accepting
+    assert sequences(harness.load(everything(1))) == [1]
+    disk.full = False
+    harness.loop.turn_until(lambda: harness.store.accepting)
+    harness.close()
+    again = SqliteHarness(path, disk.opener)
+    assert again.store.recover().epoch == epoch + 1
     again.close()
