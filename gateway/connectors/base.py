@@ -435,6 +435,18 @@ class Connector(Valve):
             limits.byte_rate != 0 and self._rate_bytes > limits.byte_rate
         )
 
+    def admit(self, messages: int, size: int, now_ms: int) -> int:
+        """Count what the client sent in this second; how many of these messages, the first ones, it may.
+
+        The rest must not be carried out, since the client is told that it was too much (`on_rate_exceeded`).
+        """
+        if not self.over_rate(messages, size, now_ms):
+            return messages
+        limits = self.limits
+        if limits.byte_rate and self._rate_bytes > limits.byte_rate:
+            return 0
+        return max(messages - (self._rate_messages - limits.message_rate), 0)
+
     def detach(self) -> None:
         """The connection is over: forget whatever would keep it in memory or make others wait for it."""
         if self.publisher.valve is self:

@@ -25,6 +25,11 @@ class TransactionRefused(Exception):
     """It cannot be committed, and nothing of it has been done; `str(error)` says why, fit for the client."""
 
 
+def held_bytes(message: Message) -> int:
+    """What `message` takes of the room for open transactions."""
+    return message.size + MESSAGE_OVERHEAD
+
+
 @final
 class Transaction:
     """One client's open transaction.  Deliveries settled in it stay acquired until it ends."""
@@ -151,7 +156,7 @@ class Transaction:
 
     def _hold(self, message: Message) -> None:
         """Take room for one more message."""
-        size = message.size + MESSAGE_OVERHEAD
+        size = held_bytes(message)
         self.check_room(1, size)
         self._bytes += size
         self._broker.transactions_bytes += size

@@ -306,6 +306,32 @@ def test_composite_send_reaches_each_once_also_in_a_transaction(gw: Gateway) -> 
     assert gw.broker.queue("a").depth == 2
 
 
+def test_composite_send_arrives_everywhere_or_nowhere() -> None:
+    gw = Gateway(policy=QueuePolicy(messages_max=1, when_full="reject"))
+    gw.stomp("s") >> "SUBSCRIBE id:1 destination:/topic/b"
+    gw.stomp("p") >> "SEND destination:/queue/full body:1"
+    gw.stomp("p") >> "SEND destination:/queue/a,/topic/b,/queue/full receipt:r body:2" << "ERROR receipt-id:r"
+    assert gw.broker.queue("a").depth == 0
+    gw.stomp("s").silent()
+
+
+def test_composite_send_later_arrives_everywhere_or_nowhere() -> None:
+    gw = Gateway()
+    gw.broker.limits.scheduled_messages_max = 1
+    (
+        gw.stomp("p")
+        >> "SEND destination:/queue/a,/queue/b AMQ_SCHEDULED_DELAY:10 receipt:r"
+        << "ERROR receipt-id:r"
+    )
+    gw.advance(1_000)
+    assert [gw.broker.queue(name).depth for name in "ab"] == [0, 0]
+
+
+def test_send_to_a_temporary_queue_of_ones_own_in_a_transaction_arrives(gw: Gateway) -> None:
+    party = gw.stomp("s") >> "BEGIN transaction:t" >> "SEND transaction:t destination:/temp-queue/x body:1"
+    party >> "COMMIT transaction:t" >> "SUBSCRIBE id:1 destination:/temp-queue/x" << "MESSAGE body:1"
+
+
 def test_number_of_destinations_is_bounded(gw: Gateway) -> None:
     gw.stomp("p") >> f"SEND destination:{','.join(['/queue/a'] * 102)} body:1" << "ERROR"
 

@@ -146,15 +146,17 @@ class MqttConnector(Connector):
 
     def _take(self, data: bytes, now_ms: int) -> None:
         packets = self._wire.receive_data(data, now_ms)
-        if packets:
-            for packet in packets:
+        count = len(packets)
+        admitted = self.admit(count, len(data), now_ms)
+        if count:
+            for packet in packets if admitted == count else packets[:admitted]:
                 if isinstance(packet, Publish):
                     self._on_publish(packet)
                 else:
                     self._on_packet(packet, now_ms)
                 if self.closing:
                     return
-            if self.over_rate(len(packets), len(data), now_ms):
+            if admitted < count:
                 self.on_rate_exceeded()
 
     def eof(self, now_ms: int) -> None:

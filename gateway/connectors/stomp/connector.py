@@ -140,8 +140,10 @@ class StompConnector(Connector):
 
     def _take(self, data: bytes, now_ms: int) -> None:
         frames = self._wire.receive_data(data, now_ms)
-        if frames:
-            for frame in frames:
+        count = len(frames)
+        admitted = self.admit(count, len(data), now_ms)
+        if count:
+            for frame in frames if admitted == count else frames[:admitted]:
                 try:
                     if isinstance(frame, Send):
                         self._on_send(frame)
@@ -154,8 +156,8 @@ class StompConnector(Connector):
                     self._fail(str(limit), frame.receipt)
                 if self.closing:
                     break
-            if self.over_rate(len(frames), len(data), now_ms):
-                self.on_rate_exceeded()
+            if admitted < count and not self.closing:
+                self._too_fast(frames[admitted].receipt)
 
     def eof(self, now_ms: int) -> None:
         """See Connector."""
@@ -207,8 +209,12 @@ class StompConnector(Connector):
 
     def on_rate_exceeded(self) -> None:
         """See Connector."""
+        self._too_fast(None)
+
+    def _too_fast(self, receipt: str | None) -> None:
+        """The frame that wanted this receipt, and all behind it, is not carried out."""
         self.counters.limit_hits += 1
-        self._fail("sends faster than its limit", None)
+        self._fail("sends faster than its limit", receipt)
 
     def release_confirmations(self, position: int) -> bool:
         """See Connector.  After a DISCONNECT the last confirmation ends the connection."""
@@ -309,7 +315,7 @@ class StompConnector(Connector):
                 message = message_from(send, topic.destination, origin, broker, self.publisher)
                 position = broker.publish(message, topic)
                 if position == REFUSED:
-                    raise StompRefusal(STORE_FULL)
+                    raise self._refusal(send.destination)
                 if send.receipt is not None:
                     self.confirm_frame(max(position, NOTHING), send.receipt)
                 return
@@ -338,9 +344,13 @@ class StompConnector(Connector):
         message.retain = False
         position = self.broker.enqueue(message, queue)
         if position == REFUSED:
-            self.counters.limit_hits += 1
-            raise StompRefusal(f"{send.destination} is full")
+            raise self._refusal(send.destination)
         return position
+
+    def _refusal(self, destination: str) -> StompRefusal:
+        """Why the broker does not take a message to `destination`."""
+        self.counters.limit_hits += 1
+        return StompRefusal(f"{destination} is full" if self.broker.store.accepting else STORE_FULL)
 
     def _on_special(self, send: Send) -> bool:
         """Look at the rare headers of a SEND; True when it has been dealt with."""
@@ -373,27 +383,53 @@ class StompConnector(Connector):
         destinations = self._allowed(send)
         if send.transaction is not None:
             transaction = self._transaction(send.transaction)
-            for destination in destinations:
-                if self._there(destination):
-                    transaction.publish(self._message(send, destination))
+            for message in self._messages(send, destinations):
+                transaction.publish(message)
             self._confirm_within(send.transaction, send.receipt)
             return
-        position = UNROUTED
-        for destination in destinations:
-            position = max(position, self._send_to(send, destination, len(destinations) == 1))
+        if len(destinations) == 1:
+            position = self._send_to(send, destinations[0])
+        else:
+            position = self._send_to_all(send, destinations)
         if position == UNROUTED and send.receipt is not None:
             raise StompRefusal(f"{send.destination} is gone")
         self.confirm_frame(max(position, NOTHING), send.receipt)
 
-    def _send_to(self, send: Send, destination: Destination, alone: bool) -> int:
-        """To one destination; remembered when it is `alone`.  UNROUTED for a temporary queue that is gone."""
+    def _send_to_all(self, send: Send, destinations: list[Destination]) -> int:
+        """To several destinations, all of them or none: an ERROR would leave open where it has arrived."""
+        messages = self._messages(send, destinations)
+        if not messages:
+            return UNROUTED
+        transaction = self.broker.transaction()
+        try:
+            for message in messages:
+                transaction.publish(message)
+        except TransactionTooLarge:
+            transaction.abort()
+            raise
+        return transaction.commit()
+
+    def _messages(self, send: Send, destinations: list[Destination]) -> list[Message]:
+        """One for each destination that is there; temporary queues of this connection are made for it."""
+        messages: list[Message] = []
+        for destination in destinations:
+            if not self._there(destination):
+                self.broker.counters.unroutable += 1
+                continue
+            if destination.kind == QUEUE and self._own(destination):
+                self.queue_for(destination)
+            messages.append(self._message(send, destination))
+        return messages
+
+    def _send_to(self, send: Send, destination: Destination) -> int:
+        """To one destination, which is remembered.  UNROUTED for a temporary queue that is gone."""
         broker = self.broker
         if destination.kind == TOPIC:
             topic = broker.topics.topic(destination.name)
             position = broker.publish(self._message(send, destination), topic)
             if position == REFUSED:
-                raise StompRefusal(STORE_FULL)
-            if alone and not destination.temporary:
+                raise self._refusal(send.destination)
+            if not destination.temporary:
                 self._remember_topic(send.destination, topic)
             return max(position, NOTHING)
         if not self._there(destination):
@@ -401,8 +437,7 @@ class StompConnector(Connector):
             return UNROUTED
         queue = self.queue_for(destination)
         position = self._enqueue(send, queue, StompOrigin(send, self._head_of(send)))
-        if alone:
-            self._remember_queue(send.destination, queue)
+        self._remember_queue(send.destination, queue)
         return position
 
     def _message(self, send: Send, destination: Destination) -> Message:
@@ -422,10 +457,17 @@ class StompConnector(Connector):
                 transaction.schedule(message, timing)
             self._confirm_within(send.transaction, send.receipt)
             return
-        position = NOTHING
-        for message in messages:
-            position = max(position, self.broker.schedule.add(message, timing))
-        self.confirm_frame(position, send.receipt)
+        if len(messages) == 1:
+            self.confirm_frame(self.broker.schedule.add(messages[0], timing), send.receipt)
+            return
+        transaction = self.broker.transaction()
+        try:
+            for message in messages:
+                transaction.schedule(message, timing)
+        except TransactionTooLarge:
+            transaction.abort()
+            raise
+        self.confirm_frame(transaction.commit(), send.receipt)
 
     def _own(self, destination: Destination) -> bool:
         return destination.temporary and destination.name.startswith(temporary_name("", self.owner))

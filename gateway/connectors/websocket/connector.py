@@ -18,7 +18,7 @@ from gateway.core.queue import REFUSED, Queue
 from gateway.core.router import Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused, Timing
 from gateway.core.subscription import Binding
-from gateway.core.transaction import Transaction, TransactionRefused, TransactionTooLarge
+from gateway.core.transaction import Transaction, TransactionRefused, TransactionTooLarge, held_bytes
 from protocols.gatewayjson import constants as c
 from protocols.gatewayjson.codec import PING, decode, encode_connected, encode_error, encode_ok, encode_pong
 from protocols.gatewayjson.errors import JsonError
@@ -125,7 +125,8 @@ class JsonConnector(Connector):
         except JsonError as error:
             self._end(error.code, error.reason)
             return
-        for operation in operations:
+        admitted = self.admit(len(operations), len(data), now_ms)
+        for operation in operations[:admitted]:
             if self.closing:
                 return
             self._obey(operation)
@@ -133,7 +134,7 @@ class JsonConnector(Connector):
             self._waiting_bytes += len(data)
             if self._waiting_bytes > HELD_BYTES_MAX + self.limits.max_frame_size:
                 self._end(c.LIMIT, "too much was sent before the answer to connect")
-        elif self.over_rate(len(operations), len(data), now_ms):
+        if admitted < len(operations) and not self.closing:
             self.on_rate_exceeded()
 
     def eof(self, now_ms: int) -> None:
@@ -326,18 +327,29 @@ class JsonConnector(Connector):
         if is_forged(envelope, self.publisher):
             raise JsonRefusal(c.NOT_ALLOWED, "it claims to be from another user")
         timing = envelope.timing(broker.now_ms)
-        position = NOTHING
+        messages: list[Message] = []
         for destination in destinations:
             message = message_from(envelope, JSON, publish.size, destination, broker, self.publisher)
             if destination.kind == QUEUE or destination.temporary:
                 message.retain = False
-            if held is None:
-                position = max(position, self._publish(message, timing))
-            elif timing is None:
-                held.publish(message)
-            else:
-                held.schedule(message, timing)
-        self._ok(position, publish.id)
+            messages.append(message)
+        if held is not None:
+            _hold(held, messages, timing)
+            self._ok(NOTHING, publish.id)
+        elif len(messages) == 1:
+            self._ok(self._publish(messages[0], timing), publish.id)
+        else:
+            self._ok(self._publish_all(messages, timing), publish.id)
+
+    def _publish_all(self, messages: list[Message], timing: Timing | None) -> int:
+        """To several destinations, all of them or none: an error says that it has arrived nowhere."""
+        transaction = self.broker.transaction()
+        try:
+            _hold(transaction, messages, timing)
+        except TransactionTooLarge:
+            transaction.abort()
+            raise
+        return transaction.commit()
 
     def _publish(self, message: Message, timing: Timing | None) -> int:
         """Outside transactions; the position that makes it safe."""
@@ -346,7 +358,8 @@ class JsonConnector(Connector):
         position = self.broker.publish_to(message.destination, message)
         if position == REFUSED:
             self.counters.limit_hits += 1
-            raise JsonRefusal(c.FULL, f"{message.destination} can take nothing more")
+            where = message.destination if self.broker.store.accepting else "the store"
+            raise JsonRefusal(c.FULL, f"{where} can take nothing more")
         return position
 
     # -- subscribing
@@ -554,3 +567,13 @@ class JsonConnector(Connector):
         for subscription in subscriptions.values():
             subscription.give_back(False)
         self._waiting = []
+
+
+def _hold(transaction: Transaction, messages: list[Message], timing: Timing | None) -> None:
+    """Make all of them part of the transaction, or none.  Raises TransactionTooLarge."""
+    transaction.check_room(len(messages), sum([held_bytes(message) for message in messages]))
+    for message in messages:
+        if timing is None:
+            transaction.publish(message)
+        else:
+            transaction.schedule(message, timing)

@@ -634,6 +634,15 @@ def test_client_that_sends_too_fast_is_told_0x96() -> None:
     assert client.world.acceptor.counters.limit_hits == 1
 
 
+def test_a_message_that_crosses_the_rate_is_not_published() -> None:
+    world = World(limits=Limits(message_rate=2))
+    client = world.client(version=5)
+    for _ in range(2):
+        client.publish("$queue/q")
+    assert client.connector.closing
+    assert world.broker.queue("q").depth == 1
+
+
 def test_byte_rate_is_a_limit_too() -> None:
     client = World(limits=Limits(byte_rate=200)).client(version=5)
     client.received()

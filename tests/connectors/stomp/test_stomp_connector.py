@@ -519,6 +519,19 @@ def test_client_that_sends_too_fast_is_told() -> None:
     assert client.world.acceptor.counters.limit_hits == 1
 
 
+def test_what_crosses_the_rate_is_not_carried_out_and_what_came_before_is() -> None:
+    world = World(limits=Limits(message_rate=3))
+    send = b"SEND\ndestination:/queue/q\nreceipt:%d\n\nx\0"
+    client = world.client().raw(b"".join(send % n for n in (1, 2, 3)))
+    frames = client.received()
+    assert [(frame.command, frame.headers["receipt-id"]) for frame in frames] == [
+        ("RECEIPT", "1"),
+        ("RECEIPT", "2"),
+        ("ERROR", "3"),
+    ]
+    assert world.broker.queue("q").depth == 2
+
+
 def test_byte_rate_is_a_limit_too() -> None:
     client = World(limits=Limits(byte_rate=300)).client()
     client.send("SEND", "x" * 500, destination="/topic/t")

@@ -513,9 +513,33 @@ def test_a_client_that_sends_too_fast_is_ended() -> None:
     client = World(limits=Limits(message_rate=3)).client()
     client.say([{"op": "ping"}] * 3)
     assert len(client.heard()) == 3
-    client.say({"op": "ping"})
-    assert [answer["op"] for answer in client.heard()] == ["pong", "error"]
+    client.say({"op": "publish", "id": 1, "to": "queue:q", "body": "too much"})
+    assert error(client.heard()) == (None, "limit")
     assert client.connector.closing
+    assert "queue:q" not in client.world.broker.queues
+
+
+def test_a_batch_that_crosses_the_rate_is_carried_out_up_to_there() -> None:
+    client = World(limits=Limits(message_rate=2)).client()
+    client.say([{"op": "publish", "id": n, "to": "queue:q", "body": n} for n in (1, 2, 3)])
+    assert [answer.get("id") for answer in client.heard()] == [1, 2, None]
+    assert client.world.broker.queues["queue:q"].depth == 2
+
+
+def test_several_destinations_get_it_all_or_none_and_the_answer_says_so() -> None:
+    world = World(policy=QueuePolicy(messages_max=1, when_full="reject"))
+    client = world.client()
+    client.op("subscribe", sub="s", from_="topic:t")
+    client.op("publish", to="queue:full", body=1)
+    for fields in ({}, {"delay": 1 << 40}):
+        [answer] = client.op("publish", id=1, to=["queue:a", "topic:t", "queue:full"], body=2, **fields)
+        assert answer["op"] == "error"
+    assert [world.broker.queue(name).depth for name in ("a", "full")] == [0, 1]
+    assert [answer["op"] for answer in client.op("publish", id=2, to=["queue:a", "topic:t"], body=3)] == [
+        "message",
+        "ok",
+    ]
+    assert world.broker.transactions_bytes == 0
 
 
 def test_one_connection_too_many_is_told_so() -> None:
