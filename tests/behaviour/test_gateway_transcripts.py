@@ -217,3 +217,37 @@ def test_silence_ends_an_mqtt_connection_and_a_heart_beating_stomp_one(gw: Gatew
     gw.advance(1)
     gw.mqtt("d", 5) << "DISCONNECT 0x8d"
     assert gw.mqtt("d", 5).closed
+
+
+def test_a_late_reply_to_a_temporary_queue_that_is_gone_ends_no_mqtt_responder() -> None:
+    gw = Gateway()
+    gw.stomp("c") >> "SUBSCRIBE id:1 destination:/temp-queue/r" >> DROP
+    responder = gw.mqtt("r") >> "CONNECT r" << "CONNACK 0 present=0"
+    name = "$queue/mx.tmp.1.r"
+    responder >> f"PUBLISH {name} late" >> f"PUBLISH {name} qos=1 id=1 late" << "PUBACK 1"
+    responder >> f"PUBLISH {name} qos=2 id=2 late" << "PUBREC 2" >> "PUBREL 2" << "PUBCOMP 2"
+    responder >> "PINGREQ" << "PINGRESP"
+    # MQTT 5 has a word for it.
+    responder = gw.mqtt("r5", 5) >> "CONNECT r5" << "CONNACK 0 present=0"
+    responder >> f"PUBLISH {name} qos=1 id=1 late" << "PUBACK 1 0x10"
+    responder >> f"PUBLISH {name} qos=2 id=2 late" << "PUBREC 2 0x10" >> "PUBREL 2" << "PUBCOMP 2"
+    responder >> f"PUBLISH {name} late" >> "PINGREQ" << "PINGRESP"
+    assert gw.broker.counters.discarded == 6
+    assert not gw.broker.queues
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_session_that_ends_with_deliveries_in_flight_leaves_nothing_in_memory(version: int) -> None:
+    gw = Gateway()
+    for words in ("clean=1", "clean=0" if version == 4 else "clean=0 expiry=5"):
+        party = gw.mqtt("s", version) >> f"CONNECT s {words}" << "CONNACK 0 present=0"
+        party >> "SUBSCRIBE 1 t qos=2" << "SUBACK 1 2"
+        publisher = gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0"
+        for n in range(1, 5):
+            publisher >> f"PUBLISH t qos={1 + n % 2} id={n} {n}"
+        assert len(party.rest()) == 4
+        assert gw.broker.resident_bytes > 0
+        party >> DROP
+        publisher >> DROP
+        gw.mqtt("s", version) >> "CONNECT s clean=1" << "CONNACK 0 present=0" >> DROP
+        assert gw.broker.resident_bytes == 0

@@ -21,7 +21,8 @@ from gateway.core.ports import NOTHING, Noted
 from protocols.mqtt.frames import Will
 
 if TYPE_CHECKING:
-    from gateway.connectors.mqtt.session import MqttSession, MqttSubscription
+    from gateway.connectors.mqtt.binding import MqttSubscription
+    from gateway.connectors.mqtt.session import MqttSession
 
 SESSION: Final = "mqtt.session"
 SUBSCRIPTION: Final = "mqtt.subscription"

@@ -19,6 +19,7 @@ from gateway.connectors.mqtt.addresses import (
     reply_address,
     topic_of,
 )
+from gateway.connectors.mqtt.binding import MqttBinding
 from gateway.connectors.mqtt.properties_out import (
     LOST_3,
     MqttTarget,
@@ -27,7 +28,6 @@ from gateway.connectors.mqtt.properties_out import (
     note_lost,
     with_deaths,
 )
-from gateway.connectors.mqtt.session import MqttBinding
 from gateway.connectors.mqtt.stored import WIRE_ID, stored_publish
 from gateway.connectors.shared import SharedFields, form_key, may_share
 from gateway.connectors.text import id_from_text, is_plain_text

@@ -5,8 +5,9 @@ from typing import Final, final
 
 from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.addresses import filter_of
+from gateway.connectors.mqtt.binding import MqttBinding
 from gateway.connectors.mqtt.mapping import MqttOrigin, WillMessage
-from gateway.connectors.mqtt.session import MqttBinding, MqttSession
+from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.stored import restored_options, restored_publish
 from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.core.destination import InvalidName

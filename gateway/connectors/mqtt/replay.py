@@ -2,7 +2,7 @@
 
 from typing import final
 
-from gateway.connectors.mqtt.session import MqttBinding
+from gateway.connectors.mqtt.binding import MqttBinding
 from gateway.core.message import Message
 from gateway.core.router import Broker
 

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.addresses import Filter
+from gateway.connectors.mqtt.binding import MqttBinding, MqttSubscription
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
-from gateway.connectors.mqtt.stored import stored_options
 from gateway.connectors.sources import SHARE_KEY_PREFIX, share_key
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, UNREPRESENTABLE, Delivery
 from gateway.core.flow import Publisher
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
-from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING, Entry
 from gateway.core.queue import Queue
 from gateway.core.router import Broker
@@ -32,72 +31,6 @@ PACKET_ID_MAX: Final = 65_535
 
 REPLAY_WINDOW: Final = 100
 """Retained messages that wait in the session's queue at a time; more follow as they leave."""
-
-
-@final
-class MqttBinding(Binding):
-    """A binding with the subscription options of MQTT 5.0 §3.8.3.1."""
-
-    __slots__ = ("_stored", "identifiers", "json", "plain", "qos", "replay", "retain_as_published")
-
-    def __init__(
-        self,
-        pattern: Pattern,
-        sink: Sink,
-        no_local: Publisher | None,
-        qos: int,
-        retain_as_published: bool,
-        identifiers: list[int],
-        replay: bool = False,
-        owner: Publisher | None = None,
-        json: bool = False,
-    ) -> None:
-        super().__init__(pattern, sink, no_local, owner)
-        self.qos = qos
-        self.retain_as_published = retain_as_published
-        self.identifiers = identifiers
-        self.replay = replay
-        """Carries retained messages to a new subscription: they keep their RETAIN flag (§3.3.1.3)."""
-        self.json = json
-        """The subscriber is given whole messages as JSON."""
-        self.plain = not retain_as_published and not identifiers and not replay and not json
-        """A QoS 0 delivery of it is the same packet for every subscriber."""
-        self._stored = b""
-
-    def stored(self) -> bytes:
-        """See Binding."""
-        if not self._stored:
-            self._stored = stored_options(
-                self.qos, self.retain_as_published, self.replay, self.json, self.identifiers
-            )
-        return self._stored
-
-    def replaying(self) -> "MqttBinding":
-        """The same, for the retained messages that follow a SUBSCRIBE."""
-        return MqttBinding(
-            self.pattern,
-            self.sink,
-            self.no_local,
-            self.qos,
-            True,
-            self.identifiers,
-            True,
-            self.owner,
-            self.json,
-        )
-
-
-@final
-class MqttSubscription:
-    """One topic filter of a session and what stands for it in the core."""
-
-    __slots__ = ("binding", "consumer", "filter")
-
-    def __init__(self, filter: Filter, binding: MqttBinding, consumer: Consumer | None) -> None:
-        self.filter = filter
-        self.binding = binding
-        self.consumer = consumer
-        """For shared subscriptions and queues, which have a queue of their own."""
 
 
 @final
@@ -444,8 +377,9 @@ class MqttSession(Outlet):
                 if waiting is not None and packet_id in waiting:
                     connector.send_pubrel(packet_id)
                 elif room > 0:
-                    room -= 1
-                    self._resend(connector, packet_id)
+                    # One that has become too large for this connection takes no room.
+                    if self._resend(connector, packet_id):
+                        room -= 1
                 else:
                     if self._unsent is None:
                         self._unsent = deque()
@@ -455,14 +389,17 @@ class MqttSession(Outlet):
             self.credit.wake()
             self.go_on_replaying()
 
-    def _resend(self, connector: "MqttConnector", packet_id: int) -> None:
+    def _resend(self, connector: "MqttConnector", packet_id: int) -> bool:
+        """Send it again; False when it is larger than the client takes now, and done with for that."""
         assert self.inflight is not None
         delivery = self.inflight[packet_id]
         binding = _binding_of(delivery)
         qos = min(delivery.message.qos, binding.qos)
         position = self.broker.store.position if qos == 2 and self.noted else NOTHING
-        if not connector.send_delivery(delivery, binding, qos, packet_id, True, position):
-            self._skip(packet_id)
+        if connector.send_delivery(delivery, binding, qos, packet_id, True, position):
+            return True
+        self._skip(packet_id)
+        return False
 
     def _resend_next(self) -> None:
         """One exchange is finished: there is room for one more of the old ones."""
@@ -471,8 +408,11 @@ class MqttSession(Outlet):
         assert unsent is not None
         while unsent and connector is not None:
             packet_id = unsent.popleft()
-            if self.inflight is not None and packet_id in self.inflight:
-                self._resend(connector, packet_id)
+            if (
+                self.inflight is not None
+                and packet_id in self.inflight
+                and self._resend(connector, packet_id)
+            ):
                 return
 
     # -- retained messages for new subscriptions
@@ -557,18 +497,19 @@ class MqttSession(Outlet):
         if self.subscriptions is not None:
             for text in list(self.subscriptions):
                 self.unsubscribe(text)
-        if self.inflight is not None:
-            unfinished = list(self.inflight.values())
-            self.inflight = None
-            for delivery in unfinished:
-                if delivery.queue is not self._queue:
-                    delivery.settle(_outcome_of_leaving(delivery))
         self.awaiting_pubcomp = None
         self.received = None
-        if self._queue is not None:
-            self.broker.delete_queue(self._queue)
+        queue = self._queue
+        if queue is not None:
+            self.broker.delete_queue(queue)
             self._queue = None
             self._consumer = None
+        unfinished = self.inflight
+        self.inflight = None
+        if unfinished is not None:
+            for delivery in unfinished.values():
+                # Those of its own queue are gone with that, but the broker still counts their bytes.
+                delivery.settle(ACCEPTED if delivery.queue is queue else _outcome_of_leaving(delivery))
 
 
 @final

@@ -13,6 +13,7 @@ from harness import DROP, Gateway
 from mqtt_spec import Door, alive, client, ended, hears, packet, said
 
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.store.memory import MemoryStore
 from protocols.mqtt.frames import Disconnect, Publish
 from protocols.mqtt.properties import decode_properties
 
@@ -539,6 +540,53 @@ def test_3_3_4_7_window_opens_with_pubcomp() -> None:
     for n in range(1, 5):
         party >> f"PUBLISH t qos=2 id={n} x" << f"PUBREC {n} 0x10" >> f"PUBREL {n}" << f"PUBCOMP {n}"
         party >> f"PUBLISH t qos=1 id={n} x" << f"PUBACK {n} 0x10"
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_3_3_4_7_window_is_as_large_as_promised_though_no_answer_has_left_yet(qos: int) -> None:
+    store = MemoryStore(held=True)
+    gw = Gateway(store, mqtt=MqttSettings(receive_maximum=4))
+    store.listener = gw.broker
+    party = client(gw, "c", "clean=0 expiry=9")
+    gw.broker.queue("q")
+    for n in range(1, 5):
+        party >> f"PUBLISH $queue/q qos={qos} id={n} x"
+    party.silent()
+    assert not party.closed
+    store.commit()
+    assert len(party.rest()) == 4
+    for n in range(1, 5):
+        party >> f"PUBREL {n}" if qos == 2 else party >> f"PUBLISH $queue/q qos=1 id={n} x"
+    # Their last words wait too, and count until they have left.
+    party >> f"PUBLISH $queue/q qos={qos} id=9 x"
+    assert party.rest()[-1] == "DISCONNECT 0x93"
+    ended(party)
+
+
+def test_3_3_4_7_what_we_ask_of_the_client_is_not_counted_as_its_own() -> None:
+    store = MemoryStore(held=True)
+    gw = Gateway(store, mqtt=MqttSettings(receive_maximum=1))
+    store.listener = gw.broker
+    party = client(gw, "c", "clean=0 expiry=9") >> "SUBSCRIBE 1 t qos=2"
+    store.commit()
+    party << "SUBACK 1 2"
+    for n in (1, 2, 3):
+        client(gw, f"p{n}") >> f"PUBLISH t qos=2 id=1 {n}"
+    store.commit()
+    party << "PUBLISH t qos=2 id=1 1" << "PUBLISH t qos=2 id=2 2" << "PUBLISH t qos=2 id=3 3"
+    # Three PUBRELs and a SUBACK wait for their commit.
+    (
+        party
+        >> "PUBREC 1"
+        >> "PUBREC 2"
+        >> "PUBREC 3"
+        >> "SUBSCRIBE 2 u qos=1"
+        >> "PUBLISH $queue/q qos=1 id=7 x"
+    )
+    party.silent()
+    assert not party.closed
+    store.commit()
+    assert party.rest() == ["PUBREL 1", "PUBREL 2", "PUBREL 3", "SUBACK 2 1", "PUBACK 7"]
 
 
 @pytest.mark.parametrize("topic", ["$SYS/x", "$SYS", "$share/g/t"])

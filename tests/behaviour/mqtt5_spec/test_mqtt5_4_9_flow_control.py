@@ -120,6 +120,25 @@ def test_s_4_9_quota_begins_anew_with_each_connection(gw: Gateway) -> None:
     assert _numbers(party) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("qos", [1, 2])
+def test_s_4_9_window_is_not_taken_by_what_has_become_too_large_for_the_client(gw: Gateway, qos: int) -> None:
+    # §3.1.2.11.4: it is done with as if it had been sent; nobody will ever acknowledge it.
+    party = hears(client(gw, "s", "expiry=100 recvmax=8"), f"t qos={qos}")
+    publisher = client(gw, "p")
+    for n, size in enumerate((99, 99, 99, 1, 99, 99, 2, 3), 1):
+        publisher >> f"PUBLISH t qos={qos} id={n} {'x' * size}"
+    assert len(party.rest()) == 8
+    party >> DROP
+    party = client(gw, "s", "clean=0 expiry=100 recvmax=2 maxsize=60", present=1)
+    party << f"PUBLISH t qos={qos} dup id=4 x" << f"PUBLISH t qos={qos} dup id=7 xx"
+    party.silent()
+    if qos == 2:
+        party >> "PUBREC 4" << "PUBREL 4" >> "PUBCOMP 4"
+    else:
+        party >> "PUBACK 4"
+    party << f"PUBLISH t qos={qos} dup id=8 xxx"
+
+
 def test_s_3_1_2_11_3_without_receive_maximum_it_is_65535_or_our_own_bound() -> None:
     gw = Gateway(mqtt_limits=Limits(max_inflight=5, slow_consumer=DROP_OLDEST))
     for words in ("", "recvmax=65535"):

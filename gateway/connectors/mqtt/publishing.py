@@ -1,0 +1,273 @@
+"""What an MQTT client publishes: PUBLISH to messages, and the exchanges that follow."""
+
+from collections import deque
+from typing import Final, final
+
+from gateway.connectors.base import Counters, Limits, Turn
+from gateway.connectors.mqtt import journal
+from gateway.connectors.mqtt.addresses import NAME_REMEMBERED_MAX, destination_of
+from gateway.connectors.mqtt.mapping import has_items, message_from, take_items
+from gateway.connectors.mqtt.sending import MqttSender
+from gateway.connectors.mqtt.settings import ACKNOWLEDGE, MqttSettings
+from gateway.connectors.text import is_utf8
+from gateway.core.destination import QUEUE, InvalidName
+from gateway.core.ports import NOTHING
+from gateway.core.queue import REFUSED
+from gateway.core.router import UNROUTED, Broker, LimitReached, QueueGone
+from gateway.core.topics import Topic
+from protocols.mqtt.codec import encode_puback, encode_pubcomp, encode_pubrec
+from protocols.mqtt.constants import ReasonCode
+from protocols.mqtt.frames import Publish, Pubrel
+from protocols.mqtt.properties import decode_properties
+
+TOPICS_SHARED_MAX: Final = 65_536
+"""Topics whose lookup is remembered for all connections."""
+
+TOPICS_REMEMBERED_MAX: Final = 4_096
+"""Topics whose lookup and access check are remembered for one connection, where there are rules."""
+
+
+class MqttPublishing(MqttSender):
+    """The half of a connection that publishes."""
+
+    __slots__ = ("_answers", "_itemless", "_topics")
+
+    def __init__(
+        self,
+        broker: Broker,
+        turn: Turn,
+        limits: Limits,
+        counters: Counters,
+        peer: str,
+        settings: MqttSettings,
+        topics: dict[str, Topic],
+        now_ms: int,
+    ) -> None:
+        super().__init__(broker, turn, limits, counters, peer, settings, now_ms)
+        # Properties in which nothing has a reserved name.
+        self._itemless = b""
+        # Shared by all connections, unless what one client may do another may not.
+        self._topics: dict[str, Topic] = {} if broker.authorizer.restricts_publish else topics
+        # Positions for which the PUBACKs and PUBCOMPs wait that have not been sent.
+        self._answers: deque[int] | None = None
+
+    @final
+    def _on_publish(self, publish: Publish) -> None:
+        items = False
+        if publish.properties and publish.properties is not self._itemless:
+            items = has_items(publish)
+            if not items:
+                # The decoder hands out the same object as long as the properties do not change.
+                self._itemless = publish.properties
+        if items:
+            claimed = take_items(publish)
+            user = self.publisher.user
+            if claimed is not None and user is not None and claimed != user:
+                self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "it claims to be from another user")
+                return
+        topic = self._topics.get(publish.topic)
+        if topic is None:
+            topic = self._resolve(publish)
+            if topic is None:
+                return
+        self.counters.messages_in += 1
+        if publish.retain and not self.settings.retain_available:
+            self.fail(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
+            return
+        if self.settings.check_payload_format and not self._is_what_it_says(publish):
+            return
+        broker = self.broker
+        if publish.qos == 0:
+            broker.publish(message_from(publish, topic.destination, broker, self.publisher, items), topic)
+        elif self._begin_exchange(publish):
+            message = message_from(publish, topic.destination, broker, self.publisher, items)
+            if publish.qos == 1:
+                self._confirm_publish(publish, broker.publish(message, topic))
+                return
+            # The message and its packet id are kept, or lost, together.
+            broker.store.begin()
+            try:
+                self._confirm_publish(publish, broker.publish(message, topic))
+            finally:
+                broker.store.end()
+
+    @final
+    def _is_what_it_says(self, publish: Publish) -> bool:
+        """Payload Format Indicator 1 says UTF-8 (§3.3.2.3.2); False when it lies, which has been dealt with."""
+        if not publish.properties or decode_properties(publish.properties).payload_format != 1:
+            return True
+        if is_utf8(publish.payload()):
+            return True
+        self._refuse_publish(
+            publish, ReasonCode.PAYLOAD_FORMAT_INVALID, "the payload is not the UTF-8 that it says it is"
+        )
+        return False
+
+    @final
+    def _resolve(self, publish: Publish) -> Topic | None:
+        """The topic of a PUBLISH, looked up and checked; None when it was a queue's or was refused, and is dealt with."""
+        try:
+            destination = destination_of(publish.topic)
+        except InvalidName as error:
+            self._refuse_publish(publish, ReasonCode.TOPIC_NAME_INVALID, str(error))
+            return None
+        if not self.broker.authorizer.may_publish(self.publisher, destination):
+            self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "not allowed to publish there")
+            return None
+        if destination.kind == QUEUE:
+            self._publish_to_queue(publish, destination.name)
+            return None
+        topic = self.broker.topics.topic(destination.name)
+        if len(publish.topic) > NAME_REMEMBERED_MAX:
+            return topic
+        topics = self._topics
+        if len(topics) >= (
+            TOPICS_REMEMBERED_MAX if self.broker.authorizer.restricts_publish else TOPICS_SHARED_MAX
+        ):
+            topics.clear()
+        topics[publish.topic] = topic
+        return topic
+
+    @final
+    def _publish_to_queue(self, publish: Publish, name: str) -> None:
+        """PUBLISH to `$queue/NAME`; RETAIN means nothing there."""
+        self.counters.messages_in += 1
+        if publish.qos and not self._begin_exchange(publish):
+            return
+        try:
+            queue = self.broker.queue(name)
+        except QueueGone:
+            # Whoever waited for a reply has left, which is no fault of who replies, and no later try would help.
+            self.broker.counters.discarded += 1
+            if publish.qos:
+                self._confirm_publish(publish, UNROUTED)
+            return
+        except LimitReached as error:
+            self.counters.limit_hits += 1
+            self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, str(error))
+            return
+        message = message_from(
+            publish, destination_of(publish.topic), self.broker, self.publisher, has_items(publish)
+        )
+        message.retain = False
+        store = self.broker.store
+        store.begin()
+        try:
+            position = self.broker.enqueue(message, queue)
+            if position == REFUSED:
+                self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, "the queue is full")
+            elif publish.qos:
+                self._confirm_publish(publish, position)
+        finally:
+            store.end()
+
+    @final
+    def _begin_exchange(self, publish: Publish) -> bool:
+        """Look whether a QoS 1 or 2 PUBLISH is to be published; False when it is a repeat, or too much."""
+        if publish.qos > self.settings.qos_max:
+            self.fail(ReasonCode.QOS_NOT_SUPPORTED, "the QoS is above the maximum")
+            return False
+        received = self._session().received
+        if publish.qos == 2 and received is not None and publish.packet_id in received:
+            # The message was published when it came first (§4.3.3, method B); only the answer was lost.
+            # The answer may still wait for the message to be safe.
+            self.confirm(self.broker.store.position, encode_pubrec(publish.packet_id, 0, self._version))
+            return False
+        if self._version == 5 and received is not None and publish.packet_id in received:
+            # A QoS 2 exchange has it, which this PUBLISH of QoS 1 cannot be a part of (§2.2.1).
+            self._refuse_publish(publish, ReasonCode.PACKET_IDENTIFIER_IN_USE, "the packet id is in use")
+            return False
+        if self._version == 5 and self._unfinished() >= self.settings.receive_maximum:
+            self.counters.limit_hits += 1
+            self.fail(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "more than Receive Maximum in flight")
+            return False
+        return True
+
+    @final
+    def _unfinished(self) -> int:
+        """Exchanges of the client that count towards our Receive Maximum (§4.9).
+
+        One of QoS 1 does until its PUBACK has left, one of QoS 2 until its PUBCOMP has.
+        """
+        received = self._session().received
+        count = 0 if received is None else len(received)
+        answers = self._answers
+        if answers is not None:
+            durable = self.broker.store.durable
+            while answers and answers[0] <= durable:
+                answers.popleft()
+            count += len(answers)
+        return count
+
+    @final
+    def _conclude(self, position: int, frame: bytes) -> None:
+        """Say that an exchange is over, once `position` is durable; until then it counts."""
+        if self._version == 5 and position > self.broker.store.durable:
+            if self._answers is None:
+                self._answers = deque()
+            self._answers.append(position)
+        self.confirm(position, frame)
+
+    @final
+    def _confirm_publish(self, publish: Publish, position: int) -> None:
+        """PUBACK or PUBREC, once the message is safe."""
+        reason = 0
+        if position == REFUSED:
+            self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, "the store is full")
+            return
+        if position == UNROUTED:
+            position = NOTHING
+            if self._version == 5:
+                reason = ReasonCode.NO_MATCHING_SUBSCRIBERS.value
+        if publish.qos == 1:
+            self._conclude(position, encode_puback(publish.packet_id, reason, self._version))
+            return
+        position = max(position, self._note_received(publish.packet_id))
+        self.confirm(position, encode_pubrec(publish.packet_id, reason, self._version))
+
+    @final
+    def _note_received(self, packet_id: int) -> int:
+        """A QoS 2 message has come; the same packet id means the same message until its PUBREL (§4.3.3).
+
+        Returns the position to wait for.
+        """
+        session = self._session()
+        if session.received is None:
+            session.received = set()
+        session.received.add(packet_id)
+        return journal.note_received(session, packet_id)
+
+    @final
+    def _refuse_publish(self, publish: Publish, reason: ReasonCode, why: str) -> None:
+        """Answer a PUBLISH that is not taken.
+
+        3.1.1 has no word for it but closing, or acknowledging what is thrown away (MQTT 3.1.1 §3.3.5).  The latter is
+        for who may not publish there; a message that cannot be kept for want of room is never acknowledged.
+        """
+        version = self._version
+        code = reason.value
+        if version != 5:
+            if reason != ReasonCode.NOT_AUTHORIZED or self.settings.publish_denied != ACKNOWLEDGE:
+                self.fail(reason, why)
+                return
+            code = 0
+        if publish.qos == 1:
+            self.confirm(NOTHING, encode_puback(publish.packet_id, code, version, self._why(why)))
+        elif publish.qos == 2:
+            if code == 0:
+                self._note_received(publish.packet_id)
+            self.confirm(NOTHING, encode_pubrec(publish.packet_id, code, version, self._why(why)))
+        self.broker.counters.discarded += 1
+
+    @final
+    def _on_pubrel(self, pubrel: Pubrel) -> None:
+        session = self._session()
+        received = session.received
+        known = received is not None and pubrel.packet_id in received
+        position = NOTHING
+        if known and received is not None:
+            received.discard(pubrel.packet_id)
+            # Were it still known after a crash, the next message under this packet id would be taken for a repeat.
+            position = journal.forget_received(session, pubrel.packet_id)
+        reason = 0 if known or self._version != 5 else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND.value
+        self._conclude(position, encode_pubcomp(pubrel.packet_id, reason, self._version))

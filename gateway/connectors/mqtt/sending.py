@@ -1,0 +1,271 @@
+"""What an MQTT client is told: deliveries to packets, reasons, and the last words."""
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.connectors.base import Connector, Counters, Limits, Turn
+from gateway.connectors.mqtt.binding import MqttBinding
+from gateway.connectors.mqtt.mapping import MqttOrigin, acknowledged_frame, fitted_frame, qos0_frame
+from gateway.connectors.mqtt.properties_out import MqttTarget
+from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.core.delivery import Delivery
+from gateway.core.message import Message
+from gateway.core.ports import NOTHING
+from gateway.core.router import Broker, Waiter
+from protocols.mqtt.alias import ALIAS_BYTES, TopicAliases
+from protocols.mqtt.codec import encode_pubrel
+from protocols.mqtt.connection import MqttConnection, MqttLimits
+from protocols.mqtt.constants import ReasonCode
+from protocols.mqtt.properties import Properties
+
+if TYPE_CHECKING:
+    from gateway.connectors.mqtt.session import MqttSession
+
+PACKET_SIZE_MAX: Final = 268_435_460
+"""No MQTT packet is larger than this (§2.1.4)."""
+
+ACKNOWLEDGEMENT_BYTES: Final = 20
+"""What there is in an acknowledgement beside its reason string, at most."""
+
+UNSPECIFIED: Final = 0x80
+"""The first reason code that is a failure (§2.4)."""
+
+ELSEWHERE: Final = (ReasonCode.USE_ANOTHER_SERVER, ReasonCode.SERVER_MOVED)
+"""Reasons that come with a Server Reference (§4.11)."""
+
+
+class MqttSender(Connector):
+    """The half of a connection that speaks."""
+
+    __slots__ = (
+        "_aliases",
+        "_behind",
+        "_explains",
+        "_forwards",
+        "_packet_size_max",
+        "_promised",
+        "_target",
+        "_version",
+        "_wire",
+        "session",
+        "settings",
+    )
+
+    def __init__(
+        self,
+        broker: Broker,
+        turn: Turn,
+        limits: Limits,
+        counters: Counters,
+        peer: str,
+        settings: MqttSettings,
+        now_ms: int,
+    ) -> None:
+        super().__init__(broker, turn, limits, counters, peer)
+        self.settings = settings
+        self._wire = MqttConnection(
+            MqttLimits(
+                max_packet_size=limits.max_frame_size,
+                connect_timeout_ms=limits.connect_timeout_ms,
+                topic_alias_maximum=settings.topic_alias_maximum,
+                levels=settings.accepted_levels,
+                client_id_max_3_1=settings.client_id_max_3_1,
+                control_characters=settings.control_characters,
+            ),
+            now_ms,
+        )
+        self._version = 0
+        # Made anew when the CONNECT has said the version.
+        self._target = MqttTarget(0, limits.carry, limits.publish_identity, broker.counters)
+        # Packets of this origin go to this client as they are: 3 before MQTT 5, else 5.
+        self._forwards = 0
+        self._packet_size_max = PACKET_SIZE_MAX
+        # The client wants to be told why (Request Problem Information, §3.1.2.11.7).
+        self._explains = False
+        self._aliases: TopicAliases | None = None
+        # QoS 2 deliveries whose packet id is not safe yet, each with the position to wait for, and all of QoS 1 and 2
+        # behind them: what was sent first comes first when it is sent again (§4.6).
+        self._behind: deque[tuple[int, bytes]] | None = None
+        self._promised: _DeliveriesWaiter | None = None
+        self.session: MqttSession | None = None
+
+    @final
+    def _session(self) -> "MqttSession":
+        session = self.session
+        assert session is not None
+        return session
+
+    # -- delivering
+
+    @final
+    def send_qos0(self, message: Message, binding: MqttBinding, failures: int = 0) -> None:
+        """Send a QoS 0 delivery, or let the slow-consumer policy have it."""
+        origin = message.origin
+        if binding.plain and isinstance(origin, MqttOrigin) and origin.forwardable == self._forwards:
+            frame = origin.publish.frame
+        else:
+            frame = qos0_frame(message, binding, self._target, self.broker.now_ms, failures)
+        if len(frame) > self._packet_size_max:
+            fitted = self._fitted(message, binding, 0, 0, False, failures)
+            if fitted is None:
+                return
+            frame = fitted
+        if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
+            frame = self._aliases.shorten(frame, not self.congested)
+        self.counters.messages_out += 1
+        if self.congested:
+            self.hold_publisher(message.publisher)
+        self.push(frame)
+
+    @final
+    def send_delivery(
+        self, delivery: Delivery, binding: MqttBinding, qos: int, packet_id: int, dup: bool, position: int
+    ) -> bool:
+        """Send a QoS 1 or 2 delivery, once `position` is durable.
+
+        False when it is larger than the client takes (§3.1.2.11.4).
+        """
+        frame = acknowledged_frame(
+            delivery.message,
+            binding,
+            self._target,
+            qos,
+            packet_id,
+            dup,
+            self.broker.now_ms,
+            delivery.failures,
+        )
+        if len(frame) > self._packet_size_max:
+            fitted = self._fitted(delivery.message, binding, qos, packet_id, dup, delivery.failures)
+            if fitted is None:
+                return False
+            frame = fitted
+        behind = self._behind
+        waits = behind is not None or position > self.broker.store.durable
+        if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
+            # QoS 0 will overtake one that waits: it must not be the one that says what an alias means.
+            frame = self._aliases.shorten(frame, not waits)
+        self.counters.messages_out += 1
+        if behind is not None:
+            behind.append((position, frame))
+        elif waits:
+            self._wait_with(position, frame)
+        else:
+            self.push_sure(frame)
+        return True
+
+    @final
+    def _wait_with(self, position: int, frame: bytes) -> None:
+        """The first delivery that waits: all that come now are behind it."""
+        self._behind = deque([(position, frame)])
+        self._promised = _DeliveriesWaiter(self)
+        self.broker.wait(self._promised)
+
+    @final
+    def release_deliveries(self, durable: int) -> bool:
+        """Send the deliveries that waited for `durable`; answers whether there are more."""
+        behind = self._behind
+        while behind:
+            if behind[0][0] > durable:
+                return True
+            self.push_sure(behind.popleft()[1])
+        self._behind = None
+        self._promised = None
+        return False
+
+    def detach(self) -> None:
+        """See Connector."""
+        super().detach()
+        self._behind = None
+        if self._promised is not None:
+            self._promised.connector = None
+            self._promised = None
+
+    @final
+    def _fitted(
+        self, message: Message, binding: MqttBinding, qos: int, packet_id: int, dup: bool, failures: int
+    ) -> bytes | None:
+        """A packet above the client's maximum, made to fit by leaving things out; None, and counted, if it cannot be."""
+        frame = fitted_frame(
+            message,
+            binding,
+            self._target,
+            qos,
+            packet_id,
+            dup,
+            self.broker.now_ms,
+            failures,
+            self._packet_size_max,
+        )
+        if frame is None:
+            self.counters.dropped_large += 1
+        return frame
+
+    @final
+    def send_pubrel(self, packet_id: int) -> None:
+        """Go on with a QoS 2 delivery that the client has."""
+        self._say_pubrel(packet_id, 0)
+
+    @final
+    def _say_pubrel(self, packet_id: int, reason: int) -> None:
+        """PUBREL, once it is sure that the client's PUBREC will not be forgotten."""
+        position = self.broker.store.position if self._session().noted else NOTHING
+        self.confirm(position, encode_pubrel(packet_id, reason, self._version))
+
+    @final
+    def _why(self, why: str, codes: int = 1) -> Properties | None:
+        """A reason string for an acknowledgement with so many codes, if the client wants one (§3.4.2.2.2)."""
+        return self._reason_string(why, codes) if self._explains else None
+
+    @final
+    def _reason_string(self, why: str, codes: int) -> Properties | None:
+        """A reason string, if the client has room for it [MQTT-3.2.2-19] and so on."""
+        if self._packet_size_max < len(why.encode()) + codes + ACKNOWLEDGEMENT_BYTES:
+            return None
+        properties = Properties()
+        properties.reason_string = why
+        return properties
+
+    # -- the last words
+
+    @final
+    def fail(self, reason: ReasonCode, why: str) -> None:
+        """The client did what it may not: say why and close; its will is due."""
+        self.counters.protocol_errors += 1
+        self.failure = why
+        self._say_goodbye(reason)
+
+    @final
+    def _say_goodbye(self, reason: ReasonCode) -> None:
+        if self._version:
+            properties: Properties | None = None
+            if self.settings.server_reference and reason in ELSEWHERE:
+                properties = Properties()
+                properties.server_reference = self.settings.server_reference
+            self._wire.send_disconnect(reason, properties)
+        self._collect()
+        self.hang_up()
+
+    @final
+    def _collect(self) -> None:
+        """Take over what the wire room wants to say, behind what we have said."""
+        wire = self._wire
+        if wire.out:
+            self.say_all(wire.data_to_send())
+        if wire.closing and not self.closing:
+            self.hang_up()
+
+
+@final
+class _DeliveriesWaiter(Waiter):
+    """Stands in the broker's list for a connector whose deliveries wait, and lets go of it when the connection ends."""
+
+    __slots__ = ("connector",)
+
+    def __init__(self, connector: MqttSender) -> None:
+        self.connector: MqttSender | None = connector
+
+    def on_durable(self, position: int) -> bool:
+        """See Waiter."""
+        connector = self.connector
+        return connector is not None and connector.release_deliveries(position)
