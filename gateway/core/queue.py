@@ -130,6 +130,11 @@ class Queue(Sink):
         return 0 if self._paged is None else self._paged.count
 
     @property
+    def fetching(self) -> bool:
+        """Has the store been asked for some of them, and not answered yet?"""
+        return self._paged is not None and self._paged.asked is not None
+
+    @property
     def bytes(self) -> int:
         """Bytes of the messages in it."""
         return self._resident_bytes + (0 if self._paged is None else self._paged.bytes)

@@ -1,0 +1,97 @@
+"""The half of an HTTP connection that answers: what carries out a request knows no more of the connection than this."""
+
+from typing import Final
+
+from gateway.connectors.base import Connector, Counters, Limits, Turn
+from gateway.connectors.http.requests import META
+from gateway.core.router import Broker
+from protocols.http.connection import HttpConnection, HttpLimits
+from protocols.http.frames import Request
+
+PLAIN: Final = "text/plain; charset=utf-8"
+METHODS: Final = "GET, HEAD, POST, DELETE, OPTIONS"
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What the live page may do: nothing but what came with it, and talk to a gateway."""
+
+
+class Answering(Connector):
+    """See the module.  One request is answered at a time."""
+
+    __slots__ = ("cors", "request", "stored_later", "wire")
+
+    def __init__(
+        self,
+        broker: Broker,
+        turn: Turn,
+        limits: Limits,
+        counters: Counters,
+        peer: str,
+        header_bytes_max: int,
+    ) -> None:
+        super().__init__(broker, turn, limits, counters, peer)
+        self.wire = HttpConnection(HttpLimits(header_bytes_max, limits.max_frame_size))
+        self.request: Request | None = None
+        """The one that is being answered."""
+        self.cors: str | None = None
+        """The page that it comes from, when that may see the answer."""
+        self.stored_later = False
+        """What it asked for is done; the response waits until the store has it."""
+
+    def headers(self, content_type: str, more: list[tuple[str, str]] | None = None) -> list[tuple[str, str]]:
+        """What every response says, and `more`."""
+        headers = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]
+        if content_type:
+            headers.append(("Content-Type", content_type))
+        if content_type.startswith("text/html"):
+            headers.append(("Content-Security-Policy", POLICY))
+        if self.cors is not None:
+            headers += [
+                ("Access-Control-Allow-Origin", self.cors),
+                ("Access-Control-Allow-Methods", METHODS),
+                ("Access-Control-Allow-Headers", f"Authorization, Content-Type, X-Mx-Ttl, {META}"),
+                ("Access-Control-Expose-Headers", f"Location, {META}"),
+                ("Vary", "Origin"),
+            ]
+        return headers + more if more else headers
+
+    def respond(
+        self, status: int, content_type: str, body: bytes, more: list[tuple[str, str]] | None = None
+    ) -> None:
+        """Answer the request, whole."""
+        request = self.request
+        self.request = None
+        head = request is not None and request.method == "HEAD"
+        self.wire.send_response(status, self.headers(content_type, more), body, head)
+
+    def deny(self, status: int, reason: str) -> None:
+        """Answer that it cannot be."""
+        more: list[tuple[str, str]] = []
+        if status == 401:
+            more.append(("WWW-Authenticate", 'Basic realm="gateway", charset="UTF-8"'))
+        elif status == 405:
+            more.append(("Allow", METHODS))
+        if status == 503:
+            more.append(("Connection", "close"))
+        self.respond(status, PLAIN, reason.encode("utf-8", "replace") + b"\n", more)
+
+    def stored(self, position: int) -> None:
+        """202, once the store has it."""
+        if position <= self.broker.store.durable and not self.unconfirmed:
+            self.respond(202, PLAIN, b"")
+            return
+        self.stored_later = True
+        self.confirm(position, b"")
+
+    def collect(self) -> None:
+        """Write what the wire room has to say."""
+        wire = self.wire
+        if wire.out:
+            pieces = wire.out
+            wire.out = []
+            self.say_all(pieces)
+        if wire.closing and not self.closing:
+            self.hang_up()

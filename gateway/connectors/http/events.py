@@ -1,0 +1,82 @@
+"""Server-sent events: topics, read only, for as long as the connection lasts (WHATWG HTML §9.2)."""
+
+from typing import Final, final
+
+from gateway.connectors.http.answering import Answering
+from gateway.connectors.http.requests import HttpRefusal
+from gateway.connectors.websocket.addresses import pattern_of
+from gateway.connectors.websocket.messages import json_of
+from gateway.core.destination import TOPIC
+from gateway.core.message import Message
+from gateway.core.pattern import Pattern
+from gateway.core.ports import NOTHING
+from gateway.core.subscription import Binding, Outlet
+from protocols.http.frames import Request
+
+_DATA: Final = b"\ndata: "
+_END: Final = b"\n\n"
+
+
+@final
+class Events(Outlet):
+    """One stream of them."""
+
+    __slots__ = ("_bindings", "_connector")
+
+    def __init__(self, connector: Answering, patterns: list[Pattern]) -> None:
+        super().__init__()
+        self._connector = connector
+        self._bindings = [Binding(pattern, self, None, connector.publisher) for pattern in patterns]
+        self.congested = connector.congested
+
+    def begin(self) -> None:
+        """Let it have what comes.  Raises LimitReached, with nothing bound."""
+        broker = self._connector.broker
+        bound: list[Binding] = []
+        try:
+            for binding in self._bindings:
+                broker.bind(binding)
+                bound.append(binding)
+        finally:
+            self._bindings = bound
+
+    def offer(self, message: Message, binding: Binding) -> int:
+        """See Sink."""
+        connector = self._connector
+        if self.congested:
+            connector.hold_publisher(message.publisher)
+        self.show(message)
+        return NOTHING
+
+    def show(self, message: Message) -> None:
+        """Send one event."""
+        connector = self._connector
+        connector.counters.messages_out += 1
+        connector.push(connector.wire.stream(event_of(message, connector.limits.publish_identity)))
+
+    def end(self) -> None:
+        """No more of it."""
+        for binding in self._bindings:
+            self._connector.broker.unbind(binding)
+        self._bindings = []
+
+
+def event_of(message: Message, identity: bool) -> bytes:
+    """One event, named after its message; JSON without needless spaces has no line breaks."""
+    return b"id: %d" % message.id + _DATA + json_of(message, identity) + _END
+
+
+def patterns_in(connector: Answering, request: Request) -> list[Pattern]:
+    """GET /events?destination=topic:FILTER&…: what it wants to see, and may.  Raises HttpRefusal."""
+    patterns: list[Pattern] = []
+    for name, value in request.query():
+        if name == "destination":
+            if not value.startswith("topic:"):
+                raise HttpRefusal(400, "events are for topics: destination=topic:FILTER")
+            patterns.append(pattern_of(value.removeprefix("topic:")))
+    if not patterns or len(patterns) > connector.limits.max_subscriptions:
+        raise HttpRefusal(400, "say what you want to see: /events?destination=topic:FILTER")
+    for pattern in patterns:
+        if not connector.broker.authorizer.may_subscribe(connector.publisher, TOPIC, pattern):
+            raise HttpRefusal(403, f"not allowed to read from topic:{pattern}")
+    return patterns

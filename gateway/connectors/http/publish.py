@@ -1,0 +1,89 @@
+"""POST of messages: one to a queue or topic, or several as one."""
+
+from gateway.connectors.envelope import envelope_from
+from gateway.connectors.http.answering import Answering
+from gateway.connectors.http.requests import HttpRefusal, envelope_in
+from gateway.connectors.websocket.addresses import destination_of
+from gateway.connectors.websocket.messages import HTTP, is_forged, message_from
+from gateway.core.destination import QUEUE, Destination
+from gateway.core.message import Message
+from gateway.core.queue import REFUSED
+from gateway.core.schedule import Timing
+from gateway.core.transaction import Transaction
+from protocols.gatewayjson.codec import load
+from protocols.http.frames import Request
+
+
+def post(connector: Answering, request: Request, destination: Destination) -> None:
+    """POST /queues/NAME and /topics/NAME."""
+    connector.counters.messages_in += 1
+    broker = connector.broker
+    _check(connector, destination)
+    envelope = envelope_in(request, destination)
+    if is_forged(envelope, connector.publisher):
+        raise HttpRefusal(403, "it claims to be from another user")
+    if destination.kind == QUEUE or destination.temporary:
+        envelope.retain = False
+    size = len(request.body) + len(request.header("x-mx-meta") or "")
+    message = message_from(envelope, HTTP, size, destination, broker, connector.publisher)
+    timing = envelope.timing(broker.now_ms)
+    if timing is not None:
+        connector.stored(broker.schedule.add(message, timing))
+        return
+    position = broker.publish_to(destination, message)
+    if position == REFUSED:
+        connector.counters.limit_hits += 1
+        where = destination if broker.store.accepting else "the store"
+        raise HttpRefusal(507, f"{where} can take nothing more")
+    connector.stored(position)
+
+
+def post_many(connector: Answering, request: Request) -> None:
+    """POST /messages: an array of envelopes, each with its `to`, all of them or none."""
+    items = load(request.body)
+    if not isinstance(items, list):
+        raise HttpRefusal(400, "the body is an array of messages")
+    size = len(request.body) // max(len(items), 1)
+    transaction = connector.broker.transaction()
+    try:
+        for item in items:
+            message, timing = _message_in(connector, item, size)
+            _hold(transaction, message, timing)
+    except Exception:
+        transaction.abort()
+        raise
+    connector.counters.messages_in += len(items)
+    connector.stored(transaction.commit())
+
+
+def _hold(transaction: Transaction, message: Message, timing: Timing | None) -> None:
+    if timing is None:
+        transaction.publish(message)
+    else:
+        transaction.schedule(message, timing)
+
+
+def _message_in(connector: Answering, item: object, size: int) -> tuple[Message, Timing | None]:
+    """One envelope of several, and when it is to be delivered."""
+    to = item.get("to") if isinstance(item, dict) else None
+    if not isinstance(to, str):
+        raise HttpRefusal(400, "each message has `to`: queue:NAME or topic:NAME")
+    assert isinstance(item, dict)
+    broker = connector.broker
+    destination = destination_of(to)
+    _check(connector, destination)
+    envelope = envelope_from(item)
+    if is_forged(envelope, connector.publisher):
+        raise HttpRefusal(403, "it claims to be from another user")
+    if destination.kind == QUEUE or destination.temporary:
+        envelope.retain = False
+    message = message_from(envelope, HTTP, size, destination, broker, connector.publisher)
+    return message, envelope.timing(broker.now_ms)
+
+
+def _check(connector: Answering, destination: Destination) -> None:
+    """Raise HttpRefusal when nothing can be sent there."""
+    if not connector.broker.authorizer.may_publish(connector.publisher, destination):
+        raise HttpRefusal(403, f"not allowed to send to {destination}")
+    if connector.broker.is_gone(destination):
+        raise HttpRefusal(404, f"{destination} is gone")

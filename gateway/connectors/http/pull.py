@@ -1,0 +1,214 @@
+"""GET of messages from a queue, and what becomes of them: receipts."""
+
+import json
+from typing import Any, Final, final
+
+from gateway.connectors.http.answering import Answering
+from gateway.connectors.http.receipts import Receipts
+from gateway.connectors.http.requests import ENVELOPE_TYPE, META, HttpRefusal, number_of, wants_envelope
+from gateway.connectors.http.settings import HttpSettings
+from gateway.connectors.websocket.messages import BYTES_TYPE, dump, json_of, raw_parts
+from gateway.core.credit import Credit
+from gateway.core.delivery import ACCEPTED, REJECTED, RELEASED, Delivery
+from gateway.core.destination import QUEUE, Destination
+from gateway.core.pattern import Pattern
+from gateway.core.queue import Queue
+from gateway.core.subscription import Consumer, Outlet
+from protocols.http.frames import Request
+
+FETCH_LOOK_MS: Final = 20
+"""How often a pull looks whether the store has answered, and there was nothing for it."""
+
+FETCH_MAX_MS: Final = 10_000
+"""Longest a pull waits for the store."""
+
+
+@final
+class Pull(Outlet):
+    """One GET: takes up to so many deliveries, now or when they come."""
+
+    __slots__ = (
+        "_connector",
+        "_consumer",
+        "_fetch_until_ms",
+        "_look_ms",
+        "_receipts",
+        "_request",
+        "_until_ms",
+        "deliveries",
+    )
+
+    def __init__(
+        self,
+        connector: Answering,
+        request: Request,
+        receipts: Receipts | None,
+        queue: Queue,
+        count: int,
+        wait_ms: int,
+    ) -> None:
+        super().__init__()
+        self._connector = connector
+        self._request = request
+        self._receipts = receipts
+        """None: the answer is the end of it."""
+        self._consumer = Consumer(queue, self, Credit(count), False)
+        self.deliveries: list[Delivery] = []
+        now_ms = connector.broker.now_ms
+        # When to answer with what there is.
+        self._until_ms = now_ms + wait_ms
+        # What waits may be in the store alone: then it is not said that there is nothing before the store has answered.
+        self._fetch_until_ms = self._until_ms + FETCH_MAX_MS
+        self._look_ms = 0
+
+    def begin(self) -> None:
+        """Take what is there."""
+        self._consumer.queue.attach(self._consumer)
+
+    def deliver(self, delivery: Delivery) -> None:
+        """See Outlet.  The answer is made at the end of the turn, with all that has come by then."""
+        self.deliveries.append(delivery)
+        self._connector.turn.mark(self._connector)
+
+    @property
+    def next_ms(self) -> int:
+        """When `over` is to be asked."""
+        return max(self._until_ms, self._look_ms)
+
+    def over(self, now_ms: int) -> bool:
+        """Is it to be answered, with what there is?"""
+        if self.deliveries:
+            return True
+        if now_ms < self.next_ms:
+            return False
+        if self._consumer.queue.fetching and now_ms < self._fetch_until_ms:
+            self._look_ms = now_ms + FETCH_LOOK_MS
+            return False
+        return True
+
+    def answer(self) -> None:
+        """Answer with what there is."""
+        self._end()
+        connector = self._connector
+        deliveries = self.deliveries
+        if not deliveries:
+            if self._consumer.queue.fetching and connector.broker.now_ms >= self._fetch_until_ms:
+                connector.deny(503, "the store does not answer")
+            else:
+                connector.respond(204, "", b"")
+            return
+        connector.counters.messages_out += len(deliveries)
+        receipts = self._receipts
+        names: list[str] = []
+        if receipts is not None:
+            user = connector.publisher.user
+            names = [receipts.add(delivery, user, connector.broker.now_ms) for delivery in deliveries]
+        if wants_envelope(self._request):
+            connector.respond(200, ENVELOPE_TYPE, self._envelopes(names))
+        else:
+            self._respond_raw(deliveries[0], names)
+        if receipts is None:
+            for delivery in deliveries:
+                delivery.settle(ACCEPTED)
+
+    def _envelopes(self, receipts: list[str]) -> bytes:
+        parts: list[bytes] = []
+        for at, delivery in enumerate(self.deliveries):
+            head: dict[str, Any] = {}
+            if receipts:
+                head["receipt"] = receipts[at]
+            head |= _earlier(delivery)
+            text = json_of(delivery.message, self._connector.limits.publish_identity)
+            parts.append(dump(head)[:-1] + b"," + text[1:] if head else text)
+        return b"[" + b",".join(parts) + b"]"
+
+    def _respond_raw(self, delivery: Delivery, receipts: list[str]) -> None:
+        """One message as HTTP's own body, what HTTP has no header for in X-Mx-Meta."""
+        connector = self._connector
+        meta, content_type, body = raw_parts(delivery.message, connector.limits.publish_identity)
+        meta |= _earlier(delivery)
+        headers = [(META, json.dumps(meta))]
+        if receipts:
+            headers.append(("Location", f"/receipts/{receipts[0]}"))
+        connector.respond(200, content_type or BYTES_TYPE, body, headers)
+
+    def give_back(self) -> None:
+        """The client is gone before it had its answer: nothing was tried."""
+        self._end()
+        for delivery in self.deliveries:
+            delivery.settle(RELEASED)
+        self.deliveries = []
+
+    def _end(self) -> None:
+        """Take no more."""
+        queue = self._consumer.queue
+        queue.detach(self._consumer)
+
+
+def pull_from(
+    connector: Answering,
+    request: Request,
+    destination: Destination,
+    receipts: Receipts,
+    settings: HttpSettings,
+) -> Pull:
+    """GET /queues/NAME: the pull, not yet begun.  Raises HttpRefusal and LimitReached."""
+    if not connector.broker.authorizer.may_subscribe(
+        connector.publisher, QUEUE, Pattern((destination.name,))
+    ):
+        raise HttpRefusal(403, f"not allowed to read from {destination}")
+    if destination.temporary:
+        raise HttpRefusal(403, "a temporary queue is read by its owner alone")
+    count = number_of(request, "max", 1, 1, settings.pull_max)
+    wait_ms = number_of(request, "wait", 0, 0, settings.wait_max_ms)
+    if count > 1 and not wants_envelope(request):
+        raise HttpRefusal(406, f"several messages come as {ENVELOPE_TYPE}: say so in Accept")
+    keeps = _keeps(request)
+    if not keeps and receipts.room < count:
+        connector.counters.limit_hits += 1
+        raise HttpRefusal(507, "too many deliveries wait for their outcome")
+    queue = connector.broker.queue(destination.name)
+    return Pull(connector, request, None if keeps else receipts, queue, count, wait_ms)
+
+
+def settle(connector: Answering, method: str, segments: list[str], receipts: Receipts) -> None:
+    """DELETE /receipts/R, POST /receipts/R/release or /reject."""
+    outcome = ACCEPTED
+    if len(segments) == 2:
+        needs(method, ("DELETE",))
+    else:
+        needs(method, ("POST",))
+        if segments[2] == "release":
+            outcome = RELEASED
+        elif segments[2] == "reject":
+            outcome = REJECTED
+        else:
+            raise HttpRefusal(404, "a receipt can be deleted, or have POST …/release or …/reject")
+    position = receipts.settle(segments[1], connector.publisher.user, outcome)
+    if position < 0:
+        raise HttpRefusal(404, "there is no such receipt, or its time has run out")
+    connector.stored(position)
+
+
+def needs(method: str, methods: tuple[str, ...]) -> None:
+    """Raise HttpRefusal unless `method` is one of them."""
+    if method not in methods:
+        raise HttpRefusal(405, "here: " + ", ".join(methods))
+
+
+def _keeps(request: Request) -> bool:
+    """Is the answer the end of it, without a receipt?"""
+    ack = request.parameter("ack")
+    if ack not in (None, "auto", "client"):
+        raise HttpRefusal(400, "ack is auto or client")
+    return ack == "auto"
+
+
+def _earlier(delivery: Delivery) -> dict[str, Any]:
+    """What an envelope says of earlier deliveries of the message."""
+    said: dict[str, Any] = {}
+    if delivery.redelivered:
+        said["redelivered"] = True
+    if delivery.failures:
+        said["delivery_count"] = delivery.failures
+    return said
