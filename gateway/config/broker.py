@@ -26,6 +26,10 @@ class CoreSection(Section):
     """Queues, those of subscriptions and sessions included."""
     subscriptions_max: int = Field(1_000_000, ge=1)
     """Subscriptions to topics."""
+    topics_cached_bytes_max: int = Field(67_108_864, ge=1_024)
+    """Bytes of topics that are remembered with their routes; above that the oldest are forgotten, until their next use."""
+    route_bindings_max: int = Field(1_000_000, ge=1)
+    """Subscriptions in all remembered routes; topics that match the same filters share one.  Eight bytes each."""
     retained_messages_max: int = Field(1_000_000, ge=0)
     """Topics that have a retained message."""
     retained_bytes_max: int = Field(268_435_456, ge=0)

@@ -16,6 +16,9 @@ TEMPORARY_PREFIX: Final = "mx.tmp."
 NAME_BYTES_MAX: Final = 65_535
 """A name must fit every protocol; MQTT's UTF-8 strings are the shortest (MQTT 5.0 §1.5.4)."""
 
+LEVELS_MAX: Final = 200
+"""Levels of a name, and of a filter: Mosquitto's guard against deep topics; it bounds the walk of a match."""
+
 _KIND_NAMES: Final = ("queue", "topic")
 
 
@@ -53,9 +56,16 @@ def check_name(name: str) -> None:
         raise InvalidName("the destination is empty")
     if "\0" in name:
         raise InvalidName("a destination may not contain U+0000")
+    check_levels(name)
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
         raise InvalidName("a destination may not contain surrogates") from None
     if size > NAME_BYTES_MAX:
         raise InvalidName(f"the destination is longer than {NAME_BYTES_MAX} bytes")
+
+
+def check_levels(name: str) -> None:
+    """Raise InvalidName for a name with more levels than a match could look at in a reasonable time."""
+    if name.count(".") >= LEVELS_MAX:
+        raise InvalidName(f"a destination may have {LEVELS_MAX} levels")

@@ -99,6 +99,10 @@ class CoreLimits:
     queues_max: int
     subscriptions_max: int
     """Bindings in the topic space."""
+    topics_cached_bytes_max: int
+    """Bytes of topics that are remembered with their routes."""
+    route_bindings_max: int
+    """Bindings in all routes that are remembered; topics that match the same patterns share a route."""
     retained_messages_max: int
     retained_bytes_max: int
     memory_max: int
@@ -134,11 +138,15 @@ class CoreLimits:
         selector_length_max: int = 4_096,
         selector_depth_max: int = 64,
         memory_max: int = 268_435_456,
+        topics_cached_bytes_max: int = 67_108_864,
+        route_bindings_max: int = 1_000_000,
         transaction_bytes_max: int = 134_217_728,
         transactions_bytes_max: int = 268_435_456,
     ) -> None:
         self.queues_max = queues_max
         self.subscriptions_max = subscriptions_max
+        self.topics_cached_bytes_max = topics_cached_bytes_max
+        self.route_bindings_max = route_bindings_max
         self.retained_messages_max = retained_messages_max
         self.retained_bytes_max = retained_bytes_max
         self.transaction_operations_max = transaction_operations_max

@@ -6,14 +6,14 @@ Each protocol parses its own wildcards into this form, so one tree matches them 
 from dataclasses import dataclass
 from typing import Final, final
 
-from gateway.core.destination import InvalidName
+from gateway.core.destination import LEVELS_MAX, InvalidName
 
 # U+0000 is refused in every name, so no literal level can be mistaken for a wildcard.
 ONE: Final = "\0one"
 MANY: Final = "\0many"
 
-LEVELS_MAX: Final = 200
-"""Mosquitto's guard against deep topics; it bounds the walk of a match."""
+MANY_INSIDE_MAX: Final = 8
+"""MANY with other levels behind it in one filter: each may stand for levels in as many ways as the topic has."""
 
 
 @final
@@ -73,7 +73,13 @@ def literal(name: str) -> Pattern:
 
 
 def filter_from(levels: list[str]) -> Pattern:
-    """The pattern of what a client asks for.  Raises InvalidName for more levels than any topic has."""
+    """The pattern of what a client asks for.  Raises InvalidName for one that would take too long to match."""
     if len(levels) > LEVELS_MAX:
         raise InvalidName(f"a filter may have {LEVELS_MAX} levels")
-    return Pattern(tuple(levels))
+    # Any number of levels behind any number is any number.
+    kept = [level for at, level in enumerate(levels) if level != MANY or at == 0 or levels[at - 1] != MANY]
+    if kept.count(MANY) > MANY_INSIDE_MAX + (1 if kept[-1] == MANY else 0):
+        raise InvalidName(
+            f"a filter may have {MANY_INSIDE_MAX} wildcards for any number of levels before its end"
+        )
+    return Pattern(tuple(kept))

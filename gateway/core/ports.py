@@ -482,7 +482,7 @@ class Authorizer:
     """Decides who may connect and what they may do.  This one says yes to everything.
 
     Answers are cached: per connection for publishing, with the route for receiving.  Who changes the rules raises
-    `generation`, and the topic tree's.
+    `generation`, and calls `TopicTree.forget_routes`.
     """
 
     __slots__ = ("generation", "restricts_publish", "restricts_receive", "verifies_names")
@@ -518,6 +518,13 @@ class Authorizer:
     def may_receive(self, publisher: "Publisher", destination: Destination) -> bool:
         """May a subscription of `publisher` be given what is sent to the topic `destination`?"""
         return True
+
+    def receivers(self, destination: Destination) -> object:
+        """Something hashable that is equal for topics about which `may_receive` answers the same, whoever asks.
+
+        Such topics can share a route.  Asked once for each topic, and only where `restricts_receive`.
+        """
+        return destination.name
 
 
 NOTHING: Final = 0

@@ -121,13 +121,13 @@ class Broker(StoreListener):
         """Names of queues whose producers do not wait until their messages are safe."""
         self.now_ms = 0
         """Wall clock, set from outside before each call in."""
-        self.topics = TopicTree()
         self.queues: dict[str, Queue] = {}
         """By key."""
         self.retained = RetainedTree()
         self.counters = CoreCounters()
         self.chores = Chores()
         """What goes on in later turns."""
+        self.topics = TopicTree(limits.topics_cached_bytes_max, limits.route_bindings_max, self.chores)
         self._next_message = 0
         self._next_number = 1
         # Of queues that the store keeps or still forgets.
@@ -179,9 +179,9 @@ class Broker(StoreListener):
         position = NOTHING
         if message.retain:
             position = self._retain(message, topic.name)
-        if topic.generation != self.topics.generation:
-            self._refresh(topic)
-        route = topic.route
+        route = topic.route.bindings
+        if route is None or topic.generation != self.topics.generation:
+            route = self.topics.refresh(topic, self.authorizer)
         if not route:
             return position or UNROUTED
         for binding in route:
@@ -189,18 +189,6 @@ class Broker(StoreListener):
             if taken > position:
                 position = taken
         return position
-
-    def _refresh(self, topic: Topic) -> None:
-        """Find the route anew, without those who may not receive from this topic."""
-        self.topics.refresh(topic)
-        authorizer = self.authorizer
-        if authorizer.restricts_receive:
-            allowed: list[Binding] = []
-            for binding in topic.route:
-                owner = binding.owner
-                if owner is None or authorizer.may_receive(owner, topic.destination):
-                    allowed.append(binding)
-            topic.route = allowed
 
     def publish_to(self, destination: Destination, message: Message) -> int:
         """Publish by name, for who has no Topic or Queue at hand.  As `publish`; REFUSED by a full queue.

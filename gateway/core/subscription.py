@@ -33,12 +33,14 @@ class Sink:
 class Binding:
     """One claim of a sink on the topic space.  Connectors subclass it for what their protocol adds."""
 
-    __slots__ = ("no_local", "owner", "pattern", "selector", "sink")
+    __slots__ = ("no_local", "owner", "pattern", "place", "selector", "sink")
 
     def __init__(
         self, pattern: Pattern, sink: Sink, no_local: Publisher | None = None, owner: Publisher | None = None
     ) -> None:
         self.pattern = pattern
+        self.place = -1
+        """Its place among those of its pattern while it is bound, for TopicTree."""
         self.sink = sink
         self.owner = owner
         """Whose subscription it is, where rules about receiving apply; None for what belongs to several."""

@@ -115,6 +115,10 @@ class Guard(Authorizer):
             known = self._remember(key, self._rules.may_receive(who, destination.kind, destination.name))
         return known
 
+    def receivers(self, destination: Destination) -> object:
+        """See Authorizer."""
+        return self._rules.receivers(destination.kind, destination.name)
+
     def _key(self, publisher: Publisher, action: int, kind: int, name: str) -> tuple[object, ...]:
         return (publisher.user, publisher.id if self._rules.personal else "", action, kind, name)
 

@@ -66,6 +66,12 @@ class Area:
             levels.append(level)
         return Pattern(tuple(levels))
 
+    def widest(self) -> Pattern:
+        """The pattern of all destinations that it may be about, whoever the client is."""
+        return Pattern(
+            tuple([ONE if USER_PLACE in level or CLIENT_PLACE in level else level for level in self.levels])
+        )
+
 
 def _is_level(value: str) -> bool:
     """A name with a separator or a wildcard in it would reach further than its own level."""
@@ -140,10 +146,31 @@ class Rules:
     def may_receive(self, who: Who, kind: int, name: str) -> bool:
         """May `who`, who may subscribe, be given what is sent to this destination?  Where no rule fits, yes."""
         for rule in self._rules:
-            decides = _about_receiving(rule) or (rule.allow and SUBSCRIBE in rule.actions)
-            if decides and _fits(rule, who, kind, name):
+            if _decides_receiving(rule) and _fits(rule, who, kind, name):
                 return rule.allow
         return True
+
+    def receivers(self, kind: int, name: str) -> str | tuple[bool, ...]:
+        """Equal for destinations about which `may_receive` answers the same, whoever asks.
+
+        Which areas the name falls under, or the name itself where that depends on who asks.
+        """
+        within: list[bool] = []
+        for rule in self._rules:
+            if not _decides_receiving(rule):
+                continue
+            for area in rule.areas:
+                if area.kind == kind:
+                    matches = area.widest().matches(name)
+                    if matches and area.personal:
+                        return name
+                    within.append(matches)
+        return tuple(within)
+
+
+def _decides_receiving(rule: Rule) -> bool:
+    """Is the rule one of those that `may_receive` goes by?"""
+    return _about_receiving(rule) or (rule.allow and SUBSCRIBE in rule.actions)
 
 
 def _about_receiving(rule: Rule) -> bool:

@@ -2,7 +2,15 @@
 
 import pytest
 
-from gateway.core.destination import NAME_BYTES_MAX, QUEUE, TOPIC, Destination, InvalidName, check_name
+from gateway.core.destination import (
+    LEVELS_MAX,
+    NAME_BYTES_MAX,
+    QUEUE,
+    TOPIC,
+    Destination,
+    InvalidName,
+    check_name,
+)
 
 
 def test_equal_by_kind_and_name() -> None:
@@ -22,7 +30,7 @@ def test_temporary_is_a_prefix() -> None:
     assert not Destination(QUEUE, "mx.tmpfile").temporary
 
 
-@pytest.mark.parametrize("name", ["a", "a.b", ".", "ä", "x" * NAME_BYTES_MAX])
+@pytest.mark.parametrize("name", ["a", "a.b", ".", "ä", "x" * NAME_BYTES_MAX, "." * (LEVELS_MAX - 1)])
 def test_names_that_can_be(name: str) -> None:
     check_name(name)
 
@@ -35,6 +43,7 @@ def test_names_that_can_be(name: str) -> None:
         ("\ud800", "surrogates"),
         ("x" * (NAME_BYTES_MAX + 1), "longer"),
         ("ä" * (NAME_BYTES_MAX // 2 + 1), "longer"),
+        ("." * LEVELS_MAX, "200 levels"),
     ],
 )
 def test_names_that_cannot_be(name: str, what: str) -> None:

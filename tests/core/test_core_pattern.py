@@ -3,7 +3,8 @@
 import pytest
 from core_doubles import pattern
 
-from gateway.core.pattern import literal
+from gateway.core.destination import LEVELS_MAX, InvalidName
+from gateway.core.pattern import MANY, MANY_INSIDE_MAX, Pattern, filter_from, literal
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,16 @@ def test_text_form_shows_wildcards() -> None:
 def test_many_manys_do_not_explode() -> None:
     # Backtracking would take 2^n steps here.
     assert not pattern(".".join([">", "a"] * 30 + ["z"])).matches(".".join(["a"] * 60))
+
+
+def test_any_number_behind_any_number_is_any_number() -> None:
+    assert filter_from([MANY, MANY, "a", MANY, MANY]) == pattern(">.a.>")
+    assert filter_from([MANY] * LEVELS_MAX) == pattern(">")
+
+
+def test_a_filter_that_would_take_long_to_match_is_refused() -> None:
+    inside = [MANY, "a"] * MANY_INSIDE_MAX
+    assert filter_from([*inside, MANY]) == Pattern((*inside, MANY))
+    for levels in ([*inside, MANY, "a"], ["a"] * (LEVELS_MAX + 1)):
+        with pytest.raises(InvalidName):
+            filter_from(levels)

@@ -6,12 +6,11 @@ from core_doubles import COMPILED, broker_with, needs_outlet, pattern
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core import topics as topics_module
 from gateway.core.limits import QueuePolicy
 from gateway.core.pattern import MANY, ONE, Pattern, literal
 from gateway.core.queue import Queue
 from gateway.core.subscription import Binding, Sink
-from gateway.core.topics import TopicTree
+from gateway.core.topics import NAME_CACHED_MAX, TOPIC_OVERHEAD, Topic, TopicTree
 
 BROKER = broker_with()
 
@@ -27,6 +26,16 @@ def bound(tree: TopicTree, *texts: str) -> dict[str, Binding]:
     for binding in bindings.values():
         tree.bind(binding)
     return bindings
+
+
+def is_valid(tree: TopicTree, topic: Topic) -> bool:
+    return topic.generation == tree.generation and topic.route.bindings is not None
+
+
+def route(tree: TopicTree, topic: Topic) -> list[Binding]:
+    """As Broker.announce finds it, without an authorizer."""
+    known = topic.route.bindings
+    return known if known is not None and is_valid(tree, topic) else tree.refresh(topic)
 
 
 def matched(tree: TopicTree, name: str) -> list[str]:
@@ -112,36 +121,61 @@ def test_one_topic_object_a_name_while_cached() -> None:
     assert tree.topics_cached == 2
 
 
-def test_a_route_is_stale_after_any_change_of_bindings() -> None:
+def test_a_topic_follows_each_change_of_bindings() -> None:
     tree = TopicTree()
     topic = tree.topic("a.b")
-    assert topic.generation != tree.generation
-    tree.refresh(topic)
-    assert topic.generation == tree.generation
-    binding = Binding(pattern("a.*"), sink())
-    tree.bind(binding)
-    assert topic.generation != tree.generation
-    tree.refresh(topic)
-    assert topic.route == [binding]
-    tree.unbind(binding)
-    assert topic.generation != tree.generation
-    tree.refresh(topic)
-    assert topic.route == []
+    assert route(tree, topic) == []
+    wild, exact = Binding(pattern("a.*"), sink()), Binding(pattern("a.b"), sink())
+    tree.bind(wild)
+    assert route(tree, topic) == [wild]
+    tree.bind(exact)
+    assert set(route(tree, topic)) == {wild, exact}
+    tree.unbind(wild)
+    assert route(tree, topic) == [exact]
+    tree.unbind(exact)
+    assert route(tree, topic) == []
 
 
-@needs_outlet
-def test_the_topic_cache_is_bounded_and_held_topics_go_on(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(topics_module, "TOPICS_CACHED_MAX", 3)
-    tree = TopicTree()
+def test_remembered_topics_are_bounded_in_bytes_and_held_ones_go_on() -> None:
+    tree = TopicTree(bytes_max=3 * TOPIC_OVERHEAD + 100)
     held = tree.topic("a")
     for number in range(10):
         tree.topic(f"t{number}")
         assert tree.topics_cached <= 3
+    assert tree.bytes <= 3 * TOPIC_OVERHEAD + 100
+    assert route(tree, held) == []
     binding = Binding(pattern("a"), sink())
     tree.bind(binding)
-    assert held.generation != tree.generation
-    tree.refresh(held)
-    assert held.route == [binding]
+    assert route(tree, held) == [binding]
+    tree.unbind(binding)
+    assert route(tree, held) == []
+
+
+def test_a_name_that_is_too_long_to_be_remembered_is_routed_all_the_same() -> None:
+    tree = TopicTree()
+    topic = tree.topic("x" * (NAME_CACHED_MAX + 1))
+    assert (tree.topics_cached, route(tree, topic)) == (0, [])
+    binding = Binding(pattern(topic.name), sink())
+    tree.bind(binding)
+    assert route(tree, topic) == [binding]
+
+
+def test_a_topic_is_looked_up_again_only_when_it_is_touched() -> None:
+    tree = TopicTree()
+    topic = tree.topic("a.b")
+    binding = Binding(pattern("a.*"), sink())
+    tree.bind(binding)
+    before = route(tree, topic)
+    # Other literal patterns, and more bindings of other patterns.
+    more = bound(tree, "c", "a.c", "a.b.c")
+    tree.bind(Binding(pattern("c"), sink()))
+    assert is_valid(tree, topic)
+    tree.unbind(more["a.c"])
+    assert is_valid(tree, topic)
+    # A new wildcard may match anything: it is looked up, and the same route is found.
+    tree.bind(Binding(pattern("c.>"), sink()))
+    assert not is_valid(tree, topic)
+    assert route(tree, topic) is before
 
 
 def test_overlapping_bindings_of_one_sink_give_one_copy() -> None:
@@ -151,11 +185,10 @@ def test_overlapping_bindings_of_one_sink_give_one_copy() -> None:
         tree.bind(Binding(pattern(text), first))
     lone = Binding(pattern("a.b"), other)
     tree.bind(lone)
-    topic = tree.topic("a.b")
-    tree.refresh(topic)
-    assert len(topic.route) == 2
-    assert {binding.sink for binding in topic.route} == {first, other}
-    assert lone in topic.route
+    found = route(tree, tree.topic("a.b"))
+    assert len(found) == 2
+    assert {binding.sink for binding in found} == {first, other}
+    assert lone in found
 
 
 @needs_outlet
@@ -170,10 +203,9 @@ def test_overlapping_bindings_are_merged_by_their_sink() -> None:
     one = Merging()
     for text in ("a.b", "a.*", "c"):
         tree.bind(Binding(pattern(text), one))
-    topic = tree.topic("a.b")
-    tree.refresh(topic)
+    found = route(tree, tree.topic("a.b"))
     assert merged == [["a.*", "a.b"]]
-    assert len(topic.route) == 1
+    assert len(found) == 1
 
 
 def test_100_000_bindings_are_found_without_being_scanned() -> None:
@@ -206,6 +238,21 @@ PATTERNS = st.lists(st.one_of(LEVELS, st.sampled_from([ONE, MANY])), min_size=1,
 )
 
 
+def test_leaving_a_pattern_of_many_looks_at_no_other_binding() -> None:
+    tree = TopicTree()
+    one = sink()
+    bindings = [Binding(pattern("a"), one) for _ in range(5)]
+    for binding in bindings:
+        tree.bind(binding)
+    for binding in (bindings[1], bindings[4], bindings[0]):
+        tree.unbind(binding)
+        assert binding.place == -1
+    left = tree.match("a")
+    assert set(left) == {bindings[2], bindings[3]}
+    # Each knows its place, so it is found without a search.
+    assert [binding.place for binding in left] == [0, 1]
+
+
 @given(st.lists(PATTERNS, max_size=12), st.lists(NAMES, min_size=1, max_size=5), st.data())
 @settings(deadline=None)
 def test_the_tree_answers_as_each_pattern_would(
@@ -223,3 +270,28 @@ def test_the_tree_answers_as_each_pattern_would(
         found = tree.match(name)
         assert len({id(binding) for binding in found}) == len(found)
         assert {id(binding) for binding in found} == {id(b) for b in bindings if b.pattern.matches(name)}
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), PATTERNS, st.integers(0, 3)), max_size=30), st.lists(NAMES, min_size=1)
+)
+@settings(deadline=None)
+def test_topics_hold_the_routes_that_the_tree_would_find_whatever_comes_and_goes(
+    steps: list[tuple[bool, Pattern, int]], names: list[str]
+) -> None:
+    tree = TopicTree(bytes_max=3 * TOPIC_OVERHEAD, bindings_max=6)
+    sinks = [sink(str(number)) for number in range(4)]
+    topics = [tree.topic(name) for name in names]
+    there: list[Binding] = []
+    for comes, wanted, number in steps:
+        if comes or not there:
+            there.append(Binding(wanted, sinks[number]))
+            tree.bind(there[-1])
+        else:
+            tree.unbind(there.pop(number % len(there)))
+        for topic in topics:
+            found = route(tree, topic)
+            expected = {binding.sink for binding in there if binding.pattern.matches(topic.name)}
+            assert len(found) == len(expected)
+            assert {binding.sink for binding in found} == expected
+            assert tree.routes.cost <= 6 or len(tree.routes) == 1

@@ -168,3 +168,40 @@ def test_covers_and_overlaps_agree_with_matching(one: str, other: str, some: lis
         assert overlaps(left, right)
     assert overlaps(left, right) == overlaps(right, left)
     assert covers(left, left)
+
+
+AREAS = st.sampled_from(
+    ["topic:a.>", "topic:a.b", "topic:*", "topic:in.{user}.>", "topic:x-{client_id}", "queue:a"]
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.sampled_from([PUBLISH, SUBSCRIBE, RECEIVE]),
+            st.lists(AREAS, min_size=1, max_size=2),
+            st.sampled_from([(), ("ann",), ("*",)]),
+        ),
+        max_size=4,
+    )
+)
+def test_destinations_with_equal_receivers_get_equal_answers(
+    given_rules: list[tuple[bool, str, list[str], tuple[str, ...]]],
+) -> None:
+    rules = Rules([rule(allow, action, *areas, users=users) for allow, action, areas, users in given_rules])
+    names = ["a", "a.b", "a.c", "b", "in.ann.1", "in.bob", "x-c1", "x-c2", "in.q.z"]
+    for one in names:
+        for other in names:
+            if rules.receivers(TOPIC, one) == rules.receivers(TOPIC, other):
+                for who in (ANN, BOB, NOBODY):
+                    assert rules.may_receive(who, TOPIC, one) == rules.may_receive(who, TOPIC, other)
+
+
+def test_destinations_under_the_same_areas_have_equal_receivers_unless_an_area_is_personal() -> None:
+    rules = Rules(
+        [rule(False, RECEIVE, "topic:secret.>"), rule(True, SUBSCRIBE, "topic:in.{user}.>", "topic:>")]
+    )
+    assert rules.receivers(TOPIC, "a") == rules.receivers(TOPIC, "b.c")
+    assert rules.receivers(TOPIC, "a") != rules.receivers(TOPIC, "secret.x")
+    assert rules.receivers(TOPIC, "in.ann.x") == "in.ann.x"

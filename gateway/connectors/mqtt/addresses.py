@@ -7,7 +7,7 @@ every name survives the way through other protocols and back.  Queues are reache
 from dataclasses import dataclass
 from typing import Final, final
 
-from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
+from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_levels
 from gateway.core.pattern import MANY, ONE, Pattern, filter_from
 
 QUEUE_PREFIX: Final = "$queue/"
@@ -82,11 +82,14 @@ def reply_address(topic: str) -> Destination:
 
 def _topic(topic: str) -> Destination:
     _check_reserved(topic)
-    return Destination(TOPIC, canonical_of(topic))
+    name = canonical_of(topic)
+    check_levels(name)
+    return Destination(TOPIC, name)
 
 
 def _queue(name: str) -> Destination:
     _check_reserved(name)
+    check_levels(name)
     return Destination(QUEUE, name.translate(_TO_QUEUE))
 
 

@@ -1,0 +1,170 @@
+"""Routes: whom a message goes to.  Topics that match the same patterns share one.
+
+A route lasts until one of its patterns gains or loses a binding; others are not touched by that.  A topic that holds one
+that is over looks its patterns up again, and finds the route that another topic may have had made meanwhile.
+"""
+
+from collections import OrderedDict
+from typing import Final, final
+
+from gateway.core.chores import Chore, Chores
+from gateway.core.destination import Destination
+from gateway.core.ports import Authorizer
+from gateway.core.subscription import Binding, Sink
+
+BINDINGS_REMEMBERED_MAX: Final = 1_000_000
+"""Bindings in all routes that are remembered; above that the oldest routes are forgotten, and made again on use."""
+
+DROPPED_AT_ONCE: Final = 256
+"""Routes that end in one go; more end in later turns."""
+
+
+@final
+class Claims:
+    """The bindings of one pattern, and the routes that they are part of."""
+
+    __slots__ = ("bindings", "routes")
+
+    def __init__(self, bindings: list[Binding]) -> None:
+        self.bindings = bindings
+        self.routes: dict[Route, None] | None = None
+
+
+@final
+class Route:
+    """One binding for each sink that gets what is published to its topics."""
+
+    __slots__ = ("bindings", "claims", "key")
+
+    def __init__(self, key: tuple[object, ...], claims: list[Claims], bindings: list[Binding] | None) -> None:
+        self.key = key
+        self.claims = claims
+        self.bindings = bindings
+        """None when it is over."""
+
+    @property
+    def cost(self) -> int:
+        """What it counts for in the bound: its bindings, and one for itself."""
+        return 1 + (0 if self.bindings is None else len(self.bindings))
+
+
+OVER: Final = Route((), [], None)
+"""The route of a topic that has not been looked up yet."""
+
+
+@final
+class Routes:
+    """All routes that are remembered, by the claims that make them and what the rules about receiving make of them."""
+
+    __slots__ = ("_by_key", "_chores", "_cost_max", "cost")
+
+    def __init__(self, bindings_max: int, chores: Chores) -> None:
+        self._by_key: OrderedDict[tuple[object, ...], Route] = OrderedDict()
+        self._cost_max = bindings_max
+        self._chores = chores
+        self.cost = 0
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_key)
+
+    def find(
+        self, claims: list[Claims], destination: Destination, receivers: object, authorizer: Authorizer | None
+    ) -> Route:
+        """The route of a topic with these claims, whose answers by `may_receive` are those of `receivers`."""
+        key: tuple[object, ...] = tuple(claims) if authorizer is None else (*claims, receivers)
+        route = self._by_key.get(key)
+        if route is None:
+            bindings = _one_each(claims)
+            if authorizer is not None:
+                bindings = _allowed(bindings, destination, authorizer)
+            route = Route(key, claims, bindings)
+            self._remember(route)
+        return route
+
+    def _remember(self, route: Route) -> None:
+        self._by_key[route.key] = route
+        self.cost += route.cost
+        for claims in route.claims:
+            if claims.routes is None:
+                claims.routes = {}
+            claims.routes[route] = None
+        while self.cost > self._cost_max and len(self._by_key) > 1:
+            self.drop(next(iter(self._by_key.values())))
+
+    def drop(self, route: Route) -> None:
+        """The route is over: it holds nobody in memory any more."""
+        if route.bindings is None:
+            return
+        if self._by_key.get(route.key) is route:
+            del self._by_key[route.key]
+        self.cost -= route.cost
+        for claims in route.claims:
+            if claims.routes is not None:
+                claims.routes.pop(route, None)
+        route.bindings = None
+        route.claims = []
+        route.key = ()
+
+    def changed(self, claims: Claims) -> Claims | None:
+        """The bindings of a pattern have changed: its routes are over.
+
+        Where there are too many to end at once, returns new claims to stand for the pattern: no topic may go on
+        with the old ones.
+        """
+        routes = claims.routes
+        if routes is None:
+            return None
+        if len(routes) <= DROPPED_AT_ONCE:
+            for route in list(routes):
+                self.drop(route)
+            return None
+        self._chores.add(_Drop(self, list(routes)))
+        return Claims(claims.bindings)
+
+    def forget(self) -> None:
+        """All are over.  No topic may go on with what it has."""
+        routes = list(self._by_key.values())
+        self._by_key = OrderedDict()
+        self._chores.add(_Drop(self, routes))
+
+
+@final
+class _Drop(Chore):
+    """Ends routes that nobody finds any more."""
+
+    __slots__ = ("_left", "_routes")
+
+    def __init__(self, routes: Routes, left: list[Route]) -> None:
+        self._routes = routes
+        self._left = left
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        left = self._left
+        for _ in range(min(DROPPED_AT_ONCE, len(left))):
+            self._routes.drop(left.pop())
+        return len(left) > 0
+
+
+def _one_each(claims: list[Claims]) -> list[Binding]:
+    """All bindings, those of the same sink merged, keeping the order in which sinks were found."""
+    by_sink: dict[Sink, Binding | list[Binding]] = {}
+    for claim in claims:
+        for binding in claim.bindings:
+            sink = binding.sink
+            known = by_sink.get(sink)
+            if known is None:
+                by_sink[sink] = binding
+            elif isinstance(known, Binding):
+                by_sink[sink] = [known, binding]
+            else:
+                known.append(binding)
+    return [known if isinstance(known, Binding) else sink.merge(known) for sink, known in by_sink.items()]
+
+
+def _allowed(bindings: list[Binding], destination: Destination, authorizer: Authorizer) -> list[Binding]:
+    """Those whose owners may receive from the topic."""
+    return [b for b in bindings if b.owner is None or authorizer.may_receive(b.owner, destination)]
