@@ -12,6 +12,10 @@ class MqttSection(Section):
 
     sessions_max: int = Field(100_000, ge=1)
     """Sessions, connected or not."""
+    session_bytes_max: int = Field(1_048_576, ge=1)
+    """Bytes of client id, topic filters and will that one session may take."""
+    sessions_bytes_max: int = Field(268_435_456, ge=1)
+    """The same of all sessions together."""
     session_expiry_max_s: int = Field(4_294_967_295, ge=0, le=4_294_967_295)
     """Longest a session is kept without a connection, in seconds; 4294967295 keeps it for good."""
     receive_maximum: int = Field(1_000, ge=1, le=65_535)

@@ -1,7 +1,7 @@
 """What clients of both protocols find again after the process was killed, and what must not have been confirmed."""
 
 import pytest
-from harness import DROP, Gateway
+from harness import DROP, Gateway, MqttParty
 
 from gateway.core.limits import QueuePolicy
 from gateway.core.paging import PAGE_MESSAGES_MAX
@@ -27,6 +27,12 @@ class Lives:
         return self.gw
 
     kill = begin
+
+    def stop(self) -> Gateway:
+        """An orderly stop, once all connections are gone, and the next life."""
+        self.gw._mqtt_service.close(self.gw.now_ms)
+        self.commit()
+        return self.begin(all(queue.unsettled == 0 for queue in self.gw.broker.queues.values()))
 
     def commit(self) -> None:
         """What is waiting reaches the disk; pages come back, and what they set off is committed too."""
@@ -191,6 +197,189 @@ def test_durable_stomp_subscription_goes_on_collecting(lives: Lives) -> None:
     gw.stomp("c") >> subscribe
     lives.commit()
     gw.stomp("c") << "RECEIPT receipt-id:r" << "MESSAGE subscription:1 redelivered:true body:x"
+
+
+def watching(gw: Gateway) -> MqttParty:
+    """A client that has the retained messages that were there, and hears of new ones."""
+    party = gw.mqtt("w") >> "CONNECT w" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 # qos=0" << "SUBACK 1 0"
+    party.rest()
+    return party
+
+
+WILLS = ("clean=1", "clean=0")
+
+
+@pytest.mark.parametrize("words", WILLS)
+def test_the_will_of_who_was_connected_at_a_crash_is_published_once(lives: Lives, words: str) -> None:
+    # §3.1.2.5: in the case of a server failure it may be deferred until the restart, not forgotten.
+    gw = lives.gw
+    (
+        gw.mqtt("d")
+        >> f"CONNECT d {words} will=state will_qos=1 will_retain will_body=off"
+        << "CONNACK 0 present=0"
+    )
+    lives.commit()
+    gw = lives.kill()
+    party = watching(gw)
+    gw.advance(0)
+    party << "PUBLISH state off"
+    lives.commit()
+    gw = lives.kill()
+    party = watching(gw)
+    gw.advance(1_000)
+    party.silent()
+    gw.mqtt("x") >> "CONNECT x" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 state" << "SUBACK 1 0"
+    gw.mqtt("x") << "PUBLISH state retain off"
+
+
+@pytest.mark.parametrize("words", WILLS)
+def test_the_will_of_who_left_in_order_is_not_published_after_a_crash(lives: Lives, words: str) -> None:
+    gw = lives.gw
+    (
+        gw.mqtt("d")
+        >> f"CONNECT d {words} will=state will_body=off"
+        << "CONNACK 0 present=0"
+        >> "DISCONNECT"
+        >> DROP
+    )
+    lives.commit()
+    gw = lives.kill()
+    party = watching(gw)
+    gw.advance(1_000)
+    party.silent()
+    assert not [place for place in lives._kept.notes if place[0] == "mqtt.session"] or words == "clean=0"
+
+
+def test_a_will_that_was_published_before_the_crash_is_not_published_again(lives: Lives) -> None:
+    gw = lives.gw
+    gw.mqtt("d") >> "CONNECT d will=state will_body=off" << "CONNACK 0 present=0"
+    lives.commit()
+    gw.mqtt("d") >> DROP
+    lives.commit()
+    assert lives._kept.notes == {}
+    gw = lives.kill()
+    party = watching(gw)
+    gw.advance(1_000)
+    party.silent()
+
+
+def test_the_delay_of_a_will_begins_with_the_restart(lives: Lives) -> None:
+    gw = lives.gw
+    party = gw.mqtt("d", 5)
+    party >> "CONNECT d expiry=60 will=state will_delay=10 will_body=off" << "CONNACK 0 present=0"
+    lives.commit()
+    gw = lives.kill()
+    party = watching(gw)
+    gw.advance(9_999)
+    party.silent()
+    gw.advance(1)
+    party << "PUBLISH state off"
+
+
+@pytest.mark.parametrize("words", WILLS)
+def test_a_will_is_published_though_its_client_is_back_before_anybody_looked(
+    lives: Lives, words: str
+) -> None:
+    gw = lives.gw
+    connect = f"CONNECT d {words} will=state will_body=off"
+    gw.mqtt("d") >> connect << "CONNACK 0 present=0"
+    lives.commit()
+    gw = lives.kill()
+    party = watching(gw)
+    gw.mqtt("d") >> connect << f"CONNACK 0 present={int(words == 'clean=0')}"
+    party << "PUBLISH state off"
+    gw.advance(1_000)
+    party.silent()
+
+
+def test_what_a_client_had_not_acknowledged_keeps_its_identifier_over_orderly_restarts(lives: Lives) -> None:
+    # [MQTT-4.4.0-1]; DUP says that it may come again [MQTT-3.3.1-1], however often the gateway was restarted between.
+    gw = lives.gw
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 t qos=2"
+    lives.commit()
+    gw.mqtt("s") << "SUBACK 1 2"
+    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0"
+    for n in range(1, 5):
+        gw.mqtt("p") >> f"PUBLISH t qos={1 + n % 2} id={n} {n}"
+    lives.commit()
+    for n in range(1, 5):
+        gw.mqtt("s") << f"PUBLISH t qos={1 + n % 2} id={n} {n}"
+    gw.mqtt("s") >> "PUBACK 2" >> DROP
+    # What comes later is no repetition.
+    gw.mqtt("p") >> "PUBLISH t qos=1 id=5 5" >> DROP
+    lives.commit()
+    lives.stop()
+    gw = lives.stop()
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    (
+        gw.mqtt("s")
+        << "PUBLISH t qos=2 dup id=1 1"
+        << "PUBLISH t qos=2 dup id=3 3"
+        << "PUBLISH t qos=1 dup id=4 4"
+    )
+    heard = gw.mqtt("s").rest()
+    assert [packet.replace(" dup", "") for packet in heard] == ["PUBLISH t qos=1 id=5 5"]
+    gw.mqtt("s") >> "PUBACK 4" >> "PUBACK 5" >> DROP
+    lives.commit()
+    gw = lives.stop()
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    gw.mqtt("s") << "PUBLISH t qos=2 dup id=1 1" << "PUBLISH t qos=2 dup id=3 3"
+    gw.mqtt("s").silent()
+
+
+def test_subscriptions_of_a_session_that_has_ended_do_not_come_back_with_the_next_of_its_client(
+    lives: Lives,
+) -> None:
+    gw = lives.gw
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0"
+    for n in range(300):
+        gw.mqtt("s") >> f"SUBSCRIBE 1 t/{n} qos=1"
+    lives.commit()
+    gw.mqtt("s") >> DROP
+    # They are undone in later turns, which this gateway does not live to see.
+    gw.broker.chores.driven_by(lambda: None)
+    gw.mqtt("s") >> "CONNECT s clean=1" << "CONNACK 0 present=0" >> DROP
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 t/0 qos=1"
+    assert 1 < gw.broker.topics.bindings_count < 300
+    lives.commit()
+    gw = lives.kill()
+    assert gw.broker.topics.bindings_count == 1
+    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0"
+    (
+        gw.mqtt("p")
+        >> "PUBLISH t/0 qos=1 id=1 mine"
+        >> "PUBLISH t/299 qos=1 id=2 x"
+        >> "PUBLISH t/1 qos=1 id=3 x"
+    )
+    lives.commit()
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    assert [packet.split()[-1] for packet in gw.mqtt("s").rest()] == ["mine"]
+    assert len([place for place in lives._kept.notes if place[0] == "mqtt.subscription"]) == 1
+
+
+def test_subscriptions_that_are_undone_in_later_turns_leave_those_of_the_next_session_alone(
+    lives: Lives,
+) -> None:
+    gw = lives.gw
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0"
+    for n in range(300):
+        gw.mqtt("s") >> f"SUBSCRIBE 1 t/{n} qos=1"
+    gw.mqtt("s") >> DROP
+    gw.broker.chores.driven_by(lambda: None)
+    gw.mqtt("s") >> "CONNECT s clean=1" << "CONNACK 0 present=0" >> DROP
+    party = gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 t/0 qos=1"
+    # A session that is gone is given nothing, and a publisher is told so.
+    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0"
+    gw.mqtt("p") >> "PUBLISH t/0 qos=1 id=1 mine" >> "PUBLISH t/1 qos=1 id=3 x" >> "PUBLISH t/1 x"
+    gw.broker.chores.finish()
+    assert gw.broker.topics.bindings_count == 1
+    lives.commit()
+    assert sorted(party.rest()) == ["PUBLISH t/0 qos=1 id=1 mine", "SUBACK 1 1"]
+    gw = lives.kill()
+    assert gw.broker.topics.bindings_count == 1
 
 
 def test_what_waits_for_nothing_is_answered_at_once_though_another_answer_had_to_wait_before(

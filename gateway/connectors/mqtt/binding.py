@@ -4,6 +4,8 @@ from typing import final
 
 from gateway.connectors.mqtt.addresses import Filter
 from gateway.connectors.mqtt.stored import stored_options
+from gateway.connectors.sources import SHARE_KEY_PREFIX
+from gateway.core.delivery import ACCEPTED, FAILED, Delivery
 from gateway.core.flow import Publisher
 from gateway.core.pattern import Pattern
 from gateway.core.subscription import Binding, Consumer, Sink
@@ -73,3 +75,49 @@ class MqttSubscription:
         self.binding = binding
         self.consumer = consumer
         """For shared subscriptions and queues, which have a queue of their own."""
+
+
+def merged_bindings(bindings: list[Binding], sink: Sink, subscriber: Publisher, json: bool) -> MqttBinding:
+    """One copy for overlapping filters: the highest QoS, all identifiers (§3.3.4)."""
+    qos = 0
+    retain_as_published = False
+    # The message is wanted when any of the filters wants it from this publisher.
+    no_local: Publisher | None = subscriber
+    identifiers: list[int] = []
+    for binding in bindings:
+        assert isinstance(binding, MqttBinding)
+        qos = max(qos, binding.qos)
+        retain_as_published = retain_as_published or binding.retain_as_published
+        if binding.no_local is None:
+            no_local = None
+        identifiers.extend(binding.identifiers)
+    return MqttBinding(
+        bindings[0].pattern,
+        sink,
+        no_local,
+        qos,
+        retain_as_published,
+        identifiers,
+        owner=subscriber,
+        json=json,
+    )
+
+
+def outcome_of_leaving(delivery: Delivery) -> int:
+    """What becomes of an unfinished delivery of a queue that others read too, when its session ends.
+
+    Another member of a shared subscription gets it at QoS 1, but not at QoS 2 [MQTT-4.8.2-5].
+    """
+    shared = delivery.queue.key.startswith(SHARE_KEY_PREFIX)
+    if shared and min(delivery.message.qos, binding_of(delivery).qos) == 2:
+        return ACCEPTED
+    return FAILED
+
+
+def binding_of(delivery: Delivery) -> MqttBinding:
+    """The options that rule a delivery: those of its consumer, or of the filter through which it came."""
+    consumer = delivery.consumer
+    assert consumer is not None
+    binding = delivery.binding if consumer.tag is None else consumer.tag
+    assert isinstance(binding, MqttBinding)
+    return binding

@@ -210,6 +210,7 @@ class MqttConnector(MqttPublishing):
             # Absent means 65,535 (§3.1.2.11.3); ours is the smaller.
             window = properties.receive_maximum or 65_535
         session.connected(self, min(window, self.limits.max_inflight))
+        self.sessions.adopted(session)
 
     def send_connack(self, present: bool, answer: Properties) -> None:
         """Welcome the client; its keep-alive rules from now on."""
@@ -372,7 +373,7 @@ class MqttConnector(MqttPublishing):
             session.expiry_s = min(properties.session_expiry_s, self.settings.session_expiry_max_s)
         if disconnect.reason_code == 0:
             # Every other reason leaves the will in force [MQTT-3.1.2-10].
-            session.will = None
+            session.set_will(None)
         self.closing = True
         self._end_session(now_ms)
         self.turn.mark(self)

@@ -140,13 +140,12 @@ class Handshake:
             return
         try:
             session, present = connector.sessions.open(
-                client_id, connect.clean_start, connector.broker.now_ms
+                client_id, connect.clean_start, will, connector.broker.now_ms
             )
         except LimitReached as error:
             connector.counters.limit_hits += 1
             self.refuse(ReasonCode.QUOTA_EXCEEDED, str(error))
             return
-        session.will = will
         session.publisher.user = user
         self._agree(session, answer)
         connector.adopt(session, self.properties)

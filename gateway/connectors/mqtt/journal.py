@@ -2,13 +2,18 @@
 
 | space | key | value |
 |---|---|---|
-| mqtt.session | client id | expiry, when it lost its connection, user, will |
-| mqtt.subscription | client id, filter | the options of one subscription |
+| mqtt.session | client id | number, expiry, when it lost its connection, user, will |
+| mqtt.subscription | client id, filter | the options of one subscription, and the number of its session |
 | mqtt.received | client id, packet id | nothing: a QoS 2 message has come, its PUBREL has not |
-| mqtt.sent | client id, packet id | which stored message was sent under it at QoS 2, and whether its PUBREC has come |
+| mqtt.sent | client id, packet id | which stored message was sent under it, and whether its PUBREC has come |
 
-What waits for the client is in a queue, which the core brings back.  QoS 1 needs no packet ids: what was not
-acknowledged is sent again under a new one.
+What waits for the client is in a queue, which the core brings back.  At QoS 1 packet ids are written at an orderly stop
+only: after a crash, what was not acknowledged is sent again under a new one.
+
+Of a session that ends with its connection there is a row as long as it has a will, which is due after a crash.
+
+A session has a number, since its subscriptions may be forgotten some time after itself: those with another number than
+the session's are an earlier one's.
 """
 
 import json
@@ -49,10 +54,16 @@ def split_key(key: str) -> tuple[str, str]:
 
 def note_session(session: "MqttSession") -> int:
     """Its expiry, clock and will, as they are now."""
-    if not session.noted:
-        return NOTHING
     will = session.will
+    if not session.noted:
+        if not session.will_noted:
+            return NOTHING
+        if will is None:
+            session.will_noted = False
+            return _put(session, SESSION, session.client_id, None)
     state: dict[str, Any] = {
+        "whole": session.noted,
+        "number": session.number,
         "expiry_s": session.expiry_s,
         "ended_at_ms": session.ended_at_ms,
         "user": session.publisher.user,
@@ -68,7 +79,13 @@ def note_subscription(session: "MqttSession", subscription: "MqttSubscription") 
         return NOTHING
     binding = subscription.binding
     identifier = binding.identifiers[0] if binding.identifiers else 0
-    options = [binding.qos, binding.no_local is not None, binding.retain_as_published, identifier]
+    options = [
+        binding.qos,
+        binding.no_local is not None,
+        binding.retain_as_published,
+        identifier,
+        session.number,
+    ]
     return _put(session, SUBSCRIPTION, _key(session, subscription.filter.text), json.dumps(options).encode())
 
 
@@ -88,7 +105,7 @@ def forget_received(session: "MqttSession", packet_id: int) -> int:
 
 
 def note_sent(session: "MqttSession", packet_id: int, delivery: Delivery, received: bool) -> int:
-    """A stored message goes out at QoS 2 under this packet id; `received` once its PUBREC has come."""
+    """A stored message goes out under this packet id; `received` once its PUBREC has come."""
     if not session.noted or not delivery.stored:
         return NOTHING
     value = _SENT.pack(delivery.queue.number, delivery.sequence, 1 if received else 0)
@@ -102,6 +119,9 @@ def forget_sent(session: "MqttSession", packet_id: int) -> int:
 
 def forget_session(session: "MqttSession") -> None:
     """The session ends.  Its subscriptions are forgotten one by one."""
+    if session.will_noted:
+        session.will_noted = False
+        _put(session, SESSION, session.client_id, None)
     if session.noted:
         for packet_id in session.received or ():
             forget_received(session, packet_id)
@@ -120,6 +140,9 @@ def _put(session: "MqttSession", space: str, key: str, value: bytes | None) -> i
 def read_session(session: "MqttSession", value: bytes) -> tuple[Will, int] | None:
     """Fill `session`; returns its will and the version that it was written in.  The will is the caller's to set."""
     state = json.loads(value)
+    session.noted = state.get("whole", True)
+    session.will_noted = not session.noted
+    session.number = state.get("number", 0)
     session.expiry_s = state["expiry_s"]
     session.ended_at_ms = state["ended_at_ms"]
     session.will_due_ms = state["will_due_ms"]
@@ -127,10 +150,11 @@ def read_session(session: "MqttSession", value: bytes) -> tuple[Will, int] | Non
     return None if state["will"] is None else _will_in(state["will"])
 
 
-def read_subscription(value: bytes) -> tuple[int, bool, bool, int]:
-    """QoS, no local, retain as published, identifier."""
-    qos, no_local, retain_as_published, identifier = json.loads(value)
-    return qos, no_local, retain_as_published, identifier
+def read_subscription(value: bytes) -> tuple[int, bool, bool, int, int]:
+    """QoS, no local, retain as published, identifier, and the number of the session: 0 in stores of earlier versions."""
+    options = json.loads(value)
+    qos, no_local, retain_as_published, identifier = options[:4]
+    return qos, no_local, retain_as_published, identifier, options[4] if len(options) > 4 else 0
 
 
 def read_sent(value: bytes) -> tuple[int, int, bool]:

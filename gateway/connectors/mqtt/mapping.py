@@ -20,6 +20,7 @@ from gateway.connectors.mqtt.addresses import (
     topic_of,
 )
 from gateway.connectors.mqtt.binding import MqttBinding
+from gateway.connectors.mqtt.footprint import bytes_of
 from gateway.connectors.mqtt.properties_out import (
     LOST_3,
     MqttTarget,
@@ -209,12 +210,14 @@ def _behind(kind: int, block: bytes, pos: int, end: int) -> int:
 class WillMessage:
     """The message that a client leaves behind (MQTT 5.0 §3.1.2.5)."""
 
-    __slots__ = ("delay_s", "version", "will")
+    __slots__ = ("delay_s", "size", "version", "will")
 
     def __init__(self, will: Will, version: int) -> None:
         self.will = will
         self.version = version
         self.delay_s = will.delay_s
+        self.size = bytes_of(will.topic) + len(will.payload) + len(will.properties)
+        """Bytes of it."""
 
     def message(self, broker: Broker, publisher: Publisher) -> Message:
         """The message to publish now; its expiry starts now (§3.1.3.2.4).  Raises InvalidName."""

@@ -13,7 +13,7 @@ from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.core.destination import InvalidName
 from gateway.core.message import Origin
 from gateway.core.pattern import literal
-from gateway.core.ports import Recovered
+from gateway.core.ports import Noted, Recovered
 from gateway.core.record import Restorer
 from gateway.core.router import Broker, LimitReached
 from gateway.core.subscription import Binding, Sink
@@ -59,10 +59,9 @@ def recover_sessions(
     sessions: dict[str, MqttSession] = {}
     for client_id, value in found.notes.get(journal.SESSION, {}).items():
         session = make(client_id)
-        session.noted = True
         will = journal.read_session(session, value)
         if will is not None:
-            session.will = WillMessage(will[0], will[1])
+            session.keep_will(WillMessage(will[0], will[1]))
         sessions[client_id] = session
     _recover_subscriptions(broker, found, sessions)
     for session in sessions.values():
@@ -76,9 +75,11 @@ def _recover_subscriptions(broker: Broker, found: Recovered, sessions: dict[str,
     for key, value in found.notes.get(journal.SUBSCRIPTION, {}).items():
         client_id, text = journal.split_key(key)
         session = sessions.get(client_id)
-        if session is None:
+        qos, no_local, retain_as_published, identifier, number = journal.read_subscription(value)
+        if session is None or number != session.number:
+            # Of a session that had ended, but not with everything.
+            broker.store.append(Noted(journal.SUBSCRIPTION, key, None))
             continue
-        qos, no_local, retain_as_published, identifier = journal.read_subscription(value)
         try:
             session.restore(filter_of(text), qos, no_local, retain_as_published, identifier)
         except (InvalidName, LimitReached):

@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.addresses import Filter
-from gateway.connectors.mqtt.binding import MqttBinding, MqttSubscription
+from gateway.connectors.mqtt.binding import (
+    MqttBinding,
+    MqttSubscription,
+    binding_of,
+    merged_bindings,
+    outcome_of_leaving,
+)
+from gateway.connectors.mqtt.footprint import Footprint, bytes_of
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
-from gateway.connectors.sources import SHARE_KEY_PREFIX, share_key
+from gateway.connectors.sources import share_key
 from gateway.core.credit import Credit
-from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, UNREPRESENTABLE, Delivery
+from gateway.core.delivery import ACCEPTED, REJECTED, UNREPRESENTABLE, Delivery
 from gateway.core.flow import Publisher
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Entry
 from gateway.core.queue import Queue
-from gateway.core.router import Broker
+from gateway.core.router import Broker, LimitReached
 from gateway.core.subscription import Binding, Consumer, Outlet, Sink
 
 if TYPE_CHECKING:
@@ -40,43 +47,62 @@ class MqttSession(Outlet):
     __slots__ = (
         "_consumer",
         "_json",
+        "_kept_ids",
         "_next_packet_id",
         "_queue",
         "_replays",
         "_unsent",
         "awaiting_pubcomp",
         "broker",
+        "bytes",
         "client_id",
         "connector",
         "credit",
+        "ended",
         "ended_at_ms",
         "expiry_s",
+        "footprint",
         "inflight",
         "noted",
+        "number",
+        "planned_ms",
         "publisher",
         "received",
         "settings",
         "subscriptions",
         "will",
         "will_due_ms",
+        "will_noted",
     )
 
-    def __init__(self, broker: Broker, settings: MqttSettings, client_id: str) -> None:
+    def __init__(self, broker: Broker, settings: MqttSettings, client_id: str, footprint: Footprint) -> None:
         super().__init__()
         self.broker = broker
         self.settings = settings
         self.client_id = client_id
+        self.footprint = footprint
+        """What it shares with all other sessions."""
+        self.bytes = 0
+        """Of its client id, filters and will."""
+        self.number = broker.next_message_id()
+        """Tells it from an earlier session of the same client, of which the store may still have something."""
         self.publisher = Publisher(client_id, None)
         self.connector: MqttConnector | None = None
         self.expiry_s = 0
         """Seconds it is kept after the connection has closed; NEVER for good."""
         self.ended_at_ms = 0
         """When its last connection closed; 0 while there is one."""
+        self.planned_ms = 0
+        """The time of its entry in the agenda; 0 for none."""
+        self.ended = False
+        """Nobody will come back to it; its subscriptions may still have to be undone."""
         self.will: WillMessage | None = None
         self.will_due_ms = 0
         """When the will is to be published; 0 when nothing is pending."""
         self.noted = False
         """The store keeps it."""
+        self.will_noted = False
+        """The store keeps its will, and nothing else of it: what ends with the connection would end silently."""
         self.credit = Credit(0)
         # Made when first used: most sessions of a large broker only publish, or only subscribe at QoS 0.
         self.subscriptions: dict[str, MqttSubscription] | None = None
@@ -86,6 +112,8 @@ class MqttSession(Outlet):
         """Those of `inflight` whose PUBREC has come."""
         self.received: set[int] | None = None
         """Packet ids of QoS 2 messages that have come and whose PUBREL has not (§4.3.3)."""
+        # Packet ids of deliveries of QoS 1 that the store knows: an earlier run stopped in order while they were out.
+        self._kept_ids: set[int] | None = None
         self._queue: Queue | None = None
         self._consumer: Consumer | None = None
         self._next_packet_id = 0
@@ -113,7 +141,22 @@ class MqttSession(Outlet):
         """Add a subscription or replace the options of the same filter (§3.8.4).  Raises LimitReached."""
         if self.subscriptions is None:
             self.subscriptions = {}
-        before = self.subscriptions.pop(filter.text, None)
+        if filter.text in self.subscriptions:
+            return self._subscribe(filter, qos, no_local, retain_as_published, identifier)
+        size = bytes_of(filter.text)
+        self.footprint.claim(self, size)
+        try:
+            return self._subscribe(filter, qos, no_local, retain_as_published, identifier)
+        except LimitReached:
+            self.footprint.count(self, -size)
+            raise
+
+    def _subscribe(
+        self, filter: Filter, qos: int, no_local: bool, retain_as_published: bool, identifier: int
+    ) -> MqttBinding:
+        subscriptions = self.subscriptions
+        assert subscriptions is not None
+        before = subscriptions.pop(filter.text, None)
         if before is not None and before.consumer is None:
             self._unbind(before)
         binding = MqttBinding(
@@ -136,7 +179,7 @@ class MqttSession(Outlet):
                 self._ensure_queue()
             self.broker.bind(binding)
         subscription = MqttSubscription(filter, binding, consumer)
-        self.subscriptions[filter.text] = subscription
+        subscriptions[filter.text] = subscription
         journal.note_subscription(self, subscription)
         if consumer is not None:
             consumer.queue.attach(consumer)
@@ -153,12 +196,16 @@ class MqttSession(Outlet):
         if subscription is None:
             return False
         journal.forget_subscription(self, text)
+        self._undo(subscription)
+        return True
+
+    def _undo(self, subscription: MqttSubscription) -> None:
+        self.footprint.count(self, -bytes_of(subscription.filter.text))
         consumer = subscription.consumer
         if consumer is None:
             self._unbind(subscription)
         else:
             self._leave(subscription.filter, consumer)
-        return True
 
     def _json_view(self) -> "JsonView":
         """One for all `$json/` filters, so that overlapping ones give one copy."""
@@ -178,7 +225,12 @@ class MqttSession(Outlet):
         queue = self.broker.bound_queue(key, self.broker.policy)
         if not queue.bindings:
             # The members' own options decide on delivery; the queue takes everything.
-            self.broker.bind_queue(queue, Binding(filter.pattern, queue))
+            try:
+                self.broker.bind_queue(queue, Binding(filter.pattern, queue))
+            except LimitReached:
+                if queue.depth == 0:
+                    self.broker.delete_queue(queue)
+                raise
         return queue
 
     def _leave(self, filter: Filter, consumer: Consumer) -> None:
@@ -219,41 +271,28 @@ class MqttSession(Outlet):
             if connector is not None:
                 connector.send_qos0(message, binding)
                 return NOTHING
-            if not self.settings.queue_qos0:
+            if not self.settings.queue_qos0 or not self._has_queue():
                 return NOTHING
-            self._ensure_queue()
         queue = self._queue
-        assert queue is not None
+        if queue is None:
+            # It has ended, and this subscription is still to be undone.
+            return NOTHING
         return queue.offer(message, binding)
+
+    def _has_queue(self) -> bool:
+        """Have the queue made, for a message; False, and counted, if that cannot be, which is no fault of who sent it."""
+        if self.ended:
+            return False
+        try:
+            self._ensure_queue()
+        except LimitReached:
+            self.broker.counters.dropped_full += 1
+            return False
+        return True
 
     def merge(self, bindings: list[Binding]) -> Binding:
         """One copy for overlapping filters: the highest QoS, all identifiers (§3.3.4)."""
-        return self.merged(bindings, self, False)
-
-    def merged(self, bindings: list[Binding], sink: Sink, json: bool) -> Binding:
-        """See `merge`."""
-        qos = 0
-        retain_as_published = False
-        # The message is wanted when any of the filters wants it from this publisher.
-        no_local: Publisher | None = self.publisher
-        identifiers: list[int] = []
-        for binding in bindings:
-            assert isinstance(binding, MqttBinding)
-            qos = max(qos, binding.qos)
-            retain_as_published = retain_as_published or binding.retain_as_published
-            if binding.no_local is None:
-                no_local = None
-            identifiers.extend(binding.identifiers)
-        return MqttBinding(
-            bindings[0].pattern,
-            sink,
-            no_local,
-            qos,
-            retain_as_published,
-            identifiers,
-            owner=self.publisher,
-            json=json,
-        )
+        return merged_bindings(bindings, self, self.publisher, False)
 
     # -- Outlet: messages of its queues
 
@@ -261,7 +300,7 @@ class MqttSession(Outlet):
         """See Outlet.  Gives the delivery a packet id and sends it."""
         connector = self.connector
         assert connector is not None
-        binding = _binding_of(delivery)
+        binding = binding_of(delivery)
         message = delivery.message
         qos = min(message.qos, binding.qos)
         if qos == 0:
@@ -301,9 +340,19 @@ class MqttSession(Outlet):
             store.end()
 
     def _finish_noted(self, packet_id: int, delivery: Delivery, outcome: int) -> None:
-        if delivery.stored and min(delivery.message.qos, _binding_of(delivery).qos) == 2:
+        if self._is_noted(packet_id, delivery):
             journal.forget_sent(self, packet_id)
+            if self._kept_ids is not None:
+                self._kept_ids.discard(packet_id)
         delivery.settle(outcome)
+
+    def _is_noted(self, packet_id: int, delivery: Delivery) -> bool:
+        """Does the store know under which packet id it was sent?"""
+        if not delivery.stored:
+            return False
+        if min(delivery.message.qos, binding_of(delivery).qos) == 2:
+            return True
+        return self._kept_ids is not None and packet_id in self._kept_ids
 
     def _take_packet_id(self, delivery: Delivery) -> int:
         """The next free packet id, now in use for `delivery`.  Credit keeps fewer in flight than there are ids."""
@@ -354,15 +403,30 @@ class MqttSession(Outlet):
         self.ended_at_ms = 0
         self.will_due_ms = 0
         self.credit.available = receive_maximum - (0 if self.inflight is None else len(self.inflight))
-        if self.expiry_s and self.broker.store.keeps:
-            self._begin_noting()
+        if self.broker.store.keeps:
+            if self.expiry_s:
+                self._begin_noting()
+            else:
+                self.will_noted = self.will is not None
         journal.note_session(self)
+
+    def set_will(self, will: "WillMessage | None") -> None:
+        """Have this will from now on, or none.  Raises LimitReached, and keeps the one it has."""
+        before = 0 if self.will is None else self.will.size
+        self.footprint.claim(self, (0 if will is None else will.size) - before)
+        self.will = will
+
+    def keep_will(self, will: "WillMessage") -> None:
+        """The will that an earlier run has granted."""
+        self.footprint.count(self, will.size)
+        self.will = will
 
     def _begin_noting(self) -> None:
         """The session outlives its connection, so it is to outlive the process."""
         if self._queue is not None:
             self._queue.policy.durable = True
         self.noted = True
+        self.will_noted = False
 
     def resume(self) -> None:
         """Send again what is unfinished, in its order (§4.4), then what has been waiting."""
@@ -393,7 +457,7 @@ class MqttSession(Outlet):
         """Send it again; False when it is larger than the client takes now, and done with for that."""
         assert self.inflight is not None
         delivery = self.inflight[packet_id]
-        binding = _binding_of(delivery)
+        binding = binding_of(delivery)
         qos = min(delivery.message.qos, binding.qos)
         position = self.broker.store.position if qos == 2 and self.noted else NOTHING
         if connector.send_delivery(delivery, binding, qos, packet_id, True, position):
@@ -472,6 +536,10 @@ class MqttSession(Outlet):
             self.inflight = {}
         self.inflight[packet_id] = delivery
         self._next_packet_id = max(self._next_packet_id, packet_id)
+        if min(delivery.message.qos, binding_of(delivery).qos) == 1:
+            if self._kept_ids is None:
+                self._kept_ids = set()
+            self._kept_ids.add(packet_id)
         if received:
             if self.awaiting_pubcomp is None:
                 self.awaiting_pubcomp = set()
@@ -491,12 +559,32 @@ class MqttSession(Outlet):
             return 0
         return self.ended_at_ms + self.expiry_s * 1000
 
+    def due_ms(self) -> int:
+        """When something is due if nobody connects: its will or its end; 0 for never, or while connected."""
+        expires_at_ms = self.expires_at_ms()
+        if self.ended_at_ms == 0 or self.will_due_ms == 0:
+            return expires_at_ms
+        return min(self.will_due_ms, expires_at_ms) if expires_at_ms else self.will_due_ms
+
+    def note_unfinished(self) -> None:
+        """The run ends in order: the next one goes on with what is out, under its packet ids (§4.4).
+
+        QoS 2 is known already.  Of QoS 1 nothing is written before: after a crash it gets new packet ids.
+        """
+        for packet_id, delivery in (self.inflight or {}).items():
+            if delivery.stored and not self._is_noted(packet_id, delivery):
+                journal.note_sent(self, packet_id, delivery, False)
+
     def end(self) -> None:
-        """Forget everything (§4.1).  What others may have instead goes back to its queue."""
+        """Forget everything (§4.1) but the subscriptions: see `forget_subscriptions`.
+
+        What others may have instead goes back to its queue.
+        """
+        self.ended = True
+        self._replays = None
         journal.forget_session(self)
-        if self.subscriptions is not None:
-            for text in list(self.subscriptions):
-                self.unsubscribe(text)
+        self.footprint.count(self, -bytes_of(self.client_id))
+        self.set_will(None)
         self.awaiting_pubcomp = None
         self.received = None
         queue = self._queue
@@ -509,7 +597,21 @@ class MqttSession(Outlet):
         if unfinished is not None:
             for delivery in unfinished.values():
                 # Those of its own queue are gone with that, but the broker still counts their bytes.
-                delivery.settle(ACCEPTED if delivery.queue is queue else _outcome_of_leaving(delivery))
+                delivery.settle(ACCEPTED if delivery.queue is queue else outcome_of_leaving(delivery))
+
+    def forget_subscriptions(self, count_max: int, successor: "MqttSession | None") -> bool:
+        """Undo so many subscriptions of an ended session; answers whether there are more.
+
+        `successor` is the session that its client has now: what it has noted under the same key stays.
+        """
+        subscriptions = self.subscriptions
+        assert subscriptions is not None
+        for _ in range(min(count_max, len(subscriptions))):
+            text, subscription = subscriptions.popitem()
+            if successor is None or successor.subscriptions is None or text not in successor.subscriptions:
+                journal.forget_subscription(self, text)
+            self._undo(subscription)
+        return len(subscriptions) > 0
 
 
 @final
@@ -527,24 +629,4 @@ class JsonView(Sink):
 
     def merge(self, bindings: list[Binding]) -> Binding:
         """See Sink."""
-        return self._session.merged(bindings, self, True)
-
-
-def _outcome_of_leaving(delivery: Delivery) -> int:
-    """What becomes of an unfinished delivery of a queue that others read too, when its session ends.
-
-    Another member of a shared subscription gets it at QoS 1, but not at QoS 2 [MQTT-4.8.2-5].
-    """
-    shared = delivery.queue.key.startswith(SHARE_KEY_PREFIX)
-    if shared and min(delivery.message.qos, _binding_of(delivery).qos) == 2:
-        return ACCEPTED
-    return FAILED
-
-
-def _binding_of(delivery: Delivery) -> MqttBinding:
-    """The options that rule a delivery: those of its consumer, or of the filter through which it came."""
-    consumer = delivery.consumer
-    assert consumer is not None
-    binding = delivery.binding if consumer.tag is None else consumer.tag
-    assert isinstance(binding, MqttBinding)
-    return binding
+        return merged_bindings(bindings, self, self._session.publisher, True)

@@ -29,6 +29,10 @@ class MqttSettings:
 
     sessions_max: int
     """Sessions, connected or not."""
+    session_bytes_max: int
+    """Bytes of client id, filters and will of one session."""
+    sessions_bytes_max: int
+    """The same of all sessions together."""
     session_expiry_max_s: int
     """Longest a session is kept without a connection; NEVER keeps what a client asks for, and 3.1.1's for good."""
     receive_maximum: int
@@ -96,8 +100,12 @@ class MqttSettings:
         client_id_max_3_1: int = 0,
         control_characters: bool = False,
         sys_interval_s: int = 10,
+        session_bytes_max: int = 1_048_576,
+        sessions_bytes_max: int = 268_435_456,
     ) -> None:
         self.sessions_max = sessions_max
+        self.session_bytes_max = session_bytes_max
+        self.sessions_bytes_max = sessions_bytes_max
         self.session_expiry_max_s = session_expiry_max_s
         self.receive_maximum = receive_maximum
         self.inflight_max = inflight_max

@@ -1,0 +1,224 @@
+"""What sessions leave behind and take up: their clocks, their bytes, their end."""
+
+import pytest
+from mqtt_client import Client, Properties, Will, World, payloads
+
+from gateway.connectors.mqtt.agenda import DEAD_MIN
+from gateway.connectors.mqtt.sessions import DUE_AT_ONCE, FORGOTTEN_AT_ONCE
+from gateway.connectors.mqtt.settings import MqttSettings
+from protocols.mqtt.constants import ReasonCode
+from protocols.mqtt.frames import Connack, Suback
+
+
+def kept(seconds: int) -> Properties:
+    """Keep the session for so long."""
+    properties = Properties()
+    properties.session_expiry_s = seconds
+    return properties
+
+
+def watching(world: World, topic: str = "w") -> Client:
+    """A client that hears of wills."""
+    watcher = world.client("watcher").subscribe((topic, 0))
+    watcher.received()
+    return watcher
+
+
+def codes(client: Client) -> list[int]:
+    """The reason codes of the SUBACKs that came."""
+    return [code for packet in client.received() if isinstance(packet, Suback) for code in packet.codes]
+
+
+def answer(client: Client) -> Connack:
+    connack = client.received()[0]
+    assert isinstance(connack, Connack)
+    return connack
+
+
+# -- clocks
+
+
+def test_a_will_that_is_due_is_published_though_its_client_is_back_before_the_next_tick() -> None:
+    # MQTT 5.0 §3.1.3.2.2: only a return before the delay has elapsed cancels it.
+    world = World()
+    watcher = watching(world)
+    will = Will("w", b"gone", 0, False, delay_s=5)
+    world.client("c", 5, will=will, clean_start=False, properties=kept(60)).lose()
+    world.now_ms += 5_000
+    world.client("c", 5, clean_start=False, properties=kept(60))
+    assert payloads(watcher.publishes()) == [b"gone"]
+    world.advance(10_000)
+    assert watcher.publishes() == []
+
+
+def test_a_session_whose_time_is_over_is_not_found_though_nobody_has_looked_yet() -> None:
+    world = World()
+    world.client("c", 5, clean_start=False, properties=kept(5)).lose()
+    world.now_ms += 5_000
+    assert not answer(world.client("c", 5, clean_start=False, properties=kept(5))).session_present
+    assert world.service.sessions.expired == 1
+
+
+def test_clocks_take_no_more_room_than_there_are_sessions_however_often_clients_come_and_go() -> None:
+    world = World()
+    sessions = world.service.sessions
+    for n in range(1_000):
+        # Each time is earlier than the one before, so none stands for it.
+        world.client("c", 5, clean_start=n % 3 == 0, properties=kept(1_000_000 - n)).lose()
+        world.client(f"d{n % 7}", 5, clean_start=True, properties=kept(1_000_000 - n)).lose()
+        assert len(sessions._agenda) <= 2 * len(sessions) + DEAD_MIN + 1
+    world.advance(1_000_000_000)
+    assert len(sessions) == 0
+    assert not sessions._agenda
+
+
+def test_what_is_due_for_very_many_is_done_a_few_at_a_time() -> None:
+    world = World()
+    sessions = world.service.sessions
+    for n in range(5 * DUE_AT_ONCE):
+        world.client(f"c{n}", 5, properties=kept(9)).lose()
+    chores = world.broker.chores
+    chores.driven_by(lambda: None)
+    world.advance(9_000)
+    world.advance(250)
+    assert (len(sessions), len(chores)) == (5 * DUE_AT_ONCE, 1)
+    chores.step()
+    assert len(sessions) == 4 * DUE_AT_ONCE
+    while chores.step():
+        pass
+    assert len(sessions) == 0
+    # It can be done again.
+    world.client("c", 5, properties=kept(9)).lose()
+    world.advance(9_000)
+    chores.finish()
+    assert len(sessions) == 0
+
+
+def test_the_number_of_connected_clients_is_right_after_every_kind_of_end() -> None:
+    world = World()
+    sessions = world.service.sessions
+    first = world.client("a", 5, clean_start=False, properties=kept(9))
+    second = world.client("a", 5, clean_start=False, properties=kept(9))
+    third = world.client("b")
+    assert sessions.connected == 2
+    for gone in (first, second, third):
+        gone.lose()
+    assert sessions.connected == 0
+
+
+def test_a_will_for_which_the_store_has_no_room_still_reaches_who_is_there() -> None:
+    world = World()
+    watcher = watching(world)
+    client = world.client("c", will=Will("w", b"gone", 1, True))
+    world.broker.store.accepting = False
+    client.lose()
+    assert payloads(watcher.publishes()) == [b"gone"]
+
+
+# -- the end
+
+
+def test_the_end_of_a_client_with_very_many_subscriptions_is_undone_a_part_at_a_time() -> None:
+    world = World()
+    chores = world.broker.chores
+    topics = world.broker.topics
+    client = world.client("c")
+    for n in range(3 * FORGOTTEN_AT_ONCE):
+        client.subscribe((f"t/{n}", 1))
+    chores.driven_by(lambda: None)
+    client.lose()
+    assert topics.bindings_count == 2 * FORGOTTEN_AT_ONCE
+    # Nobody is kept from using the client id, and nobody is given anything.
+    again = world.client("c").subscribe(("t/1", 1))
+    world.client("p").publish("t/1", qos=1, packet_id=1).publish("t/2", qos=1, packet_id=2)
+    assert len(again.publishes()) == 1
+    assert chores.step()
+    assert topics.bindings_count == FORGOTTEN_AT_ONCE + 1
+    chores.finish()
+    assert topics.bindings_count == 1
+
+
+def test_members_of_a_shared_subscription_that_have_ended_take_nothing() -> None:
+    world = World()
+    chores = world.broker.chores
+    client = world.client("c", 5)
+    client.subscribe(("$share/g/s", 1))
+    for n in range(2 * FORGOTTEN_AT_ONCE):
+        client.subscribe((f"t/{n}", 1))
+    chores.driven_by(lambda: None)
+    client.lose()
+    other = world.client("d", 5).subscribe(("$share/g/s", 1))
+    world.client("p").publish("s", b"1", qos=1, packet_id=1).publish("s", b"2", qos=1, packet_id=2)
+    assert payloads(other.publishes()) == [b"1", b"2"]
+    chores.finish()
+    assert world.broker.topics.bindings_count == 1
+
+
+def test_a_publisher_is_not_blamed_for_a_session_that_can_have_no_queue() -> None:
+    world = World(MqttSettings(queue_qos0=True))
+    world.client("c", 5, clean_start=False, properties=kept(9)).subscribe(("t", 0)).lose()
+    world.broker.limits.queues_max = 0
+    publisher = world.client("p").publish("t")
+    assert not publisher.connector.closing
+    assert world.broker.counters.dropped_full == 1
+
+
+# -- bytes
+
+
+@pytest.mark.parametrize(("version", "code"), [(4, 0x80), (5, ReasonCode.QUOTA_EXCEEDED.value)])
+def test_filters_of_one_client_are_bounded_in_bytes(version: int, code: int) -> None:
+    world = World(MqttSettings(session_bytes_max=100))
+    client = world.client("c", version)
+    client.subscribe(("a" * 60, 0), ("b" * 60, 0), ("c" * 39, 0))
+    assert codes(client) == [0, code, 0]
+    assert world.acceptor.counters.limit_hits == 1
+    # The same filter again takes nothing, and one that is given up makes room.
+    client.subscribe(("a" * 60, 1))
+    assert codes(client) == [1]
+    world.service.sessions.get("c").unsubscribe("a" * 60)  # type: ignore[union-attr]
+    client.subscribe(("ü" * 30, 0))
+    assert codes(client) == [0]
+
+
+def test_filters_ids_and_wills_of_all_clients_are_bounded_in_bytes() -> None:
+    world = World(MqttSettings(sessions_bytes_max=100))
+    footprint = world.service.sessions.footprint
+    one = world.client("c" * 10, 5, will=Will("w", b"x" * 39, 0, False))
+    assert footprint.total == 50
+    two = world.client("d" * 20, 5).subscribe(("e" * 30, 0), ("f", 0))
+    assert codes(two) == [0, ReasonCode.QUOTA_EXCEEDED.value]
+    for words in ({}, {"will": Will("w", b"", 0, False)}):
+        refused = world.client("g", 5, **words)
+        assert answer(refused).code == ReasonCode.QUOTA_EXCEEDED
+        assert refused.connector.closing
+    for gone in (one, two):
+        gone.lose()
+    assert footprint.total == 0
+    assert answer(world.client("g", 5)).code == 0
+
+
+def test_a_will_that_is_too_large_is_refused_and_costs_the_session_nothing() -> None:
+    world = World(MqttSettings(session_bytes_max=100))
+    watcher = watching(world)
+    old = Will("w", b"old", 0, False, delay_s=9)
+    world.client("c", 5, clean_start=False, will=old, properties=kept(60)).lose()
+    large = Will("w", b"x" * 100, 0, False)
+    again = world.client("c", 5, clean_start=False, will=large, properties=kept(60))
+    assert answer(again).code == ReasonCode.QUOTA_EXCEEDED
+    # It has not come back, so what it left behind is still due.
+    world.advance(9_000)
+    assert payloads(watcher.publishes()) == [b"old"]
+    assert world.service.sessions.footprint.total == len("c") + len("watcher") + len("w")
+
+
+def test_a_subscription_that_is_refused_for_want_of_room_leaves_nothing_behind() -> None:
+    world = World()
+    world.broker.limits.subscriptions_max = 0
+    client = world.client("c", 5)
+    client.subscribe(("t", 1), ("$share/g/t", 1))
+    assert codes(client) == [ReasonCode.QUOTA_EXCEEDED.value] * 2
+    assert world.service.sessions.footprint.total == len("c")
+    client.lose()
+    assert not world.broker.queues
+    assert not [key for key in world.broker.queues if key.startswith("share:")]
