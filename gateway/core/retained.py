@@ -1,9 +1,13 @@
-"""Retained messages: the last value of each topic, kept for who subscribes later."""
+"""Retained messages: the last value of each topic, kept for who subscribes later, or until its time runs out."""
 
-from typing import final
+from heapq import heapify, heappop, heappush
+from typing import Final, final
 
 from gateway.core.message import Message
 from gateway.core.pattern import MANY, ONE, Pattern
+
+STALE_MIN: Final = 64
+"""Entries of values that have been replaced or cleared which are not worth clearing away."""
 
 
 @final
@@ -21,10 +25,13 @@ class _Node:
 class RetainedTree:
     """Topic name → message, searched by pattern when somebody subscribes."""
 
-    __slots__ = ("_root", "bytes", "count")
+    __slots__ = ("_expiring", "_expiring_count", "_root", "bytes", "count")
 
     def __init__(self) -> None:
         self._root = _Node()
+        # A heap of (when, message id, name) for values that expire.  An entry counts only while its value is there.
+        self._expiring: list[tuple[int, int, str]] = []
+        self._expiring_count = 0
         self.count = 0
         self.bytes = 0
 
@@ -46,12 +53,16 @@ class RetainedTree:
             if child is None:
                 child = node.children[level] = _Node()
             node = child
-        if node.message is None:
+        before = node.message
+        if before is None:
             self.count += 1
         else:
-            self.bytes -= node.message.size
+            self._left(before)
         node.message = message
         self.bytes += message.size
+        if message.expires_at_ms:
+            self._expiring_count += 1
+            self._note_expiry(message, name)
 
     def clear(self, name: str) -> bool:
         """Forget the topic's value; False when there was none."""
@@ -67,12 +78,48 @@ class RetainedTree:
             return False
         path[-1].message = None
         self.count -= 1
-        self.bytes -= message.size
+        self._left(message)
         for depth in range(len(levels), 0, -1):
             if path[depth].message is not None or path[depth].children:
                 break
             del path[depth - 1].children[levels[depth - 1]]
         return True
+
+    def _left(self, message: Message) -> None:
+        """A value is gone."""
+        self.bytes -= message.size
+        if message.expires_at_ms:
+            self._expiring_count -= 1
+
+    # -- values whose time runs out
+
+    def _note_expiry(self, message: Message, name: str) -> None:
+        expiring = self._expiring
+        heappush(expiring, (message.expires_at_ms, message.id, name))
+        if len(expiring) > 2 * self._expiring_count + STALE_MIN:
+            self._expiring = [entry for entry in expiring if self._is_there(entry)]
+            heapify(self._expiring)
+
+    def _is_there(self, entry: tuple[int, int, str]) -> bool:
+        message = self.get(entry[2])
+        return message is not None and message.id == entry[1]
+
+    def is_due(self, now_ms: int) -> bool:
+        """May the time of any value have run out?"""
+        expiring = self._expiring
+        return len(expiring) > 0 and expiring[0][0] <= now_ms
+
+    def take_expired(self, now_ms: int, count: int) -> list[str]:
+        """Forget values whose time has run out, looking at no more than `count`; returns their names."""
+        gone: list[str] = []
+        for _ in range(count):
+            if not self.is_due(now_ms):
+                break
+            entry = heappop(self._expiring)
+            if self._is_there(entry):
+                self.clear(entry[2])
+                gone.append(entry[2])
+        return gone
 
     def match(self, pattern: Pattern) -> list[Message]:
         """The values of all topics that match `pattern`, in order of publication."""

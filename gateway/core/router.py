@@ -10,6 +10,7 @@ from gateway.core.chores import Chores
 from gateway.core.counters import CoreCounters
 from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
+from gateway.core.expiry import VALUES_AT_ONCE, ValueExpiry
 from gateway.core.flow import Gate, Publisher
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import Death, Message
@@ -88,6 +89,7 @@ class Broker(StoreListener):
         "_numbers_used",
         "_passing_policy",
         "_relaxed_policy",
+        "_value_expiry",
         "_values_unkept",
         "_waiters",
         "_watchers",
@@ -124,6 +126,7 @@ class Broker(StoreListener):
         self.queues: dict[str, Queue] = {}
         """By key."""
         self.retained = RetainedTree()
+        self._value_expiry = ValueExpiry(self)
         self.counters = CoreCounters()
         self.chores = Chores()
         """What goes on in later turns."""
@@ -220,6 +223,13 @@ class Broker(StoreListener):
         if not message.origin.body():
             return self._keep_value(name, None, message) if retained.clear(name) else NOTHING
         limits = self.limits
+        full = (
+            retained.count >= limits.retained_messages_max
+            or retained.bytes + message.size > limits.retained_bytes_max
+        )
+        if full and retained.is_due(self.now_ms):
+            # Values whose time has run out must not stand in the way.
+            self.expire_values(VALUES_AT_ONCE)
         before = retained.get(name)
         count = retained.count - (0 if before is None else 1)
         size = retained.bytes - (0 if before is None else before.size)
@@ -242,13 +252,25 @@ class Broker(StoreListener):
         store = self.store
         if not store.accepting:
             # Not persistent, or it would have been refused.  It is kept when there is room again.
-            if len(self._values_unkept) < self.limits.retained_messages_max:
-                self._values_unkept[name] = None
+            self._note_unkept(name)
             return NOTHING
         position = store.append(Retained(name, value))
         if store.congested:
             self.hold_publisher(message.publisher)
         return position if message.persistent else NOTHING
+
+    def expire_values(self, count: int) -> None:
+        """Forget last values whose time has run out, here and in the store, looking at no more than `count`."""
+        for name in self.retained.take_expired(self.now_ms, count):
+            self.counters.expired += 1
+            if self.store.accepting:
+                self.store.append(Retained(name, None))
+            else:
+                self._note_unkept(name)
+
+    def _note_unkept(self, name: str) -> None:
+        if len(self._values_unkept) < self.limits.retained_messages_max:
+            self._values_unkept[name] = None
 
     def _keep_values(self) -> None:
         """Bring the store up to date with the last values that it had no room for."""
@@ -433,6 +455,7 @@ class Broker(StoreListener):
         """Let time pass where nothing else happens: about once a second."""
         self.now_ms = now_ms
         self.schedule.run(now_ms)
+        self._value_expiry.look(now_ms)
         for queue in list(self.queues.values()):
             queue.expire(now_ms)
 

@@ -1,19 +1,24 @@
 """gateway/core/retained.py"""
 
-from core_doubles import broker_with, pattern, topic_message
+from core_doubles import broker_with, message, pattern, topic_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_core_topics import NAMES, PATTERNS
 
+from gateway.core.destination import TOPIC
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
-from gateway.core.retained import RetainedTree
+from gateway.core.retained import STALE_MIN, RetainedTree
 
 BROKER = broker_with()
 
 
 def value(name: str, body: bytes = b"x") -> Message:
     return topic_message(BROKER, name, body, retain=True)
+
+
+def expiring(name: str, expires_at_ms: int) -> Message:
+    return message(BROKER, name, kind=TOPIC, retain=True, expires_at_ms=expires_at_ms)
 
 
 def names(found: list[Message]) -> list[str]:
@@ -54,6 +59,39 @@ def test_matches_come_in_order_of_publication() -> None:
     for name in ("z", "a.b", "m", "a"):
         tree.set(name, value(name))
     assert names(tree.match(pattern(">"))) == ["z", "a.b", "m", "a"]
+
+
+def test_values_leave_when_their_time_has_run_out_the_earliest_first() -> None:
+    tree = RetainedTree()
+    for name, expires_at_ms in (("late", 30), ("never", 0), ("early", 10), ("middle", 20)):
+        tree.set(name, expiring(name, expires_at_ms))
+    assert not tree.is_due(9)
+    assert tree.is_due(10)
+    assert tree.take_expired(25, 1) == ["early"]
+    assert tree.take_expired(25, 9) == ["middle"]
+    assert not tree.is_due(25)
+    assert names(tree.match(pattern(">"))) == ["late", "never"]
+    assert (tree.count, tree.bytes) == (2, 2)
+
+
+def test_a_value_that_replaced_an_expiring_one_stays() -> None:
+    tree = RetainedTree()
+    tree.set("a", expiring("a", 10))
+    tree.set("a", expiring("a", 0))
+    tree.set("b", expiring("b", 10))
+    tree.set("b", expiring("b", 50))
+    tree.set("c", expiring("c", 10))
+    tree.clear("c")
+    assert tree.take_expired(20, 9) == []
+    assert names(tree.match(pattern(">"))) == ["a", "b"]
+
+
+def test_what_is_known_of_expiry_is_bounded_by_the_values_however_often_they_change() -> None:
+    tree = RetainedTree()
+    for round_number in range(1_000):
+        for name in ("a", "b"):
+            tree.set(name, expiring(name, 1_000_000 - round_number))
+    assert len(tree._expiring) <= 2 * 2 + STALE_MIN
 
 
 def test_dollar_is_hidden_from_leading_wildcards() -> None:
