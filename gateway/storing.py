@@ -14,7 +14,7 @@ from gateway.connectors.mqtt.stored import WIRE_ID as MQTT_ID
 from gateway.connectors.stomp.recovery import StompRestorer
 from gateway.connectors.stomp.stored import WIRE_ID as STOMP_ID
 from gateway.connectors.stored_fields import WIRE_ID as ENVELOPE_ID
-from gateway.core.ports import Entry, Page, Recovered, StoreListener
+from gateway.core.ports import Entry, Operation, Page, Recovered, StoreListener
 from gateway.core.router import Broker
 from gateway.store.errors import StoreError
 from gateway.store.passing import PassingStore
@@ -53,7 +53,14 @@ class Storing:
         path = Path(self._section.path)
         segments = Segments(path, self._section.large_bytes, self._section.segment_bytes)
         room = Room(path, self._section.free_bytes_min, self._section.reserve_bytes)
-        store = SqliteStore(path, self._section.pending_bytes_max, segments=segments, room=room)
+        store = SqliteStore(
+            path,
+            self._section.pending_bytes_max,
+            segments=segments,
+            room=room,
+            batch_operations_max=self._section.batch_operations_max,
+            batch_bytes_max=self._section.batch_bytes_max,
+        )
         self._sqlite = store
         broker.store = store
         found = self._found = store.recover()
@@ -101,8 +108,8 @@ class Storing:
         store = self._sqlite
         if store is not None:
             self._sqlite = None
-            clean = all(queue.unsettled == 0 for queue in self._broker.queues.values())
-            store.close(clean)
+            self._broker.note_unsettled()
+            store.close(True)
 
     def status(self) -> dict[str, Any]:
         """What there is to know, as JSON's types."""
@@ -134,6 +141,11 @@ class _Told(StoreListener):
         """See StoreListener."""
         self._broker.on_durable(position)
         self._flush()
+
+    def on_refused(self, operation: Operation, why: str) -> None:
+        """See StoreListener."""
+        log.error("store: %s cannot be written: %s", type(operation).__name__, why)
+        self._broker.on_refused(operation, why)
 
     def on_loaded(self, page: Page, entries: list[Entry]) -> None:
         """See StoreListener."""

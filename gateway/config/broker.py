@@ -81,7 +81,11 @@ class StoreSection(Section):
     asynchronous: tuple[str, ...] = ()
     """Queues whose producers are confirmed before their messages are safe, as patterns: `metrics.*`, `log.>`."""
     pending_bytes_max: int = Field(67_108_864, ge=1_024)
-    """Bytes of messages that may wait to be written before their producers must."""
+    """Bytes of memory that what is to be written may take before whoever sends it must wait."""
+    batch_operations_max: int = Field(4_096, ge=1)
+    """Operations in one commit: a message that comes, one that leaves, a note …; a transaction is never split."""
+    batch_bytes_max: int = Field(8_388_608, ge=1_024)
+    """Bytes of memory that the operations of one commit take; a transaction is never split."""
     free_bytes_min: int = Field(67_108_864, ge=0)
     """Bytes that are to stay free on the disk, a tenth of it at most: below that nothing new is kept; 0 is never."""
     reserve_bytes: int = Field(16_777_216, ge=0)

@@ -12,7 +12,8 @@ from typing import Final, final
 from gateway.core.flow import Gate, Publisher, Valve
 from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST
 from gateway.core.ports import NOTHING, Asker, Credentials, Recovered
-from gateway.core.router import Broker, Waiter
+from gateway.core.router import Broker
+from gateway.core.waiters import DONE, GOES_ON, WAITS, Waiter
 
 REFUSED_TALKING_MAX: Final = 64
 """Connections above maximumConnections that are heard far enough to be refused in their own words."""
@@ -164,6 +165,10 @@ class Turn:
         return marked
 
 
+CONFIRMED_MAX: Final = 256
+"""Confirmations that one connection writes before it is the next one's turn."""
+
+
 @final
 class Confirmations:
     """Confirmations to a publisher, in order, each held until its position is durable."""
@@ -184,12 +189,16 @@ class Confirmations:
         self._pending.append((position, frame))
 
     def take(self, durable: int) -> list[bytes]:
-        """The frames that may go now."""
+        """The frames that may go now, CONFIRMED_MAX at most."""
         pending = self._pending
         ready: list[bytes] = []
-        while pending and pending[0][0] <= durable:
+        while pending and pending[0][0] <= durable and len(ready) < CONFIRMED_MAX:
             ready.append(pending.popleft()[1])
         return ready
+
+    def due(self, durable: int) -> bool:
+        """May one more go now?"""
+        return bool(self._pending) and self._pending[0][0] <= durable
 
 
 class Connector(Valve):
@@ -216,6 +225,7 @@ class Connector(Valve):
         "congested",
         "counters",
         "failure",
+        "fault",
         "handover",
         "limits",
         "marked",
@@ -251,6 +261,8 @@ class Connector(Valve):
         """Write what is in `out`, then close."""
         self.failure = ""
         """Why the connection was ended against the client's will, for the log."""
+        self.fault: Exception | None = None
+        """A bug of ours that it has run into: net reports it and ends the connection."""
         self.throttled = False
         """Do not read from this client for now."""
         self.paused = False
@@ -417,9 +429,15 @@ class Connector(Valve):
         waiting = self._confirmations
         if waiting is None:
             return False
-        for frame in waiting.take(position):
+        frames = waiting.take(position)
+        self.broker.waiters.confirmed += len(frames)
+        for frame in frames:
             self.say(frame)
         return len(waiting) > 0
+
+    def may_confirm(self, position: int) -> bool:
+        """Is there a confirmation that `position` allows?"""
+        return self._confirmations is not None and self._confirmations.due(position)
 
     def over_rate(self, messages: int, size: int, now_ms: int) -> bool:
         """Count what the client sent in this second; True when that is more than it may."""
@@ -456,13 +474,31 @@ class Connector(Valve):
             self._slow_gate = None
         self._held = None
         self._held_bytes = 0
+        self._confirm_no_more()
+        if self._asker is not None:
+            self._asker.connector = None
+            self._asker = None
+
+    def _confirm_no_more(self) -> None:
         self._confirmations = None
         if self._waiter is not None:
             self._waiter.connector = None
             self._waiter = None
-        if self._asker is not None:
-            self._asker.connector = None
-            self._asker = None
+
+    # -- what is no fault of whoever called in
+
+    def cut_off(self, why: str) -> None:
+        """See Valve."""
+        self._confirm_no_more()
+        if not self.closing:
+            self.dismiss(why, self.broker.now_ms)
+            self.turn.mark(self)
+
+    def broke(self, error: Exception) -> None:
+        """A bug of ours while the core served this client: it costs this connection, at the end of the turn."""
+        self._confirm_no_more()
+        self.fault = error
+        self.turn.mark(self)
 
     # -- Valve, turned by core
 
@@ -574,10 +610,18 @@ class _ConfirmationWaiter(Waiter):
     def __init__(self, connector: Connector) -> None:
         self.connector: Connector | None = connector
 
-    def on_durable(self, position: int) -> bool:
+    def on_durable(self, position: int) -> int:
         """See Waiter."""
         connector = self.connector
-        return connector is not None and connector.release_confirmations(position)
+        if connector is None:
+            return DONE
+        try:
+            if not connector.release_confirmations(position):
+                return DONE
+        except Exception as error:
+            connector.broke(error)
+            return DONE
+        return GOES_ON if connector.may_confirm(position) else WAITS
 
 
 @final

@@ -26,6 +26,7 @@ class CoreCounters:
         "transactions_aborted",
         "transactions_committed",
         "unroutable",
+        "unstorable",
     )
 
     def __init__(self) -> None:
@@ -37,6 +38,8 @@ class CoreCounters:
         """Stored messages that could not be read, and were set aside."""
         self.unroutable = 0
         """Messages that nobody had subscribed to."""
+        self.unstorable = 0
+        """Operations that the store could not write for what they hold: a bug of ours, which nobody else pays for."""
         self.expired = 0
         self.dead_lettered = 0
         self.discarded = 0
@@ -82,6 +85,7 @@ class CoreCounters:
             "published": self.published,
             "refused": self.refused,
             "quarantined": self.quarantined,
+            "unstorable": self.unstorable,
             "unroutable": self.unroutable,
             "expired": self.expired,
             "dead_lettered": self.dead_lettered,

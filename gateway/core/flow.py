@@ -12,6 +12,10 @@ class Valve:
         """Stop (True) or go on (False) reading what the publisher sends."""
         raise NotImplementedError
 
+    def cut_off(self, why: str) -> None:
+        """End the connection: something that the publisher sent is lost, so nothing is confirmed to it any more."""
+        raise NotImplementedError
+
 
 @final
 class Publisher:

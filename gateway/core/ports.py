@@ -124,6 +124,7 @@ class QueueDeleted(Operation):
     """The queue is deleted with everything in it."""
 
     number: int
+    """Not to be used again before it is in `Store.numbers_free`."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -344,6 +345,10 @@ class StoreListener:
         """Everything up to `position` is safe."""
         raise NotImplementedError
 
+    def on_refused(self, operation: Operation, why: str) -> None:
+        """This could not be written for what it holds; its position counts as durable although it is not there."""
+        raise NotImplementedError
+
     def on_loaded(self, page: Page, entries: list[Entry]) -> None:
         """The answer to `Store.load`; if it is complete, fewer entries than asked for means that there are no more."""
         raise NotImplementedError
@@ -365,7 +370,17 @@ class Store:
     Implementations live in gateway/store; tests/store runs one suite against each.
     """
 
-    __slots__ = ("accepting", "congested", "durable", "immediate", "keeps", "pages", "position", "refusal")
+    __slots__ = (
+        "accepting",
+        "congested",
+        "durable",
+        "immediate",
+        "keeps",
+        "numbers_free",
+        "pages",
+        "position",
+        "refusal",
+    )
 
     def __init__(self) -> None:
         self.position = 0
@@ -384,6 +399,8 @@ class Store:
         """Will a later run find it?  If not, connectors need not describe their sessions."""
         self.pages = False
         """Does `load` give back what was appended?  Then queues may let go of messages."""
+        self.numbers_free: list[int] = []
+        """Numbers of deleted queues of which the store has nothing left; whoever gives them again takes them out."""
 
     def append(self, operation: Operation) -> int:
         """Queue one operation for the next commit; returns the position to wait for."""

@@ -125,6 +125,11 @@ class Queue(Sink):
         return self._backlog.count + held + self.paged
 
     @property
+    def last_sequence(self) -> int:
+        """The place of the message that came in last."""
+        return self._sequence
+
+    @property
     def paged(self) -> int:
         """Those of them that only the store holds."""
         return 0 if self._paged is None else self._paged.count

@@ -3,8 +3,6 @@
 from collections import deque
 from typing import Final, final
 
-from mypy_extensions import mypyc_attr
-
 from gateway.core.bindings import restored_bindings, stored_bindings
 from gateway.core.chores import Chores
 from gateway.core.counters import CoreCounters
@@ -19,7 +17,9 @@ from gateway.core.ports import (
     NOTHING,
     QUEUE_NUMBER_MAX,
     Authorizer,
+    Enqueued,
     Entry,
+    Operation,
     Page,
     QueueDeleted,
     QueueFound,
@@ -35,8 +35,10 @@ from gateway.core.retained import RetainedTree
 from gateway.core.schedule import SPACE as SCHEDULE_SPACE
 from gateway.core.schedule import Schedule
 from gateway.core.subscription import Binding, Sink
+from gateway.core.suspects import note_suspects, read_suspects, suspect_since
 from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
+from gateway.core.waiters import Waiter, Waiters
 
 UNROUTED: Final = -1
 """What publishing answers when nobody has subscribed."""
@@ -51,18 +53,6 @@ class LimitReached(Exception):
 
 class QueueGone(LimitReached):
     """A temporary queue whose owner is not there: made anew, nobody could read it and it would never go."""
-
-
-# Called once a commit, so it may be implemented by what is not compiled.
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Waiter:
-    """Has confirmations to send once a position is durable: a connection."""
-
-    __slots__ = ()
-
-    def on_durable(self, position: int) -> bool:
-        """All up to `position` is safe now; answer whether there is more to wait for."""
-        raise NotImplementedError
 
 
 class QueueWatcher:
@@ -85,13 +75,11 @@ class Broker(StoreListener):
         "_held_queues",
         "_next_message",
         "_next_number",
-        "_numbers_leaving",
         "_numbers_used",
         "_passing_policy",
         "_relaxed_policy",
         "_value_expiry",
         "_values_unkept",
-        "_waiters",
         "_watchers",
         "asynchronous",
         "authorizer",
@@ -109,6 +97,7 @@ class Broker(StoreListener):
         "store",
         "topics",
         "transactions_bytes",
+        "waiters",
     )
 
     def __init__(self, store: Store, authorizer: Authorizer, limits: CoreLimits, policy: QueuePolicy) -> None:
@@ -135,8 +124,6 @@ class Broker(StoreListener):
         self._next_number = 1
         # Of queues that the store keeps or still forgets.
         self._numbers_used: set[int] = set()
-        # (position, number): free when the deletion at this position is durable.
-        self._numbers_leaving: deque[tuple[int, int]] = deque()
         self._by_number: dict[int, Queue] = {}
         self._held_queues: list[Queue] = []
         self._gate: Gate | None = None
@@ -150,7 +137,8 @@ class Broker(StoreListener):
         """Bytes of the messages that queues have in memory, about."""
         self.transactions_bytes = 0
         """Bytes of the messages that open transactions hold back, about."""
-        self._waiters: list[Waiter] = []
+        self.waiters = Waiters(self.chores)
+        """Who waits for positions."""
         self._watchers: list[QueueWatcher] = []
         self.schedule = Schedule(self)
         """Messages that are to be delivered later."""
@@ -389,7 +377,7 @@ class Broker(StoreListener):
         queue.bindings.clear()
         queue.close()
         if queue.number:
-            self._forget_queue(queue.number)
+            self._forget_queue(queue)
         self.queues.pop(queue.key, None)
 
     def _policy_for(self, name: str, owner: object) -> QueuePolicy:
@@ -409,6 +397,9 @@ class Broker(StoreListener):
     def keep_queue(self, queue: Queue) -> None:
         """Give the queue a number and have the store remember it: there is something to keep.  Raises LimitReached."""
         used = self._numbers_used
+        free = self.store.numbers_free
+        while free:
+            used.discard(free.pop())
         number = self._next_number
         while number in used:
             number = number + 1 if number < QUEUE_NUMBER_MAX else 1
@@ -420,11 +411,16 @@ class Broker(StoreListener):
         self._by_number[number] = queue
         queue.noted_at = self.store.append(QueueMade(number, queue.key, stored_bindings(queue.bindings)))
 
-    def _forget_queue(self, number: int) -> None:
-        """The queue is deleted; its number is free once that is durable."""
+    def _forget_queue(self, queue: Queue) -> None:
+        """The queue is deleted; its number is free once the store has nothing left that bears it."""
+        number = queue.number
         del self._by_number[number]
-        position = self.store.append(QueueDeleted(number))
-        self._numbers_leaving.append((position, number))
+        store = self.store
+        store.begin()
+        if queue.suspect_through:
+            note_suspects(store, number, 0)
+        store.append(QueueDeleted(number))
+        store.end()
 
     def _bind_virtual(self, queue: Queue, name: str) -> None:
         """`Consumer.NAME.VirtualTopic.X` gets what is sent to the topic `VirtualTopic.X` (ActiveMQ's virtual topics)."""
@@ -461,26 +457,27 @@ class Broker(StoreListener):
 
     def wait(self, waiter: Waiter) -> None:
         """Tell `waiter` about each commit until it says that it waits for nothing more."""
-        self._waiters.append(waiter)
+        self.waiters.add(waiter)
 
     def on_durable(self, position: int) -> None:
         """See StoreListener."""
-        if self._held_queues:
-            self._release_held(position)
-        if self._gate is not None and not self.store.congested:
-            gate = self._gate
-            self._gate = None
-            gate.open()
-        leaving = self._numbers_leaving
-        while leaving and leaving[0][0] <= position:
-            self._numbers_used.discard(leaving.popleft()[1])
-        if not self._waiters:
-            return
-        waiters = self._waiters
-        self._waiters = []
-        for waiter in waiters:
-            if waiter.on_durable(position):
-                self._waiters.append(waiter)
+        try:
+            if self._held_queues:
+                self._release_held(position)
+        finally:
+            # Whatever goes wrong with one queue, the others do not wait for ever.
+            if self._gate is not None and not self.store.congested:
+                gate = self._gate
+                self._gate = None
+                gate.open()
+            self.waiters.on_durable(position)
+
+    def on_refused(self, operation: Operation, why: str) -> None:
+        """See StoreListener.  Whoever published it may not take it for safe: the connection ends unconfirmed."""
+        self.counters.unstorable += 1
+        message = operation.message if isinstance(operation, (Enqueued, Retained)) else None
+        if message is not None and message.publisher is not None and message.publisher.valve is not None:
+            message.publisher.valve.cut_off(f"sent what cannot be stored: {why}")
 
     def on_loaded(self, page: Page, entries: list[Entry]) -> None:
         """See StoreListener."""
@@ -515,11 +512,16 @@ class Broker(StoreListener):
             self._release_held(store.durable)
 
     def _release_held(self, position: int) -> None:
-        queues = self._held_queues
+        queues = deque(self._held_queues)
         self._held_queues = []
-        for queue in queues:
-            if queue.release(position):
-                self._held_queues.append(queue)
+        try:
+            while queues:
+                if queues[0].release(position):
+                    self._held_queues.append(queues[0])
+                queues.popleft()
+        finally:
+            # Where one has failed, it and those behind it come again with the next commit.
+            self._held_queues += queues
 
     # -- what earlier runs left
 
@@ -528,8 +530,12 @@ class Broker(StoreListener):
         # Numbers of messages never repeat, and rise over all runs.
         self._next_message = found.epoch << EPOCH_SHIFT
         self._numbers_used = set(found.numbers_used)
+        suspects = read_suspects(found)
         for kept in found.queues:
             self._recover_queue(kept, found.clean)
+            suspect_since(self._by_number[kept.number], kept, suspects.pop(kept.number, 0), self.store)
+        for number in suspects:
+            note_suspects(self.store, number, 0)
         self.schedule.recover(found.notes.get(SCHEDULE_SPACE, {}))
         decoder = self.decoder
         for topic, record in found.retained:
@@ -537,6 +543,12 @@ class Broker(StoreListener):
                 self.retained.set(topic, decoder.message(record))
             except BadRecord:
                 self.counters.quarantined += 1
+
+    def note_unsettled(self) -> None:
+        """The run ends in order: have the next one remember which queues had deliveries without an outcome."""
+        for number, queue in self._by_number.items():
+            if queue.unsettled:
+                note_suspects(self.store, number, queue.last_sequence)
 
     def _recover_queue(self, kept: QueueFound, clean: bool) -> None:
         name = kept.key.removeprefix(QUEUE_PREFIX)

@@ -220,6 +220,8 @@ class Transport(asyncio.Protocol, Timed):
         if connector is None or target is None:
             return
         try:
+            if connector.fault is not None:
+                raise connector.fault
             if not connector.paused or connector.closing:
                 size = connector.out_bytes
                 large = size > JOIN_MAX or size > JOIN_FRAME_MAX * len(connector.out)

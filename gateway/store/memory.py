@@ -171,10 +171,18 @@ class MemoryStore(Journal):
                 listener.on_loaded(page, self.kept.load(page))
 
     def _take_over(self) -> None:
-        batch = self.take()
-        if batch is not None:
-            self.kept.apply(batch)
-            self.finish(batch.position)
+        while self.position > self.taken:
+            batch = self.take()
+            refused = self.refused
+            self.refused = []
+            if batch is not None:
+                self.kept.apply(batch)
+                self.finish(batch.position)
+                self.numbers_free += batch.queues_gone
+            if self.listener is not None:
+                for group in refused:
+                    for operation in group.operations:
+                        self.listener.on_refused(operation, group.why)
 
     def load(self, page: Page) -> None:
         """See Store; answered by `commit`."""

@@ -1,6 +1,6 @@
 """The store of a gateway that keeps nothing."""
 
-from gateway.core.ports import Entry, Operation, Page, Recovered, Store
+from gateway.core.ports import Entry, Operation, Page, QueueDeleted, Recovered, Store
 
 
 class PassingStore(Store):
@@ -13,6 +13,8 @@ class PassingStore(Store):
 
     def append(self, operation: Operation) -> int:
         """See Store."""
+        if isinstance(operation, QueueDeleted):
+            self.numbers_free.append(operation.number)
         self.position = self.durable = self.durable + 1
         return self.durable
 

@@ -6,6 +6,7 @@ cannot is named in a report.
 
 import logging
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -135,13 +136,23 @@ def recover(database: Database, found_lanes: Lanes) -> Recovered:
     retained = [(topic, record) for topic, record in database.rows("SELECT topic, record FROM retained")]
     meta: dict[str, int] = dict(database.rows("SELECT key, value FROM meta"))
     epoch = meta.get("epoch", 0) + 1
-    used = {queue.number for queue in queues} | gone
+    used = {queue.number for queue in queues} | gone | _numbers_left(database)
     return Recovered(epoch, bool(meta.get("clean", 0)), queues, retained, notes, used)
 
 
 def count_start(database: Database, epoch: int) -> None:
     """Have the store remember this start, which has not ended in order yet."""
     database.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?), ('clean', 0)", (epoch,))
+
+
+def _numbers_left(database: Database) -> set[int]:
+    """Numbers of queues that are no more, which places and what was set aside still bear."""
+    parts = {row[0] for row in database.rows(f"SELECT DISTINCT id >> {SEQUENCE_BITS} FROM part")}
+    places = [row[0] for row in database.rows("SELECT place FROM quarantine")]
+    return parts | {int(found[1]) for place in places if (found := _PLACE.match(place)) is not None}
+
+
+_PLACE: Final = re.compile(r"queue (\d+), message \d+$")
 
 
 # -- saving what can be read

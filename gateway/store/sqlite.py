@@ -9,6 +9,7 @@ loop's thread commits a few operations itself.
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -16,11 +17,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final, final
 
-from gateway.core.journal import Batch, Journal
+from gateway.core.journal import BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, Batch, Journal
 from gateway.core.ports import DISK_FAILED, Entry, Page, Recovered, StoreListener
 from gateway.store import recovery
 from gateway.store.database import Database
-from gateway.store.errors import StoreError, StoreFull
+from gateway.store.errors import StoreError, StoreFailed, StoreFull
 from gateway.store.lock import StoreLock
 from gateway.store.room import Room
 from gateway.store.schema import PAGE_SIZE, Opener
@@ -48,6 +49,9 @@ QUICK_S: Final = 0.001
 
 PROBATION: Final = 64
 """Commits of a few operations that must have been quick, one after the other, before the loop's thread does them."""
+
+SWEEP_S: Final = 1.0
+"""How often some entries of deleted queues are removed while there is something else to do."""
 
 FULL_RETRY_S: Final = 1.0
 """How often a full disk is tried again."""
@@ -82,12 +86,15 @@ class SqliteStore(Journal):
         opener: Opener = Database,
         segments: Segments | None = None,
         room: Room | None = None,
+        batch_operations_max: int = BATCH_OPERATIONS_MAX,
+        batch_bytes_max: int = BATCH_BYTES_MAX,
     ) -> None:
         """Open or make the store at `path`.
 
-        `bytes_max` of messages may wait for their commit before publishers must.  Raises StoreError.
+        `bytes_max` of operations may wait for their commit before publishers must; one commit has no more of them
+        than `batch_operations_max` and `batch_bytes_max`.  Raises StoreError.
         """
-        super().__init__(bytes_max)
+        super().__init__(bytes_max, batch_operations_max, batch_bytes_max)
         self.path = path
         self.pages = True
         self.trouble = ""
@@ -135,7 +142,9 @@ class SqliteStore(Journal):
         # Quick commits that are still to be seen on the writer thread.
         self._probation = PROBATION
         self._writing = threading.Lock()
-        self._pages_asked: list[Page] = []
+        # With the position that must have been handed over before each.
+        self._pages_asked: deque[tuple[int, Page]] = deque()
+        self._swept_s = time.monotonic()
         # Why nothing new is taken, as the loop has heard it.
         self._low = ""
         # No room: a batch waits for it, and what is asked meanwhile may be answered before it.
@@ -245,7 +254,7 @@ class SqliteStore(Journal):
             self._requests.put(page)
         else:
             page.complete = True
-            self._pages_asked.append(page)
+            self._pages_asked.append((self.position, page))
             self._schedule()
 
     def _schedule(self) -> None:
@@ -290,23 +299,57 @@ class SqliteStore(Journal):
         self._scheduled = False
         if self._committing or self.failure is not None:
             return
-        if self.position > self.durable:
-            if self._distrusted:
-                self._distrusted -= 1
-            else:
-                self._holding = self._holding or self.short_lived
-            batch = self.take()
-            if batch is not None:
-                self._committing = True
-                if self._probation or not self._commit_here(batch):
-                    self._requests.put(batch)
-            elif self._listener is not None:
-                self._listener.on_durable(self.durable)
-        else:
+        try:
+            self._hand_over_batch()
+        finally:
+            self._hand_over_pages()
+
+    def _hand_over_batch(self) -> None:
+        if self.position <= self.durable:
             self.rest()
-        for page in self._pages_asked:
-            self._requests.put(page)
-        self._pages_asked.clear()
+            return
+        if self._distrusted:
+            self._distrusted -= 1
+        else:
+            self._holding = self._holding or self.short_lived
+        batch = self.take()
+        if batch is None:
+            self._proceed()
+            return
+        self._committing = True
+        try:
+            self._tell_refused()
+        finally:
+            if self._probation or not self._commit_here(batch):
+                self._requests.put(batch)
+
+    def _hand_over_pages(self) -> None:
+        """A question follows the batches with everything that was appended before it."""
+        asked = self._pages_asked
+        while asked and asked[0][0] <= self.taken:
+            self._requests.put(asked.popleft()[1])
+
+    def _tell_refused(self) -> None:
+        refused = self.refused
+        self.refused = []
+        for group in refused:
+            for operation in group.operations:
+                if self._listener is not None:
+                    self._listener.on_refused(operation, group.why)
+
+    def _proceed(self) -> None:
+        """Tell the listener what is durable, and see to what waits, whatever comes of that."""
+        try:
+            self._tell_refused()
+            if self._listener is not None:
+                self._listener.on_durable(self.durable)
+        finally:
+            # Also when nothing that waits needs the disk: somebody may wait for its position.
+            if self.position > self.durable or self._pages_asked:
+                self._schedule()
+            else:
+                # All that came meanwhile has left again.
+                self.rest()
 
     def _commit_here(self, batch: Batch) -> bool:
         """Commit a few operations on the spot: to wake the writer thread and be woken again takes half as long.
@@ -316,6 +359,9 @@ class SqliteStore(Journal):
         if not _few(batch) or not self._writing.acquire(blocking=False):
             return False
         try:
+            if self._broken is not None:
+                # The loop has not heard yet that nothing can be kept any more.
+                return False
             if not self._log_pages or self._log_pages >= CHECKPOINT_PAGES:
                 # It must not sleep through the time to move the log.
                 self._requests.put(_Nudge())
@@ -341,18 +387,17 @@ class SqliteStore(Journal):
         self._committing = False
         self.finish(position)
         self.advance()
-        if self._stuck:
-            self._go_on()
-        if self._listener is not None:
-            self._listener.on_durable(self.durable)
-        # Also when nothing that waits needs the disk: somebody may wait for its position.
-        if self.position > self.durable or self._pages_asked:
-            self._schedule()
-        else:
-            # All that came meanwhile has left again.
-            self.rest()
+        try:
+            if self._stuck:
+                self._room_again()
+        finally:
+            self._proceed()
 
-    def _go_on(self) -> None:
+    def _swept(self, number: int) -> None:
+        """Nothing is left of a deleted queue."""
+        self.numbers_free.append(number)
+
+    def _room_again(self) -> None:
         """The batch that waited for room is on the disk."""
         self._stuck = False
         early = self._early
@@ -380,8 +425,8 @@ class SqliteStore(Journal):
         log.error("store: %s: nothing is confirmed until there is room", error)
         self._accept(False, str(error))
         asked = self._pages_asked
-        self._pages_asked = []
-        for page in asked:
+        self._pages_asked = deque()
+        for _, page in asked:
             self.load(page)
 
     def _judge(self, low: str, pending_max: int) -> None:
@@ -444,10 +489,11 @@ class SqliteStore(Journal):
             self._tables.apply(self._unwritten)
             self.finish(self._unwritten.position)
         self._committing = False
-        batch = self.take()
-        if batch is not None:
-            self._tables.apply(batch)
-            self.finish(batch.position)
+        while self.position > self.taken:
+            batch = self.take()
+            if batch is not None:
+                self._tables.apply(batch)
+                self.finish(batch.position)
         if clean:
             self._database.execute("UPDATE meta SET value = 1 WHERE key = 'clean'")
         with suppress(StoreFull):
@@ -480,6 +526,9 @@ class SqliteStore(Journal):
             self._commit(request)
         elif isinstance(request, Page):
             self._answer(request)
+        if self._tables.sweeping and time.monotonic() - self._swept_s > SWEEP_S and self._broken is None:
+            # A store that is never idle must not keep deleted queues for ever.
+            self._guarded(self._sweep)
         if self._log_pages >= (SCARCE_PAGES if self._room.low else CHECKPOINT_PAGES) and self._broken is None:
             self._log_pages = 0
             self._guarded(self._checkpoint)
@@ -507,7 +556,14 @@ class SqliteStore(Journal):
         if self._uncounted:
             self._count_start()
             self._unlooked = LOOK_PAGES
-        aside = self._tables.apply(batch)
+        try:
+            aside = self._tables.apply(batch)
+        except StoreError:
+            raise
+        except Exception as error:
+            # Not foreseen, so the state is unknown; a thread that ended without a word would hang everybody.
+            log.exception("store: internal error")
+            raise StoreFailed(f"{self.path}: {error}") from error
         self._log_pages += (max(batch.bytes - aside, 0) >> 11) + 4
         self._unlooked += (batch.bytes >> 12) + 1
         took = time.perf_counter() - began if _few(batch) else 0
@@ -590,8 +646,7 @@ class SqliteStore(Journal):
     def _tidy(self) -> bool:
         """One step of what can wait for quiet; False when nothing is left."""
         if self._tables.sweeping:
-            self._tables.sweep()
-            return True
+            return self._sweep()
         if (segment := self._tables.sparse()) and self._tables.move(segment):
             self._log_pages += 1
             return True
@@ -603,6 +658,14 @@ class SqliteStore(Journal):
             self._log_pages = 1
             return True
         return False
+
+    def _sweep(self) -> bool:
+        """Remove some of what is left of deleted queues."""
+        number = self._tables.sweep()
+        self._swept_s = time.monotonic()
+        if number:
+            self._tell(partial(self._swept, number))
+        return True
 
     def _guarded(self, step: Callable[[], bool]) -> bool:
         """Carry out a step that nobody waits for; False when it did nothing."""

@@ -252,13 +252,16 @@ class Tables:
         else:
             self.database.execute("INSERT OR REPLACE INTO note VALUES (?,?,?)", (space, key, value))
 
-    def sweep(self) -> None:
-        """Remove some entries of deleted queues, as one transaction.  Lowers `sweeping` when none are left."""
+    def sweep(self) -> int:
+        """Remove some entries of deleted queues, as one transaction.  Lowers `sweeping` when none are left.
+
+        Returns the number of a queue of which nothing is left, 0 when there is none.
+        """
         database = self.database
-        number = database.value("SELECT number FROM gone LIMIT 1")
+        number: int | None = database.value("SELECT number FROM gone LIMIT 1")
         if number is None:
             self.sweeping = False
-            return
+            return 0
         base = number << SEQUENCE_BITS
         self._begin()
         try:
@@ -272,12 +275,18 @@ class Tables:
                 if self._parts:
                     self._leave("id BETWEEN ? AND ?", (base, last))
                 removed = database.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (base, last))
-            if removed < SWEPT_PER_STEP:
+            done = removed < SWEPT_PER_STEP
+            if done:
                 database.execute("DELETE FROM gone WHERE number = ?", (number,))
+            # What was set aside bears the number as well, and stays.
+            aside = done and database.value(
+                "SELECT 1 FROM quarantine WHERE place LIKE ? LIMIT 1", (f"queue {number},%",)
+            )
             self._commit([])
         except StoreError:
             self._roll_back()
             raise
+        return number if done and not aside else 0
 
     def sparse(self) -> int:
         """A segment that is no longer written to and mostly not needed any more; 0 when there is none."""

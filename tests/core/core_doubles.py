@@ -17,8 +17,9 @@ from gateway.core.message import PRIORITY_NONE, Fields, Message, Origin
 from gateway.core.pattern import MANY, ONE, Pattern
 from gateway.core.ports import Authorizer, Operation, Store
 from gateway.core.queue import Queue
-from gateway.core.router import Broker, Waiter
+from gateway.core.router import Broker
 from gateway.core.subscription import Binding, Consumer, Outlet
+from gateway.core.waiters import Waiter
 
 COMPILED = not str(gateway.core.router.__file__).endswith(".py")
 
@@ -102,13 +103,17 @@ if not COMPILED:
     class LogValve(Valve):
         """Remembers how it was turned."""
 
-        __slots__ = ("turns",)
+        __slots__ = ("cut_offs", "turns")
 
         def __init__(self) -> None:
             self.turns: list[bool] = []
+            self.cut_offs: list[str] = []
 
         def throttle(self, shut: bool) -> None:
             self.turns.append(shut)
+
+        def cut_off(self, why: str) -> None:
+            self.cut_offs.append(why)
 
         @property
         def shut(self) -> bool:

@@ -3,6 +3,7 @@
 import pytest
 from core_doubles import (
     COMPILED,
+    LogValve,
     LogWaiter,
     broker_with,
     consume,
@@ -19,8 +20,8 @@ from gateway.core.flow import Publisher
 from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import literal
-from gateway.core.ports import NOTHING, Enqueued, Retained
-from gateway.core.queue import REFUSED
+from gateway.core.ports import NOTHING, Enqueued, QueueMade, Retained
+from gateway.core.queue import REFUSED, Queue
 from gateway.core.router import UNROUTED, Broker, LimitReached
 from gateway.core.subscription import Binding
 
@@ -310,3 +311,35 @@ def test_counters_by_name() -> None:
     broker.publish_to(Destination(QUEUE, "q"), message(broker))
     assert broker.counters.as_dict()["published"] == 1
     assert set(broker.counters.as_dict().values()) == {0, 1}
+
+
+def test_the_number_of_a_deleted_queue_is_given_again_only_once_the_store_has_nothing_left_of_it() -> None:
+    broker = broker_with()
+    store = store_of(broker)
+
+    def kept_queue(name: str) -> Queue:
+        queue = broker.queue(name)
+        queue.offer(message(broker, persistent=True))
+        return queue
+
+    first = kept_queue("first")
+    number = first.number
+    broker._next_number = number
+    broker.delete_queue(first)
+    store.release(broker)
+    assert kept_queue("second").number != number
+    broker._next_number = number
+    store.numbers_free.append(number)
+    assert kept_queue("third").number == number
+
+
+@needs_outlet
+def test_what_the_store_cannot_write_ends_its_publisher_and_is_counted() -> None:
+    broker = broker_with()
+    valve = LogValve()
+    one = message(broker, persistent=True, publisher=Publisher("p", valve))
+    broker.on_refused(Enqueued(1, 1, one), "error")
+    broker.on_refused(Retained("t", one), "error")
+    broker.on_refused(QueueMade(1, "queue:q"), "error")
+    assert broker.counters.unstorable == 3
+    assert len(valve.cut_offs) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.destination import QUEUE, Destination
 from gateway.core.message import PRIORITY_NONE, Message
-from gateway.core.ports import Dequeued, Enqueued, Entry, Page, QueueMade, Store, StoreListener
+from gateway.core.ports import Dequeued, Enqueued, Entry, Operation, Page, QueueMade, Store, StoreListener
 from gateway.core.record import BareOrigin
 from gateway.store.database import Database
 from gateway.store.errors import StoreError
@@ -60,9 +60,13 @@ class Listener(StoreListener):
         self.pages: list[list[Entry]] = []
         self.accepting: list[bool] = []
         self.failures: list[StoreError] = []
+        self.refused: list[Operation] = []
 
     def on_durable(self, position: int) -> None:
         self.durable.append(position)
+
+    def on_refused(self, operation: Operation, why: str) -> None:
+        self.refused.append(operation)
 
     def on_loaded(self, page: Page, entries: list[Entry]) -> None:
         self.pages.append(entries)
@@ -73,6 +77,8 @@ class Listener(StoreListener):
 
 class Harness:
     """One implementation of Store that can be stopped, killed and started again."""
+
+    implementation = "sqlite"
 
     def __init__(self) -> None:
         self.listener = Listener()
@@ -85,6 +91,10 @@ class Harness:
 
     def settle(self) -> None:
         """Wait until everything appended is durable."""
+        raise NotImplementedError
+
+    def until(self, met: Callable[[], bool]) -> None:
+        """Wait for a condition that follows from what was appended."""
         raise NotImplementedError
 
     def load(self, page: Page) -> list[Entry]:
@@ -100,6 +110,8 @@ class Harness:
 
 
 class MemoryHarness(Harness):
+    implementation = "memory"
+
     def __init__(self) -> None:
         super().__init__()
         self.kept = Kept()
@@ -113,6 +125,10 @@ class MemoryHarness(Harness):
 
     def settle(self) -> None:
         self.memory.commit()
+
+    def until(self, met: Callable[[], bool]) -> None:
+        self.memory.commit()
+        assert met()
 
     def load(self, page: Page) -> list[Entry]:
         self.memory.load(page)
@@ -166,6 +182,9 @@ class SqliteHarness(Harness):
     def _turn_until(self, met: Callable[[], bool]) -> None:
         self.loop.turn_until(lambda: met() or bool(self.listener.failures))
         assert self.listener.failures == []
+
+    def until(self, met: Callable[[], bool]) -> None:
+        self._turn_until(met)
 
     def load(self, page: Page) -> list[Entry]:
         before = len(self.listener.pages)

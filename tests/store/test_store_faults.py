@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from store_doubles import WAIT_S, SqliteHarness, everything, make, put, sequences
 
+from gateway.core.journal import OPERATION_BYTES
 from gateway.core.ports import Dequeued, Quarantined, QueueDeleted
 from gateway.core.record import BadRecord, Decoder
 from gateway.store.database import Database
@@ -385,7 +386,7 @@ def test_messages_that_leave_fast_need_no_commit_and_the_others_wait_for_a_momen
 
 
 def test_publishers_had_better_wait_while_much_is_uncommitted(tmp_path: Path) -> None:
-    harness = SqliteHarness(tmp_path / "store.db", bytes_max=1_000)
+    harness = SqliteHarness(tmp_path / "store.db", bytes_max=1_000 + 2 * OPERATION_BYTES)
     harness.start()
     make(harness.store, 1)
     put(harness.store, 1, 1, body=b"x" * 900)

@@ -100,15 +100,21 @@ def _recover_exchanges(broker: Broker, found: Recovered, sessions: dict[str, Mqt
         client_id, packet_id = journal.split_key(key)
         number, sequence, received = journal.read_sent(value)
         sent.append((number, sequence, client_id, int(packet_id), received))
+    stale: list[str] = []
     # In the order in which they were sent: that of the queue.
     sent.sort()
     for number, sequence, client_id, packet_id_, received in sent:
         session = sessions.get(client_id)
         queue = broker.kept_queue(number)
-        if session is None or queue is None:
+        entries = [] if session is None or queue is None else broker.store.fetch(number, [sequence])
+        if session is None or queue is None or not entries:
+            # Kept, it would name another message once the number is given again.
+            stale.append(f"{client_id}\0{packet_id_}")
             continue
-        for entry in broker.store.fetch(number, [sequence]):
+        for entry in entries:
             session.reacquire(queue, entry, packet_id_, received)
+    for key in stale:
+        broker.store.append(Noted(journal.SENT, key, None))
 
 
 def _drop_orphans(broker: Broker, sessions: dict[str, MqttSession]) -> None:

@@ -11,7 +11,8 @@ from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.core.delivery import Delivery
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
-from gateway.core.router import Broker, Waiter
+from gateway.core.router import Broker
+from gateway.core.waiters import Waiter
 from protocols.mqtt.alias import ALIAS_BYTES, TopicAliases
 from protocols.mqtt.codec import encode_pubrel
 from protocols.mqtt.connection import MqttConnection, MqttLimits
