@@ -47,7 +47,17 @@ class Delivery:
     `acyclic`: compiled, it is not tracked by the garbage collector; its queue lets go of it when it is settled.
     """
 
-    __slots__ = ("binding", "consumer", "failures", "message", "position", "queue", "sequence", "state")
+    __slots__ = (
+        "binding",
+        "consumer",
+        "failures",
+        "message",
+        "position",
+        "queue",
+        "returned",
+        "sequence",
+        "state",
+    )
 
     def __init__(self, queue: "Queue", message: Message, sequence: int, binding: "Binding | None") -> None:
         self.queue = queue
@@ -59,6 +69,8 @@ class Delivery:
         self.consumer: Consumer | None = None
         self.failures = 0
         """Earlier deliveries that failed."""
+        self.returned = False
+        """A consumer has had it and has given it back, with nothing counted."""
         self.position = 0
         """Where the store was told of it in this run; 0 when it was not."""
         self.state = READY
@@ -76,7 +88,7 @@ class Delivery:
     @property
     def redelivered(self) -> bool:
         """May it have been delivered before?"""
-        return self.failures > 0 or self.suspect
+        return self.failures > 0 or self.returned or self.suspect
 
     def __lt__(self, other: "Delivery") -> bool:
         return self.sequence < other.sequence

@@ -29,7 +29,7 @@ class Selection:
 
     def offer(self, delivery: Delivery, waiting: int, back: bool) -> None:
         """Look at a message that has come to the queue (or `back` to it), where `waiting` wait."""
-        if not self.selector.matches(delivery.message, delivery.failures):
+        if not self._wants(delivery):
             return
         entries = self._entries
         if entries.count > 2 * waiting + ENTRIES_SPARE:
@@ -44,9 +44,17 @@ class Selection:
         entries = self._entries
         while entries.count:
             delivery = entries.pop()
-            if delivery.state == READY:
+            # What has been with another consumer since it was looked at is not what it was: JMSRedelivered.
+            if delivery.state == READY and (not _came_back(delivery) or self._wants(delivery)):
                 return delivery
         return None
+
+    def _wants(self, delivery: Delivery) -> bool:
+        return self.selector.matches(delivery.message, delivery.failures, delivery.redelivered)
+
+
+def _came_back(delivery: Delivery) -> bool:
+    return delivery.failures > 0 or delivery.returned
 
 
 @final

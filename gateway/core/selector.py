@@ -42,11 +42,12 @@ _NUMERALS: Final = frozenset("0123456789+-.eE")
 class Subject:
     """The message that a selector looks at."""
 
-    __slots__ = ("converts", "failures", "message")
+    __slots__ = ("converts", "failures", "message", "redelivered")
 
-    def __init__(self, message: Message, failures: int, converts: bool) -> None:
+    def __init__(self, message: Message, failures: int, converts: bool, redelivered: bool) -> None:
         self.message = message
         self.failures = failures
+        self.redelivered = redelivered
         self.converts = converts
 
     def named(self, name: str) -> object:
@@ -72,7 +73,7 @@ class Subject:
         if name == "JMSDestination":
             return str(message.destination)
         if name == "JMSRedelivered":
-            return self.failures > 0
+            return self.redelivered
         if name == "JMSXDeliveryCount":
             return self.failures + 1
         fields = message.fields()
@@ -110,9 +111,9 @@ class Selector:
         self._root = root
         self.converts = converts
 
-    def matches(self, message: Message, failures: int = 0) -> bool:
-        """Does it select `message`, of which `failures` deliveries have failed?"""
-        subject = Subject(message, failures, self.converts)
+    def matches(self, message: Message, failures: int = 0, redelivered: bool = False) -> bool:
+        """Does it select `message`, of which `failures` deliveries have failed?  `redelivered`: it may have had others."""
+        subject = Subject(message, failures, self.converts, redelivered or failures > 0)
         return truth(self._root.value(subject), subject) is True
 
 

@@ -104,6 +104,24 @@ def test_selector_may_ask_for_redelivered_messages() -> None:
     assert second.ids == [one]
 
 
+@pytest.mark.parametrize("outcome", [FAILED, RELEASED])
+def test_what_another_consumer_has_had_is_no_first_delivery_any_more(outcome: int) -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    reds, firsts = LogOutlet(), LogOutlet()
+    red = wants(queue, reds, "colour = 'red'", 1)
+    first = wants(queue, firsts, "JMSRedelivered = FALSE", 0)
+    one = coloured(broker, queue, "red")
+    queue.detach(red)
+    reds.open[0].returned = True
+    reds.open[0].settle(outcome)
+    first.credit.give(5)
+    assert firsts.ids == []
+    assert waiting_ids(queue) == [one]
+    two = coloured(broker, queue, "red")
+    assert firsts.ids == [two]
+
+
 def test_higher_priority_goes_first_among_what_is_selected() -> None:
     broker = broker_with()
     queue = broker.queue("q")

@@ -55,7 +55,10 @@ class Receipts:
         if waiting is None or waiting.user != user:
             return -1
         del self._waiting[name]
-        return waiting.delivery.settle(outcome)
+        delivery = waiting.delivery
+        # Whatever becomes of it, its client has had it.
+        delivery.returned = True
+        return delivery.settle(outcome)
 
     def tick(self, now_ms: int) -> None:
         """Those whose time has run out count as failed."""

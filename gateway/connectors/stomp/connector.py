@@ -15,7 +15,7 @@ from gateway.connectors.stomp.scheduling import timing_of
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.connectors.stomp.subscriptions import Subscriptions
 from gateway.core.cron import InvalidCron
-from gateway.core.delivery import ACCEPTED
+from gateway.core.delivery import ACCEPTED, RELEASED
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Credentials
@@ -532,6 +532,9 @@ class StompConnector(Connector):
             # All of them or none: a delivery that was taken and is not held would be nobody's.
             held.check_room(len(handles))
         deliveries = subscription.take(handles)
+        if outcome == RELEASED:
+            for delivery in deliveries:
+                delivery.returned = True
         if held is None or transaction is None:
             position = NOTHING
             for delivery in deliveries:

@@ -139,7 +139,7 @@ class StompSubscription(Outlet):
             head = self._head
         if delivery.failures:
             head += b"redelivered:true\nx-mx-delivery-count:%d\n" % delivery.failures
-        elif delivery.suspect:
+        elif delivery.redelivered:
             head += b"redelivered:true\n"
         tail = tail_of(message, connector.target)
         if len(tail) < LARGE_BYTES:

@@ -492,6 +492,7 @@ class JsonConnector(Connector):
             subscription = self.tags[tag]
             delivery = subscription.take(tag)
             subscription.spend()
+            delivery.returned = delivery.returned or outcome == RELEASED
             if held is None:
                 position = max(position, delivery.settle(outcome))
             else:

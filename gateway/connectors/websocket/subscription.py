@@ -138,6 +138,7 @@ class JsonSubscription(Outlet):
         """What was not acknowledged goes back: untried when its client asked for that, else as failed."""
         for tag, delivery in list(self.unacked.items()):
             self._connector.tags.pop(tag, None)
+            delivery.returned = True
             delivery.settle(RELEASED if released else FAILED)
         self.unacked.clear()
         consumer = self.consumer
