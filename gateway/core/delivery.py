@@ -34,9 +34,15 @@ REASON_EXPIRED: Final = "expired"
 REASON_MAXLEN: Final = "maxlen"
 REASON_UNREPRESENTABLE: Final = "unrepresentable"
 
+# Where it is: see `gateway.core.places`.
 READY: Final = 0
+"""In memory, for whoever is ready."""
 ACQUIRED: Final = 1
+"""With a consumer, until it is settled."""
 SETTLED: Final = 2
+"""Gone from the queue."""
+HELD: Final = 3
+"""In memory, behind a transaction that a crash could still undo: nobody may see it."""
 
 
 @final

@@ -296,3 +296,18 @@ class Message:
         copy.deaths = self.deaths
         copy._fields = self._fields
         return copy
+
+
+def with_death(deaths: list[Death] | None, queue: str, reason: str, now_ms: int) -> list[Death]:
+    """The list with one more death at its head; the same queue and reason count up."""
+    result: list[Death] = []
+    count = 1
+    first_ms = now_ms
+    for death in deaths or []:
+        if death.queue == queue and death.reason == reason:
+            count = death.count + 1
+            first_ms = death.first_ms
+        else:
+            result.append(death)
+    result.insert(0, Death(queue, reason, count, first_ms, now_ms))
+    return result

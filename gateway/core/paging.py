@@ -50,18 +50,22 @@ class Paged:
     The queue asks for what is to leave next, hands in the answers, and does with the deliveries what queues do.
     """
 
-    __slots__ = ("_elsewhere", "_queue", "_stretches", "asked", "bytes", "count")
+    __slots__ = ("_asked_at", "_elsewhere", "_fading", "_queue", "_stretches", "asked", "bytes", "count")
 
     def __init__(self, queue: "Queue") -> None:
         self._queue = queue
         # The highest lane first.
         self._stretches: list[Stretch] = []
-        # Sequences within the stretches that do not count there: they were taken out after a start, out of turn.
+        # Sequences within the stretches that do not count there, though the store may give them: they were taken
+        # out, out of turn.
         self._elsewhere: set[int] | None = None
+        # The same of those that have expired and left; the next whole answer knows of them no more.
+        self._fading: set[int] = set()
         self.count = 0
         self.bytes = 0
         self.asked: Page | None = None
         """The question to the store that is not answered yet."""
+        self._asked_at = 0
 
     # -- messages come in
 
@@ -78,6 +82,15 @@ class Paged:
     def all(self) -> list[Stretch]:
         """The stretches, the highest lane first."""
         return list(self._stretches)
+
+    @property
+    def done(self) -> bool:
+        """Is there nothing left, nor anything to remember?"""
+        return self.count == 0 and self.asked is None
+
+    def elsewhere(self, sequence: int) -> bool:
+        """Was this message taken out, out of turn?"""
+        return self._elsewhere is not None and sequence in self._elsewhere
 
     def holds(self, lane: int) -> bool:
         """Is there a stretch in this lane?"""
@@ -143,32 +156,49 @@ class Paged:
         first, last = stretch.first, stretch.last
         page = Page(queue.number, stretch.lane, first, last, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX, expired_by_ms)
         self.asked = page
-        queue.broker.store.load(page)
+        store = queue.broker.store
+        self._asked_at = store.position
+        store.load(page)
 
     # -- messages leave
+
+    def whole(self, page: Page) -> bool:
+        """Does the answer take account of everything that the store had been told before the question?"""
+        return page.complete and self._queue.broker.store.durable >= self._asked_at
 
     def answered(self, page: Page, entries: list[Entry]) -> list[Delivery]:
         """Take the answer to what was asked; returns the messages that the queue is to hold again, in order."""
         self.asked = None
         stretch = self._stretch(page.lane)
-        assert stretch is not None
+        if stretch is None:
+            return []
+        whole = self.whole(page)
+        if whole and self._fading:
+            self._fading = set()
         back: list[Delivery] = []
         for entry in entries:
             if not page.expired_by_ms:
                 stretch.first = entry.sequence + 1
-            if self._elsewhere is not None and entry.sequence in self._elsewhere:
+            elif not whole:
+                # What is told to leave may still be there.
+                break
+            if self.elsewhere(entry.sequence) or entry.sequence in self._fading:
                 continue
+            if page.expired_by_ms:
+                self._fading.add(entry.sequence)
             self._take(stretch, entry.size)
             delivery = self._delivery_of(entry)
             if delivery is not None:
                 back.append(delivery)
         if page.expired_by_ms:
             # There may be more, and nobody knows when the next one is due.
-            more = len(entries) == page.count_max
+            more = whole and len(entries) == page.count_max
             stretch.expires_at_ms = page.expired_by_ms + (0 if more else EXPIRY_AGAIN_MS)
-        elif not entries and page.complete and stretch.count:
+        elif not entries and whole and stretch.count:
             # Nothing is left of what was counted: it was lost with a damaged file.
             self._drop(stretch)
+        if not self._stretches:
+            self._elsewhere = None
         return back
 
     def take_out(self, entry: Entry) -> Delivery | None:

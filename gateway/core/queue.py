@@ -4,15 +4,15 @@ A named queue, a durable or shared topic subscription and an MQTT session's mess
 the latter three bound to topic patterns.
 """
 
-from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.core.backlog import Backlog
+from gateway.core.contents import Contents
 from gateway.core.delivery import (
     ACCEPTED,
     ACQUIRED,
     EXPIRED,
     FAILED,
+    HELD,
     READY,
     REASON_DELIVERY_LIMIT,
     REASON_EXPIRED,
@@ -26,12 +26,13 @@ from gateway.core.delivery import (
     Delivery,
 )
 from gateway.core.destination import QUEUE, Destination
-from gateway.core.flow import Gate
+from gateway.core.holding import HeldDeliveries
 from gateway.core.journal import lane_of
-from gateway.core.limits import BLOCK, DROP_OLDEST, REJECT, QueuePolicy
+from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.paging import PAGE_BYTES_MAX, RESIDENT_MIN, Paged, Stretch
 from gateway.core.ports import NOTHING, Dequeued, Enqueued, Entry, Page, QueueFound, Redelivered
+from gateway.core.room import REFUSED, Room
 from gateway.core.roster import Roster
 from gateway.core.selection import Selections
 from gateway.core.subscription import Binding, Consumer, Sink
@@ -41,32 +42,26 @@ if TYPE_CHECKING:
 
 QUEUE_PREFIX: Final = "queue:"
 
-REFUSED: Final = -2
-"""What `offer` answers when the queue is full and its policy is to reject."""
-
-PAGED: Final = -3
-
 RESIDENT_OVERHEAD: Final = 600
 """Bytes that a message in memory takes beside its own size, about."""
 
 
 @final
 class Queue(Sink):
-    """One queue.  Invariant: when it has both a waiting message and a ready consumer, it delivers before it returns."""
+    """One queue.  Invariant: when it has both a waiting message and a ready consumer, it delivers before it returns.
+
+    Where its messages are, and what each step from place to place does, is written in `gateway.core.places`.
+    """
 
     __slots__ = (
-        "_backlog",
         "_dispatching",
-        "_gate",
-        "_held",
-        "_paged",
-        "_resident_bytes",
         "_roster",
         "_selections",
         "_sequence",
         "_starved",
         "bindings",
         "broker",
+        "contents",
         "deleted",
         "destination",
         "enqueued_total",
@@ -74,9 +69,8 @@ class Queue(Sink):
         "noted_at",
         "number",
         "owner",
-        "policy",
+        "room",
         "suspect_through",
-        "unsettled",
     )
 
     def __init__(self, broker: "Broker", key: str, policy: QueuePolicy, owner: object = None) -> None:
@@ -84,7 +78,8 @@ class Queue(Sink):
         self.key = key
         """`queue:NAME`, `sub:CLIENT/NAME` or `share:GROUP/FILTER`: unique in the broker, and its name in the store."""
         self.destination = Destination(QUEUE, key.removeprefix(QUEUE_PREFIX))
-        self.policy = policy
+        self.contents = Contents()
+        self.room = Room(self.contents, policy)
         self.owner = owner
         """Who alone may consume, and with whom it dies; None for a queue of everyone's."""
         self.bindings: list[Binding] = []
@@ -95,34 +90,43 @@ class Queue(Sink):
         """Where the store was told of it, and of what it is bound to, last in this run."""
         self.suspect_through = 0
         """Messages up to this sequence were there at a crash, and may have been delivered before it."""
-        self.unsettled = 0
-        """Deliveries that wait for their outcome."""
         self.enqueued_total = 0
-        self._backlog = Backlog()
-        self._resident_bytes = 0
         self._roster = Roster()
         # Made when first used: most queues have no selectors.
         self._selections: Selections | None = None
         self._starved = True
         self._dispatching = False
         self._sequence = 0
-        self._gate: Gate | None = None
-        # Messages of a transaction that is not durable yet, and all behind them, each with the position to wait for.
-        self._held: deque[tuple[int, Delivery]] | None = None
-        self._paged: Paged | None = None
+        self.adopt(policy, owner)
+
+    def adopt(self, policy: QueuePolicy, owner: object) -> None:
+        """Behave by `policy` from now on, for `owner`."""
+        self.room.policy = policy
+        self.owner = owner
+        if policy.when_full == REJECT:
+            self.broker.refusing = True
 
     # -- what it holds
 
     @property
+    def policy(self) -> QueuePolicy:
+        """How it behaves."""
+        return self.room.policy
+
+    @property
     def depth(self) -> int:
         """Messages in it, waiting or unsettled."""
-        return self.waiting + self.unsettled
+        return self.contents.depth
 
     @property
     def waiting(self) -> int:
         """Messages that wait for a consumer."""
-        held = 0 if self._held is None else len(self._held)
-        return self._backlog.count + held + self.paged
+        return self.contents.waiting
+
+    @property
+    def unsettled(self) -> int:
+        """Deliveries that wait for their outcome."""
+        return self.contents.unsettled
 
     @property
     def last_sequence(self) -> int:
@@ -131,18 +135,18 @@ class Queue(Sink):
 
     @property
     def paged(self) -> int:
-        """Those of them that only the store holds."""
-        return 0 if self._paged is None else self._paged.count
+        """Messages that only the store holds."""
+        return self.contents.paged_count
 
     @property
     def fetching(self) -> bool:
         """Has the store been asked for some of them, and not answered yet?"""
-        return self._paged is not None and self._paged.asked is not None
+        return self.contents.paged is not None and self.contents.paged.asked is not None
 
     @property
     def bytes(self) -> int:
         """Bytes of the messages in it."""
-        return self._resident_bytes + (0 if self._paged is None else self._paged.bytes)
+        return self.contents.bytes
 
     @property
     def consumers_count(self) -> int:
@@ -151,11 +155,15 @@ class Queue(Sink):
 
     def browse(self) -> list[Delivery]:
         """What waits, in the order in which it would leave, as far as it is in memory.  Nothing is taken."""
-        return self._backlog.all()
+        return self.contents.backlog.all()
 
     def stretches(self) -> list[Stretch]:
         """What waits beyond that, in the store alone."""
-        return [] if self._paged is None else self._paged.all()
+        return [] if self.contents.paged is None else self.contents.paged.all()
+
+    def elsewhere(self, sequence: int) -> bool:
+        """Does this message, though within a stretch, wait elsewhere?"""
+        return self.contents.paged is not None and self.contents.paged.elsewhere(sequence)
 
     # -- messages come in
 
@@ -163,125 +171,149 @@ class Queue(Sink):
         """Take one message; see Sink.offer.  REFUSED when there is no room and the policy is to reject."""
         if binding is not None and binding.unwanted(message):
             return NOTHING
-        if self._full() and not self._make_room(message):
-            return REFUSED if self.policy.when_full == REJECT else NOTHING
+        if self.room.full and not self._make_room(message, binding):
+            return REFUSED if self.policy.when_full in (REJECT, BLOCK) else NOTHING
+        return self._take_in(message, binding)
+
+    def inter(self, message: Message) -> int:
+        """Take a message that was buried here: as `offer`, but nobody is there to be told no, or to be kept waiting.
+
+        So what the store keeps comes in even where the queue is full, unless its policy is to drop.
+        """
+        if self.room.full:
+            if self.policy.when_full == DROP_OLDEST:
+                self._drop_oldest(True)
+            elif self.policy.when_full == DROP_NEWEST or not (message.persistent and self.policy.durable):
+                self.broker.counters.dropped_full += 1
+                return NOTHING
+        return self._take_in(message, None)
+
+    def refuser(self, message: Message, binding: Binding | None) -> "Queue | None":
+        """See Sink."""
+        if self.policy.when_full != REJECT or (binding is not None and binding.unwanted(message)):
+            return None
+        return self
+
+    def _take_in(self, message: Message, binding: Binding | None) -> int:
+        """A message that has its place, whatever follows from it; returns as Sink.offer."""
+        broker = self.broker
+        kept = message.persistent and self.policy.durable
+        if kept and self.number == 0:
+            broker.keep_queue(self)
         self._sequence += 1
         self.enqueued_total += 1
-        self._resident_bytes += message.size
         delivery = Delivery(self, message, self._sequence, binding)
-        broker = self.broker
-        position = NOTHING
-        if message.persistent and self.policy.durable:
-            position = self._keep(delivery)
-            if position == PAGED:
-                return broker.store.position if self.policy.synchronous else NOTHING
-        broker.resident_bytes += message.size + RESIDENT_OVERHEAD
-        if self._held is not None or broker.holding:
-            self._hold_back(delivery)
+        if not kept:
+            self._wait(delivery)
+            return NOTHING
+        position = self._keep(delivery)
+        if (
+            broker.store.pages
+            and (self.contents.paged is not None or self._starved)
+            and self._lets_go(message)
+        ):
+            self._page_out(delivery)
         else:
-            self._admit(delivery)
+            self._wait(delivery)
         return position if self.policy.synchronous else NOTHING
 
     def _keep(self, delivery: Delivery) -> int:
-        """Have the store keep it; its position, or PAGED when the queue itself lets go of it at once."""
+        """Have the store keep it; its position."""
         broker = self.broker
         store = broker.store
-        message = delivery.message
-        if self.number == 0:
-            broker.keep_queue(self)
         binding = delivery.binding
         note = b"" if binding is None else binding.stored()
-        position = store.append(Enqueued(self.number, delivery.sequence, message, note))
+        position = store.append(Enqueued(self.number, delivery.sequence, delivery.message, note))
         delivery.position = position
         if store.congested:
-            broker.hold_publisher(message.publisher)
-        if store.pages and self._starved and self._lets_go(message):
-            paged = self._paged
-            if paged is None:
-                paged = self._paged = Paged(self)
-            paged.add(delivery)
-            self._resident_bytes -= message.size
-            return PAGED
+            broker.hold_publisher(delivery.message.publisher)
         return position
 
     def _lets_go(self, message: Message) -> bool:
-        """Is this message, which waits for nobody in particular, better left to the store alone?"""
-        if self._held is not None or self.broker.holding:
-            return False
-        if self._paged is not None and self._paged.holds(lane_of(message)):
+        """Is this new message, which the store has, to be left to the store alone?"""
+        paged = self.contents.paged
+        if paged is not None and paged.holds(lane_of(message)):
+            # Whatever else is to be said of it: in memory it would be newer than what is to leave before it.
             return True
-        if self._backlog.count < RESIDENT_MIN and self._resident_bytes < PAGE_BYTES_MAX:
+        if not self._starved or self.contents.held is not None or self.broker.holding is not None:
             return False
+        if self.contents.backlog.count < RESIDENT_MIN and self.contents.resident_bytes < PAGE_BYTES_MAX:
+            return False
+        return self._crowded()
+
+    def _crowded(self) -> bool:
+        """Is so much in memory, here or in all queues, that what the store has had better stay there?"""
         broker = self.broker
         bytes_max = self.policy.bytes_max
         return broker.resident_bytes >= broker.limits.memory_max or (
-            bytes_max != 0 and self._resident_bytes >= bytes_max // 2
+            bytes_max != 0 and self.contents.resident_bytes >= bytes_max // 2
         )
 
+    def _page_out(self, delivery: Delivery) -> None:
+        """Leave it to the store.  It comes back when it is safe, so there is no need to hold it back."""
+        paged = self.contents.paged
+        if paged is None:
+            paged = self.contents.paged = Paged(self)
+        paged.add(delivery)
+        if not self._starved:
+            self.wake()
+
+    def _wait(self, delivery: Delivery) -> None:
+        """Let a new message wait in memory, and go at once if there is a consumer for it."""
+        size = delivery.message.size
+        self.contents.resident_bytes += size
+        broker = self.broker
+        broker.resident_bytes += size + RESIDENT_OVERHEAD
+        if self.contents.held is not None or broker.holding is not None:
+            self._hold_back(delivery)
+        else:
+            self._admit(delivery)
+
     def _admit(self, delivery: Delivery) -> None:
-        """Let a new message wait, and go at once if there is a consumer for it."""
-        self._backlog.push(delivery)
+        self.contents.backlog.push(delivery)
         if self._selections is not None:
             self._selections.offer(delivery, False)
         if not self._starved:
             self.wake()
 
-    # -- messages of transactions: nobody sees them before they are sure
-
     def _hold_back(self, delivery: Delivery) -> None:
-        """Keep it from the consumers until what is before it is durable."""
-        if self._held is None:
-            self._held = deque()
+        """Keep it from the consumers until the transaction, its own or the one before it, is safe."""
+        delivery.state = HELD
+        if self.contents.held is None:
+            self.contents.held = HeldDeliveries()
             self.broker.hold_queue(self)
-        self._held.append((self.broker.store.position, delivery))
+        self.contents.held.add(self.broker.holding, delivery)
 
     def release(self, durable: int) -> bool:
-        """Let the consumers have what is durable now; answers whether there is more to hold back."""
-        held = self._held
-        while held and held[0][0] <= durable:
-            delivery = held.popleft()[1]
-            if not self.deleted:
-                self._admit(delivery)
-        if held:
+        """Let the consumers have what is safe now; answers whether there is more to hold back."""
+        held = self.contents.held
+        if held is None:
+            return False
+        while True:
+            delivery = held.take(durable)
+            if delivery is None:
+                break
+            delivery.state = READY
+            self._admit(delivery)
+        if held.count:
             return True
-        self._held = None
+        self.contents.held = None
         return False
 
     # -- room
 
-    def takes(self, more: int) -> bool:
-        """Would it have room for a message once `more` have come in?"""
-        policy = self.policy
-        return not self._full() and (policy.messages_max == 0 or self.depth + more < policy.messages_max)
-
-    def _full(self) -> bool:
-        """Is there no room for one more?"""
-        policy = self.policy
-        return (
-            (policy.bytes_max != 0 and self._resident_bytes >= policy.bytes_max)
-            or (policy.messages_max != 0 and self.depth >= policy.messages_max)
-            or (policy.stored_bytes_max != 0 and self.bytes >= policy.stored_bytes_max)
-        )
-
-    def _overfull(self) -> bool:
-        """Is there more than there may be?"""
-        policy = self.policy
-        return (
-            (policy.bytes_max != 0 and self._resident_bytes > policy.bytes_max)
-            or (policy.messages_max != 0 and self.depth > policy.messages_max)
-            or (policy.stored_bytes_max != 0 and self.bytes > policy.stored_bytes_max)
-        )
-
-    def _make_room(self, message: Message) -> bool:
+    def _make_room(self, message: Message, binding: Binding | None) -> bool:
         """Apply the policy of a full queue; False when the message may not come in."""
         when_full = self.policy.when_full
+        room = self.room
         if when_full == BLOCK:
-            # One read of each producer may still follow; that bounds the excess.
-            if self._gate is None:
-                self._gate = Gate()
-            self._gate.hold(message.publisher)
-            return True
-        if when_full == DROP_OLDEST and (self._backlog.count or self.paged):
+            if not room.owned_by(message.publisher) or (binding is not None and not room.within(2, 1)):
+                room.hold(message.publisher)
+                return True
+            # Its own acknowledgements would free the queue, so it must be read; but not without end.
+            if room.within(2, 1):
+                return True
+        elif when_full == DROP_OLDEST and (self.contents.backlog.count or self.paged):
             self._drop_oldest(True)
             return True
         self.broker.counters.dropped_full += 1
@@ -289,9 +321,9 @@ class Queue(Sink):
 
     def _drop_oldest(self, for_one_more: bool) -> None:
         """Let the oldest go until there is room; one may not be enough: a large message among small ones."""
-        backlog = self._backlog
-        while self._full() if for_one_more else self._overfull():
-            paged = self._paged
+        backlog = self.contents.backlog
+        while self.room.full if for_one_more else not self.room.within(1, 1):
+            paged = self.contents.paged
             if paged is not None and paged.next_before(backlog):
                 # It makes room when the store has given it back.
                 paged.ask()
@@ -300,20 +332,6 @@ class Queue(Sink):
                 return
             self.broker.counters.dropped_full += 1
             self._bury(backlog.pop(), REASON_MAXLEN)
-
-    def _room_again(self) -> None:
-        """Let producers go on once a good part of the queue is free."""
-        gate = self._gate
-        if gate is None:
-            return
-        policy = self.policy
-        if (
-            (policy.bytes_max == 0 or self._resident_bytes <= policy.bytes_max * 3 // 4)
-            and (policy.messages_max == 0 or self.depth <= policy.messages_max * 3 // 4)
-            and (policy.stored_bytes_max == 0 or self.bytes <= policy.stored_bytes_max * 3 // 4)
-        ):
-            self._gate = None
-            gate.open()
 
     # -- messages go out
 
@@ -341,15 +359,15 @@ class Queue(Sink):
             self._dispatch_selected(self._selections)
             # Whatever comes may find its consumer, whoever was ready for what there is.
             return True
-        backlog = self._backlog
+        backlog = self.contents.backlog
         while backlog.count or self.paged:
             consumer = self._roster.next_ready()
             if consumer is None:
                 return False
-            paged = self._paged
+            paged = self.contents.paged
             if paged is not None:
-                if paged.count == 0:
-                    self._paged = None
+                if paged.done:
+                    self.contents.paged = None
                 elif paged.fetch_before(backlog):
                     return False
             delivery = backlog.pop()
@@ -361,13 +379,12 @@ class Queue(Sink):
 
     def _dispatch_selected(self, selections: Selections) -> None:
         """The same where consumers have selectors: in turn, each takes the first that it wants."""
-        if self._paged is not None and self._backlog.count < RESIDENT_MIN:
-            self._paged.ask()
-        while self._backlog.count and self._serve_selected(selections):
+        if self.contents.paged is not None and self.contents.backlog.count < RESIDENT_MIN:
+            self.contents.paged.ask()
+        while self.contents.backlog.count and self._serve_selected(selections):
             pass
-        paged = self._paged
-        memory_max = self.broker.limits.memory_max
-        if paged is not None and self.broker.resident_bytes < memory_max and self._roster.ready():
+        paged = self.contents.paged
+        if paged is not None and paged.count and not self._crowded() and self._roster.ready():
             # What waits is wanted by nobody who is ready; what they want may be further back.
             paged.ask()
 
@@ -394,7 +411,7 @@ class Queue(Sink):
     def _hand_over(self, delivery: Delivery, consumer: Consumer) -> None:
         delivery.state = ACQUIRED
         delivery.consumer = consumer
-        self.unsettled += 1
+        self.contents.unsettled += 1
         if not consumer.automatic:
             consumer.credit.available -= 1
         consumer.outlet.deliver(delivery)
@@ -407,7 +424,7 @@ class Queue(Sink):
         consumer = delivery.consumer
         assert consumer is not None
         delivery.consumer = None
-        self.unsettled -= 1
+        self.contents.unsettled -= 1
         position = self._conclude(delivery, outcome)
         if not consumer.automatic:
             consumer.credit.give(1)
@@ -444,19 +461,21 @@ class Queue(Sink):
 
     def _put_back(self, delivery: Delivery) -> None:
         """Let it wait in its old place again."""
-        self._backlog.push_back(delivery)
+        self.contents.backlog.push_back(delivery)
         if self._selections is not None:
             self._selections.offer(delivery, True)
 
     def _forget(self, delivery: Delivery) -> int:
         """The message leaves this queue."""
         delivery.state = SETTLED
+        if self.deleted:
+            # It let go of everything at once.
+            return NOTHING
         message = delivery.message
-        self._resident_bytes -= message.size
+        self.contents.resident_bytes -= message.size
         self.broker.resident_bytes -= message.size + RESIDENT_OVERHEAD
-        if self._gate is not None:
-            self._room_again()
-        if message.persistent and self.policy.durable and not self.deleted:
+        self.room.again()
+        if message.persistent and self.policy.durable:
             return self.broker.store.append(Dequeued(self.number, delivery.sequence, delivery.position))
         return NOTHING
 
@@ -478,16 +497,16 @@ class Queue(Sink):
         if dead_letters is None or QUEUE_PREFIX + dead_letters == self.key:
             broker.counters.discarded += 1
         else:
-            position = max(position, broker.bury(delivery, dead_letters, reason))
+            position = max(position, broker.bury(delivery.message, self.key, dead_letters, reason))
         return position
 
     # -- time
 
     def expire(self, now_ms: int) -> None:
         """Bury the waiting messages whose time has run out.  Costs nothing before the first one is due."""
-        if self._paged is not None:
-            self._paged.ask_expired(now_ms)
-        backlog = self._backlog
+        if self.contents.paged is not None:
+            self.contents.paged.ask_expired(now_ms)
+        backlog = self.contents.backlog
         if 0 < backlog.expires_at_ms <= now_ms:
             for delivery in backlog.remove_expired(now_ms):
                 self._bury_expired(delivery)
@@ -500,9 +519,10 @@ class Queue(Sink):
 
     def attach(self, consumer: Consumer) -> None:
         """Let `consumer` compete for the messages from now on, or stand by while another has them for itself."""
+        self.room.count_own(consumer.outlet.publishes_as, 1)
         if consumer.selector is not None:
             if self._selections is None:
-                self._selections = Selections(self._backlog)
+                self._selections = Selections(self.contents.backlog)
                 self._starved = False
             self._selections.begin(consumer.selector)
         if self._roster.add(consumer):
@@ -513,6 +533,7 @@ class Queue(Sink):
         others_let_in = consumer is self._roster.exclusive
         if not self._roster.remove(consumer):
             return
+        self.room.count_own(consumer.outlet.publishes_as, -1)
         if consumer.selector is not None:
             assert self._selections is not None
             if not self._selections.end(consumer.selector):
@@ -526,9 +547,10 @@ class Queue(Sink):
 
     def on_loaded(self, page: Page, entries: list[Entry]) -> None:
         """The store's answer: the messages wait here again.  One that was not waited for any more is left alone."""
-        paged = self._paged
+        paged = self.contents.paged
         if paged is None or paged.asked is not page:
             return
+        whole = paged.whole(page)
         for delivery in paged.answered(page, entries):
             self._note_resident(delivery)
             if page.expired_by_ms:
@@ -537,13 +559,16 @@ class Queue(Sink):
                 self._put_back(delivery)
         if self.policy.when_full == DROP_OLDEST and not page.expired_by_ms:
             self._drop_oldest(False)
-        if page.complete or entries or page.expired_by_ms:
+        if whole or entries or page.expired_by_ms:
             self.wake()
+        else:
+            # What is there is still on its way to the disk.
+            self.broker.wake_when_durable(self)
 
     def recovered(self, found: QueueFound, clean: bool) -> None:
         """Begin with what the store holds of an earlier run."""
-        self._paged = Paged(self)
-        self._paged.found(found.lanes)
+        self.contents.paged = Paged(self)
+        self.contents.paged.found(found.lanes)
         self.number = found.number
         for lane in found.lanes:
             self._sequence = max(self._sequence, lane.last)
@@ -555,20 +580,20 @@ class Queue(Sink):
 
         None when it cannot be read.
         """
-        assert self._paged is not None
-        delivery = self._paged.take_out(entry)
+        assert self.contents.paged is not None
+        delivery = self.contents.paged.take_out(entry)
         if delivery is None:
             return None
         self._note_resident(delivery)
         delivery.state = ACQUIRED
         delivery.consumer = consumer
-        self.unsettled += 1
+        self.contents.unsettled += 1
         return delivery
 
     def _note_resident(self, delivery: Delivery) -> None:
         """The message is in memory from now on."""
         size = delivery.message.size
-        self._resident_bytes += size
+        self.contents.resident_bytes += size
         self.broker.resident_bytes += size + RESIDENT_OVERHEAD
 
     # -- the end
@@ -576,24 +601,36 @@ class Queue(Sink):
     def purge(self) -> int:
         """Let go of everything that waits; returns how many messages that were."""
         count = self.waiting
-        gone = self._backlog.clear()
-        for delivery in gone:
+        for delivery in self.contents.backlog.clear():
             self._forget(delivery)
-        held = self._held
+        held = self.contents.held
         if held is not None:
-            while held:
-                self._forget(held.popleft()[1])
-        if self._paged is not None:
-            self._paged.clear()
+            for delivery in held.all():
+                self._forget(delivery)
+            self.contents.held = None
+        if self.contents.paged is not None:
+            self.contents.paged.clear()
+        self.room.again()
         return count
 
     def close(self) -> None:
         """The queue is being deleted: let go of everything and let everybody go.  Called by Broker.delete_queue."""
         # From here on the store is told of the queue as a whole, not of its messages.
         self.deleted = True
-        self.purge()
+        waiting = self.contents.backlog.clear()
+        held = self.contents.held
+        if held is not None:
+            waiting += held.all()
+            self.contents.held = None
+        for delivery in waiting:
+            delivery.state = SETTLED
+        if self.contents.paged is not None:
+            self.contents.paged.clear()
+        # What consumers still have counts no more either: they may be gone without a word.
+        self.broker.resident_bytes -= self.contents.resident_bytes + RESIDENT_OVERHEAD * (
+            len(waiting) + self.contents.unsettled
+        )
+        self.contents.resident_bytes = 0
         for consumer in self._roster.all():
             self.detach(consumer)
-        if self._gate is not None:
-            self._gate.open()
-            self._gate = None
+        self.room.close()

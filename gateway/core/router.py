@@ -6,12 +6,12 @@ from typing import Final, final
 from gateway.core.bindings import restored_bindings, stored_bindings
 from gateway.core.chores import Chores
 from gateway.core.counters import CoreCounters
-from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.expiry import VALUES_AT_ONCE, ValueExpiry
 from gateway.core.flow import Gate, Publisher
+from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.limits import CoreLimits, QueuePolicy
-from gateway.core.message import Death, Message
+from gateway.core.message import Message, with_death
 from gateway.core.pattern import Pattern, literal
 from gateway.core.ports import (
     NOTHING,
@@ -29,22 +29,21 @@ from gateway.core.ports import (
     Store,
     StoreListener,
 )
-from gateway.core.queue import QUEUE_PREFIX, REFUSED, Queue
+from gateway.core.queue import QUEUE_PREFIX, Queue
 from gateway.core.record import BadRecord, Decoder
 from gateway.core.retained import RetainedTree
+from gateway.core.room import REFUSED
 from gateway.core.schedule import SPACE as SCHEDULE_SPACE
 from gateway.core.schedule import Schedule
-from gateway.core.subscription import Binding, Sink
+from gateway.core.subscription import Binding
 from gateway.core.suspects import note_suspects, read_suspects, suspect_since
 from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
+from gateway.core.virtual import VIRTUAL_CONSUMER, VirtualConsumer, virtual_topic_of
 from gateway.core.waiters import Waiter, Waiters
 
 UNROUTED: Final = -1
 """What publishing answers when nobody has subscribed."""
-
-VIRTUAL_CONSUMER: Final = "Consumer."
-VIRTUAL_TOPIC: Final = "VirtualTopic."
 
 
 class LimitReached(Exception):
@@ -72,12 +71,14 @@ class Broker(StoreListener):
     __slots__ = (
         "_by_number",
         "_gate",
+        "_held_publishes",
         "_held_queues",
         "_next_message",
         "_next_number",
         "_numbers_used",
         "_passing_policy",
         "_relaxed_policy",
+        "_unanswered",
         "_value_expiry",
         "_values_unkept",
         "_watchers",
@@ -91,6 +92,7 @@ class Broker(StoreListener):
         "now_ms",
         "policy",
         "queues",
+        "refusing",
         "resident_bytes",
         "retained",
         "schedule",
@@ -131,8 +133,14 @@ class Broker(StoreListener):
         self._values_unkept: dict[str, None] = {}
         self.decoder = Decoder()
         """Reads back what the store kept; connectors register their Restorer with it."""
-        self.holding = False
-        """What is published now belongs to a transaction: consumers get it when it is durable."""
+        self.holding: HoldPoint | None = None
+        """What is published now belongs to this transaction: consumers get it when that is safe."""
+        # Made when first used.
+        self._held_publishes: HeldPublishes | None = None
+        # Queues that asked the store for what was not durable yet.
+        self._unanswered: list[Queue] = []
+        self.refusing = False
+        """Is there a queue that may refuse a message?"""
         self.resident_bytes = 0
         """Bytes of the messages that queues have in memory, about."""
         self.transactions_bytes = 0
@@ -159,7 +167,12 @@ class Broker(StoreListener):
         if message.persistent and not self.store.accepting:
             self.counters.refused += 1
             return REFUSED
+        if self.refusing and self._refused_by_any(message, topic):
+            self.counters.refused += 1
+            return REFUSED
         self.counters.published += 1
+        if message.expires_at_ms and message.expired(self.now_ms):
+            return self._stillborn(message, topic)
         position = self.announce(message, topic)
         if position == UNROUTED:
             self.counters.unroutable += 1
@@ -170,16 +183,76 @@ class Broker(StoreListener):
         position = NOTHING
         if message.retain:
             position = self._retain(message, topic.name)
-        route = topic.route.bindings
-        if route is None or topic.generation != self.topics.generation:
-            route = self.topics.refresh(topic, self.authorizer)
+        route = self._route(topic)
         if not route:
             return position or UNROUTED
+        if self.holding is not None or self._held_publishes is not None:
+            return max(position, self._announce_held(message, topic))
         for binding in route:
             taken = binding.sink.offer(message, binding)
             if taken > position:
                 position = taken
         return position
+
+    def _route(self, topic: Topic) -> list[Binding]:
+        """Who gets what is published to `topic` now."""
+        route = topic.route.bindings
+        if route is None or topic.generation != self.topics.generation:
+            route = self.topics.refresh(topic, self.authorizer)
+        return route
+
+    def _announce_held(self, message: Message, topic: Topic) -> int:
+        """The same where transactions are not safe yet: live subscribers see nothing of them, nor what is behind."""
+        point = self.holding
+        held = self._held_publishes
+        late = point is not None or (held is not None and held.holds(topic))
+        position = NOTHING
+        passes = False
+        for binding in self._route(topic):
+            if late and binding.sink.passes(message, binding):
+                passes = True
+            else:
+                position = max(position, binding.sink.offer(message, binding))
+        if passes:
+            if held is None:
+                held = self._held_publishes = HeldPublishes()
+            held.add(point, message, topic)
+            if point is None:
+                # They would gather without end behind a store that is slow.
+                self.hold_publisher(message.publisher)
+        return position
+
+    def _release_publishes(self, durable: int) -> None:
+        """Let live subscribers, those of now, have what is safe."""
+        held = self._held_publishes
+        if held is None:
+            return
+        for message, topic in held.take(durable):
+            for binding in self._route(topic):
+                if binding.sink.passes(message, binding):
+                    binding.sink.offer(message, binding)
+        if not held.count:
+            self._held_publishes = None
+
+    def _refused_by_any(self, message: Message, topic: Topic) -> bool:
+        """Is there no room for it in a queue that refuses?  All of a route take a message, or none does."""
+        return bool([queue for queue in self.refusers(message, topic) if queue.room.full])
+
+    def refusers(self, message: Message, topic: Topic) -> list[Queue]:
+        """The queues to which `message` would go and that may refuse it."""
+        found: list[Queue] = []
+        for binding in self._route(topic):
+            queue = binding.sink.refuser(message, binding)
+            if queue is not None:
+                found.append(queue)
+        return found
+
+    def _stillborn(self, message: Message, topic: Topic) -> int:
+        """Its time had run out before it came: nobody gets it, and it is no topic's last value."""
+        self.counters.expired += 1
+        if message.retain and self.retained.clear(topic.name):
+            return self._keep_value(topic.name, None, message)
+        return NOTHING
 
     def publish_to(self, destination: Destination, message: Message) -> int:
         """Publish by name, for who has no Topic or Queue at hand.  As `publish`; REFUSED by a full queue.
@@ -198,12 +271,12 @@ class Broker(StoreListener):
         self.counters.published += 1
         return queue.offer(message, None)
 
-    def publish_late(self, message: Message) -> None:
-        """Publish what was scheduled: nobody waits for the answer, so a queue that cannot be had is counted."""
+    def publish_late(self, message: Message) -> bool:
+        """Publish what was scheduled: nobody waits for the answer.  False when it is refused, for now."""
         try:
-            self.publish_to(message.destination, message)
+            return self.publish_to(message.destination, message) != REFUSED
         except LimitReached:
-            self.counters.discarded += 1
+            return False
 
     def _retain(self, message: Message, name: str) -> int:
         """Replace the topic's last value; an empty body clears it (MQTT 5.0 §3.3.1.3)."""
@@ -424,22 +497,21 @@ class Broker(StoreListener):
 
     def _bind_virtual(self, queue: Queue, name: str) -> None:
         """`Consumer.NAME.VirtualTopic.X` gets what is sent to the topic `VirtualTopic.X` (ActiveMQ's virtual topics)."""
-        start = name.find(VIRTUAL_TOPIC, len(VIRTUAL_CONSUMER))
-        if start > len(VIRTUAL_CONSUMER) and name[start - 1] == ".":
-            self.bind_queue(queue, Binding(literal(name[start:]), _VirtualConsumer(queue)))
+        topic = virtual_topic_of(name)
+        if topic:
+            self.bind_queue(queue, Binding(literal(topic), VirtualConsumer(queue)))
 
-    def bury(self, delivery: Delivery, dead_letters: str, reason: str) -> int:
-        """Move a message that left its queue to the dead letters; returns as Queue.offer."""
-        message = delivery.message.redirected(Destination(QUEUE, dead_letters))
+    def bury(self, message: Message, queue_key: str, dead_letters: str, reason: str) -> int:
+        """Move a message that left a queue to the dead letters; returns the position that makes it safe there."""
+        message = message.redirected(Destination(QUEUE, dead_letters))
         message.expires_at_ms = 0
-        message.deaths = _with_death(message.deaths, delivery.queue.key, reason, self.now_ms)
+        message.deaths = with_death(message.deaths, queue_key, reason, self.now_ms)
         self.counters.dead_lettered += 1
         try:
-            position = self.queue(dead_letters).offer(message, None)
+            return self.queue(dead_letters).inter(message)
         except LimitReached:
             self.counters.discarded += 1
             return NOTHING
-        return NOTHING if position == REFUSED else position
 
     # -- transactions, time, durability
 
@@ -462,8 +534,10 @@ class Broker(StoreListener):
     def on_durable(self, position: int) -> None:
         """See StoreListener."""
         try:
-            if self._held_queues:
+            if self._held_queues or self._held_publishes is not None:
                 self._release_held(position)
+            if self._unanswered:
+                self._ask_again()
         finally:
             # Whatever goes wrong with one queue, the others do not wait for ever.
             if self._gate is not None and not self.store.congested:
@@ -471,6 +545,13 @@ class Broker(StoreListener):
                 self._gate = None
                 gate.open()
             self.waiters.on_durable(position)
+
+    def _ask_again(self) -> None:
+        """Let queues have what was on its way to the disk when they asked for it."""
+        unanswered = self._unanswered
+        self._unanswered = []
+        for queue in unanswered:
+            queue.wake()
 
     def on_refused(self, operation: Operation, why: str) -> None:
         """See StoreListener.  Whoever published it may not take it for safe: the connection ends unconfirmed."""
@@ -505,13 +586,30 @@ class Broker(StoreListener):
         """The queue has messages that wait until they are durable."""
         self._held_queues.append(queue)
 
-    def release_durable(self) -> None:
-        """Let go of what was held back where nothing of its transaction had to be stored: no commit will come for it."""
+    def wake_when_durable(self, queue: Queue) -> None:
+        """Have the queue look again after the next commit."""
+        self._unanswered.append(queue)
+
+    def hold(self) -> HoldPoint:
+        """From now on nobody sees what is published, until `release_hold`, and then not before it is safe."""
+        assert self.holding is None
+        point = self.holding = HoldPoint()
+        return point
+
+    def release_hold(self) -> None:
+        """All that belongs together is with the store."""
+        point = self.holding
+        if point is None:
+            return
+        self.holding = None
         store = self.store
-        if self._held_queues and store.position <= store.durable:
+        point.position = store.position
+        if store.position <= store.durable:
+            # Nothing of it had to be stored: no commit will come for it.
             self._release_held(store.durable)
 
     def _release_held(self, position: int) -> None:
+        self._release_publishes(position)
         queues = deque(self._held_queues)
         self._held_queues = []
         try:
@@ -566,32 +664,3 @@ class Broker(StoreListener):
 
 EPOCH_SHIFT: Final = 40
 """Bits of a message's number that count within one run."""
-
-
-@final
-class _VirtualConsumer(Sink):
-    """A queue behind a virtual topic: it gets copies that are its own and remember the topic."""
-
-    __slots__ = ("_queue",)
-
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
-
-    def offer(self, message: Message, binding: Binding) -> int:
-        """See Sink."""
-        return self._queue.offer(message.redirected(self._queue.destination), binding)
-
-
-def _with_death(deaths: list[Death] | None, queue: str, reason: str, now_ms: int) -> list[Death]:
-    """The list with one more death at its head; the same queue and reason count up."""
-    result: list[Death] = []
-    count = 1
-    first_ms = now_ms
-    for death in deaths or []:
-        if death.queue == queue and death.reason == reason:
-            count = death.count + 1
-            first_ms = death.first_ms
-        else:
-            result.append(death)
-    result.insert(0, Death(queue, reason, count, first_ms, now_ms))
-    return result

@@ -23,8 +23,17 @@ SPACE: Final = "core.schedule"
 FOREVER: Final = -1
 """As a number of repeats."""
 
+REFUSED_AGAIN_MS: Final = 1_000
+"""How long a delivery waits that its queue or the store has refused."""
+
 FIRINGS_MAX: Final = 1_000
 """Deliveries in one `run`: what else is due waits for the next."""
+
+
+# What came of one delivery.
+FIRED: Final = 0
+REFUSED: Final = 1
+ENDED: Final = 2
 
 
 class ScheduleRefused(Exception):
@@ -57,7 +66,7 @@ class Timing:
 class _Job:
     """A message and when it is due next."""
 
-    __slots__ = ("due_ms", "message", "number", "remaining", "start_ms", "timing")
+    __slots__ = ("due_ms", "message", "number", "remaining", "start_ms", "timing", "wait_ms")
 
     def __init__(self, message: Message, timing: Timing, number: int) -> None:
         self.message = message
@@ -68,10 +77,17 @@ class _Job:
         self.due_ms = 0
         self.start_ms = -1
         """The time of the cron line that began this round."""
+        self.wait_ms = 0
+        """Beyond `due_ms`, because it was refused then."""
+
+    @property
+    def next_ms(self) -> int:
+        """When to try."""
+        return self.due_ms + self.wait_ms
 
     def __lt__(self, other: "_Job") -> bool:
-        if self.due_ms != other.due_ms:
-            return self.due_ms < other.due_ms
+        if self.next_ms != other.next_ms:
+            return self.next_ms < other.next_ms
         return self.number < other.number
 
 
@@ -97,7 +113,7 @@ class Schedule:
     @property
     def next_ms(self) -> int:
         """When the next job is due; 0 when there is none."""
-        return self._heap[0].due_ms if self._heap else 0
+        return self._heap[0].next_ms if self._heap else 0
 
     def add(self, message: Message, timing: Timing) -> int:
         """Deliver `message` by `timing`; returns the position to wait for.  Raises ScheduleRefused."""
@@ -188,7 +204,7 @@ class Schedule:
         """Deliver what is due."""
         heap = self._heap
         fired = 0
-        while heap and heap[0].due_ms <= now_ms and fired < FIRINGS_MAX:
+        while heap and heap[0].next_ms <= now_ms and fired < FIRINGS_MAX:
             fired += 1
             store = self._broker.store
             # The message and what is left of its job change together.
@@ -199,7 +215,12 @@ class Schedule:
                 store.end()
 
     def _run_job(self, job: _Job, now_ms: int) -> None:
-        if self._fire(job, now_ms) and self._again(job, now_ms):
+        done = self._fire(job, now_ms)
+        if done == REFUSED:
+            # Nobody is there to be told: it stays due, and the store knows of it as before.
+            job.wait_ms = now_ms + REFUSED_AGAIN_MS - job.due_ms
+            heappush(self._heap, job)
+        elif done == FIRED and self._again(job, now_ms):
             heappush(self._heap, job)
             self._note(job)
         else:
@@ -207,6 +228,7 @@ class Schedule:
 
     def _again(self, job: _Job, now_ms: int) -> bool:
         """Set when `job` is due again; False when it is done."""
+        job.wait_ms = 0
         if job.remaining:
             if job.remaining != FOREVER:
                 job.remaining -= 1
@@ -217,20 +239,19 @@ class Schedule:
             return True
         return job.timing.cron is not None and self._begin(job, now_ms)
 
-    def _fire(self, job: _Job, now_ms: int) -> bool:
-        """Deliver once; False when there is no use in another time."""
+    def _fire(self, job: _Job, now_ms: int) -> int:
+        """Deliver once: FIRED, REFUSED for now, or ENDED when there is no use in another time."""
         broker = self._broker
         message = job.message
         destination = message.destination
-        if message.expired(now_ms):
-            broker.counters.expired += 1
-            return False
         if destination.temporary and destination.kind == QUEUE and not broker.has_queue(destination.name):
             # Its owner has gone, and it with them.
             broker.counters.unroutable += 1
-            return False
-        broker.publish_late(_copy(message, broker.next_message_id(), now_ms))
-        return True
+            return ENDED
+        # One that has expired is published too: its queue knows what becomes of those.
+        if not broker.publish_late(_copy(message, broker.next_message_id(), now_ms)):
+            return REFUSED
+        return ENDED if message.expired(now_ms) else FIRED
 
 
 def _copy(message: Message, id: int, now_ms: int) -> Message:

@@ -25,6 +25,14 @@ class Sink:
         """
         raise NotImplementedError
 
+    def passes(self, message: Message, binding: "Binding") -> bool:
+        """Would `offer` show the message to a client at once, and keep nothing of it?"""
+        return False
+
+    def refuser(self, message: Message, binding: "Binding") -> "Queue | None":
+        """The queue that `offer` would put the message into and that may say no to it; None when there is none."""
+        return None
+
     def merge(self, bindings: "list[Binding]") -> "Binding":
         """One binding to stand for several of this sink that match the same topic: it gets one copy."""
         return bindings[0]
@@ -65,11 +73,17 @@ class Binding:
 class Outlet(Sink):
     """A subscriber's end of the broker, implemented by connectors."""
 
-    __slots__ = ("congested",)
+    __slots__ = ("congested", "publishes_as")
 
     def __init__(self) -> None:
         self.congested = False
         """The peer reads too slowly: queues keep what they have until `Credit.wake`."""
+        self.publishes_as: Publisher | None = None
+        """Who the same client is as a publisher: a queue must not keep it waiting for itself."""
+
+    def passes(self, message: Message, binding: "Binding") -> bool:
+        """See Sink."""
+        return True
 
     def deliver(self, delivery: "Delivery") -> None:
         """Pass on one delivery of a queue; its consumer says to whom.  Called only while there is credit.

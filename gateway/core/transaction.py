@@ -10,6 +10,7 @@ from gateway.core.ports import NOTHING
 from gateway.core.schedule import Timing
 
 if TYPE_CHECKING:
+    from gateway.core.queue import Queue
     from gateway.core.router import Broker
 
 
@@ -78,15 +79,15 @@ class Transaction:
         try:
             return self._carry_out()
         finally:
-            broker.holding = False
             broker.store.end()
-            broker.release_durable()
+            broker.release_hold()
 
     def _carry_out(self) -> int:
         """All of it, which nothing stands in the way of."""
         broker = self._broker
         # Where a crash could still undo it, nobody may see a part of it.
-        broker.holding = not broker.store.immediate and self._persistent()
+        if not broker.store.immediate and self._kept():
+            broker.hold()
         position = NOTHING
         for message in self._messages:
             destination = message.destination
@@ -95,7 +96,6 @@ class Transaction:
                 broker.counters.unroutable += 1
             else:
                 position = max(position, broker.publish_to(destination, message))
-        broker.holding = False
         for message, timing in self._scheduled:
             position = max(position, broker.schedule.add(message, timing))
         for delivery, outcome in self._outcomes:
@@ -103,9 +103,13 @@ class Transaction:
         broker.counters.transactions_committed += 1
         return position
 
-    def _persistent(self) -> bool:
-        """Is there a message that a crash could undo?"""
-        return True in [message.persistent for message in self._messages]
+    def _kept(self) -> bool:
+        """Is there anything that a crash could undo?"""
+        return (
+            True in [message.persistent for message in self._messages]
+            or True in [delivery.stored for delivery, _ in self._outcomes]
+            or True in [message.persistent for message, _ in self._scheduled]
+        )
 
     def abort(self) -> None:
         """Do none of it: nothing is published, and what was to be settled counts as a failed delivery."""
@@ -118,19 +122,20 @@ class Transaction:
         """Have all queues, with room for what is to come where they would refuse it."""
         if not self._broker.store.accepting:
             raise TransactionRefused("the store can keep nothing more")
-        counts: dict[str, int] = {}
+        room = _Room()
         for message in self._messages:
             destination = message.destination
             if destination.kind != QUEUE:
+                if self._broker.refusing:
+                    topic = self._broker.topics.topic(destination.name)
+                    for queue in self._broker.refusers(message, topic):
+                        room.take(queue, message)
                 continue
             if destination.temporary and not self._broker.has_queue(destination.name):
                 continue
             queue = self._broker.queue(destination.name)
             if queue.policy.when_full == REJECT:
-                more = counts.get(queue.key, 0)
-                if not queue.takes(more):
-                    raise TransactionRefused(f"{destination} is full")
-                counts[queue.key] = more + 1
+                room.take(queue, message)
 
     def _check_schedule(self) -> None:
         size = 0
@@ -165,3 +170,21 @@ class Transaction:
         """It ends: what it holds is nobody's, or the queues'."""
         self._broker.transactions_bytes -= self._bytes
         self._bytes = 0
+
+
+@final
+class _Room:
+    """What the messages of a transaction would take of queues that refuse when they are full."""
+
+    __slots__ = ("_taken",)
+
+    def __init__(self) -> None:
+        # Messages and bytes, by key.
+        self._taken: dict[str, tuple[int, int]] = {}
+
+    def take(self, queue: "Queue", message: Message) -> None:
+        """One more message goes to `queue`.  Raises TransactionRefused."""
+        count, size = self._taken.get(queue.key, (0, 0))
+        if not queue.room.takes(count, size):
+            raise TransactionRefused(f"{queue.key} is full")
+        self._taken[queue.key] = (count + 1, size + message.size)

@@ -18,7 +18,8 @@ from gateway.core.delivery import ACCEPTED, EXPIRED, FAILED, READY, REJECTED, RE
 from gateway.core.flow import Publisher
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.ports import NOTHING, Dequeued, Enqueued, QueueMade, Redelivered
-from gateway.core.queue import REFUSED, Queue
+from gateway.core.queue import Queue
+from gateway.core.room import REFUSED
 from gateway.core.router import Broker
 from gateway.core.subscription import Binding
 

@@ -21,7 +21,8 @@ from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import literal
 from gateway.core.ports import NOTHING, Enqueued, QueueMade, Retained
-from gateway.core.queue import REFUSED, Queue
+from gateway.core.queue import Queue
+from gateway.core.room import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached
 from gateway.core.subscription import Binding
 

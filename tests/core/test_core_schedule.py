@@ -8,7 +8,7 @@ from core_doubles import broker_with, message
 from gateway.core.cron import Cron, InvalidCron
 from gateway.core.limits import CoreLimits
 from gateway.core.router import Broker
-from gateway.core.schedule import FOREVER, ScheduleRefused, Timing
+from gateway.core.schedule import FOREVER, REFUSED_AGAIN_MS, ScheduleRefused, Timing
 
 NOW_MS = 1_700_000_000_000
 """2023-11-14 22:13:20 UTC, a Tuesday."""
@@ -73,11 +73,16 @@ def test_temporary_queue_that_has_gone_is_not_made_anew(broker: Broker) -> None:
     assert broker.counters.unroutable == 1
 
 
-def test_queue_that_cannot_be_made_is_counted() -> None:
+def test_what_cannot_be_delivered_when_it_is_due_waits_and_is_tried_again() -> None:
     broker = broker_with(CoreLimits(queues_max=0))
     broker.schedule.add(message(broker), Timing(1_000))
     broker.tick(1_000)
-    assert broker.counters.discarded == 1
+    assert len(broker.schedule) == 1
+    broker.limits.queues_max = 1
+    broker.tick(1_000 + REFUSED_AGAIN_MS - 1)
+    assert not broker.has_queue("q")
+    broker.tick(1_000 + REFUSED_AGAIN_MS)
+    assert (len(broker.schedule), broker.queue("q").depth, broker.schedule.bytes) == (0, 1, 0)
 
 
 @pytest.mark.parametrize(

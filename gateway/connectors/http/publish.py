@@ -7,7 +7,7 @@ from gateway.connectors.websocket.addresses import destination_of
 from gateway.connectors.websocket.messages import HTTP, is_forged, message_from
 from gateway.core.destination import QUEUE, Destination
 from gateway.core.message import Message
-from gateway.core.queue import REFUSED
+from gateway.core.room import REFUSED
 from gateway.core.schedule import Timing
 from gateway.core.transaction import Transaction
 from protocols.gatewayjson.codec import load

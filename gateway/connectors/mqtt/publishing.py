@@ -12,7 +12,7 @@ from gateway.connectors.mqtt.settings import ACKNOWLEDGE, MqttSettings
 from gateway.connectors.text import is_utf8
 from gateway.core.destination import QUEUE, InvalidName
 from gateway.core.ports import NOTHING
-from gateway.core.queue import REFUSED
+from gateway.core.room import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached, QueueGone
 from gateway.core.topics import Topic
 from protocols.mqtt.codec import encode_puback, encode_pubcomp, encode_pubrec

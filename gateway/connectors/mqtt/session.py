@@ -254,8 +254,7 @@ class MqttSession(Outlet):
             )
             # One that an earlier run left has the broker's policy so far, and nobody's.
             self._queue = self.broker.bound_queue(self.key, policy, self)
-            self._queue.policy = policy
-            self._queue.owner = self
+            self._queue.adopt(policy, self)
             self._consumer = Consumer(self._queue, self, self.credit, False)
             self._queue.attach(self._consumer)
 
@@ -289,6 +288,16 @@ class MqttSession(Outlet):
             self.broker.counters.dropped_full += 1
             return False
         return True
+
+    def passes(self, message: Message, binding: Binding) -> bool:
+        """See Sink."""
+        assert isinstance(binding, MqttBinding)
+        return (message.qos == 0 or binding.qos == 0) and self.connector is not None
+
+    def refuser(self, message: Message, binding: Binding) -> Queue | None:
+        """See Sink."""
+        queue = self._queue
+        return None if queue is None or self.passes(message, binding) else queue.refuser(message, binding)
 
     def merge(self, bindings: list[Binding]) -> Binding:
         """One copy for overlapping filters: the highest QoS, all identifiers (§3.3.4)."""
@@ -626,6 +635,14 @@ class JsonView(Sink):
     def offer(self, message: Message, binding: Binding) -> int:
         """See Sink."""
         return self._session.offer(message, binding)
+
+    def passes(self, message: Message, binding: Binding) -> bool:
+        """See Sink."""
+        return self._session.passes(message, binding)
+
+    def refuser(self, message: Message, binding: Binding) -> Queue | None:
+        """See Sink."""
+        return self._session.refuser(message, binding)
 
     def merge(self, bindings: list[Binding]) -> Binding:
         """See Sink."""

@@ -13,7 +13,7 @@ from gateway.core.chores import Chore
 from gateway.core.destination import InvalidName
 from gateway.core.message import Message
 from gateway.core.ports import Recovered
-from gateway.core.queue import REFUSED
+from gateway.core.room import REFUSED
 from gateway.core.router import Broker, LimitReached
 
 DUE_AT_ONCE: Final = 16

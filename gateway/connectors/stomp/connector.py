@@ -19,7 +19,8 @@ from gateway.core.delivery import ACCEPTED, RELEASED
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Credentials
-from gateway.core.queue import REFUSED, Queue
+from gateway.core.queue import Queue
+from gateway.core.room import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused, Timing
 from gateway.core.selector_parser import InvalidSelector

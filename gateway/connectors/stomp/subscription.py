@@ -60,6 +60,7 @@ class StompSubscription(Outlet):
     ) -> None:
         super().__init__()
         self._connector = connector
+        self.publishes_as = connector.publisher
         self.number = number
         """Its place among the subscriptions of the connection; part of the ack handles of 1.2."""
         self.id = id

@@ -14,7 +14,8 @@ from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Credentials
-from gateway.core.queue import REFUSED, Queue
+from gateway.core.queue import Queue
+from gateway.core.room import REFUSED
 from gateway.core.router import Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused, Timing
 from gateway.core.subscription import Binding

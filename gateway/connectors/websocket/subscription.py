@@ -37,6 +37,7 @@ class JsonSubscription(Outlet):
     def __init__(self, connector: "JsonConnector", id: str, automatic: bool, counts_credit: bool) -> None:
         super().__init__()
         self._connector = connector
+        self.publishes_as = connector.publisher
         self.id = id
         self.automatic = automatic
         # Deliveries use credit up for good; otherwise an outcome gives it back.

@@ -1,0 +1,93 @@
+"""Messages of transactions that a crash could still undo: nobody sees a part before all of it is safe.
+
+What comes behind them waits too, in queues as on topics, so that order is kept.
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.delivery import Delivery
+
+if TYPE_CHECKING:
+    from gateway.core.message import Message
+    from gateway.core.topics import Topic
+
+OPEN: Final = 1 << 62
+"""A position that is never reached."""
+
+
+@final
+class HoldPoint:
+    """The position with which one transaction is safe, known once all of it is with the store."""
+
+    __slots__ = ("position",)
+
+    def __init__(self) -> None:
+        self.position = OPEN
+
+
+@final
+class HeldDeliveries:
+    """What waits so in one queue, in order."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[HoldPoint, Delivery]] = deque()
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._waiting)
+
+    def all(self) -> list[Delivery]:
+        """They, in order."""
+        return [delivery for _, delivery in self._waiting]
+
+    def add(self, point: HoldPoint | None, delivery: Delivery) -> None:
+        """One more, of the transaction of `point`, or behind whatever waits (None)."""
+        self._waiting.append((self._waiting[-1][0] if point is None else point, delivery))
+
+    def take(self, durable: int) -> Delivery | None:
+        """The first, if it is safe now."""
+        waiting = self._waiting
+        if waiting and waiting[0][0].position <= durable:
+            return waiting.popleft()[1]
+        return None
+
+
+@final
+class HeldPublishes:
+    """Messages to the live subscribers of topics that wait so, in order for each topic."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[tuple[HoldPoint, Message, Topic]]] = {}
+
+    def holds(self, topic: "Topic") -> bool:
+        """Does anything wait on this topic?"""
+        return topic.name in self._waiting
+
+    def add(self, point: HoldPoint | None, message: "Message", topic: "Topic") -> None:
+        """One more, of the transaction of `point`, or behind whatever waits on the topic (None)."""
+        waiting = self._waiting.get(topic.name)
+        if waiting is None:
+            waiting = self._waiting[topic.name] = deque()
+        waiting.append((waiting[-1][0] if point is None else point, message, topic))
+
+    def take(self, durable: int) -> "list[tuple[Message, Topic]]":
+        """Those that are safe now, in order for each topic."""
+        safe: list[tuple[Message, Topic]] = []
+        for name, waiting in list(self._waiting.items()):
+            while waiting and waiting[0][0].position <= durable:
+                _, message, topic = waiting.popleft()
+                safe.append((message, topic))
+            if not waiting:
+                del self._waiting[name]
+        return safe
+
+    @property
+    def count(self) -> int:
+        """Topics on which something waits."""
+        return len(self._waiting)

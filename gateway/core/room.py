@@ -1,0 +1,96 @@
+"""How much a queue may hold, and who waits while it is full."""
+
+from typing import Final, final
+
+from gateway.core.contents import Contents
+from gateway.core.flow import Gate, Publisher
+from gateway.core.limits import QueuePolicy
+
+REFUSED: Final = -2
+"""What `offer` answers when the queue is full and its policy is to reject."""
+
+
+@final
+class Room:
+    """The limits of one queue's policy against what is in it."""
+
+    __slots__ = ("_contents", "_gate", "_own", "policy")
+
+    def __init__(self, contents: Contents, policy: QueuePolicy) -> None:
+        self._contents = contents
+        self.policy = policy
+        self._gate: Gate | None = None
+        # Who publishes as one client with a consumer of this queue, and how many consumers those are.
+        self._own: dict[Publisher, int] | None = None
+
+    # -- how much
+
+    def takes(self, more: int, more_bytes: int) -> bool:
+        """Is there room for a message once `more`, of `more_bytes` together, have come in?"""
+        policy = self.policy
+        contents = self._contents
+        return (
+            (policy.bytes_max == 0 or contents.resident_bytes + more_bytes < policy.bytes_max)
+            and (policy.messages_max == 0 or contents.depth + more < policy.messages_max)
+            and (policy.stored_bytes_max == 0 or contents.bytes + more_bytes < policy.stored_bytes_max)
+        )
+
+    @property
+    def full(self) -> bool:
+        """Is there no room for one more?"""
+        return not self.takes(0, 0)
+
+    def within(self, numerator: int, denominator: int) -> bool:
+        """Is there no more than this part of what there may be?"""
+        policy = self.policy
+        contents = self._contents
+        return (
+            (policy.bytes_max == 0 or contents.resident_bytes * denominator <= policy.bytes_max * numerator)
+            and (policy.messages_max == 0 or contents.depth * denominator <= policy.messages_max * numerator)
+            and (
+                policy.stored_bytes_max == 0
+                or contents.bytes * denominator <= policy.stored_bytes_max * numerator
+            )
+        )
+
+    # -- who waits
+
+    def hold(self, publisher: Publisher | None) -> None:
+        """Have it wait until there is room.  One read of each may still follow; that bounds the excess."""
+        if self._gate is None:
+            self._gate = Gate()
+        self._gate.hold(publisher)
+
+    def again(self) -> None:
+        """Something has left: let producers go on once a good part of the queue is free."""
+        gate = self._gate
+        if gate is not None and self.within(3, 4):
+            self._gate = None
+            gate.open()
+
+    def close(self) -> None:
+        """Nothing comes here any more: let everybody go on."""
+        if self._gate is not None:
+            self._gate.open()
+            self._gate = None
+
+    # -- who must not wait: it would wait for itself
+
+    def count_own(self, publisher: Publisher | None, change: int) -> None:
+        """The client that publishes so has one consumer more or less."""
+        if publisher is None:
+            return
+        own = self._own
+        if own is None:
+            own = self._own = {}
+        count = own.get(publisher, 0) + change
+        if count > 0:
+            own[publisher] = count
+        else:
+            own.pop(publisher, None)
+            if not own:
+                self._own = None
+
+    def owned_by(self, publisher: Publisher | None) -> bool:
+        """Is it a client that consumes here, so that its own acknowledgements make room?"""
+        return self._own is not None and publisher is not None and publisher in self._own
