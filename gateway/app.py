@@ -2,10 +2,8 @@
 
 import asyncio
 import errno
-import gc
 import logging
 import os
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 import gateway
-from gateway.admin.server import AdminServer
+from gateway.admin.server import DEGRADED, UP, AdminServer
 from gateway.config import AUTO, OPTIONS, Config, ConnectorSection, KeyPairSection, TlsSection, is_loopback
 from gateway.connectors.base import Acceptor, Limits, Service
 from gateway.connectors.carriage import Route
@@ -35,7 +33,6 @@ from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
 from gateway.net.identity import Keeper
 from gateway.net.listener import Listener, Machinery
-from gateway.net.memory import keep_freed_memory
 from gateway.net.reports import Reports
 from gateway.net.tls import KeyPair, TlsError, TlsSettings
 from gateway.net.tls import load as load_tls
@@ -44,9 +41,8 @@ from gateway.net.unix import UnixSocket
 from gateway.security.guard import Guard, User
 from gateway.security.passwords import PasswordChecks
 from gateway.security.rules import Area, Rule, Rules
-from gateway.store.errors import StoreError
 from gateway.store.passing import PassingStore
-from gateway.storing import EXIT_FAILED, Storing
+from gateway.storing import Storing
 
 log = logging.getLogger("gateway")
 
@@ -296,7 +292,8 @@ class Gateway:
         for section in self.config.connector:
             await self._open(section, self._machinery)
         if self.config.admin.enabled:
-            self.admin = AdminServer(self.config.admin.host, self.config.admin.port, self.status)
+            admin = self.config.admin
+            self.admin = AdminServer(admin.host, admin.port, self.status, self.storing.trouble)
             await _opened(f"admin {self.config.admin.uri}", self.admin.open())
         self._started_s = time.monotonic()
         self._tick()
@@ -446,7 +443,7 @@ class Gateway:
         if self.admin is not None:
             await self.admin.close()
         self.guard.close()
-        self.storing.close()
+        await self.storing.close()
 
     async def _drain(self) -> None:
         """Wait until all clients have taken what they are owed, and then a moment for them to close."""
@@ -481,8 +478,10 @@ class Gateway:
             services.update(service.stats())
         rate_in, rate_out = self._rates()
         broker = self.broker
+        trouble = self.storing.trouble()
         return {
-            "status": "up",
+            "status": DEGRADED if trouble else UP,
+            **({"reason": trouble} if trouble else {}),
             "name": self.config.gateway.name,
             "version": gateway.__version__,
             "compiled": gateway.is_compiled(),
@@ -517,62 +516,9 @@ class Gateway:
         return round((last[1] - first[1]) / seconds), round((last[2] - first[2]) / seconds)
 
 
-async def run(config: Config, started: Callable[[Gateway], None]) -> int:
-    """Run until SIGTERM or SIGINT; `started(gateway)` is called once everything listens.  Returns the exit code.
-
-    The first signal stops gracefully (0), a second one at once (128 + its number, as if it had not been caught).
-    """
-    keep_freed_memory()
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    at_once: asyncio.Future[int] = loop.create_future()
-
-    def on_signal(number: int) -> None:
-        if stopping.is_set() and not at_once.done():
-            at_once.set_result(128 + number)
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, on_signal, number)
-        except NotImplementedError:  # Windows: the loop has no signal handlers
-            signal.signal(number, lambda got, _: loop.call_soon_threadsafe(on_signal, got))
-    running = Gateway(config)
-    if hasattr(signal, "SIGHUP"):
-        loop.add_signal_handler(signal.SIGHUP, running.reload)
-    try:
-        await running.__aenter__()
-    except StoreError as error:
-        raise OSError(f"store: {error}") from None
-    _tune_gc()
-    started(running)
-    log.info("started")
-    failing = asyncio.ensure_future(running.failed.wait())
-    asked = asyncio.ensure_future(stopping.wait())
-    await asyncio.wait((asked, failing), return_when=asyncio.FIRST_COMPLETED)
-    log.info("stopping: %d ms for clients to be told", config.gateway.shutdown_timeout_ms)
-    stop = asyncio.ensure_future(running.stop())
-    await asyncio.wait((stop, at_once), return_when=asyncio.FIRST_COMPLETED)
-    if at_once.done():
-        log.warning("stopped at once: clients may not have been told")
-        return at_once.result()
-    await stop
-    for waiting in (asked, failing):
-        waiting.cancel()
-    log.info("stopped")
-    return EXIT_FAILED if running.storing.failure is not None else 0
-
-
 async def _opened(what: str, opening: Awaitable[None]) -> None:
     """Await `opening`; an OSError then says what could not be opened."""
     try:
         await opening
     except OSError as error:
         raise OSError(error.errno, f"{what}: {error.strerror or error}") from None
-
-
-def _tune_gc() -> None:
-    """Messages come and go in masses and hold no cycles: look for cycles seldom, and not in what is there for good."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

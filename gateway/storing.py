@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -103,13 +106,23 @@ class Storing:
             _Told(self._broker, flush), loop.call_soon, loop.call_soon_threadsafe, failed, loop.call_later
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Commit what waits, unless it failed, and let go of the file."""
         store = self._sqlite
         if store is not None:
             self._sqlite = None
             self._broker.note_unsettled()
-            store.close(True)
+            store.retire()
+            try:
+                # The loop goes on turning, so that a second signal is heard whatever the disk does.
+                await _aside(partial(store.close, True))
+            except StoreError as error:
+                self.failure = error
+                log.critical("store: %s: what was not committed is lost", error)
+
+    def trouble(self) -> str:
+        """Why nothing new is kept; empty while all is well."""
+        return "" if self._sqlite is None else self._sqlite.trouble
 
     def status(self) -> dict[str, Any]:
         """What there is to know, as JSON's types."""
@@ -127,6 +140,26 @@ class Storing:
             "damages": store.damages,
             "failure": None if store.failure is None else str(store.failure),
         }
+
+
+async def _aside(work: Callable[[], None]) -> None:
+    """Have `work` done on a thread of its own, which does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def carry_out() -> None:
+        try:
+            work()
+        except Exception as error:
+            tell = partial(done.set_exception, error)
+        else:
+            tell = partial(done.set_result, None)
+        # The loop is closed where nobody waited.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(tell)
+
+    threading.Thread(target=carry_out, name="store-close", daemon=True).start()
+    await done
 
 
 @final

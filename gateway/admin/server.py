@@ -19,16 +19,27 @@ EXCHANGE_TIMEOUT_S: Final = 10.0
 REQUEST_BYTES_MAX: Final = 16_384
 """Request line and headers."""
 
+UP: Final = "up"
+DEGRADED: Final = "degraded"
+"""It serves, but not all that it should: the reason is beside it."""
+
 
 @final
 class AdminServer:
-    """Serves what `status` returns.  Knows nothing else of the gateway."""
+    """Serves what `status` returns, and says that all is well unless `trouble` says what is not."""
 
-    def __init__(self, host: str, port: int, status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        status: Callable[[], dict[str, Any]],
+        trouble: Callable[[], str] = lambda: "",
+    ) -> None:
         self.host = host
         self.port = port
         """The port asked for; after `open`, the one it got."""
         self._status = status
+        self._trouble = trouble
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
@@ -87,7 +98,10 @@ class AdminServer:
             return 404, {"error": "there are /status and /health"}
         if request.method != b"GET":
             return 405, {"error": "only GET"}
-        return 200, (self._status() if path == b"/status" else {"status": "up"})
+        if path == b"/status":
+            return 200, self._status()
+        trouble = self._trouble()
+        return (503, {"status": DEGRADED, "reason": trouble}) if trouble else (200, {"status": UP})
 
 
 def _response(connection: h11.Connection, code: int, answer: dict[str, Any], head: bool = False) -> bytes:

@@ -3,15 +3,16 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import typer
 
 import gateway
 from gateway.app import Gateway, limits_by_option
-from gateway.app import run as run_gateway
 from gateway.cli.settings import ConfigPath, load_or_exit
 from gateway.observe.log import set_up
+from gateway.running import run as run_gateway
 
 FILES_MAX: Final = 1_048_576
 """Open files beyond which no more are asked for: each connection is one."""
@@ -58,6 +59,12 @@ def raise_file_limit() -> None:
 
 def announce(started: Gateway) -> None:
     """Say what listens where, with its limits; `ready` comes last."""
+    # Nobody may be there to hear it any more, and a disk that takes the output may be full.
+    with suppress(OSError):
+        _announce(started)
+
+
+def _announce(started: Gateway) -> None:
     form = "compiled" if gateway.is_compiled() else "plain Python"
     print(f"{started.config.gateway.name}: gateway-broker {gateway.__version__} ({form})")
     width = max([len(listener.acceptor.name) for listener in started.listeners], default=5)

@@ -64,6 +64,8 @@ def show(answer: dict[str, Any]) -> None:
         f"up {answer['uptime_s']:.0f} s, {answer['messages_in_per_s']} messages/s in, "
         f"{answer['messages_out_per_s']} out"
     )
+    if "reason" in answer:
+        console.print(f"[bold red]{answer['status']}[/]: {answer['reason']}")
     table = Table("connector", "address", box=None, pad_edge=False)
     for heading in ("connections", "max frame", "in", "out", "refused", "errors", "dropped"):
         table.add_column(heading, justify="right")

@@ -269,6 +269,8 @@ class SqliteStore(Journal):
 
     def _after_hold(self, head: int) -> None:
         """What waits has waited a moment; if what was oldest then has left, what came since may wait as well."""
+        if self._closing.is_set():
+            return
         if self.head > head and not self._pages_asked:
             self._distrust = 0
             self._scheduled = False
@@ -291,13 +293,15 @@ class SqliteStore(Journal):
     def _announce(self) -> None:
         """Messages that have left need no commit: who waits for their positions may go on."""
         self._announcing = False
+        if self._closing.is_set():
+            return
         if not self._committing and self.advance() and self._listener is not None:
             self._listener.on_durable(self.durable)
 
     def _hand_over(self) -> None:
         """Give the writer thread everything that waits; what is asked comes behind it, so that it is seen."""
         self._scheduled = False
-        if self._committing or self.failure is not None:
+        if self._committing or self.failure is not None or self._closing.is_set():
             return
         try:
             self._hand_over_batch()
@@ -408,7 +412,7 @@ class SqliteStore(Journal):
         self._accept(not self._low, self._low)
 
     def _loaded(self, page: Page, entries: list[Entry]) -> None:
-        if self._listener is None or self._closing.is_set():
+        if self._listener is None:
             return
         if page.complete or entries or page.expired_by_ms or page.reader is not None:
             self._listener.on_loaded(page, entries)
@@ -455,15 +459,20 @@ class SqliteStore(Journal):
         self._accept(False, str(error))
         self._on_failure(error)
 
+    def retire(self) -> None:
+        """Do nothing more on the loop's thread: `close` follows, and may be called on another."""
+        self._closing.set()
+
     def close(self, clean: bool) -> None:
         """Commit what waits and let go of the file.
 
-        `clean`: no delivery is unsettled, so the next run need not suspect that one was made.
+        `clean`: no delivery is unsettled, so the next run need not suspect that one was made.  Raises StoreError when
+        it failed and nobody has been told.
         """
+        # What the writer thread still wants to say is read from `_broken`.
+        self.retire()
         thread = self._thread
         if thread is not None:
-            # The loop no longer turns: what the thread still wants to say is read from `_broken`.
-            self._closing.set()
             self._requests.put(None)
             thread.join()
             self._thread = None
@@ -480,6 +489,8 @@ class SqliteStore(Journal):
             self._database.close()
             self._room.close()
             self._lock.release()
+        if self._broken is not None and self.failure is None:
+            raise self._broken
 
     def _close_in_order(self, clean: bool) -> None:
         if self._stuck or self._uncounted:
@@ -634,9 +645,13 @@ class SqliteStore(Journal):
         self._tell(partial(self._failed, error))
 
     def _tell(self, what: Call) -> None:
-        """Have the loop's thread do something; once the store is being closed nobody turns the loop."""
+        """Have the loop's thread do something, unless the store is being closed by then."""
         if not self._closing.is_set():
-            self._across(what)
+            self._across(partial(self._hear, what))
+
+    def _hear(self, what: Call) -> None:
+        if not self._closing.is_set():
+            what()
 
     def _checkpoint(self) -> bool:
         """Move the log into the file, as far as readers allow."""

@@ -42,6 +42,14 @@ async def test_health_is_up(admin: AdminServer) -> None:
     assert (code, json.loads(body)) == (200, {"status": "up"})
 
 
+async def test_health_says_what_is_wrong() -> None:
+    server = AdminServer("127.0.0.1", 0, dict, lambda: "the disk is full")
+    await server.open()
+    code, _, body = await ask(server, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (code, json.loads(body)) == (503, {"status": "degraded", "reason": "the disk is full"})
+    await server.close()
+
+
 async def test_a_request_may_come_in_pieces(admin: AdminServer) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
     for piece in (b"GET /hea", b"lth HTTP/1.1\r\nHo", b"st: x\r\n\r\n"):
