@@ -522,7 +522,8 @@ class SqliteStore(Journal):
             except Empty:
                 with self._writing:
                     idle = self._broken is not None or not self._guarded(self._tidy)
-                    self._guarded(self._look)
+                    if self._broken is None:
+                        self._guarded(self._look)
                 continue
             idle = False
             if request is None:
