@@ -5,7 +5,7 @@ from typing import final
 
 
 def new_node() -> str:
-    """A name for this run: it makes message ids differ from those of another."""
+    """A name for this run: what dies with it cannot be taken for what another had."""
     return secrets.token_hex(4)
 
 

@@ -511,3 +511,25 @@ def test_full_store_is_told_in_each_protocols_words(lives: Lives) -> None:
     gw.stomp("c") >> "SUBSCRIBE id:1 destination:/topic/t"
     gw.mqtt("five", 5) >> "PUBLISH t x"
     gw.stomp("c") << "MESSAGE subscription:1 body:x"
+
+
+def test_a_stored_message_keeps_its_id_over_restarts(lives: Lives) -> None:
+    lives.gw.stomp("p") >> "SEND destination:/queue/q persistent:true body:x"
+    lives.commit()
+    ids: list[str | None] = []
+    for clean in (True, False):
+        gw = lives.begin(clean)
+        party = gw.stomp("s") >> "SUBSCRIBE id:1 destination:/queue/q ack:client"
+        lives.commit()
+        party << "MESSAGE body:x"
+        assert party.last is not None
+        ids.append(party.last.get("message-id"))
+        (
+            party
+            >> "SEND destination:/queue/other body:y"
+            >> "SUBSCRIBE id:2 destination:/queue/other"
+            << "MESSAGE body:y"
+        )
+        ids.append(party.last.get("message-id"))
+    assert ids[0] == ids[2]
+    assert len(set(ids)) == 3

@@ -113,6 +113,27 @@ def test_browser_with_acknowledgements_is_shown_as_much_as_it_asked_for(gw: Gate
     assert gw.broker.queue("q").waiting == 2
 
 
+def test_browser_is_told_its_end_when_the_last_copies_expire(gw: Gateway) -> None:
+    for words in ("body:0", f"expires:{gw.now_ms + 1_000} body:1"):
+        gw.stomp("p") >> f"SEND destination:/queue/q {words}"
+    browser = gw.stomp("s") >> "SUBSCRIBE id:7 destination:/queue/q browser:true ack:client prefetch-count:1"
+    browser << "MESSAGE body:0"
+    gw.advance(500)
+    browser.silent()
+    gw.advance(1_500)
+    browser << "MESSAGE browser:end"
+    gw.advance(1_500)
+    browser.silent()
+    assert gw.stomp("s").connector.next_deadline_ms() is None
+
+
+def test_browser_is_told_its_end_once(gw: Gateway) -> None:
+    gw.stomp("p") >> "SEND destination:/queue/q body:0"
+    browser = gw.stomp("s") >> "SUBSCRIBE id:7 destination:/queue/q browser:true ack:client prefetch-count:1"
+    browser << "MESSAGE body:0" >> "NACK id:@ack" << "MESSAGE browser:end" << "MESSAGE body:0"
+    browser.silent()
+
+
 def test_browsers_are_bounded() -> None:
     gw = Gateway(stomp=StompSettings(browse_messages_max=2))
     for n in range(3):
@@ -502,6 +523,13 @@ def test_window_in_bytes(gw: Gateway) -> None:
     party.silent()
     party >> "ACK id:@ack" << "MESSAGE" >> "UNSUBSCRIBE id:1"
     assert gw.broker.queue("q").depth == 2
+
+
+def test_window_in_bytes_means_nothing_where_nothing_is_acknowledged(gw: Gateway) -> None:
+    gw.stomp("s") >> "SUBSCRIBE id:1 destination:/queue/q ack:auto consumer-window-size:10"
+    for n in range(3):
+        gw.stomp("p") >> f"SEND destination:/queue/q body:{n}{'x' * 100}"
+    assert len(gw.stomp("s").bodies()) == 3
 
 
 def test_window_of_nothing_is_one_message_at_a_time_and_below_zero_any(gw: Gateway) -> None:

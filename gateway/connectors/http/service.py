@@ -7,7 +7,6 @@ from gateway.connectors.carriage import Route
 from gateway.connectors.http.connector import HttpConnector
 from gateway.connectors.http.receipts import Receipts
 from gateway.connectors.http.settings import HttpSettings, Page
-from gateway.connectors.owners import new_node
 from gateway.core.router import Broker
 
 
@@ -46,14 +45,13 @@ class HttpAcceptor(Acceptor):
 class HttpService(Service):
     """HTTP on one broker."""
 
-    __slots__ = ("broker", "node", "pages", "receipts", "settings")
+    __slots__ = ("broker", "pages", "receipts", "settings")
 
     def __init__(self, broker: Broker, settings: HttpSettings, pages: dict[str, Page]) -> None:
         self.broker = broker
         self.settings = settings
         self.pages = pages
         """By path."""
-        self.node = new_node()
         self.receipts = Receipts(settings.receipts_max, settings.visibility_timeout_ms)
 
     def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:

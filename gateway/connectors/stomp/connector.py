@@ -111,11 +111,11 @@ class StompConnector(Connector):
             now_ms,
         )
         self.node = node
-        """This gateway, in message ids."""
+        """This run of the gateway, in the names of what dies with it."""
         self.owner = owner
         """This connection, in the names of its temporary queues."""
         self.version = ""
-        self.target = StompTarget("", owner, node, broker.counters)
+        self.target = StompTarget("", owner, broker.counters)
         """What its MESSAGEs are made for."""
         self.client_id = ""
         self._refusing = False
@@ -168,12 +168,16 @@ class StompConnector(Connector):
 
     def next_deadline_ms(self) -> int | None:
         """See Connector."""
-        return self._wire.next_deadline_ms()
+        due_ms = self._wire.next_deadline_ms()
+        look_ms = 0 if self._subscriptions is None else self._subscriptions.next_look_ms
+        return look_ms if look_ms and (due_ms is None or look_ms < due_ms) else due_ms
 
     def deadline(self, now_ms: int) -> None:
         """See Connector."""
         for frame in self._wire.handle_deadline(now_ms):
             self._on_frame(frame, now_ms)
+        if self._subscriptions is not None:
+            self._subscriptions.look_at_browsers(now_ms)
         self._collect()
 
     def prepare_out(self, now_ms: int) -> None:
@@ -271,7 +275,6 @@ class StompConnector(Connector):
         self.target = StompTarget(
             self.version,
             self.owner,
-            self.node,
             self.broker.counters,
             limits.carry,
             limits.publish_identity,

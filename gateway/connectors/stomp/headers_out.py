@@ -57,7 +57,6 @@ class StompTarget:
         "counters",
         "identity",
         "key",
-        "node",
         "owner",
         "says_more",
         "shared",
@@ -70,7 +69,6 @@ class StompTarget:
         self,
         version: str,
         owner: str,
-        node: str,
         counters: CoreCounters,
         carry: int = 0,
         identity: bool = False,
@@ -79,8 +77,6 @@ class StompTarget:
         self.version = version
         self.owner = owner
         """The connection, in whose words its temporary queues are to be named."""
-        self.node = node
-        """This gateway, in message ids."""
         self.counters = counters
         self.carry = carry
         self.identity = identity

@@ -340,7 +340,7 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
     if isinstance(origin, StompOrigin) and message.original is None:
         send = origin.send
         constant = origin.head.constant(message.destination, target.version)
-        tail = message_tail(message_id(message, target.node), constant, send.body)
+        tail = message_tail(message_id(message), constant, send.body)
     elif (
         origin.bare()
         and message.original is None
@@ -350,7 +350,7 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
         and not target.says_more
     ):
         body = origin.body()
-        tail = message_tail(message_id(message, target.node), _bare_constant(message, target, body), body)
+        tail = message_tail(message_id(message), _bare_constant(message, target, body), body)
     else:
         tail = _other_tail(message, target)
     message.remember(variant, tail)
@@ -386,9 +386,12 @@ def _bare_constant(message: Message, target: StompTarget, body: bytes) -> bytes:
     return constant
 
 
-def message_id(message: Message, node: str) -> str:
-    """Unique for this gateway, the same however often the message is delivered, and in no need of escapes."""
-    return f"ID-{node}-{message.id}"
+def message_id(message: Message) -> str:
+    """The same however often the message is delivered, after restarts too, and in no need of escapes.
+
+    The number rises over all runs on one store; the time tells apart those of gateways that share none.
+    """
+    return f"ID-{message.received_at_ms}-{message.id}"
 
 
 def head_of(destination: Destination, owner: str, lines: list[bytes], version: str) -> bytes:
@@ -430,7 +433,7 @@ def _other_tail(message: Message, target: StompTarget) -> bytes:
     else:
         lines, body = _foreign_lines(message, target)
     constant = head_of(message.destination, target.owner, lines, version)
-    return message_tail(message_id(message, target.node), constant, body)
+    return message_tail(message_id(message), constant, body)
 
 
 def _foreign_lines(message: Message, target: StompTarget) -> tuple[list[bytes], bytes]:

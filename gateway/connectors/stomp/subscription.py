@@ -45,6 +45,7 @@ class StompSubscription(Outlet):
         "consumers",
         "credit",
         "destination",
+        "ended",
         "exclusive",
         "id",
         "mode",
@@ -80,6 +81,8 @@ class StompSubscription(Outlet):
         """A queue that is nobody else's and dies with it."""
         self.browsed = ""
         """Destination of the queue that it is shown, when it is a browser."""
+        self.ended = False
+        """As a browser it has been told that this is all."""
         self.unacked: dict[str, Delivery] = {}
         """By ack handle in 1.2, by message-id before."""
         self._unacked_bytes = 0
@@ -136,7 +139,7 @@ class StompSubscription(Outlet):
             self.unacked[self._handle_prefix + number] = delivery
             head = self._ack_head + number.encode() + b"\n"
         else:
-            self._note(message_id(message, connector.node), delivery)
+            self._note(message_id(message), delivery)
             head = self._head
         if delivery.failures:
             head += b"redelivered:true\nx-mx-delivery-count:%d\n" % delivery.failures
@@ -150,8 +153,8 @@ class StompSubscription(Outlet):
         if self.window >= 0:
             self._unacked_bytes += message.size
             self.look_at_congestion()
-        if self.browsed and delivery.queue.waiting == 0:
-            self._end_browsing()
+        if self.browsed:
+            self.look_at_end()
 
     def _note(self, key: str, delivery: Delivery) -> None:
         """Before 1.2: a message that has come twice, by way of two queues, is acknowledged twice."""
@@ -220,8 +223,8 @@ class StompSubscription(Outlet):
         )
         self.consumers.append(consumer)
         queue.attach(consumer)
-        if self.browsed and queue.enqueued_total == 0:
-            self._end_browsing()
+        if self.browsed:
+            self.look_at_end()
 
     def follow(self, pattern: Pattern) -> None:
         """Read all queues of `pattern` that the client may read, those to come included."""
@@ -250,9 +253,11 @@ class StompSubscription(Outlet):
         if self.consumers:
             self.credit.wake()
 
-    def _end_browsing(self) -> None:
-        """Tell a browser that it has been shown everything (ActiveMQ)."""
-        self._connector.push_sure(encode_browser_end(self.id, self.browsed, self._connector.version))
+    def look_at_end(self) -> None:
+        """Tell a browser, once, that it has been shown everything (ActiveMQ)."""
+        if not self.ended and self.consumers and self.consumers[0].queue.waiting == 0:
+            self.ended = True
+            self._connector.push_sure(encode_browser_end(self.id, self.browsed, self._connector.version))
 
     def detach(self) -> None:
         """Get nothing more.  What is unacknowledged stays, until `give_back`."""

@@ -1,6 +1,6 @@
 """What one connection is subscribed to, and how its acknowledgements find their deliveries."""
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.sources import Source, durable_key, share_key
 from gateway.connectors.stomp.addresses import destination_of, sources_of
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from gateway.connectors.stomp.connector import StompConnector
 
 
+BROWSERS_LOOK_MS: Final = 500
+"""How often it is looked whether there is nothing more to be shown to a browser, though its last message did not go out."""
+
+
 @final
 class Subscriptions:
     """All subscriptions of one connection.  Methods raise StompRefusal for what cannot be."""
 
-    __slots__ = ("_by_key", "_by_number", "_connector", "_made", "_replies")
+    __slots__ = ("_browsers", "_by_key", "_by_number", "_connector", "_look_ms", "_made", "_replies")
 
     def __init__(self, connector: "StompConnector") -> None:
         self._connector = connector
@@ -35,6 +39,9 @@ class Subscriptions:
         self._made = 0
         self._replies: dict[str, str] = {}
         """Temporary queues that a reply-to has named, as it named them: the key of the subscription it made, or ""."""
+        self._browsers: list[StompSubscription] = []
+        """Those that have not been told their end."""
+        self._look_ms = 0
 
     # -- SUBSCRIBE
 
@@ -54,8 +61,9 @@ class Subscriptions:
         subscription.selector = selector
         subscription.exclusive = subscribe.exclusive
         subscription.credit.available = self._prefetch(subscribe.prefetch)
-        # One message goes out in any case: 0 is one at a time (Artemis).
-        subscription.window = -1 if subscribe.window < 0 else max(subscribe.window, 1)
+        if subscribe.window >= 0 and subscribe.ack != AckMode.AUTO:
+            # One message goes out in any case: 0 is one at a time (Artemis).  Without acknowledgements nothing fills it.
+            subscription.window = max(subscribe.window, 1)
         before = connector.broker.store.position
         queues = self._prepare(subscribe, subscription, sources)
         # A durable subscription is to be found again after a crash, once it is confirmed.
@@ -246,6 +254,8 @@ class Subscriptions:
         )
         subscription.private = copies
         subscription.browsed = subscription.destination
+        self._browsers.append(subscription)
+        self._look_ms = broker.now_ms + BROWSERS_LOOK_MS
         viewer = _Copier(subscription, copies, connector.settings.browse_messages_max)
         Browsing(broker, queues, viewer).begin()
 
@@ -295,6 +305,8 @@ class Subscriptions:
             return False
         del self._by_number[str(subscription.number)]
         self._replies.pop(subscription.destination, "")
+        if subscription in self._browsers:
+            self._browsers.remove(subscription)
         subscription.detach()
         subscription.give_back()
         return True
@@ -315,6 +327,21 @@ class Subscriptions:
             if subscription.handle_of(message_id):
                 return subscription
         return None
+
+    # -- browsers
+
+    @property
+    def next_look_ms(self) -> int:
+        """When `look_at_browsers` is to be called; 0 for never."""
+        return self._look_ms if self._browsers else 0
+
+    def look_at_browsers(self, now_ms: int) -> None:
+        """Tell those their end whose last copies have expired before they were delivered."""
+        if 0 < self.next_look_ms <= now_ms:
+            for browser in self._browsers:
+                browser.look_at_end()
+            self._browsers = [browser for browser in self._browsers if not browser.ended]
+            self._look_ms = now_ms + BROWSERS_LOOK_MS
 
     # -- the connection
 

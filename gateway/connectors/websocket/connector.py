@@ -92,7 +92,7 @@ class JsonConnector(Connector):
         super().__init__(broker, turn, limits, counters, peer)
         self._settings = settings
         self.node = node
-        """This gateway, in message ids."""
+        """This run of the gateway, in the names of what dies with it."""
         self.owner = owner
         """This connection."""
         self.client_id = ""
