@@ -99,7 +99,7 @@ def guard(
     section = config.security
     checks = PasswordChecks(post, section.password_threads, section.password_checks_max)
     certificates = any(connector.certified for connector in config.connector)
-    return Guard(users, Rules(rules), checks, before_answer, certificates)
+    return Guard(users, Rules(rules), checks, before_answer, certificates, section.decisions_bytes_max)
 
 
 def queue_pattern(text: str) -> Pattern:

@@ -16,6 +16,8 @@ class SecuritySection(Section):
     """Threads that check passwords."""
     password_checks_max: int = Field(1_000, ge=1)
     """Password checks that may be under way or wait; above that logins are refused."""
+    decisions_bytes_max: int = Field(16_777_216, ge=0)
+    """Bytes of what is remembered of the rules' answers: who may send to or receive from which destination."""
 
 
 class UserSection(Section):

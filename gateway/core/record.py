@@ -222,6 +222,10 @@ class Decoder:
         key = (id, user)
         publisher = self._publishers.get(key)
         if publisher is None:
+            if len(id) > PUBLISHER_LENGTH_MAX or (user is not None and len(user) > PUBLISHER_LENGTH_MAX):
+                publisher = Publisher(id, None)
+                publisher.user = user
+                return publisher
             if len(self._publishers) >= PUBLISHERS_REMEMBERED_MAX:
                 self._publishers.clear()
             publisher = self._publishers[key] = Publisher(id, None)
@@ -230,6 +234,8 @@ class Decoder:
 
 
 PUBLISHERS_REMEMBERED_MAX: Final = 1_024
+PUBLISHER_LENGTH_MAX: Final = 256
+"""Publishers that are remembered, and characters of their ids and names."""
 
 
 def _encode_deaths(deaths: list[Death]) -> bytes:

@@ -11,8 +11,14 @@ from gateway.core.ports import Asker, Authorizer, Credentials
 from gateway.security.passwords import PasswordChecks
 from gateway.security.rules import Rules, Who
 
-DECISIONS_REMEMBERED_MAX: Final = 65_536
-"""Answers kept for (client, action, destination); above that all are forgotten and found again on use."""
+DECISIONS_BYTES_MAX: Final = 16_777_216
+"""Bytes of answers kept for (client, action, destination); above that all are forgotten and found again on use."""
+
+DECISION_OVERHEAD: Final = 250
+"""Bytes that an answer takes beside the names, about."""
+
+NAMES_REMEMBERED_MAX: Final = 1_024
+"""Characters of user, client id and destination; for more, the rules are asked each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ class Guard(Authorizer):
         checks: PasswordChecks,
         before_answer: Callable[[], None],
         certificates: bool = False,
+        decisions_bytes_max: int = DECISIONS_BYTES_MAX,
     ) -> None:
         """`certificates`: do some clients show whom a certificate names?"""
         super().__init__()
@@ -51,7 +58,9 @@ class Guard(Authorizer):
         self.verifies_names = bool(users) or certificates
         self.restricts_publish = bool(rules)
         self.restricts_receive = rules.restrict_receive
-        self._decisions: dict[tuple[object, ...], bool] = {}
+        self._decisions: dict[tuple[str | None, str, int, int, str], bool] = {}
+        self._decisions_bytes = 0
+        self._decisions_bytes_max = decisions_bytes_max
         self.refused = 0
         """Clients that were not who they said they were."""
 
@@ -119,13 +128,26 @@ class Guard(Authorizer):
         """See Authorizer."""
         return self._rules.receivers(destination.kind, destination.name)
 
-    def _key(self, publisher: Publisher, action: int, kind: int, name: str) -> tuple[object, ...]:
+    @property
+    def decisions_bytes(self) -> int:
+        """Bytes of the answers that are kept, about."""
+        return self._decisions_bytes
+
+    def _key(
+        self, publisher: Publisher, action: int, kind: int, name: str
+    ) -> tuple[str | None, str, int, int, str]:
         return (publisher.user, publisher.id if self._rules.personal else "", action, kind, name)
 
-    def _remember(self, key: tuple[object, ...], allowed: bool) -> bool:
-        if len(self._decisions) >= DECISIONS_REMEMBERED_MAX:
-            self._decisions.clear()
+    def _remember(self, key: tuple[str | None, str, int, int, str], allowed: bool) -> bool:
+        names = (key[0] or "", key[1], key[4])
+        if sum(len(name) for name in names) > NAMES_REMEMBERED_MAX:
+            return allowed
+        size = DECISION_OVERHEAD + sum(len(name) * (1 if name.isascii() else 4) for name in names)
+        if self._decisions_bytes + size > self._decisions_bytes_max:
+            self._decisions = {}
+            self._decisions_bytes = 0
         self._decisions[key] = allowed
+        self._decisions_bytes += size
         return allowed
 
     def _who(self, publisher: Publisher) -> Who:

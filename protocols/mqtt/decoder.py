@@ -16,8 +16,9 @@ from protocols.wire import u16
 TOPICS_REMEMBERED_MAX: Final = 65_536
 """Topic names whose check is remembered, for all connections: what one publisher sends, others send too."""
 
+TOPIC_REMEMBERED_BYTES: Final = 256
 REMEMBERED_BYTES_MAX: Final = 512
-"""Longest topic name and property block that are remembered: longer ones are rare, and would add up."""
+"""Longest topic name and longest property block that are remembered: longer ones are rare, and would add up."""
 
 # Bytes of a topic name → the name, checked; without control characters, and with.
 _strict: Final[dict[bytes, str]] = {}
@@ -273,7 +274,7 @@ class PacketDecoder:
         topic = topics.get(raw)
         if topic is None:
             topic = check_topic_name(raw, self._control_characters)
-            if len(raw) > REMEMBERED_BYTES_MAX:
+            if len(raw) > TOPIC_REMEMBERED_BYTES:
                 return topic
             if len(topics) >= TOPICS_REMEMBERED_MAX:
                 topics.clear()

@@ -14,6 +14,7 @@ from protocols.stomp.constants import (
     CONTENT_LENGTH,
     CONTENT_TYPE,
     DESTINATION,
+    DESTINATION_REMEMBERED_BYTES,
     DESTINATIONS_REMEMBERED_MAX,
     DISCONNECT,
     EXPIRATION,
@@ -196,6 +197,8 @@ def decode_send(lines: list[bytes], version: str, escaped: bool, memo: dict[byte
 
 def _remember(raw: bytes, version: str, memo: dict[bytes, str]) -> str:
     text = unescape(raw, version)
+    if len(raw) > DESTINATION_REMEMBERED_BYTES:
+        return text
     if len(memo) >= DESTINATIONS_REMEMBERED_MAX:
         memo.clear()
     memo[raw] = text

@@ -130,5 +130,8 @@ PRE_CONNECT_BYTES_MAX: Final = 65_536
 DESTINATIONS_REMEMBERED_MAX: Final = 1_024
 """Decoded destinations that a connection keeps."""
 
+DESTINATION_REMEMBERED_BYTES: Final = 128
+"""Longest of them: so many of the longest that a header may hold would fill the memory."""
+
 HEAD_REMEMBERED_MAX: Final = 1_024
 """Bytes of the head that a connection keeps in case the next SEND has the same, and of a body kept with it."""

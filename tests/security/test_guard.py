@@ -182,3 +182,20 @@ def test_decisions_follow_the_rules_and_are_remembered() -> None:
     assert guard.may_subscribe(publisher("ann"), QUEUE, Pattern(("jobs.x",)))
     assert guard.may_subscribe(publisher("ann"), QUEUE, literal("jobs.x"))
     assert not guard.may_subscribe(publisher("ann"), QUEUE, Pattern(("other",)))
+
+
+def test_remembered_decisions_are_bounded_in_bytes_whatever_the_names() -> None:
+    rules = Rules((Rule(True, frozenset({"publish"}), frozenset(), frozenset(), (Area.parse("topic:a.>"),)),))
+    checks = PasswordChecks(Turns().post, 1, 1)
+    guard = Guard({}, rules, checks, lambda: None, False, 10_000)
+    publisher = Publisher("c", None)
+    for number in range(1_000):
+        assert not guard.may_publish(publisher, Destination(TOPIC, f"denied.{number}" + "x" * (number % 600)))
+        assert guard.decisions_bytes <= 10_000
+    assert guard.decisions_bytes > 0
+    before = guard.decisions_bytes
+    assert guard.may_publish(publisher, Destination(TOPIC, "a." + "x" * 60_000))
+    publisher.user = "u" * 60_000
+    assert guard.may_publish(publisher, Destination(TOPIC, "a.b"))
+    assert guard.decisions_bytes == before
+    guard.close()

@@ -25,7 +25,7 @@ _FROM_QUEUE: Final = str.maketrans({"+": "\uf02b", "#": "\uf023"})
 
 
 TOPICS_REMEMBERED_MAX: Final = 16_384
-NAME_REMEMBERED_MAX: Final = 512
+NAME_REMEMBERED_MAX: Final = 256
 """Characters of a name that is remembered."""
 
 # What `topic_of` has found, since other protocols' messages go to the same few topics again and again.

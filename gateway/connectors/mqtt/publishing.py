@@ -23,7 +23,7 @@ from protocols.mqtt.properties import decode_properties
 TOPICS_SHARED_MAX: Final = 65_536
 """Topics whose lookup is remembered for all connections."""
 
-TOPICS_REMEMBERED_MAX: Final = 4_096
+TOPICS_REMEMBERED_MAX: Final = 1_024
 """Topics whose lookup and access check are remembered for one connection, where there are rules."""
 
 

@@ -54,7 +54,8 @@ from protocols.stomp.state import NEW
 SERVER: Final = "gateway-broker/0.1.0"
 
 TARGETS_REMEMBERED_MAX: Final = 1_024
-"""Destinations whose lookup and access check a connection remembers."""
+TARGET_LENGTH_MAX: Final = 128
+"""Destinations whose lookup and access check a connection remembers, and characters of the longest of them."""
 
 
 @final
@@ -491,6 +492,8 @@ class StompConnector(Connector):
         return queue
 
     def _remember_topic(self, text: str, topic: Topic) -> None:
+        if len(text) > TARGET_LENGTH_MAX:
+            return
         topics = self._topics
         if topics is None:
             topics = self._topics = {}
@@ -499,6 +502,8 @@ class StompConnector(Connector):
         topics[text] = topic
 
     def _remember_queue(self, text: str, queue: Queue) -> None:
+        if len(text) > TARGET_LENGTH_MAX:
+            return
         queues = self._queues
         if queues is None:
             queues = self._queues = {}

@@ -358,6 +358,8 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
 
 
 BARE_REMEMBERED_MAX: Final = 16_384
+BARE_LENGTH_MAX: Final = 256
+"""Header lines that are remembered, and characters of what they are remembered by."""
 
 # What `_bare_constant` has found, by destination: for messages that are persistent or not, with text that is not meant
 # as such or not.
@@ -380,7 +382,8 @@ def _bare_constant(message: Message, target: StompTarget, body: bytes) -> bytes:
         constant = head_of(destination, "", lines, target.version)
         if len(known) >= BARE_REMEMBERED_MAX:
             known.clear()
-        known[key] = constant
+        if len(key) <= BARE_LENGTH_MAX:
+            known[key] = constant
     if alike and target.carry == side.CARRY_NONE:
         target.counters.omit(message.origin.protocol(), "ST", ("body",))
     return constant

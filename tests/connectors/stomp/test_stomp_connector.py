@@ -560,3 +560,22 @@ def test_shutdown_says_goodbye() -> None:
     [error] = client.received()
     assert "shutting down" in error.headers["message"]
     assert client.connector.closing
+
+
+def test_what_is_remembered_of_destinations_is_bounded_in_bytes() -> None:
+    world = World()
+    client = world.client()
+    for kind in ("topic", "queue"):
+        for number in range(20):
+            client.send("SEND", destination=f"/{kind}/{number}".ljust(20_000, "x"), body=b"x")
+    client.send("SEND", destination="/topic/a", body=b"x").send("SEND", destination="/queue/a", body=b"x")
+    assert list(client.connector._topics or ()) == ["/topic/a"]
+    assert list(client.connector._queues or ()) == ["/queue/a"]
+
+
+def test_a_topic_with_too_many_levels_is_refused_in_words() -> None:
+    client = World().client()
+    client.send("SEND", destination="/topic/" + ".".join(["a"] * 201), body=b"x", receipt="r")
+    [error] = client.received()
+    assert error.command == "ERROR"
+    assert "200 levels" in error.headers["message"]

@@ -729,7 +729,7 @@ def test_what_is_remembered_of_publishes_is_bounded_in_bytes() -> None:
         assert (publish.topic, publish.properties) == (topic, block)
     decoder = connection._decoder
     assert not decoder._block
-    assert max(map(len, decoder._topics), default=0) <= 512
+    assert max(map(len, decoder._topics), default=0) <= 256
 
 
 # -- what a client reads

@@ -302,6 +302,16 @@ def test_destinations_remembered_are_bounded_and_right() -> None:
         assert frame.destination == f"/a{number}"
 
 
+def test_long_destinations_are_read_and_not_remembered() -> None:
+    connection = connected()
+    for number in range(50):
+        destination = f"/{number}".ljust(30_000, "x")
+        (frame,) = connection.receive_data(b"SEND\ndestination:%b\n\n\0" % destination.encode(), 0)
+        assert isinstance(frame, Send)
+        assert frame.destination == destination
+    assert not connection._reader._memo
+
+
 def test_a_destination_is_the_same_string_each_time() -> None:
     connection = connected()
     frames = connection.receive_data(b"SEND\ndestination:/abc\nk:1\n\n\0SEND\ndestination:/abc\nk:2\n\n\0", 0)
