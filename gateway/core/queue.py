@@ -35,7 +35,7 @@ from gateway.core.ports import NOTHING, Dequeued, Enqueued, Entry, Page, QueueFo
 from gateway.core.room import REFUSED, Room
 from gateway.core.roster import Roster
 from gateway.core.selection import Selections
-from gateway.core.subscription import Binding, Consumer, Sink
+from gateway.core.subscription import NOBODY, Binding, Consumer, Sink
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
@@ -531,7 +531,10 @@ class Queue(Sink):
     def detach(self, consumer: Consumer) -> None:
         """`consumer` gets no more.  What it has acquired stays with it until each delivery is settled."""
         others_let_in = consumer is self._roster.exclusive
-        if not self._roster.remove(consumer):
+        there = self._roster.remove(consumer)
+        # An outlet knows its consumers: together they would stay until the collector comes.
+        consumer.outlet = NOBODY
+        if not there:
             return
         self.room.count_own(consumer.outlet.publishes_as, -1)
         if consumer.selector is not None:

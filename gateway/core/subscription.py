@@ -1,6 +1,6 @@
 """Who wants messages: sinks bound to topic patterns, and consumers of queues."""
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.credit import Credit
 from gateway.core.flow import Publisher
@@ -92,6 +92,11 @@ class Outlet(Sink):
         Must not call back into the queue.
         """
         raise NotImplementedError
+
+
+NOBODY: Final = Outlet()
+"""Stands for the outlet of a consumer that has left its queue."""
+NOBODY.congested = True
 
 
 @final

@@ -176,6 +176,7 @@ class Transport(asyncio.Protocol, Timed):
         """The socket is gone, whoever closed it."""
         self._end()
         self._socket = None
+        self.carrier = None
         self._listener.closed(self)
         self._listener.deadlines.forget(self)
 

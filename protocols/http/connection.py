@@ -104,6 +104,8 @@ class HttpConnection:
                 self._h11.receive_data(data)
             return self._next()
         except h11.RemoteProtocolError as error:
+            # It lies in a frame of its own traceback, and would keep all of ours until the collector comes.
+            error.__traceback__ = None
             return self._fail(error.error_status_hint, str(error))
 
     def _next(self) -> list[Event]:
