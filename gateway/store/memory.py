@@ -165,9 +165,7 @@ class MemoryStore(Journal):
         listener = self.listener
         if listener is not None:
             listener.on_durable(self.durable)
-            asked = self._asked
-            self._asked = []
-            for page in asked:
+            for page in self.take_asked():
                 listener.on_loaded(page, self.kept.load(page))
 
     def _take_over(self) -> None:
@@ -187,6 +185,12 @@ class MemoryStore(Journal):
     def load(self, page: Page) -> None:
         """See Store; answered by `commit`."""
         self._asked.append(page)
+
+    def take_asked(self) -> list[Page]:
+        """The questions that `commit` would answer, for who answers them in another way."""
+        asked = self._asked
+        self._asked = []
+        return asked
 
     def recover(self) -> Recovered:
         """See Store."""

@@ -217,6 +217,47 @@ def test_what_cannot_be_read_when_a_consumer_is_to_have_it_again_is_set_aside() 
     assert (queue.depth, queue.bytes, broker.resident_bytes) == (0, 0, 0)
 
 
+def test_an_answer_from_before_what_waits_for_the_disk_loses_nothing() -> None:
+    """A full disk: what is there is read meanwhile, and what comes behind it is asked for again."""
+    broker, store = paging_broker()
+    queue = broker.queue("q")
+    ids = fill(queue, 3_000)
+    held = queue.depth - queue.paged
+    outlet = LogOutlet(ACCEPTED)
+    consume(queue, outlet, 10)
+    [page] = store.take_asked()
+    broker.on_loaded(page, [])
+    assert (queue.depth, len(outlet.messages)) == (3_000 - held, held)
+    assert store.take_asked() == []
+    assert drain(store, outlet, 3_000) == ids
+    store.commit()
+    assert (queue.depth, store.kept.entries) == (0, {})
+
+
+def test_an_incomplete_answer_makes_nobody_expire_twice() -> None:
+    broker, store = paging_broker()
+    queue = broker.queue("q")
+    fill(queue, 600, expires_at_ms=1_000)
+    fill(queue, 600)
+    store.commit()
+    broker.tick(1_000)
+    [page] = store.take_asked()
+    broker.on_loaded(page, store.kept.load(page))
+    expired = broker.counters.expired
+    assert expired > 0
+    # Their end waits for the disk; a question that is answered before it sees them still.
+    outlet = LogOutlet(ACCEPTED)
+    consume(queue, outlet, 10)
+    while asked := store.take_asked():
+        asked[0].complete = False
+        broker.on_loaded(asked[0], store.kept.load(asked[0]))
+    for now_ms in range(2_000, 20_000, 1_000):
+        broker.tick(now_ms)
+        store.commit()
+    assert (broker.counters.expired, len(outlet.messages)) == (600, 600)
+    assert (queue.depth, queue.bytes, broker.resident_bytes, store.kept.entries) == (0, 0, 0, {})
+
+
 class PagingMachine(RuleBasedStateMachine):
     """Offers, deliveries, failures, commits and restarts on a queue that keeps almost nothing in memory."""
 
