@@ -63,7 +63,9 @@ def test_a_transaction_for_which_there_is_no_room_is_refused_whole(policy: Queue
         transaction = broker.transaction()
         for _ in range(count):
             transaction.publish(
-                topic_message(broker, "q", b"x" * 100) if topic else message(broker, size=100, body=b"x" * 100)
+                topic_message(broker, "q", b"x" * 100)
+                if topic
+                else message(broker, size=100, body=b"x" * 100)
             )
         if fits:
             transaction.commit()
