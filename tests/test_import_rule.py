@@ -28,6 +28,7 @@ SHARED = {
         "deaths",
         "envelope",
         "owners",
+        "replay",
         "shared",
         "side",
         "sources",

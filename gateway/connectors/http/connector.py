@@ -170,8 +170,16 @@ class HttpConnector(Answering):
         """See Connector."""
         self._refusing = True
 
+    def written(self) -> None:
+        """See Connector."""
+        super().written()
+        if self._events is not None:
+            self._events.go_on()
+
     def resumed(self) -> None:
         """See Connector."""
+        if self._events is not None:
+            self._events.go_on()
 
     def congestion_changed(self) -> None:
         """See Connector."""
@@ -389,11 +397,7 @@ class HttpConnector(Answering):
         self.wire.start_stream(200, self.headers("text/event-stream", [("Cache-Control", "no-store")]))
         self.collect()
         self._last_out_ms = self.broker.now_ms
-        if request.parameter("retained") == "true":
-            for pattern in patterns:
-                for message in self.broker.retained_for(pattern, self.publisher):
-                    events.show(message)
-        events.begin()
+        events.begin(request.parameter("retained") == "true")
 
     def _end_events(self) -> None:
         events = self._events

@@ -4,13 +4,14 @@ from typing import Final, final
 
 from gateway.connectors.http.answering import Answering
 from gateway.connectors.http.requests import HttpRefusal
+from gateway.connectors.replay import Replays, RetainedOutlet, once_each
 from gateway.connectors.websocket.addresses import pattern_of
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.destination import TOPIC
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING
-from gateway.core.subscription import Binding, Outlet
+from gateway.core.subscription import Binding
 from protocols.http.frames import Request
 
 _DATA: Final = b"\ndata: "
@@ -18,19 +19,20 @@ _END: Final = b"\n\n"
 
 
 @final
-class Events(Outlet):
+class Events(RetainedOutlet):
     """One stream of them."""
 
-    __slots__ = ("_bindings", "_connector")
+    __slots__ = ("_bindings", "_connector", "_replays")
 
     def __init__(self, connector: Answering, patterns: list[Pattern]) -> None:
         super().__init__()
         self._connector = connector
         self._bindings = [Binding(pattern, self, None, connector.publisher) for pattern in patterns]
+        self._replays = Replays(connector)
         self.congested = connector.congested
 
-    def begin(self) -> None:
-        """Let it have what comes.  Raises LimitReached, with nothing bound."""
+    def begin(self, retained: bool) -> None:
+        """Let it have what comes, and the last values if it wants them.  Raises LimitReached, with nothing bound."""
         broker = self._connector.broker
         bound: list[Binding] = []
         try:
@@ -39,17 +41,25 @@ class Events(Outlet):
                 bound.append(binding)
         finally:
             self._bindings = bound
+        if retained:
+            publisher = self._connector.publisher
+            found = [broker.retained_for(binding.pattern, publisher) for binding in bound]
+            self._replays.begin(self, once_each(found))
+
+    def go_on(self) -> None:
+        """The client has been written what was there."""
+        self._replays.go_on()
 
     def offer(self, message: Message, binding: Binding) -> int:
         """See Sink."""
         connector = self._connector
         if self.congested:
             connector.hold_publisher(message.publisher)
-        self.show(message)
+        self.replay(message)
         return NOTHING
 
-    def show(self, message: Message) -> None:
-        """Send one event."""
+    def replay(self, message: Message) -> None:
+        """See RetainedOutlet.  An event says nothing of how it came."""
         connector = self._connector
         connector.counters.messages_out += 1
         connector.push(connector.wire.stream(event_of(message, connector.limits.publish_identity)))

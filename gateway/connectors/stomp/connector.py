@@ -203,6 +203,12 @@ class StompConnector(Connector):
         """See Connector."""
         self._wire.listen(not self.throttled, self.broker.now_ms)
 
+    def written(self) -> None:
+        """See Connector."""
+        super().written()
+        if self._subscriptions is not None:
+            self._subscriptions.go_on_replaying()
+
     def resumed(self) -> None:
         """See Connector."""
         if self._subscriptions is not None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.replay import RetainedOutlet
 from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.connectors.stomp.mapping import message_id, tail_of
 from gateway.core.credit import UNLIMITED, Credit
@@ -13,7 +14,7 @@ from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
 from gateway.core.router import QueueWatcher
 from gateway.core.selector import Selector
-from gateway.core.subscription import Binding, Consumer, Outlet
+from gateway.core.subscription import Binding, Consumer
 from protocols.stomp.codec import encode_browser_end, message_head
 from protocols.stomp.constants import V1_2
 from protocols.stomp.frames import AckMode
@@ -27,7 +28,7 @@ LARGE_BYTES: Final = 8_192
 
 
 @final
-class StompSubscription(Outlet):
+class StompSubscription(RetainedOutlet):
     """See the module.  `unacked` is in the order of delivery, which a cumulative ACK needs."""
 
     __slots__ = (
@@ -116,7 +117,7 @@ class StompSubscription(Outlet):
         return NOTHING
 
     def replay(self, message: Message) -> None:
-        """Send a retained message to who asked for them."""
+        """See RetainedOutlet."""
         if self.selector is not None and not self.selector.matches(message):
             return
         connector = self._connector

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.replay import Replays, once_each
 from gateway.connectors.sources import Source, durable_key, share_key
 from gateway.connectors.stomp.addresses import destination_of, sources_of
 from gateway.connectors.stomp.refusal import STORE_FULL, StompRefusal
@@ -30,7 +31,16 @@ BROWSERS_LOOK_MS: Final = 500
 class Subscriptions:
     """All subscriptions of one connection.  Methods raise StompRefusal for what cannot be."""
 
-    __slots__ = ("_browsers", "_by_key", "_by_number", "_connector", "_look_ms", "_made", "_replies")
+    __slots__ = (
+        "_browsers",
+        "_by_key",
+        "_by_number",
+        "_connector",
+        "_look_ms",
+        "_made",
+        "_replays",
+        "_replies",
+    )
 
     def __init__(self, connector: "StompConnector") -> None:
         self._connector = connector
@@ -42,6 +52,7 @@ class Subscriptions:
         self._browsers: list[StompSubscription] = []
         """Those that have not been told their end."""
         self._look_ms = 0
+        self._replays: Replays | None = None
 
     # -- SUBSCRIBE
 
@@ -232,12 +243,13 @@ class Subscriptions:
         for source in sources:
             if source.kind == QUEUE and not source.queue:
                 subscription.follow(source.pattern)
-        if subscribe.retained:
-            for binding in subscription.bindings:
-                for message in self._connector.broker.retained_for(
-                    binding.pattern, self._connector.publisher
-                ):
-                    subscription.replay(message)
+        if subscribe.retained and subscription.bindings:
+            connector = self._connector
+            patterns = [binding.pattern for binding in subscription.bindings]
+            found = [connector.broker.retained_for(pattern, connector.publisher) for pattern in patterns]
+            if self._replays is None:
+                self._replays = Replays(connector)
+            self._replays.begin(subscription, once_each(found))
 
     def _show(self, subscription: StompSubscription, sources: list[Source], queues: list[Queue]) -> None:
         """A browser reads a queue of its own, which holds the same messages as those it asked for."""
@@ -307,6 +319,8 @@ class Subscriptions:
         self._replies.pop(subscription.destination, "")
         if subscription in self._browsers:
             self._browsers.remove(subscription)
+        if self._replays is not None:
+            self._replays.drop(subscription)
         subscription.detach()
         subscription.give_back()
         return True
@@ -349,6 +363,12 @@ class Subscriptions:
         """The client reads again."""
         for subscription in list(self._by_key.values()):
             subscription.wake()
+        self.go_on_replaying()
+
+    def go_on_replaying(self) -> None:
+        """The client has been written what was there: send more of the last values that it asked for."""
+        if self._replays is not None:
+            self._replays.go_on()
 
     def look_at_congestion(self) -> None:
         """The connection is congested, or no longer."""

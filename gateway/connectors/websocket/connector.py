@@ -4,6 +4,7 @@ from typing import Final, final
 
 from gateway.connectors.base import Connector, Counters, Limits, Turn
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
+from gateway.connectors.replay import Replays
 from gateway.connectors.sources import Source, durable_key, share_key
 from gateway.connectors.websocket.addresses import destination_of, source_of
 from gateway.connectors.websocket.messages import JSON, is_forged, message_from
@@ -65,6 +66,7 @@ class JsonConnector(Connector):
         "_last_out_ms",
         "_ping_ms",
         "_refusing",
+        "_replays",
         "_settings",
         "_subscriptions",
         "_tag",
@@ -108,6 +110,7 @@ class JsonConnector(Connector):
         self._waiting: list[Operation] = []
         self._waiting_bytes = 0
         self._subscriptions: dict[str, JsonSubscription] = {}
+        self._replays: Replays | None = None
         self.tags: dict[int, JsonSubscription] = {}
         """Which subscription a tag belongs to."""
         self._tag = 0
@@ -186,6 +189,12 @@ class JsonConnector(Connector):
     def refuse(self, now_ms: int) -> None:
         """See Connector."""
         self._refusing = True
+
+    def written(self) -> None:
+        """See Connector."""
+        super().written()
+        if self._replays is not None:
+            self._replays.go_on()
 
     def resumed(self) -> None:
         """See Connector."""
@@ -406,8 +415,9 @@ class JsonConnector(Connector):
             self._ok(max(self.appended_since(before), queue.noted_at), subscribe.id)
             subscription.attach(queue, self._credit_of(subscribe))
         if subscribe.retained and source.kind == TOPIC:
-            for message in self.broker.retained_for(source.pattern, self.publisher):
-                subscription.replay(message)
+            if self._replays is None:
+                self._replays = Replays(self)
+            self._replays.begin(subscription, self.broker.retained_for(source.pattern, self.publisher))
 
     def _credit_of(self, subscribe: Subscribe) -> int:
         if subscribe.credit >= 0:
@@ -460,6 +470,8 @@ class JsonConnector(Connector):
         subscription = self._subscription(unsubscribe.sub)
         before = self.broker.store.position
         del self._subscriptions[unsubscribe.sub]
+        if self._replays is not None:
+            self._replays.drop(subscription)
         subscription.detach()
         consumer = subscription.consumer
         subscription.give_back(True)
@@ -560,6 +572,7 @@ class JsonConnector(Connector):
         """Give back everything: no more deliveries, then what has no outcome."""
         subscriptions = self._subscriptions
         self._subscriptions = {}
+        self._replays = None
         transactions = self._transactions
         self._transactions = {}
         for subscription in subscriptions.values():

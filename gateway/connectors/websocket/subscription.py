@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.replay import RetainedOutlet
 from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.credit import Credit
@@ -9,7 +10,7 @@ from gateway.core.delivery import FAILED, RELEASED, Delivery
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
-from gateway.core.subscription import Binding, Consumer, Outlet
+from gateway.core.subscription import Binding, Consumer
 from protocols.gatewayjson.codec import message_head
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _MORE: Final = b","
 
 
 @final
-class JsonSubscription(Outlet):
+class JsonSubscription(RetainedOutlet):
     """See the module.  `unacked` is in the order of delivery, which `upto` needs."""
 
     __slots__ = (
@@ -66,7 +67,7 @@ class JsonSubscription(Outlet):
         return NOTHING
 
     def replay(self, message: Message) -> None:
-        """Send a retained message to who asked for them."""
+        """See RetainedOutlet."""
         connector = self._connector
         connector.counters.messages_out += 1
         connector.push(

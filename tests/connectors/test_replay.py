@@ -1,0 +1,152 @@
+"""Retained values for new subscriptions of every protocol: all of them, at the client's pace, in nobody's way."""
+
+from collections.abc import Callable
+
+import http_client
+import json_client
+import pytest
+import stomp_client
+
+from gateway.connectors.base import Connector, Limits
+from gateway.connectors.replay import TURN_MESSAGES
+from gateway.core.limits import DROP_NEWEST
+
+
+class Reader:
+    """A client that asks for the last values of `t.>`, and what publishes them."""
+
+    def __init__(self, connector: Connector, now_ms: int) -> None:
+        self.connector = connector
+        self._now_ms = now_ms
+        self.turns = 0
+        self.largest = 0
+
+    def read(self) -> bytes:
+        """One turn of the loop: what is written in it."""
+        data = b"".join(self.connector.bytes_out(self._now_ms))
+        self.connector.marked = False
+        self.connector.written()
+        self.turns += 1
+        self.largest = max(self.largest, len(data))
+        return data
+
+    def read_all(self) -> bytes:
+        """Turns until nothing more comes."""
+        data = piece = self.read()
+        while piece or self.connector.marked:
+            piece = self.read()
+            data += piece
+        return data
+
+
+Publish = Callable[[str, bytes], None]
+
+
+def stomp(limits: Limits) -> tuple[Reader, Publish, Callable[[], None]]:
+    world = stomp_client.World(limits=limits)
+    client, publisher = world.client(), world.client()
+
+    def publish(topic: str, body: bytes) -> None:
+        publisher.send("SEND", body, destination=f"/topic/{topic}", retain="true")
+
+    def subscribe() -> None:
+        client.send("SUBSCRIBE", id="1", destination="/topic/t.>", retained="true")
+
+    return Reader(client.connector, world.now_ms), publish, subscribe
+
+
+def json(limits: Limits) -> tuple[Reader, Publish, Callable[[], None]]:
+    world = json_client.World(limits=limits)
+    client, publisher = world.client(), world.client()
+    client.op("connect")
+
+    def publish(topic: str, body: bytes) -> None:
+        publisher.op("publish", to=f"topic:{topic}", body=body.decode(), retain=True)
+
+    def subscribe() -> None:
+        client.say({"op": "subscribe", "sub": "s", "from": "topic:t.>", "retained": True})
+
+    return Reader(client.connector, world.now_ms), publish, subscribe
+
+
+def events(limits: Limits) -> tuple[Reader, Publish, Callable[[], None]]:
+    world = http_client.World(limits=limits)
+    client = world.client()
+
+    def publish(topic: str, body: bytes) -> None:
+        assert (
+            world.once("POST", f"/topics/{topic}?retain=true", body, Content_Type="text/plain").status == 202
+        )
+
+    def subscribe() -> None:
+        client.send("GET", "/events?destination=topic:t.%3E&destination=topic:t.*&retained=true")
+
+    return Reader(client.connector, world.now_ms), publish, subscribe
+
+
+every_protocol = pytest.mark.parametrize("begin", [stomp, json, events])
+Begin = Callable[[Limits], tuple[Reader, Publish, Callable[[], None]]]
+
+
+@every_protocol
+def test_retained_values_far_beyond_the_output_buffer_all_come(begin: Begin) -> None:
+    reader, publish, subscribe = begin(Limits(output_buffer=50_000))
+    for n in range(60):
+        publish(f"t.{n}", b"<%d>" % n + b"x" * 20_000)
+    subscribe()
+    data = reader.read_all()
+    assert [data.count(b"<%d>" % n) for n in range(60)] == [1] * 60
+    assert reader.connector.counters.dropped_slow == 0
+    assert reader.turns > 10
+
+
+@every_protocol
+def test_many_small_values_take_many_turns(begin: Begin) -> None:
+    reader, publish, subscribe = begin(Limits())
+    for n in range(3 * TURN_MESSAGES):
+        publish(f"t.{n}", b"<%d>" % n)
+    subscribe()
+    data = reader.read_all()
+    assert [data.count(b"<%d>" % n) for n in range(3 * TURN_MESSAGES)] == [1] * 3 * TURN_MESSAGES
+    assert reader.turns > 3
+
+
+@every_protocol
+def test_what_comes_live_meanwhile_is_not_dropped_and_takes_the_place_of_the_old_value(begin: Begin) -> None:
+    reader, publish, subscribe = begin(Limits(output_buffer=50_000, slow_consumer=DROP_NEWEST))
+    for n in range(20):
+        publish(f"t.{n}", b"<%d>" % n + b"x" * 10_000)
+    subscribe()
+    data = reader.read()
+    publish("t.19", b"<new>" + b"x" * 10_000)
+    publish("t.live", b"<live>")
+    data += reader.read_all()
+    assert data.count(b"<new>") == data.count(b"<live>") == 1
+    assert data.count(b"<19>") == 0
+    assert [data.count(b"<%d>" % n) for n in range(19)] == [1] * 19
+    assert reader.connector.counters.dropped_slow == 0
+
+
+@every_protocol
+def test_a_client_that_reads_nothing_for_a_while_gets_the_rest_when_it_does(begin: Begin) -> None:
+    reader, publish, subscribe = begin(Limits(output_buffer=50_000))
+    for n in range(20):
+        publish(f"t.{n}", b"<%d>" % n + b"x" * 10_000)
+    subscribe()
+    reader.connector.writable(False)
+    before = sum(map(len, reader.connector.out))
+    reader.connector.written()
+    assert sum(map(len, reader.connector.out)) == before <= 60_000
+    reader.connector.writable(True)
+    data = reader.read_all()
+    assert [data.count(b"<%d>" % n) for n in range(20)] == [1] * 20
+
+
+def test_an_unsubscribed_client_gets_no_more_of_them() -> None:
+    world = stomp_client.World(limits=Limits(output_buffer=50_000))
+    client, publisher = world.client(), world.client()
+    for n in range(20):
+        publisher.send("SEND", b"x" * 10_000, destination=f"/topic/t.{n}", retain="true")
+    client.send("SUBSCRIBE", id="1", destination="/topic/t.>", retained="true").send("UNSUBSCRIBE", id="1")
+    assert 0 < len(client.bodies()) < 20
+    assert client.bodies() == []
