@@ -41,6 +41,7 @@ from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
 from gateway.core.virtual import VIRTUAL_CONSUMER, VirtualConsumer, virtual_topic_of
 from gateway.core.waiters import Waiter, Waiters
+from gateway.core.watching import QueueWatcher, Watching
 
 UNROUTED: Final = -1
 """What publishing answers when nobody has subscribed."""
@@ -52,16 +53,6 @@ class LimitReached(Exception):
 
 class QueueGone(LimitReached):
     """A temporary queue whose owner is not there: made anew, nobody could read it and it would never go."""
-
-
-class QueueWatcher:
-    """Wants to know of named queues that are made: a subscription to all queues of a pattern."""
-
-    __slots__ = ()
-
-    def queue_made(self, queue: Queue) -> None:
-        """`queue` is new, and empty."""
-        raise NotImplementedError
 
 
 @final
@@ -81,7 +72,6 @@ class Broker(StoreListener):
         "_unanswered",
         "_value_expiry",
         "_values_unkept",
-        "_watchers",
         "asynchronous",
         "authorizer",
         "chores",
@@ -100,6 +90,7 @@ class Broker(StoreListener):
         "topics",
         "transactions_bytes",
         "waiters",
+        "watching",
     )
 
     def __init__(self, store: Store, authorizer: Authorizer, limits: CoreLimits, policy: QueuePolicy) -> None:
@@ -114,13 +105,15 @@ class Broker(StoreListener):
         """Names of queues whose producers do not wait until their messages are safe."""
         self.now_ms = 0
         """Wall clock, set from outside before each call in."""
+        self.chores = Chores()
+        """What goes on in later turns."""
         self.queues: dict[str, Queue] = {}
         """By key."""
         self.retained = RetainedTree()
         self._value_expiry = ValueExpiry(self)
+        self.watching = Watching(self.chores)
+        """Subscriptions to all queues of a pattern."""
         self.counters = CoreCounters()
-        self.chores = Chores()
-        """What goes on in later turns."""
         self.topics = TopicTree(limits.topics_cached_bytes_max, limits.route_bindings_max, self.chores)
         self._next_message = 0
         self._next_number = 1
@@ -147,7 +140,6 @@ class Broker(StoreListener):
         """Bytes of the messages that open transactions hold back, about."""
         self.waiters = Waiters(self.chores)
         """Who waits for positions."""
-        self._watchers: list[QueueWatcher] = []
         self.schedule = Schedule(self)
         """Messages that are to be delivered later."""
 
@@ -402,8 +394,7 @@ class Broker(StoreListener):
                     # A queue that seems to be there and gets nothing would be worse than none.
                     self.delete_queue(queue)
                     raise
-            for watcher in list(self._watchers):
-                watcher.queue_made(queue)
+            self.watching.made(queue)
         return queue
 
     def has_queue(self, name: str) -> bool:
@@ -418,19 +409,13 @@ class Broker(StoreListener):
             and QUEUE_PREFIX + destination.name not in self.queues
         )
 
-    def watch(self, watcher: QueueWatcher) -> list[Queue]:
-        """Tell `watcher` of each named queue that is made from now on; returns those that are there."""
-        self._watchers.append(watcher)
-        return self.named_queues()
+    def watch(self, watcher: QueueWatcher, pattern: Pattern) -> Binding:
+        """Tell `watcher` of each named queue of the pattern; the answer is for `Watching.end`."""
+        return self.watching.begin(watcher, pattern, list(self.queues.values()))
 
     def named_queues(self) -> list[Queue]:
         """All queues but those of subscriptions and sessions."""
         return [queue for key, queue in self.queues.items() if key.startswith(QUEUE_PREFIX)]
-
-    def unwatch(self, watcher: QueueWatcher) -> None:
-        """Undo `watch`."""
-        if watcher in self._watchers:
-            self._watchers.remove(watcher)
 
     def bound_queue(self, key: str, policy: QueuePolicy, owner: object = None) -> Queue:
         """The queue with this key, made on first use: for subscriptions, which live beside the named queues."""

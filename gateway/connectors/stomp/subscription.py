@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, final
 from gateway.connectors.replay import RetainedOutlet
 from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.connectors.stomp.mapping import message_id, tail_of
+from gateway.core.chores import Chore
 from gateway.core.credit import UNLIMITED, Credit
 from gateway.core.delivery import FAILED, Delivery
 from gateway.core.destination import QUEUE
@@ -12,9 +13,9 @@ from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
-from gateway.core.router import QueueWatcher
 from gateway.core.selector import Selector
 from gateway.core.subscription import Binding, Consumer
+from gateway.core.watching import QUEUES_AT_ONCE, QueueWatcher
 from protocols.stomp.codec import encode_browser_end, message_head
 from protocols.stomp.constants import V1_2
 from protocols.stomp.frames import AckMode
@@ -22,6 +23,9 @@ from protocols.stomp.frames import AckMode
 if TYPE_CHECKING:
     from gateway.connectors.stomp.connector import StompConnector
 
+
+KNOWN_MIN: Final = 64
+"""Queues that a subscription to many reads before it looks which of them are gone."""
 
 LARGE_BYTES: Final = 8_192
 """A tail from this size on is written beside its head: joining them would copy the body once more."""
@@ -232,9 +236,7 @@ class StompSubscription(RetainedOutlet):
         follower = self._follower
         if follower is None:
             follower = self._follower = _Follower(self)
-        follower.patterns.append(pattern)
-        for queue in self._connector.broker.watch(follower):
-            follower.queue_made(queue)
+        follower.watches.append(self._connector.broker.watch(follower, pattern))
 
     def may_read(self, queue: Queue) -> bool:
         """For followers: is it everybody's, or the client's own, and do the rules allow it?"""
@@ -244,10 +246,6 @@ class StompSubscription(RetainedOutlet):
         return connector.broker.authorizer.may_subscribe(
             connector.publisher, QUEUE, Pattern((queue.destination.name,))
         )
-
-    def reads(self, queue: Queue) -> bool:
-        """Does it read this queue already?"""
-        return queue in [consumer.queue for consumer in self.consumers]
 
     def wake(self) -> None:
         """Take deliveries again."""
@@ -264,13 +262,17 @@ class StompSubscription(RetainedOutlet):
         """Get nothing more.  What is unacknowledged stays, until `give_back`."""
         broker = self._connector.broker
         if self._follower is not None:
-            broker.unwatch(self._follower)
+            for watch in self._follower.watches:
+                broker.watching.end(watch)
             self._follower = None
         for binding in self.bindings:
             broker.unbind(binding)
         self.bindings.clear()
-        for consumer in self.consumers:
-            consumer.queue.detach(consumer)
+        # Nothing more comes until all have left.
+        self.congested = True
+        leaving = _Leaving(self.consumers)
+        if leaving.go_on():
+            broker.chores.add(leaving)
 
     def give_back(self) -> None:
         """What was not acknowledged counts as failed; a queue of its own goes, a shared one with its last member."""
@@ -287,21 +289,49 @@ class StompSubscription(RetainedOutlet):
 
 
 @final
+class _Leaving(Chore):
+    """Takes a subscription's consumers from their queues, some at a time: it may read all queues that there are."""
+
+    __slots__ = ("_at", "_consumers")
+
+    def __init__(self, consumers: list[Consumer]) -> None:
+        self._consumers = consumers
+        self._at = 0
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        until = min(self._at + QUEUES_AT_ONCE, len(self._consumers))
+        for at in range(self._at, until):
+            consumer = self._consumers[at]
+            consumer.queue.detach(consumer)
+        self._at = until
+        return until < len(self._consumers)
+
+
+@final
 class _Follower(QueueWatcher):
     """Has a subscription read each queue whose name falls under one of its patterns."""
 
-    __slots__ = ("patterns", "subscription")
+    __slots__ = ("_known", "_known_max", "_subscription", "watches")
 
     def __init__(self, subscription: StompSubscription) -> None:
-        self.subscription = subscription
-        self.patterns: list[Pattern] = []
+        self._subscription = subscription
+        # Those that it reads, also by name; those that are gone are forgotten when it has become twice as many.
+        self._known = {consumer.queue for consumer in subscription.consumers}
+        self._known_max = KNOWN_MIN
+        self.watches: list[Binding] = []
 
     def queue_made(self, queue: Queue) -> None:
         """See QueueWatcher."""
-        subscription = self.subscription
-        name = queue.destination.name
-        for pattern in self.patterns:
-            if pattern.matches(name):
-                if subscription.may_read(queue) and not subscription.reads(queue):
-                    subscription.read(queue)
-                return
+        if queue in self._known or not self._subscription.may_read(queue):
+            return
+        if len(self._known) >= self._known_max:
+            self._forget_deleted()
+        self._known.add(queue)
+        self._subscription.read(queue)
+
+    def _forget_deleted(self) -> None:
+        self._known = {queue for queue in self._known if not queue.deleted}
+        self._known_max = 2 * len(self._known) + KNOWN_MIN
+        subscription = self._subscription
+        subscription.consumers = [one for one in subscription.consumers if not one.queue.deleted]

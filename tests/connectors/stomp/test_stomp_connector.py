@@ -579,3 +579,36 @@ def test_a_topic_with_too_many_levels_is_refused_in_words() -> None:
     [error] = client.received()
     assert error.command == "ERROR"
     assert "200 levels" in error.headers["message"]
+
+
+def test_all_queues_are_read_and_left_in_later_turns() -> None:
+    world = World()
+    world.broker.chores.driven_by(lambda: None)
+    count = 300
+    for number in range(count):
+        world.broker.queue(f"q.{number}")
+    client = world.client()
+    client.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
+    queues = [world.broker.queue(f"q.{number}") for number in range(count)]
+    assert 0 < sum(queue.consumers_count for queue in queues) < count
+    world.broker.chores.finish()
+    assert {queue.consumers_count for queue in queues} == {1}
+    client.send("UNSUBSCRIBE", id="1")
+    assert 0 < sum(queue.consumers_count for queue in queues) < count
+    # Those that it has not left yet give it nothing any more.
+    sender = world.client()
+    for number in range(count):
+        sender.send("SEND", destination=f"/queue/q.{number}", body=b"x")
+    assert client.received() == []
+    world.broker.chores.finish()
+    assert {(queue.consumers_count, queue.waiting) for queue in queues} == {(0, 1)}
+
+
+def test_queues_that_come_and_go_are_not_remembered_by_who_reads_all() -> None:
+    world = World()
+    client = world.client()
+    client.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
+    for number in range(1_000):
+        world.broker.delete_queue(world.broker.queue(f"q.{number}"))
+    [subscription] = client.connector._subscriptions._by_key.values()
+    assert len(subscription.consumers) <= 2 * 64

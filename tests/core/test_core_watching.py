@@ -1,0 +1,74 @@
+"""gateway/core/watching.py"""
+
+from core_doubles import COMPILED, broker_with, needs_outlet, pattern
+
+from gateway.core.queue import Queue
+from gateway.core.watching import QUEUES_AT_ONCE, QueueWatcher
+
+if not COMPILED:
+
+    class LogWatcher(QueueWatcher):
+        """Remembers the queues that it was told of."""
+
+        __slots__ = ("told",)
+
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        def queue_made(self, queue: Queue) -> None:
+            self.told.append(queue.destination.name)
+
+
+@needs_outlet
+def test_a_watcher_is_told_of_queues_that_are_there_and_that_are_made() -> None:
+    broker = broker_with()
+    for name in ("a.1", "b.1"):
+        broker.queue(name)
+    broker.bound_queue("sub:a.c/n", broker.policy)
+    watcher = LogWatcher()
+    watch = broker.watch(watcher, pattern("a.*"))
+    for name in ("a.2", "b.2", "a.2.x"):
+        broker.queue(name)
+    assert watcher.told == ["a.1", "a.2"]
+    broker.watching.end(watch)
+    broker.queue("a.3")
+    assert watcher.told == ["a.1", "a.2"]
+
+
+@needs_outlet
+def test_making_a_queue_asks_only_those_who_watch_it() -> None:
+    broker = broker_with()
+    watchers = [LogWatcher() for _ in range(50)]
+    for number, watcher in enumerate(watchers):
+        broker.watch(watcher, pattern(f"a.{number}.>"))
+    broker.queue("a.7.x")
+    assert [watcher.told for watcher in watchers if watcher.told] == [["a.7.x"]]
+    assert watchers[7].told == ["a.7.x"]
+
+
+@needs_outlet
+def test_many_queues_are_told_of_in_later_turns() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    queues = [broker.queue(f"q.{number}") for number in range(3 * QUEUES_AT_ONCE)]
+    watcher = LogWatcher()
+    broker.watch(watcher, pattern(">"))
+    assert len(watcher.told) == QUEUES_AT_ONCE
+    # What happens meanwhile is noticed: each queue that is there in the end is told of once.
+    broker.delete_queue(queues[-1])
+    broker.queue("new")
+    broker.chores.finish()
+    assert sorted(watcher.told) == sorted([*[queue.destination.name for queue in queues[:-1]], "new"])
+
+
+@needs_outlet
+def test_who_stops_watching_is_told_no_more() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    for number in range(2 * QUEUES_AT_ONCE):
+        broker.queue(f"q.{number}")
+    watcher = LogWatcher()
+    watch = broker.watch(watcher, pattern(">"))
+    broker.watching.end(watch)
+    assert not broker.chores.step()
+    assert len(watcher.told) == QUEUES_AT_ONCE
