@@ -386,6 +386,8 @@ _KNOWN: Final = frozenset(
     }
 )
 _TIME_MOST: Final = (1 << 63) - 1
+_SPAN_MOST: Final = 1 << 62
+"""Milliseconds from now on: the moment must still be a time that a record holds."""
 
 
 def from_envelope(data: bytes, around: frozenset[str] = frozenset()) -> Envelope:
@@ -416,7 +418,7 @@ def envelope_from(members: dict[str, object], around: frozenset[str] = frozenset
     fields.content_type = _text(members, "content_type")
     fields.content_encoding = _text(members, "content_encoding")
     fields.created_at_ms = _number(members, "created_at", -_TIME_MOST, _TIME_MOST)
-    fields.ttl_ms = _number(members, "ttl", 0, _TIME_MOST)
+    fields.ttl_ms = _number(members, "ttl", 0, _SPAN_MOST)
     fields.group_id = _text(members, "group_id")
     fields.group_sequence = _number(members, "group_seq", -(1 << 31), (1 << 32) - 1)
     fields.reply_group = _text(members, "reply_group")
@@ -425,7 +427,7 @@ def envelope_from(members: dict[str, object], around: frozenset[str] = frozenset
     envelope.ttl_ms = fields.ttl_ms or 0
     envelope.expires_at_ms = _number(members, "expires_at", 0, _TIME_MOST) or 0
     envelope.deliver_at_ms = _number(members, "deliver_at", 0, _TIME_MOST) or 0
-    envelope.delay_ms = _number(members, "delay", 0, _TIME_MOST) or 0
+    envelope.delay_ms = _number(members, "delay", 0, _SPAN_MOST) or 0
     if envelope.deliver_at_ms and envelope.delay_ms:
         raise InvalidEnvelope("deliver_at or delay, not both")
     priority = _number(members, "priority", 0, 255)

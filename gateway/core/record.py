@@ -115,10 +115,10 @@ def encode_record(message: Message) -> bytes:
     publisher_id = b""
     user = b""
     if publisher is not None:
-        publisher_id = publisher.id.encode("utf-8", "replace")[:_TEXT_MAX]
+        publisher_id = _cut(publisher.id)
         if publisher.user is not None:
             flags |= _USER
-            user = publisher.user.encode("utf-8", "replace")[:_TEXT_MAX]
+            user = _cut(publisher.user)
     deaths = b"" if message.deaths is None else _encode_deaths(message.deaths)
     index = _INDEX.pack(
         RECORD_VERSION,
@@ -137,6 +137,12 @@ def encode_record(message: Message) -> bytes:
     )
     content = b"".join([index, name, original_name, publisher_id, user, deaths, origin.stored()])
     return _CRC.pack(crc32(content)) + content
+
+
+def _cut(text: str) -> bytes:
+    """As much of a name as there is room for, never half a character."""
+    data = text.encode("utf-8", "replace")
+    return data if len(data) <= _TEXT_MAX else data[:_TEXT_MAX].decode("utf-8", "ignore").encode()
 
 
 def check_record(record: bytes) -> None:

@@ -120,11 +120,13 @@ class Schedule:
         self.check(message, timing, 0, 0)
         self._jobs_made += 1
         job = _Job(message, timing, self._jobs_made)
-        if self._begin(job, self._broker.now_ms):
-            self.bytes += message.size
-            heappush(self._heap, job)
-            return self._note(job)
-        return NOTHING
+        if not self._begin(job, self._broker.now_ms):
+            return NOTHING
+        # What cannot be noted is not scheduled.
+        position = self._note(job)
+        self.bytes += message.size
+        heappush(self._heap, job)
+        return position
 
     def _note(self, job: _Job) -> int:
         """Have the store know of the job as it is now."""

@@ -13,6 +13,7 @@ from protocols.stomp.constants import (
     CONNECT,
     CONTENT_LENGTH,
     CONTENT_TYPE,
+    CONTENT_TYPE_MAX,
     DESTINATION,
     DESTINATION_REMEMBERED_BYTES,
     DESTINATIONS_REMEMBERED_MAX,
@@ -149,6 +150,8 @@ def decode_send(lines: list[bytes], version: str, escaped: bool, memo: dict[byte
         elif key == CONTENT_LENGTH:
             content_length = number(value, "content-length")
         elif key == CONTENT_TYPE:
+            if len(value) > CONTENT_TYPE_MAX:
+                raise MalformedFrame(f"content-type is longer than {CONTENT_TYPE_MAX} bytes")
             content_type = value
         elif key == RECEIPT:
             receipt = unescape(value, version)

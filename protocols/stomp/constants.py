@@ -121,6 +121,9 @@ HOP_HEADERS: Final = frozenset(
 )
 """What a MESSAGE gets from the server: a publisher's header of that name must not reach a subscriber."""
 
+CONTENT_TYPE_MAX: Final = 65_535
+"""Bytes of a content type: no type is longer than 255 (RFC 6838 §4.2), parameters may follow."""
+
 NUMBER_DIGITS_MAX: Final = 18
 """A decimal of so many digits fits 63 bits, and takes no time to convert."""
 

@@ -6,7 +6,7 @@ from mqtt_client import Client, World, because, payloads
 from gateway.connectors.base import Limits
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.core.limits import DISCONNECT, DROP_NEWEST, DROP_OLDEST
-from gateway.store.memory import HeldStore
+from gateway.store.memory import HeldStore, MemoryStore
 from protocols.mqtt.frames import (
     Auth,
     Connack,
@@ -685,3 +685,20 @@ def test_shutdown_says_goodbye() -> None:
     client.connector.shutdown(client.world.now_ms)
     assert client.received() == [Disconnect(0x8B)]
     assert client.connector.closing
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+@pytest.mark.parametrize("retain", [False, True])
+def test_the_longest_properties_and_expiry_are_stored(qos: int, retain: bool) -> None:
+    store = MemoryStore()
+    world = World(store=store)
+    store.listener = world.broker
+    world.client("kept", 4, clean_start=False).subscribe(("t", 2)).lose()
+    properties = Properties()
+    properties.message_expiry_s = 0xFFFF_FFFF
+    properties.user = [("k" * 60_000, "v" * 60_000), ("x-mx-exp", str((1 << 63) - 1)), ("x-mx-prio", "255")]
+    client = world.client("p", 5)
+    client.publish("t", b"x", qos, 1, retain=retain, properties=properties)
+    assert world.broker.counters.unstorable == 0
+    assert len(store.kept.entries) == 1
+    assert len(store.kept.retained) == int(retain)

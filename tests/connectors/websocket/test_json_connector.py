@@ -2,6 +2,7 @@
 """`gateway.json` on the core: what each operation does, and what each mistake is told."""
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from gateway.core.flow import Publisher
 from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
 from gateway.core.pattern import Pattern
 from gateway.core.ports import Asker, Authorizer, Credentials
+from gateway.store.memory import MemoryStore
 
 
 def error(answers: list[dict[str, Any]]) -> tuple[object, str]:
@@ -662,3 +664,19 @@ def test_a_transaction_into_a_full_queue_gives_back_what_it_would_have_settled()
         ("error", "full", None),
     ]
     assert client.op("ack", id=2, tag=heard[0]["tag"]) == [{"op": "ok", "id": 2}]
+
+
+@pytest.mark.parametrize("member", ["ttl", "expires_at", "delay", "deliver_at", "priority", "created_at"])
+@pytest.mark.parametrize("number", [255, 1 << 31, 1 << 62, (1 << 63) - 1, 1 << 63, 1 << 64, 10**30])
+@pytest.mark.parametrize("to", ["queue:q", "topic:t"])
+def test_a_number_is_one_that_the_store_can_hold_or_is_refused(member: str, number: int, to: str) -> None:
+    store = MemoryStore()
+    world = World(store=store)
+    store.listener = world.broker
+    client = world.client()
+    said = {"op": "publish", "id": 1, "to": to, "body": "x", "durable": True, "retain": to == "topic:t"}
+    client.raw(json.dumps(said | {member: number}).encode())
+    (answer,) = client.heard()
+    assert answer["op"] in ("ok", "error")
+    assert world.broker.counters.unstorable == 0
+    assert answer["op"] == "ok" or not store.kept.entries
