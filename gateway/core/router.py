@@ -7,9 +7,9 @@ from gateway.core.bindings import restored_bindings, stored_bindings
 from gateway.core.chores import Chores
 from gateway.core.counters import CoreCounters
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
-from gateway.core.expiry import VALUES_AT_ONCE, ValueExpiry
 from gateway.core.flow import Gate, Publisher
 from gateway.core.holding import HeldPublishes, HoldPoint
+from gateway.core.last_values import LastValues
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import Message, with_death
 from gateway.core.pattern import Pattern, literal
@@ -31,7 +31,6 @@ from gateway.core.ports import (
 )
 from gateway.core.queue import QUEUE_PREFIX, Queue
 from gateway.core.record import BadRecord, Decoder
-from gateway.core.retained import RetainedTree
 from gateway.core.room import REFUSED
 from gateway.core.schedule import SPACE as SCHEDULE_SPACE
 from gateway.core.schedule import Schedule
@@ -70,8 +69,6 @@ class Broker(StoreListener):
         "_passing_policy",
         "_relaxed_policy",
         "_unanswered",
-        "_value_expiry",
-        "_values_unkept",
         "asynchronous",
         "authorizer",
         "chores",
@@ -89,6 +86,7 @@ class Broker(StoreListener):
         "store",
         "topics",
         "transactions_bytes",
+        "values",
         "waiters",
         "watching",
     )
@@ -109,8 +107,6 @@ class Broker(StoreListener):
         """What goes on in later turns."""
         self.queues: dict[str, Queue] = {}
         """By key."""
-        self.retained = RetainedTree()
-        self._value_expiry = ValueExpiry(self)
         self.watching = Watching(self.chores)
         """Subscriptions to all queues of a pattern."""
         self.counters = CoreCounters()
@@ -122,8 +118,6 @@ class Broker(StoreListener):
         self._by_number: dict[int, Queue] = {}
         self._held_queues: list[Queue] = []
         self._gate: Gate | None = None
-        # Topics whose last value has changed while the store had no room.
-        self._values_unkept: dict[str, None] = {}
         self.decoder = Decoder()
         """Reads back what the store kept; connectors register their Restorer with it."""
         self.holding: HoldPoint | None = None
@@ -140,6 +134,9 @@ class Broker(StoreListener):
         """Bytes of the messages that open transactions hold back, about."""
         self.waiters = Waiters(self.chores)
         """Who waits for positions."""
+        self.values = LastValues(self)
+        self.retained = self.values.tree
+        """Retained values."""
         self.schedule = Schedule(self)
         """Messages that are to be delivered later."""
 
@@ -174,7 +171,7 @@ class Broker(StoreListener):
         """As `publish`, for what the broker has to say itself, which is not counted."""
         position = NOTHING
         if message.retain:
-            position = self._retain(message, topic.name)
+            position = self.values.take(message, topic.name)
         route = self._route(topic)
         if not route:
             return position or UNROUTED
@@ -242,9 +239,7 @@ class Broker(StoreListener):
     def _stillborn(self, message: Message, topic: Topic) -> int:
         """Its time had run out before it came: nobody gets it, and it is no topic's last value."""
         self.counters.expired += 1
-        if message.retain and self.retained.clear(topic.name):
-            return self._keep_value(topic.name, None, message)
-        return NOTHING
+        return self.values.clear(message, topic.name) if message.retain else NOTHING
 
     def publish_to(self, destination: Destination, message: Message) -> int:
         """Publish by name, for who has no Topic or Queue at hand.  As `publish`; REFUSED by a full queue.
@@ -269,79 +264,6 @@ class Broker(StoreListener):
             return self.publish_to(message.destination, message) != REFUSED
         except LimitReached:
             return False
-
-    def _retain(self, message: Message, name: str) -> int:
-        """Replace the topic's last value; an empty body clears it (MQTT 5.0 §3.3.1.3)."""
-        retained = self.retained
-        if not message.origin.body():
-            return self._keep_value(name, None, message) if retained.clear(name) else NOTHING
-        limits = self.limits
-        full = (
-            retained.count >= limits.retained_messages_max
-            or retained.bytes + message.size > limits.retained_bytes_max
-        )
-        if full and retained.is_due(self.now_ms):
-            # Values whose time has run out must not stand in the way.
-            self.expire_values(VALUES_AT_ONCE)
-        before = retained.get(name)
-        count = retained.count - (0 if before is None else 1)
-        size = retained.bytes - (0 if before is None else before.size)
-        if count >= limits.retained_messages_max or size + message.size > limits.retained_bytes_max:
-            # What it was to replace goes too: an outdated value must not pass for the last one.
-            self.counters.dropped_full += 1
-            retained.clear(name)
-            return NOTHING if before is None else self._keep_value(name, None, message)
-        retained.set(name, message)
-        return self._keep_value(name, message, message)
-
-    def _keep_value(self, name: str, value: Message | None, message: Message) -> int:
-        """Have the store keep a last value that `message` has set or cleared; the position to wait for.
-
-        Whether it is persistent decides who waits, not what is kept: a topic has its last value after a restart too.
-        Only what the broker says of itself is not kept, since the next run says it anew.
-        """
-        if message.publisher is None and not message.persistent:
-            return NOTHING
-        store = self.store
-        if not store.accepting:
-            # Not persistent, or it would have been refused.  It is kept when there is room again.
-            self._note_unkept(name)
-            return NOTHING
-        position = store.append(Retained(name, value))
-        if store.congested:
-            self.hold_publisher(message.publisher)
-        return position if message.persistent else NOTHING
-
-    def expire_values(self, count: int) -> None:
-        """Forget last values whose time has run out, here and in the store, looking at no more than `count`."""
-        for name in self.retained.take_expired(self.now_ms, count):
-            self.counters.expired += 1
-            if self.store.accepting:
-                self.store.append(Retained(name, None))
-            else:
-                self._note_unkept(name)
-
-    def _note_unkept(self, name: str) -> None:
-        if len(self._values_unkept) < self.limits.retained_messages_max:
-            self._values_unkept[name] = None
-
-    def _keep_values(self) -> None:
-        """Bring the store up to date with the last values that it had no room for."""
-        unkept = self._values_unkept
-        self._values_unkept = {}
-        for name in unkept:
-            self.store.append(Retained(name, self.retained.get(name)))
-
-    def retained_for(self, pattern: Pattern, receiver: Publisher) -> list[Message]:
-        """The last values of all topics under `pattern` that `receiver` may have and that live, oldest first."""
-        found: list[Message] = []
-        authorizer = self.authorizer
-        for message in self.retained.match(pattern):
-            if message.expired(self.now_ms):
-                continue
-            if not authorizer.restricts_receive or authorizer.may_receive(receiver, message.destination):
-                found.append(message)
-        return found
 
     # -- subscribing
 
@@ -508,7 +430,7 @@ class Broker(StoreListener):
         """Let time pass where nothing else happens: about once a second."""
         self.now_ms = now_ms
         self.schedule.run(now_ms)
-        self._value_expiry.look(now_ms)
+        self.values.look(now_ms)
         for queue in list(self.queues.values()):
             queue.expire(now_ms)
 
@@ -557,7 +479,7 @@ class Broker(StoreListener):
     def on_accepting(self, accepting: bool) -> None:
         """See StoreListener."""
         if accepting:
-            self._keep_values()
+            self.values.catch_up()
             for queue in list(self._by_number.values()):
                 queue.wake()
 

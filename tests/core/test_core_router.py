@@ -186,11 +186,11 @@ def test_the_last_value_is_kept_and_an_empty_one_clears_it() -> None:
     broker = broker_with()
     retain(broker, "a.b", b"1")
     last = retain(broker, "a.b", b"2")
-    assert broker.retained_for(pattern("a.*"), ANYONE) == [last]
+    assert broker.values.matching(pattern("a.*"), ANYONE) == [last]
     publish(broker, topic_message(broker, "a.b", b"3"))
-    assert broker.retained_for(pattern("a.*"), ANYONE) == [last]
+    assert broker.values.matching(pattern("a.*"), ANYONE) == [last]
     retain(broker, "a.b", b"")
-    assert broker.retained_for(pattern("a.*"), ANYONE) == []
+    assert broker.values.matching(pattern("a.*"), ANYONE) == []
     assert broker.retained.count == 0
 
 
@@ -234,9 +234,9 @@ def test_expired_values_are_not_given_out() -> None:
     one = message(broker, "a", b"1", kind=TOPIC, retain=True, expires_at_ms=100)
     publish(broker, one)
     broker.now_ms = 99
-    assert broker.retained_for(pattern("a"), ANYONE) == [one]
+    assert broker.values.matching(pattern("a"), ANYONE) == [one]
     broker.now_ms = 100
-    assert broker.retained_for(pattern("a"), ANYONE) == []
+    assert broker.values.matching(pattern("a"), ANYONE) == []
 
 
 def test_retained_messages_are_bounded_by_count() -> None:

@@ -43,7 +43,7 @@ class Events(RetainedOutlet):
             self._bindings = bound
         if retained:
             publisher = self._connector.publisher
-            found = [broker.retained_for(binding.pattern, publisher) for binding in bound]
+            found = [broker.values.matching(binding.pattern, publisher) for binding in bound]
             self._replays.begin(self, once_each(found))
 
     def go_on(self) -> None:

@@ -271,7 +271,7 @@ class MqttConnector(MqttPublishing):
         self._confirm_collected()
         # Retained messages follow the SUBACK, which some clients rely on.
         for binding, filter in replays:
-            messages = self.broker.retained_for(filter.pattern, session.publisher)
+            messages = self.broker.values.matching(filter.pattern, session.publisher)
             if messages:
                 self._replay(Replay(binding.replaying(), messages))
 

@@ -224,7 +224,7 @@ class Subscriptions:
     def _keep_retained(self, queue: Queue) -> None:
         """The last values of its topics, for a queue that is new to them."""
         for binding in queue.bindings:
-            for message in self._connector.broker.retained_for(binding.pattern, self._connector.publisher):
+            for message in self._connector.broker.values.matching(binding.pattern, self._connector.publisher):
                 queue.offer(message, binding)
 
     def _begin(
@@ -246,7 +246,7 @@ class Subscriptions:
         if subscribe.retained and subscription.bindings:
             connector = self._connector
             patterns = [binding.pattern for binding in subscription.bindings]
-            found = [connector.broker.retained_for(pattern, connector.publisher) for pattern in patterns]
+            found = [connector.broker.values.matching(pattern, connector.publisher) for pattern in patterns]
             if self._replays is None:
                 self._replays = Replays(connector)
             self._replays.begin(subscription, once_each(found))

@@ -417,7 +417,7 @@ class JsonConnector(Connector):
         if subscribe.retained and source.kind == TOPIC:
             if self._replays is None:
                 self._replays = Replays(self)
-            self._replays.begin(subscription, self.broker.retained_for(source.pattern, self.publisher))
+            self._replays.begin(subscription, self.broker.values.matching(source.pattern, self.publisher))
 
     def _credit_of(self, subscribe: Subscribe) -> int:
         if subscribe.credit >= 0:

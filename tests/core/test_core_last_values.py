@@ -1,10 +1,10 @@
-"""gateway/core/expiry.py"""
+"""gateway/core/last_values.py"""
 
 from core_doubles import broker_with, message, store_of
 
 from gateway.core.destination import TOPIC
-from gateway.core.expiry import VALUES_AT_ONCE
 from gateway.core.flow import Publisher
+from gateway.core.last_values import VALUES_AT_ONCE
 from gateway.core.limits import CoreLimits
 from gateway.core.ports import Retained
 from gateway.core.router import Broker
