@@ -532,11 +532,12 @@ class Queue(Sink):
         """`consumer` gets no more.  What it has acquired stays with it until each delivery is settled."""
         others_let_in = consumer is self._roster.exclusive
         there = self._roster.remove(consumer)
+        if there:
+            self.room.count_own(consumer.outlet.publishes_as, -1)
         # An outlet knows its consumers: together they would stay until the collector comes.
         consumer.outlet = NOBODY
         if not there:
             return
-        self.room.count_own(consumer.outlet.publishes_as, -1)
         if consumer.selector is not None:
             assert self._selections is not None
             if not self._selections.end(consumer.selector):
