@@ -13,12 +13,13 @@ from typing import Any, Final, final
 import gateway
 from gateway.admin.server import DEGRADED, UP, AdminServer
 from gateway.config import AUTO, OPTIONS, Config, ConnectorSection, KeyPairSection, TlsSection, is_loopback
-from gateway.connectors.base import Acceptor, Limits, Service
+from gateway.connectors.base import Limits
 from gateway.connectors.carriage import Route
 from gateway.connectors.http.service import HttpAcceptor, HttpService
 from gateway.connectors.http.settings import HttpSettings, Page
 from gateway.connectors.mqtt.service import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.service import Acceptor, Service
 from gateway.connectors.side import CARRY_NAMES
 from gateway.connectors.stomp.service import StompService
 from gateway.connectors.stomp.settings import StompSettings

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from gateway.config import StoreSection
-from gateway.connectors.base import Service
 from gateway.connectors.envelope import EnvelopeRestorer
 from gateway.connectors.mqtt.recovery import MqttRestorer
 from gateway.connectors.mqtt.stored import WIRE_ID as MQTT_ID
+from gateway.connectors.service import Service
 from gateway.connectors.stomp.recovery import StompRestorer
 from gateway.connectors.stomp.stored import WIRE_ID as STOMP_ID
 from gateway.connectors.stored_fields import WIRE_ID as ENVELOPE_ID

@@ -29,6 +29,7 @@ SHARED = {
         "envelope",
         "owners",
         "replay",
+        "service",
         "shared",
         "side",
         "sources",
@@ -50,7 +51,8 @@ RULES: dict[str, set[str]] = {
     "protocols.http": PURE | {"protocols.errors", "ext:h11", "std:urllib"},
     "gateway.core": PURE,
     "gateway.connectors": PURE | {"gateway.core"},
-    "gateway.connectors.carriage": PURE | {"gateway.core", "gateway.connectors.base", "protocols.websocket"},
+    "gateway.connectors.carriage": PURE
+    | {"gateway.core", "gateway.connectors.service", "protocols.websocket"},
     "gateway.connectors.websocket": PURE | SHARED | {"protocols.gatewayjson", "gateway.core"},
     "gateway.connectors.http": PURE
     | SHARED
@@ -60,7 +62,13 @@ RULES: dict[str, set[str]] = {
     "gateway.connectors.mqtt": PURE | SHARED | {"protocols.mqtt", "protocols.wire", "gateway.core"},
     "gateway.connectors.stomp": PURE | SHARED | {"protocols.stomp", "gateway.core"},
     "gateway.net": ANY
-    | {"ext:cryptography", "gateway.connectors.base", "gateway.connectors.carriage", "gateway.core.ports"}
+    | {
+        "ext:cryptography",
+        "gateway.connectors.base",
+        "gateway.connectors.carriage",
+        "gateway.connectors.service",
+        "gateway.core.ports",
+    }
     | {"gateway.core.router", "protocols.websocket"},
     "gateway.web": PURE,
     "gateway.store": ANY | {"gateway.core"},

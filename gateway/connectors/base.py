@@ -6,134 +6,37 @@ Net calls `bytes_in`, `eof`, `deadline`, `writable` and, once per loop turn for 
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, final
 
+from gateway.connectors.limits import Counters, Limits
 from gateway.core.flow import Gate, Publisher, Valve
 from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST
-from gateway.core.ports import NOTHING, Asker, Credentials, Recovered
+from gateway.core.ports import NOTHING, Asker, Credentials
 from gateway.core.router import Broker
 from gateway.core.waiters import DONE, GOES_ON, WAITS, Waiter
+
+__all__ = [
+    "FRAME_BYTES",
+    "REFUSED_TALKING_MAX",
+    "RESUME_BYTES",
+    "TOO_SLOW",
+    "Confirmations",
+    "Connector",
+    "Counters",
+    "Limits",
+    "Turn",
+]
 
 REFUSED_TALKING_MAX: Final = 64
 """Connections above maximumConnections that are heard far enough to be refused in their own words."""
 
+FRAME_BYTES: Final = 64
+"""What an answer takes beside its own bytes, about: most are shorter than that."""
 
-@final
-@dataclass(init=False, slots=True)
-class Limits:
-    """Bounds on each connection of one listener, with the names they have in its URI."""
+RESUME_BYTES: Final = 262_144
+"""Bytes of what a slow client was to have that are handed over at a time, once it reads again."""
 
-    maximum_connections: int
-    """`maximumConnections`"""
-    max_frame_size: int
-    """Bytes; `wireFormat.maxFrameSize`"""
-    connect_timeout_ms: int
-    """From accept until the protocol's CONNECT is whole; `connectTimeout`"""
-    idle_timeout_ms: int
-    """For clients that ask for no keep-alive or heart-beat; 0 is never; `maxInactivityDuration`"""
-    max_subscriptions: int
-    """`maximumSubscriptions`"""
-    max_inflight: int
-    """Deliveries that wait for this client's acknowledgement; `maximumInflight`"""
-    output_buffer: int
-    """Bytes held for a client that reads slowly; `outputBuffer`"""
-    slow_consumer: str
-    """What happens above that to messages that need no acknowledgement; `slowConsumer`"""
-    message_rate: int
-    """Messages a second a client may send; 0 is any; `messageRate`"""
-    byte_rate: int
-    """Bytes a second a client may send; 0 is any; `byteRate`"""
-    allow_anonymous: bool
-    """`allowAnonymous`"""
-    carry: int
-    """How much travels beside a translated message, a number of `side.CARRY_NAMES`; `carry`"""
-    publish_identity: bool
-    """Subscribers of other protocols are told who published; `publishIdentity`"""
-
-    def __init__(
-        self,
-        maximum_connections: int = 10_000,
-        max_frame_size: int = 104_857_600,
-        connect_timeout_ms: int = 10_000,
-        idle_timeout_ms: int = 0,
-        max_subscriptions: int = 1_000,
-        max_inflight: int = 1_000,
-        output_buffer: int = 8_388_608,
-        slow_consumer: str = BLOCK,
-        message_rate: int = 0,
-        byte_rate: int = 0,
-        allow_anonymous: bool = True,
-        carry: int = 0,
-        publish_identity: bool = False,
-    ) -> None:
-        self.maximum_connections = maximum_connections
-        self.max_frame_size = max_frame_size
-        self.connect_timeout_ms = connect_timeout_ms
-        self.idle_timeout_ms = idle_timeout_ms
-        self.max_subscriptions = max_subscriptions
-        self.max_inflight = max_inflight
-        self.output_buffer = output_buffer
-        self.slow_consumer = slow_consumer
-        self.message_rate = message_rate
-        self.byte_rate = byte_rate
-        self.allow_anonymous = allow_anonymous
-        self.carry = carry
-        self.publish_identity = publish_identity
-
-
-@final
-class Counters:
-    """What one listener and its connections count.  Rises only, but for `connections`."""
-
-    __slots__ = (
-        "bytes_in",
-        "bytes_out",
-        "connections",
-        "connections_total",
-        "dropped_large",
-        "dropped_slow",
-        "limit_hits",
-        "messages_in",
-        "messages_out",
-        "protocol_errors",
-        "refused",
-    )
-
-    def __init__(self) -> None:
-        self.connections = 0
-        """Open now."""
-        self.connections_total = 0
-        self.refused = 0
-        """Turned away above maximumConnections."""
-        self.protocol_errors = 0
-        """Connections ended because the peer broke the protocol or ran into a time-out."""
-        self.limit_hits = 0
-        """Times a limit other than maximumConnections was hit."""
-        self.messages_in = 0
-        self.messages_out = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.dropped_slow = 0
-        """Messages dropped because a subscriber read too slowly."""
-        self.dropped_large = 0
-        """Messages not sent because they were larger than the subscriber takes."""
-
-    def as_dict(self) -> dict[str, int]:
-        """All of them by name."""
-        return {
-            "connections": self.connections,
-            "connections_total": self.connections_total,
-            "refused": self.refused,
-            "protocol_errors": self.protocol_errors,
-            "limit_hits": self.limit_hits,
-            "messages_in": self.messages_in,
-            "messages_out": self.messages_out,
-            "bytes_in": self.bytes_in,
-            "bytes_out": self.bytes_out,
-            "dropped_slow": self.dropped_slow,
-            "dropped_large": self.dropped_large,
-        }
+TOO_SLOW: Final = "reads too slowly"
 
 
 @final
@@ -173,10 +76,12 @@ CONFIRMED_MAX: Final = 256
 class Confirmations:
     """Confirmations to a publisher, in order, each held until its position is durable."""
 
-    __slots__ = ("_pending",)
+    __slots__ = ("_pending", "bytes")
 
     def __init__(self) -> None:
         self._pending: deque[tuple[int, bytes]] = deque()
+        self.bytes = 0
+        """What they take."""
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -187,13 +92,16 @@ class Confirmations:
     def add(self, position: int, frame: bytes) -> None:
         """Hold `frame` until `position` is durable and all before it have gone."""
         self._pending.append((position, frame))
+        self.bytes += len(frame) + FRAME_BYTES
 
     def take(self, durable: int) -> list[bytes]:
         """The frames that may go now, CONFIRMED_MAX at most."""
         pending = self._pending
         ready: list[bytes] = []
         while pending and pending[0][0] <= durable and len(ready) < CONFIRMED_MAX:
-            ready.append(pending.popleft()[1])
+            frame = pending.popleft()[1]
+            self.bytes -= len(frame) + FRAME_BYTES
+            ready.append(frame)
         return ready
 
     def due(self, durable: int) -> bool:
@@ -218,6 +126,7 @@ class Connector(Valve):
         "_rate_second",
         "_shut",
         "_slow_gate",
+        "_unanswered",
         "_waiter",
         "broker",
         "certificate_user",
@@ -235,8 +144,13 @@ class Connector(Valve):
         "paused",
         "peer",
         "publisher",
+        "resumes",
+        "said_bytes",
+        "shut",
+        "slow_by_ms",
         "throttled",
         "turn",
+        "untaken",
     )
 
     def __init__(self, broker: Broker, turn: Turn, limits: Limits, counters: Counters, peer: str) -> None:
@@ -256,7 +170,9 @@ class Connector(Valve):
         self.out: list[bytes] = []
         """Frames for the socket, in order; net takes them once per turn."""
         self.out_bytes = 0
-        """Bytes of messages among them; answers and acknowledgements are not counted."""
+        """Bytes of messages among them."""
+        self.said_bytes = 0
+        """Bytes that the answers and acknowledgements among them take."""
         self.closing = False
         """Write what is in `out`, then close."""
         self.failure = ""
@@ -264,11 +180,19 @@ class Connector(Valve):
         self.fault: Exception | None = None
         """A bug of ours that it has run into: net reports it and ends the connection."""
         self.throttled = False
-        """Do not read from this client for now."""
+        """Do not read from this client for now, and handle nothing more of what it has sent."""
+        self.resumes = False
+        """It may go on: `go_on` is to be called before it is read again."""
+        self.untaken = False
+        """The frame that is being handled is to be handled again when the client may go on."""
         self.paused = False
         """The socket takes no more for now."""
         self.congested = False
         """So much is waiting to be written that queues should hold and settled messages fall under the policy."""
+        self.shut = False
+        """There is no room for more, and those who publish to it wait."""
+        self.slow_by_ms = 0
+        """When the client is given up, unless it has read something by then; 0 while nobody waits for it."""
         self.marked = False
         self._held: deque[bytes] | None = None
         self._held_bytes = 0
@@ -276,6 +200,7 @@ class Connector(Valve):
         self._asker: _ConnectionAsker | None = None
         self._late = False
         self._shut = False
+        self._unanswered = False
         self._confirmations: Confirmations | None = None
         self._waiter: _ConfirmationWaiter | None = None
         self._rate_second = 0
@@ -291,6 +216,28 @@ class Connector(Valve):
     def eof(self, now_ms: int) -> None:
         """The connection is gone, whoever ended it.  Called exactly once, last."""
         raise NotImplementedError
+
+    def go_on(self, now_ms: int) -> None:
+        """The client may go on: handle what has waited.  Called in a turn of its own, once `resumes` is set."""
+        self.resumes = False
+        if not self.throttled and not self.closing:
+            self.bytes_in(b"", now_ms)
+        self.publisher.went_on()
+
+    @property
+    def owes(self) -> bool:
+        """Is there something to be said to the client that still has to wait?"""
+        return (
+            self.unconfirmed > 0
+            or self._asker is not None
+            or self.resumes
+            or self.throttled
+            or len(self.out) > 0
+            or self._held is not None
+        )
+
+    def finish(self, now_ms: int) -> None:
+        """The client will say no more, and may still read: what it can be told at once is not to wait."""
 
     def next_deadline_ms(self) -> int | None:
         """When `deadline` wants to be called; looked at after each call in."""
@@ -324,6 +271,10 @@ class Connector(Valve):
         """The client sends faster than it may: tell it so and set `closing`."""
         raise NotImplementedError
 
+    def on_too_slow(self, now_ms: int) -> None:
+        """The client reads more slowly than it may: tell it so (it may still read that) and set `closing`."""
+        self.shutdown(now_ms)
+
     def prepare_out(self, now_ms: int) -> None:
         """Just before `bytes_out` takes the frames: the last chance to add some, or to note the time."""
 
@@ -333,6 +284,10 @@ class Connector(Valve):
         frames = self.out
         self.out = []
         self.out_bytes = 0
+        if self.said_bytes:
+            self.said_bytes = 0
+            if self._unanswered:
+                self._look_at_answers()
         return frames
 
     def written(self) -> None:
@@ -345,6 +300,8 @@ class Connector(Valve):
         self.paused = not yes
         if not yes:
             self._congest()
+            if self._unanswered:
+                self._wait_for_reader()
         elif self.congested:
             self._resume()
 
@@ -385,16 +342,23 @@ class Connector(Valve):
             self._congest()
 
     def say(self, frame: bytes) -> None:
-        """Write an answer."""
+        """Write an answer.  While more of them wait than `outputBuffer`, the client is not read."""
         self.out.append(frame)
+        self.said_bytes += len(frame) + FRAME_BYTES
         if not self.marked:
             self.turn.mark(self)
+        if self.said_bytes > self.limits.output_buffer:
+            self._look_at_answers()
 
     def say_all(self, frames: list[bytes]) -> None:
         """Write several answers."""
+        for frame in frames:
+            self.said_bytes += len(frame) + FRAME_BYTES
         self.out.extend(frames)
         if not self.marked:
             self.turn.mark(self)
+        if self.said_bytes > self.limits.output_buffer:
+            self._look_at_answers()
 
     def hang_up(self) -> None:
         """Write what is in `out`, then close."""
@@ -413,6 +377,8 @@ class Connector(Valve):
             self._waiter = _ConfirmationWaiter(self)
             self.broker.wait(self._waiter)
         waiting.add(position, frame)
+        if waiting.bytes > self.limits.output_buffer:
+            self._look_at_answers()
 
     def appended_since(self, before: int) -> int:
         """The position to wait for when the store has been told something since it stood at `before`."""
@@ -433,6 +399,8 @@ class Connector(Valve):
         self.broker.waiters.confirmed += len(frames)
         for frame in frames:
             self.say(frame)
+        if self._unanswered:
+            self._look_at_answers()
         return len(waiting) > 0
 
     def may_confirm(self, position: int) -> bool:
@@ -468,10 +436,8 @@ class Connector(Valve):
     def detach(self) -> None:
         """The connection is over: forget whatever would keep it in memory or make others wait for it."""
         if self.publisher.valve is self:
-            self.publisher.valve = None
-        if self._slow_gate is not None:
-            self._slow_gate.open()
-            self._slow_gate = None
+            self.publisher.leave()
+        self._open_up()
         self._held = None
         self._held_bytes = 0
         self._confirm_no_more()
@@ -508,12 +474,26 @@ class Connector(Valve):
         self._look_at_reading()
 
     def _look_at_reading(self) -> None:
-        """A client is not read while publishers must wait, nor before it is known who it is."""
-        shut = self._shut or self._asker is not None
+        """A client is not read while publishers must wait, while it does not read its answers, nor before it is known."""
+        shut = self._shut or self._unanswered or self._asker is not None
         if shut != self.throttled:
             self.throttled = shut
+            if not shut:
+                self.resumes = True
             self.reading_changed()
             self.turn.mark(self)
+
+    def _look_at_answers(self) -> None:
+        """Do more answers wait, for the client or for the store, than there is room for?"""
+        waiting = self._confirmations
+        size = self.said_bytes + (0 if waiting is None else waiting.bytes)
+        self._unanswered = size > self.limits.output_buffer
+        if self._unanswered:
+            if self.paused:
+                self._wait_for_reader()
+        elif not self.shut:
+            self.slow_by_ms = 0
+        self._look_at_reading()
 
     def reading_changed(self) -> None:
         """`throttled` has a new value: a client that is not read cannot be blamed for its silence."""
@@ -556,49 +536,106 @@ class Connector(Valve):
 
     def _hold(self, frame: bytes) -> None:
         """The client does not keep up: keep the frame if there is room, else follow the policy."""
-        policy = self.limits.slow_consumer
-        if self._held is None:
-            self._held = deque()
-        if self._held_bytes + len(frame) > self.limits.output_buffer:
-            self.counters.dropped_slow += 1
-            if policy == DISCONNECT:
-                self._give_up()
-                return
-            if policy == DROP_NEWEST or policy == BLOCK or not self._held:
-                return
-            while self._held and self._held_bytes + len(frame) > self.limits.output_buffer:
-                self._held_bytes -= len(self._held.popleft())
-        self._held.append(frame)
+        held = self._held
+        if held is None:
+            held = self._held = deque()
+        room = self.limits.output_buffer - self._held_bytes
+        if self.limits.slow_consumer == BLOCK:
+            # Nothing is dropped: who publishes waits from here on.
+            if len(frame) >= room and not self.shut:
+                self._shut_out()
+        elif len(frame) > room and not self._make_room(held, frame):
+            return
+        held.append(frame)
         self._held_bytes += len(frame)
 
-    def _give_up(self) -> None:
+    def _make_room(self, held: deque[bytes], frame: bytes) -> bool:
+        """Something has to go; False when it is the frame."""
+        policy = self.limits.slow_consumer
+        self.counters.dropped_slow += 1
+        if policy == DISCONNECT:
+            self.give_up(self.broker.now_ms)
+            return False
+        if policy == DROP_NEWEST or not held:
+            return False
+        while held and self._held_bytes + len(frame) > self.limits.output_buffer:
+            self._held_bytes -= len(held.popleft())
+        return True
+
+    def give_up(self, now_ms: int) -> None:
+        """The client reads too slowly, and is told so, in case it reads that."""
         if self.closing:
             return
         self.counters.limit_hits += 1
-        self.failure = "reads too slowly"
-        self.hang_up()
+        self.counters.ended_slow += 1
+        held = self._held
+        if held is not None and self.limits.slow_consumer == BLOCK:
+            self.counters.dropped_slow += len(held)
+        self.failure = TOO_SLOW
+        self.on_too_slow(now_ms)
+        self._open_up()
+        self.turn.mark(self)
 
-    def hold_publisher(self, publisher: Publisher | None) -> None:
-        """Make a publisher wait for this slow reader, if that is the policy.  Called for each message it takes."""
-        if self.limits.slow_consumer == BLOCK and publisher is not self.publisher:
-            if self._slow_gate is None:
-                self._slow_gate = Gate()
-            self._slow_gate.hold(publisher)
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """For its outlets: see Sink.  A client waits for itself too: what it does not read it need not send."""
+        if not self.shut:
+            return False
+        if self._slow_gate is None:
+            self._slow_gate = Gate(self._let_publishers_in)
+        return self._slow_gate.hold(publisher)
+
+    def _shut_out(self) -> None:
+        self.shut = True
+        self.broker.places.shut += 1
+        self._wait_for_reader()
+
+    def _open_up(self) -> None:
+        """Nobody needs to wait for this client any more."""
+        if self.shut:
+            self.shut = False
+            self.broker.places.shut -= 1
+            if not self._unanswered:
+                self.slow_by_ms = 0
+            self._let_publishers_in()
+
+    def _let_publishers_in(self) -> None:
+        """Some of those that wait go on; when they have, the gate calls this again."""
+        gate = self._slow_gate
+        if gate is not None and not self.shut:
+            gate.let_in()
+            if not gate.waiting:
+                self._slow_gate = None
+
+    def _wait_for_reader(self) -> None:
+        """From now on the client's time runs out, unless it reads."""
+        if self.slow_by_ms == 0:
+            self.slow_by_ms = self.broker.now_ms + self.limits.slow_consumer_timeout_ms
+            # Net looks at the deadline.
+            self.turn.mark(self)
 
     def _resume(self) -> None:
-        self.congested = False
+        """The client reads again: hand over some of what was held, and the rest in later turns."""
         held = self._held
         if held:
-            self._held = None
-            self.out.extend(held)
-            self.out_bytes += self._held_bytes
-            self._held_bytes = 0
-            self.turn.mark(self)
-        if self._slow_gate is not None:
-            self._slow_gate.open()
-            self._slow_gate = None
+            self._hand_over(held)
+            if self.shut and self._held_bytes < self.limits.output_buffer:
+                self._open_up()
+            if held:
+                return
+        self._held = None
+        self.congested = False
         self.congestion_changed()
         self.resumed()
+
+    def _hand_over(self, held: deque[bytes]) -> None:
+        size = 0
+        while held and size < RESUME_BYTES:
+            frame = held.popleft()
+            size += len(frame)
+            self.out.append(frame)
+        self._held_bytes -= size
+        self.out_bytes += size
+        self.turn.mark(self)
 
 
 @final
@@ -639,88 +676,3 @@ class _ConnectionAsker(Asker):
         self.connector = None
         if connector is not None:
             connector.take_answer(granted, user)
-
-
-@final
-@dataclass(init=False, slots=True)
-class Carriage:
-    """How a protocol travels inside WebSocket."""
-
-    names: tuple[str, ...]
-    """Its subprotocols (RFC 6455 §1.9)."""
-    whole: bool
-    """It lives in messages; otherwise they are a stream of bytes that may be cut anywhere."""
-    only: int
-    """The opcode of its messages: 1 is text, 2 binary, 0 either."""
-    starts: tuple[bytes, ...]
-    """How what a client says first begins, for those that name no subprotocol."""
-
-    def __init__(self, names: tuple[str, ...], whole: bool, only: int, starts: tuple[bytes, ...]) -> None:
-        self.names = names
-        self.whole = whole
-        self.only = only
-        self.starts = starts
-
-
-class Acceptor:
-    """Makes a connector for each connection of one listener."""
-
-    __slots__ = ("counters", "limits", "name", "protocol")
-
-    def __init__(self, name: str, protocol: str, limits: Limits) -> None:
-        self.name = name
-        """The listener's name in the configuration."""
-        self.protocol = protocol
-        """The scheme of its URI."""
-        self.limits = limits
-        self.counters = Counters()
-
-    def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
-        """A connector for a connection from `peer` that has just been accepted."""
-        raise NotImplementedError
-
-
-class Service:
-    """What all connectors of one protocol share (for MQTT: its sessions).  One per broker and protocol."""
-
-    __slots__ = ()
-
-    def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
-        """The acceptor for one listener of this protocol."""
-        return _ServiceAcceptor(name, scheme, limits, self)
-
-    def connector(self, acceptor: Acceptor, peer: str, turn: Turn, now_ms: int) -> Connector:
-        """A connector for a connection that `acceptor` has accepted; see there."""
-        raise NotImplementedError
-
-    def recover(self, found: Recovered, now_ms: int) -> None:
-        """Bring back what earlier runs left of this protocol.  Called once, after the broker's own."""
-
-    def carriage(self) -> Carriage | None:
-        """How it travels inside WebSocket; None when it does not."""
-        return None
-
-    def tick(self, now_ms: int) -> None:
-        """Let time pass where no connection does it: about four times a second."""
-
-    def stats(self) -> dict[str, int]:
-        """What there is to report beside the listeners' counters."""
-        return {}
-
-    def close(self, now_ms: int) -> None:
-        """The gateway has stopped: everything that waits for a time will not come."""
-
-
-@final
-class _ServiceAcceptor(Acceptor):
-    """Has the service make the connectors, for those that need no more of their listener than any."""
-
-    __slots__ = ("_service",)
-
-    def __init__(self, name: str, protocol: str, limits: Limits, service: Service) -> None:
-        super().__init__(name, protocol, limits)
-        self._service = service
-
-    def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
-        """See Acceptor."""
-        return self._service.connector(self, peer, turn, now_ms)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from gateway.connectors.base import Acceptor, Carriage
+from gateway.connectors.service import Acceptor, Carriage
 from gateway.core.ports import Credentials
 from protocols.websocket.connection import WebSocketConnection, WebSocketLimits
 from protocols.websocket.handshake import Handshake

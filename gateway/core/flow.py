@@ -1,6 +1,11 @@
-"""Back-pressure towards publishers: a gate that is shut, and those who wait at it."""
+"""Back-pressure towards publishers: gates at which they wait for room, and the valves that stop reading from them."""
 
-from typing import final
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, final
+
+LET_IN_MAX: Final = 32
+"""Publishers that one gate lets go on at a time: how much each of them has to say is seen only then."""
 
 
 class Valve:
@@ -9,7 +14,10 @@ class Valve:
     __slots__ = ()
 
     def throttle(self, shut: bool) -> None:
-        """Stop (True) or go on (False) reading what the publisher sends."""
+        """Stop (True) or go on (False) handling what the publisher sends, between two of its frames.
+
+        Whoever goes on calls `Publisher.went_on` when what had come before is handled, or waits again.
+        """
         raise NotImplementedError
 
     def cut_off(self, why: str) -> None:
@@ -25,58 +33,132 @@ class Publisher:
     keep a dead connection in memory.
     """
 
-    __slots__ = ("_holds", "id", "user", "valve")
+    __slots__ = ("_behind", "_let_in", "id", "user", "valve")
 
     def __init__(self, id: str, valve: Valve | None) -> None:
         self.id = id
         """Client id or connection id, for logs and broker-verified identity."""
         self.user: str | None = None
         self.valve = valve
-        self._holds = 0
+        # The gates that make it wait, and those that have let it in and look on what it does.
+        self._behind: list[Gate] | None = None
+        self._let_in: list[Gate] | None = None
 
     @property
     def held(self) -> bool:
         """Is any gate making it wait?"""
-        return self._holds > 0
+        return self._behind is not None
 
-    def hold(self) -> None:
-        """One more gate makes it wait."""
-        self._holds += 1
-        if self._holds == 1 and self.valve is not None:
+    def hold(self, gate: "Gate") -> None:
+        """One more gate makes it wait.  For gates."""
+        behind = self._behind
+        if behind is not None:
+            behind.append(gate)
+            return
+        self._behind = [gate]
+        if self.valve is not None:
             self.valve.throttle(True)
 
-    def release(self) -> None:
-        """One gate fewer."""
-        assert self._holds > 0
-        self._holds -= 1
-        if self._holds == 0 and self.valve is not None:
-            self.valve.throttle(False)
+    def release(self, gate: "Gate") -> bool:
+        """One gate fewer; True when it goes on, and `went_on` will be called.  For gates."""
+        behind = self._behind
+        assert behind is not None
+        behind.remove(gate)
+        if behind:
+            return False
+        self._behind = None
+        if self.valve is None:
+            return False
+        if self._let_in is None:
+            self._let_in = []
+        self._let_in.append(gate)
+        self.valve.throttle(False)
+        return True
+
+    def went_on(self) -> None:
+        """What it had to say is said, or waits at a gate again: it is the turn of those behind it."""
+        gates = self._let_in
+        if gates is not None:
+            self._let_in = None
+            for gate in gates:
+                gate.passed()
+
+    def leave(self) -> None:
+        """Its connection is over: it waits nowhere, and nobody waits for it."""
+        self.valve = None
+        gates = self._behind
+        if gates is not None:
+            self._behind = None
+            for gate in gates:
+                gate.forget(self)
+        self.went_on()
+
+
+@final
+class Places:
+    """Where publishers wait, all over the broker."""
+
+    __slots__ = ("shut",)
+
+    def __init__(self) -> None:
+        self.shut = 0
+        """How many there are: while there are any, whoever publishes asks `Broker.keeps_waiting` before."""
 
 
 @final
 class Gate:
-    """Publishers that wait for room at one place (a full queue, a slow subscriber)."""
+    """Publishers that wait for room at one place (a full queue, a slow subscriber), first come first served.
 
-    __slots__ = ("_waiting",)
+    The place calls `let_in` when there is room.  Only some are let in at a time; when one of them has had its turn,
+    `again` is called, so that the place can look whether there is room for more.  Nobody is forgotten: as long as
+    there is room, each that goes on makes way for the next.
+    """
 
-    def __init__(self) -> None:
-        self._waiting: set[Publisher] | None = None
+    __slots__ = ("_again", "_going", "_waiting")
 
-    def hold(self, publisher: Publisher | None) -> None:
-        """Make `publisher` wait; once is enough."""
+    def __init__(self, again: Callable[[], None]) -> None:
+        self._again = again
+        # Those that were let in and have not had their turn.
+        self._going = 0
+        self._waiting: OrderedDict[Publisher, None] = OrderedDict()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def hold(self, publisher: Publisher | None) -> bool:
+        """Make `publisher` wait; once is enough.  False for who cannot be stopped: nobody, or one that has gone."""
         if publisher is None or publisher.valve is None:
-            return
-        if self._waiting is None:
-            self._waiting = set()
+            return False
         if publisher not in self._waiting:
-            self._waiting.add(publisher)
-            publisher.hold()
+            self._waiting[publisher] = None
+            publisher.hold(self)
+        return True
+
+    def let_in(self) -> None:
+        """There is some room: let those go on that have waited longest."""
+        waiting = self._waiting
+        while waiting and self._going < LET_IN_MAX:
+            publisher = waiting.popitem(last=False)[0]
+            # One that other gates hold has its turn when they let it go; nobody here waits for that.
+            self._going += 1
+            if not publisher.release(self):
+                self._going -= 1
 
     def open(self) -> None:
-        """There is room again: let all of them go on."""
+        """The place is gone, or has room for everybody: let all of them go on."""
         waiting = self._waiting
-        if waiting is None:
-            return
-        self._waiting = None
+        self._waiting = OrderedDict()
         for publisher in waiting:
-            publisher.release()
+            if publisher.release(self):
+                self._going += 1
+
+    def passed(self) -> None:
+        """One that was let in has had its turn.  For Publisher."""
+        self._going -= 1
+        self._again()
+
+    def forget(self, publisher: Publisher) -> None:
+        """It does not wait any more.  For Publisher."""
+        self._waiting.pop(publisher, None)

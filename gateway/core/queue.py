@@ -26,6 +26,7 @@ from gateway.core.delivery import (
     Delivery,
 )
 from gateway.core.destination import QUEUE, Destination
+from gateway.core.flow import Publisher
 from gateway.core.holding import HeldDeliveries
 from gateway.core.journal import lane_of
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
@@ -79,7 +80,7 @@ class Queue(Sink):
         """`queue:NAME`, `sub:CLIENT/NAME` or `share:GROUP/FILTER`: unique in the broker, and its name in the store."""
         self.destination = Destination(QUEUE, key.removeprefix(QUEUE_PREFIX))
         self.contents = Contents()
-        self.room = Room(self.contents, policy)
+        self.room = Room(self.contents, policy, broker.places)
         self.owner = owner
         """Who alone may consume, and with whom it dies; None for a queue of everyone's."""
         self.bindings: list[Binding] = []
@@ -332,6 +333,10 @@ class Queue(Sink):
                 return
             self.broker.counters.dropped_full += 1
             self._bury(backlog.pop(), REASON_MAXLEN)
+
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """See Sink."""
+        return self.room.keeps_waiting(publisher)
 
     # -- messages go out
 

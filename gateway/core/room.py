@@ -3,7 +3,7 @@
 from typing import Final, final
 
 from gateway.core.contents import Contents
-from gateway.core.flow import Gate, Publisher
+from gateway.core.flow import Gate, Places, Publisher
 from gateway.core.limits import QueuePolicy
 
 REFUSED: Final = -2
@@ -14,10 +14,11 @@ REFUSED: Final = -2
 class Room:
     """The limits of one queue's policy against what is in it."""
 
-    __slots__ = ("_contents", "_gate", "_own", "policy")
+    __slots__ = ("_contents", "_gate", "_own", "_places", "policy")
 
-    def __init__(self, contents: Contents, policy: QueuePolicy) -> None:
+    def __init__(self, contents: Contents, policy: QueuePolicy, places: Places) -> None:
         self._contents = contents
+        self._places = places
         self.policy = policy
         self._gate: Gate | None = None
         # Who publishes as one client with a consumer of this queue, and how many consumers those are.
@@ -55,24 +56,36 @@ class Room:
 
     # -- who waits
 
-    def hold(self, publisher: Publisher | None) -> None:
-        """Have it wait until there is room.  One read of each may still follow; that bounds the excess."""
+    def hold(self, publisher: Publisher | None) -> bool:
+        """Have it wait until there is room; False for who cannot be stopped."""
         if self._gate is None:
-            self._gate = Gate()
-        self._gate.hold(publisher)
+            self._gate = Gate(self.again)
+            self._places.shut += 1
+        return self._gate.hold(publisher)
+
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """See Sink.  Before anybody waits here there is room for one more, so that this need not be asked."""
+        return self._gate is not None and self.full and not self.owned_by(publisher) and self.hold(publisher)
 
     def again(self) -> None:
-        """Something has left: let producers go on once a good part of the queue is free."""
+        """Something has left, or somebody that was let in has had its turn: let producers go on while a good part of the
+        queue is free."""
         gate = self._gate
         if gate is not None and self.within(3, 4):
-            self._gate = None
-            gate.open()
+            gate.let_in()
+            if not gate.waiting:
+                self._forget_gate()
 
     def close(self) -> None:
         """Nothing comes here any more: let everybody go on."""
-        if self._gate is not None:
-            self._gate.open()
-            self._gate = None
+        gate = self._gate
+        if gate is not None:
+            self._forget_gate()
+            gate.open()
+
+    def _forget_gate(self) -> None:
+        self._gate = None
+        self._places.shut -= 1
 
     # -- who must not wait: it would wait for itself
 

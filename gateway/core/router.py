@@ -7,7 +7,7 @@ from gateway.core.bindings import restored_bindings, stored_bindings
 from gateway.core.chores import Chores
 from gateway.core.counters import CoreCounters
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
-from gateway.core.flow import Gate, Publisher
+from gateway.core.flow import Gate, Places, Publisher
 from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.last_values import LastValues
 from gateway.core.limits import CoreLimits, QueuePolicy
@@ -77,6 +77,7 @@ class Broker(StoreListener):
         "holding",
         "limits",
         "now_ms",
+        "places",
         "policy",
         "queues",
         "refusing",
@@ -137,6 +138,8 @@ class Broker(StoreListener):
         self.values = LastValues(self)
         self.retained = self.values.tree
         """Retained values."""
+        self.places = Places()
+        """Queues and slow subscribers where publishers wait."""
         self.schedule = Schedule(self)
         """Messages that are to be delivered later."""
 
@@ -166,6 +169,25 @@ class Broker(StoreListener):
         if position == UNROUTED:
             self.counters.unroutable += 1
         return position
+
+    def keeps_waiting(self, publisher: Publisher, topic: Topic) -> bool:
+        """Is there a place without room on the way from `publisher` to `topic`?
+
+        Then its message must not be published yet: it waits at the gate of each such place, and is to try again when its
+        valve is opened.  Whoever publishes without asking has its message taken nevertheless.
+        """
+        waits = False
+        for binding in self._route(topic):
+            if binding.no_local is not publisher and binding.sink.keeps_waiting(publisher):
+                waits = True
+        return waits
+
+    def keeps_waiting_at(self, publisher: Publisher, destination: Destination) -> bool:
+        """The same by name."""
+        if destination.kind == TOPIC:
+            return self.keeps_waiting(publisher, self.topics.topic(destination.name))
+        queue = self.queues.get(QUEUE_PREFIX + destination.name)
+        return queue is not None and queue.keeps_waiting(publisher)
 
     def announce(self, message: Message, topic: Topic) -> int:
         """As `publish`, for what the broker has to say itself, which is not counted."""
@@ -447,10 +469,8 @@ class Broker(StoreListener):
                 self._ask_again()
         finally:
             # Whatever goes wrong with one queue, the others do not wait for ever.
-            if self._gate is not None and not self.store.congested:
-                gate = self._gate
-                self._gate = None
-                gate.open()
+            if self._gate is not None:
+                self._let_publishers_in()
             self.waiters.on_durable(position)
 
     def _ask_again(self) -> None:
@@ -486,8 +506,16 @@ class Broker(StoreListener):
     def hold_publisher(self, publisher: Publisher | None) -> None:
         """The store is behind: make a publisher wait for it."""
         if self._gate is None:
-            self._gate = Gate()
+            self._gate = Gate(self._let_publishers_in)
         self._gate.hold(publisher)
+
+    def _let_publishers_in(self) -> None:
+        """Some of those that wait for the store go on, as long as it keeps up."""
+        gate = self._gate
+        if gate is not None and not self.store.congested:
+            gate.let_in()
+            if not gate.waiting:
+                self._gate = None
 
     def hold_queue(self, queue: Queue) -> None:
         """The queue has messages that wait until they are durable."""

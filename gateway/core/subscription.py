@@ -33,6 +33,13 @@ class Sink:
         """The queue that `offer` would put the message into and that may say no to it; None when there is none."""
         return None
 
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """Has it no room, and makes publishers wait?  Then `publisher` waits until it has, and this is to be asked again.
+
+        Asked before a message is made, where Broker.places says that there are such places at all.
+        """
+        return False
+
     def merge(self, bindings: "list[Binding]") -> "Binding":
         """One binding to stand for several of this sink that match the same topic: it gets one copy."""
         return bindings[0]

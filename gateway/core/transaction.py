@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.delivery import FAILED, Delivery
 from gateway.core.destination import QUEUE
+from gateway.core.flow import Publisher
 from gateway.core.limits import REJECT
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
@@ -59,6 +60,20 @@ class Transaction:
         """Hold the outcome back.  Raises TransactionTooLarge: `check_room` says so before the delivery is let go of."""
         self.check_room(1)
         self._outcomes.append((delivery, outcome))
+
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """Is there no room for something it would publish?  See Broker.keeps_waiting; the commit is to be tried again."""
+        broker = self._broker
+        waits = False
+        asked: set[tuple[int, str]] = set()
+        for message in self._messages:
+            destination = message.destination
+            key = (destination.kind, destination.name)
+            if key not in asked:
+                asked.add(key)
+                if broker.keeps_waiting_at(publisher, destination):
+                    waits = True
+        return waits
 
     def commit(self) -> int:
         """Do all of it as one; returns the position that makes it durable.

@@ -4,6 +4,7 @@
 
 from typing import Final, final
 
+from gateway.core.flow import Publisher
 from gateway.core.message import Message
 from gateway.core.queue import Queue
 from gateway.core.subscription import Binding, Sink
@@ -32,6 +33,10 @@ class VirtualConsumer(Sink):
     def offer(self, message: Message, binding: Binding) -> int:
         """See Sink."""
         return self._queue.offer(message.redirected(self._queue.destination), binding)
+
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """See Sink."""
+        return self._queue.keeps_waiting(publisher)
 
     def refuser(self, message: Message, binding: Binding) -> Queue | None:
         """See Sink."""

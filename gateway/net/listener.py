@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
-from gateway.connectors.base import REFUSED_TALKING_MAX, Acceptor, Counters
+from gateway.connectors.base import REFUSED_TALKING_MAX, Counters
+from gateway.connectors.service import Acceptor
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines

@@ -5,8 +5,9 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Final, cast, final
 
-from gateway.connectors.base import Acceptor, Connector
+from gateway.connectors.base import Connector
 from gateway.connectors.carriage import Handover
+from gateway.connectors.service import Acceptor
 from gateway.net.deadlines import Timed
 from gateway.net.tls import CertificateId
 from gateway.net.websocket import Carrier
@@ -39,6 +40,8 @@ class Transport(asyncio.Protocol, Timed):
 
     __slots__ = (
         "_close_by_ms",
+        "_finish_by_ms",
+        "_kept",
         "_listener",
         "_reading",
         "_socket",
@@ -56,6 +59,10 @@ class Transport(asyncio.Protocol, Timed):
         self._socket: asyncio.Transport | None = None
         self._reading = True
         self._close_by_ms = 0
+        # The client has ended its side: what is owed to it may take until then; 0 before.
+        self._finish_by_ms = 0
+        # What came in the same read, for a client that is not to be heard for now.
+        self._kept = b""
         self.connector: Connector | None = None
         """None before the connection is accepted and after it has ended."""
         self.carrier: Carrier | None = None
@@ -101,23 +108,34 @@ class Transport(asyncio.Protocol, Timed):
         connector = self.connector
         if connector is None or connector.closing:
             return
-        listener = self._listener
-        now_ms = listener.clock.now_ms()
-        listener.broker.now_ms = now_ms
+        if connector.throttled:
+            # TLS hands on a read in several pieces, and a loop may have read already.
+            self._kept += data
+            return
+        now_ms = self._now_ms()
         try:
-            if self.carrier is None:
-                connector.bytes_in(data, now_ms)
-                if connector.handover is not None:
-                    self._hand_over(connector, now_ms)
-            else:
-                self.carrier.bytes_in(data, now_ms)
-            listener.deadlines.watch(self)
+            self._take(connector, data, now_ms)
+            self._listener.deadlines.watch(self)
         except Exception:
             self.fail()
             return
         current = self.connector
         if current is not None and current.throttled:
             self._read(False)
+
+    def _now_ms(self) -> int:
+        """The time, which the broker is told too."""
+        listener = self._listener
+        now_ms = listener.broker.now_ms = listener.clock.now_ms()
+        return now_ms
+
+    def _take(self, connector: Connector, data: bytes, now_ms: int) -> None:
+        if self.carrier is not None:
+            self.carrier.bytes_in(data, now_ms)
+            return
+        connector.bytes_in(data, now_ms)
+        if connector.handover is not None:
+            self._hand_over(connector, now_ms)
 
     def _hand_over(self, connector: Connector, now_ms: int) -> None:
         """The client goes on in WebSocket: from here on there is a carrier."""
@@ -147,9 +165,30 @@ class Transport(asyncio.Protocol, Timed):
         return acceptor.accept(self.peer_name(), self._listener.flusher.turn, now_ms)
 
     def eof_received(self) -> bool:
-        """The client will send no more: write the answers to what it sent last, and close."""
-        self.flush(self._listener.clock.now_ms())
-        return False
+        """The client will send no more, but may still read: what is owed to it is written, then its connection closed.
+
+        True as long as something is owed that has to wait, such as a receipt for what the store does not have yet.
+        """
+        now_ms = self._now_ms()
+        connector = self.connector
+        if connector is not None and not connector.closing:
+            try:
+                connector.finish(now_ms)
+            except Exception:
+                self.fail()
+        self.flush(now_ms)
+        connector = self.connector
+        if connector is None:
+            return False
+        if self._finish_by_ms == 0:
+            self._finish_by_ms = now_ms + connector.limits.slow_consumer_timeout_ms
+            self._listener.deadlines.watch(self)
+            self._look_whether_finished(connector)
+        return self.connector is not None
+
+    def _look_whether_finished(self, connector: Connector) -> None:
+        if not connector.owes:
+            self.close()
 
     def pause_writing(self) -> None:
         """The socket's buffer is full."""
@@ -163,7 +202,7 @@ class Transport(asyncio.Protocol, Timed):
         connector = self.connector
         if connector is None:
             return
-        self._listener.broker.now_ms = self._listener.clock.now_ms()
+        self._now_ms()
         try:
             connector.writable(yes)
         except Exception:
@@ -189,10 +228,10 @@ class Transport(asyncio.Protocol, Timed):
             return self._close_by_ms or None
         due_ms = connector.next_deadline_ms()
         if self.carrier is not None:
-            carrier_ms = self.carrier.next_deadline_ms()
-            if due_ms is None or (carrier_ms is not None and carrier_ms < due_ms):
-                return carrier_ms
-        return due_ms
+            due_ms = _earlier(due_ms, self.carrier.next_deadline_ms())
+        if connector.slow_by_ms:
+            due_ms = _earlier(due_ms, connector.slow_by_ms)
+        return _earlier(due_ms, self._finish_by_ms) if self._finish_by_ms else due_ms
 
     def deadline(self, now_ms: int) -> None:
         """See Timed."""
@@ -202,7 +241,13 @@ class Transport(asyncio.Protocol, Timed):
             self.abort()
             return
         self._listener.broker.now_ms = now_ms
+        if 0 < self._finish_by_ms <= now_ms:
+            self.close()
+            return
         try:
+            if 0 < connector.slow_by_ms <= now_ms:
+                connector.give_up(now_ms)
+                return
             if self.carrier is not None:
                 self.carrier.deadline(now_ms)
                 due_ms = connector.next_deadline_ms()
@@ -237,16 +282,34 @@ class Transport(asyncio.Protocol, Timed):
             return
         if connector.closing:
             self.close()
+            return
+        if connector.slow_by_ms:
+            self._listener.deadlines.watch(self)
+        if connector.resumes:
+            self._go_on(connector, now_ms)
+            if self.connector is None or connector.closing:
+                return
+        if self._finish_by_ms:
+            self._look_whether_finished(connector)
         elif self._reading == connector.throttled:
             self._read(not connector.throttled)
-            if self.carrier is not None and not connector.throttled:
-                self._go_on(self.carrier, now_ms)
 
-    def _go_on(self, carrier: Carrier, now_ms: int) -> None:
+    def _go_on(self, connector: Connector, now_ms: int) -> None:
+        """Have what has waited handled before anything more is read."""
         try:
-            carrier.go_on(now_ms)
+            connector.go_on(now_ms)
+            if self.carrier is None:
+                if connector.handover is not None:
+                    self._hand_over(connector, now_ms)
+            elif not connector.throttled:
+                self.carrier.go_on(now_ms)
         except Exception:
             self.fail()
+            return
+        if self._kept and not connector.throttled:
+            kept = self._kept
+            self._kept = b""
+            self.data_received(kept)
 
     def _write(self, target: asyncio.Transport, frames: list[bytes], large: bool) -> None:
         # Nothing here is done for each frame: a turn may bring thousands.
@@ -309,7 +372,8 @@ class Transport(asyncio.Protocol, Timed):
                 f"{self._listener.acceptor.name}: {connector.peer}: {connector.failure}"
             )
         self._end()
-        if target.is_closing() or not target.can_write_eof():
+        self._kept = b""
+        if self._finish_by_ms or target.is_closing() or not target.can_write_eof():
             target.close()
         else:
             target.write_eof()
@@ -325,8 +389,7 @@ class Transport(asyncio.Protocol, Timed):
         self.connector = None
         listener = self._listener
         listener.flusher.transports.pop(connector, None)
-        now_ms = listener.clock.now_ms()
-        listener.broker.now_ms = now_ms
+        now_ms = self._now_ms()
         try:
             connector.eof(now_ms)
         except Exception:
@@ -351,3 +414,10 @@ class Transport(asyncio.Protocol, Timed):
         if not isinstance(name, tuple):
             return "local"
         return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+def _earlier(one_ms: int | None, other_ms: int | None) -> int | None:
+    """The earlier of two times, of which either may be never."""
+    if one_ms is None or other_ms is None:
+        return one_ms or other_ms
+    return min(one_ms, other_ms)

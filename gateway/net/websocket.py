@@ -6,6 +6,7 @@ from gateway.connectors.base import Connector
 from gateway.connectors.carriage import Handover, Route
 from protocols.websocket.connection import WebSocketConnection
 from protocols.websocket.constants import GOING_AWAY, NORMAL, POLICY_VIOLATION
+from protocols.websocket.frames import Data
 from protocols.websocket.state import OPEN
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Carrier:
     __slots__ = (
         "_handover",
         "_heard_ms",
+        "_pieces",
         "_ping_interval_ms",
         "_pinged",
         "_raw",
@@ -37,6 +39,8 @@ class Carrier:
         self._handover: Handover | None = handover
         self._wire: WebSocketConnection = handover.probe()
         self._raw = b""
+        # Unpacked and not handed on: the client is not to be heard for now.
+        self._pieces: list[Data] = []
         self._ping_interval_ms = ping_interval_ms
         self._heard_ms = now_ms
         self._pinged = False
@@ -58,23 +62,28 @@ class Carrier:
             self._take(data, connector, now_ms)
 
     def go_on(self, now_ms: int) -> None:
-        """The client is read again: what a small read has become by decompression may have been left waiting."""
+        """The client is heard again: what has come before may have been left waiting."""
         connector = self._transport.connector
-        if connector is not None and self._wire.more:
+        if connector is not None and (self._pieces or self._wire.more):
             self._take(b"", connector, now_ms)
 
     def _take(self, data: bytes, connector: Connector, now_ms: int) -> None:
         wire = self._wire
         while True:
-            for piece in wire.receive_data(data):
+            pieces = self._pieces + wire.receive_data(data) if data or not self._pieces else self._pieces
+            self._pieces = []
+            for at, piece in enumerate(pieces):
                 connector.bytes_in(piece.data, now_ms)
                 if connector.closing:
                     return
+                if connector.throttled:
+                    self._pieces = pieces[at + 1 :]
+                    break
             data = b""
+            if connector.throttled and (self._pieces or wire.more):
+                return
             if not wire.more:
                 break
-            if connector.throttled:
-                return
         self._look(wire, connector)
 
     def _look(self, wire: WebSocketConnection, connector: Connector) -> None:

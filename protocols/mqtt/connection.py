@@ -19,7 +19,7 @@ from protocols.mqtt.codec import (
     looks_like,
 )
 from protocols.mqtt.constants import RETURN_CODES_3, SERVER_UNAVAILABLE_3, ReasonCode
-from protocols.mqtt.decoder import ALL_LEVELS, PacketDecoder
+from protocols.mqtt.decoder import ALL_LEVELS, PACKETS_A_CALL, PacketDecoder
 from protocols.mqtt.errors import MalformedPacket, MqttError, NotMqtt, ProtocolViolation
 from protocols.mqtt.frames import (
     Auth,
@@ -160,9 +160,15 @@ class MqttConnection:
                     )
                 self._more = True
                 return packets
+            left = PACKETS_A_CALL
             while True:
+                if left == 0 or len(packets) >= PACKETS_A_CALL:
+                    self._more = True
+                    break
+                left -= 1
                 frame = decoder.take_publishes(packets) if self.state == CONNECTED else decoder.next_frame()
                 if frame is None:
+                    self._more = len(packets) >= PACKETS_A_CALL
                     break
                 if not may_receive(self.state, frame[0] >> 4):
                     raise ProtocolViolation(
@@ -193,7 +199,8 @@ class MqttConnection:
 
     @property
     def more(self) -> bool:
-        """Packets may have come behind the CONNECT, and it has been answered: call `receive_data` again."""
+        """Packets may have come behind the CONNECT, and it has been answered, or behind PACKETS_A_CALL others: call
+        `receive_data` again."""
         return self._more and self.state != CONNECTING
 
     def receive_eof(self, now_ms: int) -> list[Packet]:

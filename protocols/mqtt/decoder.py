@@ -24,6 +24,9 @@ REMEMBERED_BYTES_MAX: Final = 512
 _strict: Final[dict[bytes, str]] = {}
 _lax: Final[dict[bytes, str]] = {}
 
+PACKETS_A_CALL: Final = 512
+"""Packets decoded at a time: who has to be heard no further than to one of them has only so many waiting."""
+
 ALL_LEVELS: Final = frozenset((c.VERSION_3_1, c.VERSION_3_1_1, c.VERSION_5))
 
 
@@ -81,6 +84,8 @@ class PacketDecoder:
 
     def push(self, data: bytes) -> None:
         """Take what has been read.  Call `next_frame` until it has no more before pushing again."""
+        if not data:
+            return
         pieces = self._pieces
         if pieces is None:
             if self._pos < len(self._data):
@@ -118,7 +123,8 @@ class PacketDecoder:
         return data[start:end]
 
     def take_publishes(self, packets: list[Packet]) -> bytes | None:
-        """Decode packets into `packets` as long as they are PUBLISH; returns the next other frame, None at the end.
+        """Decode packets into `packets` as long as they are PUBLISH; returns the next other frame, None at the end, and
+        when there are PACKETS_A_CALL of them.
 
         One loop over a read, because on a busy connection nearly all of it is this.  Raises MqttError.
         """
@@ -141,6 +147,8 @@ class PacketDecoder:
                 return frame
             packets.append(self._decode_publish(frame))
             start = end
+            if len(packets) >= PACKETS_A_CALL:
+                return None
         return self.next_frame()
 
     def discard(self) -> None:

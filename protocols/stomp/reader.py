@@ -33,6 +33,9 @@ _CR: Final = 13
 _BACKSLASH: Final = 92
 _UPPER_A: Final = 65
 
+FRAMES_A_CALL: Final = 512
+"""Frames decoded at a time: who has to be heard no further than to one of them has only so many waiting."""
+
 _PLAIN_ACK: Final = b"ACK\nid:"
 _HANDLE_LENGTH_MAX: Final = 48
 
@@ -98,6 +101,7 @@ class FrameReader:
         "_need",
         "_pre_connect",
         "_rest",
+        "_rest_at",
         "_scanned",
         "_size",
         "_size_max",
@@ -128,7 +132,8 @@ class FrameReader:
         self._pre_connect = 0
         """EOLs and NULs skipped before CONNECT."""
         self._rest = b""
-        """What followed the CONNECT, until that is answered."""
+        self._rest_at = 0
+        """What followed the CONNECT until that is answered, or many frames in one read: from this byte on."""
         self._by_line = False
         """This client sends CRs: look at each line's end."""
         # A publisher's frames mostly differ in their bodies alone, so the head of the last SEND is looked for first.
@@ -143,8 +148,8 @@ class FrameReader:
 
     @property
     def more(self) -> bool:
-        """Something has followed the CONNECT and has not been looked at."""
-        return bool(self._rest)
+        """Something has followed the CONNECT, or many frames, and has not been looked at."""
+        return len(self._rest) > self._rest_at
 
     def keep(self, data: bytes) -> None:
         """Take `data`, but look at it only with the next `feed`."""
@@ -164,12 +169,17 @@ class FrameReader:
     def feed(self, data: bytes, frames: list[Frame]) -> None:
         """Append the frames that `data` completes.  Raises StompError; what was good before the fault is in `frames`.
 
-        Stops behind a CONNECT: what follows is kept for the next call.
+        Stops behind a CONNECT, and behind FRAMES_A_CALL frames: what follows is kept for the next call.
         """
         pos = 0
         if self._rest:
-            data = self._rest + data
+            if data:
+                data = self._rest[self._rest_at :] + data
+            else:
+                data = self._rest
+                pos = self._rest_at
             self._rest = b""
+            self._rest_at = 0
         if self._frame is not None:
             pos = self._continue_body(data, frames)
             if frames and isinstance(frames[0], Connect):
@@ -179,6 +189,10 @@ class FrameReader:
             data = self._continue_head(data)
         size = len(data)
         while pos < size and self.state != CLOSING:
+            if len(frames) >= FRAMES_A_CALL:
+                self._rest = data
+                self._rest_at = pos
+                return
             if data[pos] <= _CR:
                 pos = self._skip(data, pos)
                 continue

@@ -33,6 +33,9 @@ from protocols.websocket.masking import rotated, unmask
 UNPACKED_A_TURN: Final = 1_048_576
 """Unpacked bytes after which a read is interrupted: a few kilobytes of it may be gigabytes."""
 
+EVENTS_A_TURN: Final = 512
+"""Messages after which a read is interrupted: who has to be heard no further has only so many waiting."""
+
 
 @final
 @dataclass(init=False, slots=True)
@@ -151,7 +154,7 @@ class FrameReader:
             self._in_frame = False
             if self._fin:
                 self._end_message(events)
-                if self._unpacked >= UNPACKED_A_TURN and pos < size:
+                if pos < size and (self._unpacked >= UNPACKED_A_TURN or len(events) >= EVENTS_A_TURN):
                     self._rest = data[pos:]
                     self.more = True
                     return

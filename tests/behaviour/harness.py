@@ -13,9 +13,10 @@ from typing import Self
 import mqtt_text
 import stomp_text
 
-from gateway.connectors.base import Acceptor, Connector, Limits, Turn
+from gateway.connectors.base import Connector, Limits, Turn
 from gateway.connectors.mqtt.service import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.service import Acceptor
 from gateway.connectors.stomp.service import StompService
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.core.limits import DROP_OLDEST, CoreLimits, QueuePolicy
@@ -88,6 +89,15 @@ class Gateway:
             party = self._parties[name] = kind(self, connector, version)
         return party
 
+    def go_on(self) -> None:
+        """What net does once a turn for those that have waited and may go on."""
+        while True:
+            waiting = [party.connector for party in self._parties.values() if party.connector.resumes]
+            if not waiting:
+                return
+            for connector in waiting:
+                connector.go_on(self.now_ms)
+
     def advance(self, ms: int) -> None:
         """Let time pass: for sessions, queues and every connection that has a deadline."""
         self.now_ms += ms
@@ -119,6 +129,7 @@ class Party:
         else:
             assert isinstance(said, str)
             self.connector.bytes_in(self.write(said), self.gateway.now_ms)
+        self.gateway.go_on()
         return self
 
     def __lshift__(self, expected: str) -> Self:
@@ -144,12 +155,15 @@ class Party:
         due_ms = self.connector.next_deadline_ms()
         if not self.gone and due_ms is not None and due_ms <= self.gateway.now_ms:
             self.connector.deadline(self.gateway.now_ms)
+        if not self.gone and 0 < self.connector.slow_by_ms <= self.gateway.now_ms:
+            self.connector.give_up(self.gateway.now_ms)
 
     def _listen(self) -> None:
         data = b"".join(self.connector.bytes_out(self.gateway.now_ms))
         self.connector.written()
         self.connector.marked = False
         self._heard += self.read(data)
+        self.gateway.go_on()
 
     def write(self, text: str) -> bytes:
         """The bytes of a frame."""

@@ -199,6 +199,8 @@ def test_full_queue_holds_back_producers_of_both_protocols_until_it_is_read() ->
     gw.stomp("p") >> "SEND destination:/queue/q body:2"
     assert gw.mqtt("d").connector.throttled
     assert gw.stomp("p").connector.throttled
+    # What was held back has not been taken; it comes when there is room.
+    assert gw.broker.queue("q").depth == 2
     (
         gw.stomp("s")
         >> "SUBSCRIBE id:1 destination:/queue/q"

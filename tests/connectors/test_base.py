@@ -5,8 +5,17 @@ from collections.abc import Callable
 import pytest
 
 import gateway.connectors.base
-from gateway.connectors.base import Acceptor, Confirmations, Connector, Counters, Limits, Service, Turn
-from gateway.core.flow import Publisher
+from gateway.connectors.base import (
+    FRAME_BYTES,
+    RESUME_BYTES,
+    Confirmations,
+    Connector,
+    Counters,
+    Limits,
+    Turn,
+)
+from gateway.connectors.service import Acceptor, Service
+from gateway.core.flow import LET_IN_MAX, Publisher
 from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer
 from gateway.core.router import Broker
@@ -38,6 +47,16 @@ if not COMPILED:
 
         def resumed(self) -> None:
             self.log.append("resumed")
+
+        def bytes_in(self, data: bytes, now_ms: int) -> None:
+            pass
+
+        def reading_changed(self) -> None:
+            pass
+
+        def on_too_slow(self, now_ms: int) -> None:
+            self.log.append("too slow")
+            self.hang_up()
 
         def take(self) -> bytes:
             """What net does once a turn."""
@@ -202,10 +221,7 @@ def test_what_waits_for_its_acknowledgement_is_written_even_when_congested() -> 
 
 
 @needs_connector
-@pytest.mark.parametrize(
-    ("policy", "kept"),
-    [(DROP_OLDEST, b"3456"), (DROP_NEWEST, b"1234"), (BLOCK, b"1234")],
-)
+@pytest.mark.parametrize(("policy", "kept"), [(DROP_OLDEST, b"3456"), (DROP_NEWEST, b"1234")])
 def test_a_slow_reader_holds_at_most_its_buffer(policy: str, kept: bytes) -> None:
     connector = PlainConnector(Limits(output_buffer=4, slow_consumer=policy))
     connector.writable(False)
@@ -217,7 +233,7 @@ def test_a_slow_reader_holds_at_most_its_buffer(policy: str, kept: bytes) -> Non
 
 
 @needs_connector
-@pytest.mark.parametrize("policy", [DROP_OLDEST, DROP_NEWEST, BLOCK])
+@pytest.mark.parametrize("policy", [DROP_OLDEST, DROP_NEWEST])
 def test_held_bytes_are_bounded_whatever_the_sizes(policy: str) -> None:
     connector = PlainConnector(Limits(output_buffer=10, slow_consumer=policy))
     connector.writable(False)
@@ -239,60 +255,204 @@ def test_disconnect_ends_the_slow_reader_and_counts_it_once() -> None:
     assert connector.failure == "reads too slowly"
     assert connector.marked
     assert connector.counters.limit_hits == 1
+    assert connector.counters.ended_slow == 1
     assert connector.counters.dropped_slow == 2
 
 
 @needs_connector
-def test_block_makes_the_publisher_wait_for_the_slow_reader() -> None:
-    slow, producer = PlainConnector(Limits(slow_consumer=BLOCK)), PlainConnector(Limits())
+def test_block_drops_nothing_and_publishers_wait_before_their_next_message() -> None:
+    slow, producer = PlainConnector(Limits(slow_consumer=BLOCK, output_buffer=4)), PlainConnector(Limits())
     slow.writable(False)
-    slow.hold_publisher(producer.publisher)
-    slow.hold_publisher(producer.publisher)
+    slow.push(b"123")
+    assert not slow.keeps_waiting(producer.publisher)
+    slow.push(b"456")
+    assert slow.broker.places.shut == 1
+    assert slow.keeps_waiting(producer.publisher)
+    assert slow.keeps_waiting(producer.publisher)
     assert producer.throttled
     assert producer.marked
+    # Who does not ask is not stopped, and what it says is not lost.
+    slow.push(b"7")
     slow.writable(True)
+    assert slow.take() == b"1234567"
+    assert slow.counters.dropped_slow == 0
+    assert slow.broker.places.shut == 0
     assert not producer.throttled
+    assert producer.resumes
 
 
 @needs_connector
-def test_block_does_not_make_a_publisher_wait_for_itself_or_nobody() -> None:
-    connector = PlainConnector(Limits(slow_consumer=BLOCK))
+def test_the_gate_opens_for_as_much_as_there_is_room() -> None:
+    slow = PlainConnector(Limits(slow_consumer=BLOCK, output_buffer=4))
+    producers = [PlainConnector(Limits()) for _ in range(3 * LET_IN_MAX)]
+    slow.writable(False)
+    slow.push(b"1234")
+    for producer in producers:
+        assert slow.keeps_waiting(producer.publisher)
+    slow.writable(True)
+    let_in = [producer for producer in producers if not producer.throttled]
+    assert len(let_in) == LET_IN_MAX
+    slow.writable(False)
+    # The first fills it again: whoever else was let in waits once more, and has lost nothing.
+    slow.push(b"5678")
+    for producer in let_in:
+        assert slow.keeps_waiting(producer.publisher)
+        producer.go_on(0)
+    assert all(producer.throttled for producer in producers)
+    slow.writable(True)
+    # Those that have not had their turn are the first.
+    assert [producer.throttled for producer in producers] == (
+        [True] * LET_IN_MAX + [False] * LET_IN_MAX + [True] * LET_IN_MAX
+    )
+    for producer in producers:
+        producer.go_on(0)
+    for producer in producers:
+        producer.go_on(0)
+    assert not any(producer.throttled for producer in producers)
+
+
+@needs_connector
+def test_a_client_waits_for_itself_too() -> None:
+    connector = PlainConnector(Limits(slow_consumer=BLOCK, output_buffer=4))
     connector.writable(False)
-    connector.hold_publisher(connector.publisher)
-    connector.hold_publisher(None)
-    connector.hold_publisher(Publisher("will", None))
+    connector.push(b"1234")
+    assert connector.keeps_waiting(connector.publisher)
+    assert connector.throttled
+    connector.writable(True)
     assert not connector.throttled
+
+
+@needs_connector
+def test_nobody_and_those_that_have_gone_cannot_be_made_to_wait() -> None:
+    connector = PlainConnector(Limits(slow_consumer=BLOCK, output_buffer=4))
+    connector.writable(False)
+    connector.push(b"1234")
+    assert not connector.keeps_waiting(Publisher("will", None))
 
 
 @needs_connector
 @pytest.mark.parametrize("policy", [DROP_OLDEST, DROP_NEWEST, DISCONNECT])
 def test_the_other_policies_make_nobody_wait(policy: str) -> None:
-    slow, producer = PlainConnector(Limits(slow_consumer=policy)), PlainConnector(Limits())
+    limits = Limits(slow_consumer=policy, output_buffer=4)
+    slow, producer = PlainConnector(limits), PlainConnector(Limits())
     slow.writable(False)
-    slow.hold_publisher(producer.publisher)
+    for _ in range(3):
+        slow.push(b"1234")
+    assert not slow.keeps_waiting(producer.publisher)
+    assert not producer.throttled
+
+
+@needs_connector
+def test_what_was_held_is_handed_over_in_parts_and_each_makes_room() -> None:
+    size = RESUME_BYTES // 2
+    connector = PlainConnector(Limits(slow_consumer=BLOCK, output_buffer=8 * size))
+    producer = PlainConnector(Limits())
+    connector.writable(False)
+    for _ in range(8):
+        connector.push(b"x" * size)
+    assert connector.keeps_waiting(producer.publisher)
+    connector.writable(True)
+    assert not producer.throttled
+    assert len(connector.flush()) == 2 * size
+    # Not all of it is through: queues still hold.
+    assert connector.congested
+    assert len(connector.flush()) == 2 * size
+    assert len(connector.flush()) == 2 * size
+    assert len(connector.flush()) == 2 * size
+    assert connector.log == ["congested", "clear", "resumed"]
+
+
+@needs_connector
+def test_blocking_has_a_time_after_which_the_reader_is_ended_and_counted() -> None:
+    connector = PlainConnector(Limits(slow_consumer=BLOCK, output_buffer=4, slow_consumer_timeout_ms=700))
+    producer = PlainConnector(Limits())
+    connector.broker.now_ms = 5_000
+    connector.writable(False)
+    connector.push(b"123")
+    assert connector.slow_by_ms == 0
+    connector.push(b"456")
+    assert connector.slow_by_ms == 5_700
+    assert connector.keeps_waiting(producer.publisher)
+    # It reads in time, and stops again: a new time begins.
+    connector.writable(True)
+    assert connector.slow_by_ms == 0
+    connector.broker.now_ms = 6_000
+    connector.writable(False)
+    connector.push(b"1234")
+    assert connector.keeps_waiting(producer.publisher)
+    assert connector.slow_by_ms == 6_700
+    connector.give_up(6_700)
+    assert connector.log[-1] == "too slow"
+    assert connector.failure == "reads too slowly"
+    assert connector.counters.ended_slow == 1
+    assert connector.counters.dropped_slow == 1
     assert not producer.throttled
 
 
 @needs_connector
 def test_a_slow_reader_that_goes_lets_its_publishers_go_on() -> None:
-    slow, producer = PlainConnector(Limits(slow_consumer=BLOCK)), PlainConnector(Limits())
+    slow, producer = PlainConnector(Limits(slow_consumer=BLOCK, output_buffer=4)), PlainConnector(Limits())
     slow.writable(False)
     slow.push(b"held")
-    slow.hold_publisher(producer.publisher)
+    assert slow.keeps_waiting(producer.publisher)
     slow.detach()
     assert not producer.throttled
+    assert slow.broker.places.shut == 0
 
 
 @needs_connector
 def test_a_producer_that_goes_is_not_turned_any_more() -> None:
-    slow, producer = PlainConnector(Limits(slow_consumer=BLOCK)), PlainConnector(Limits())
+    slow, producer = PlainConnector(Limits(slow_consumer=BLOCK, output_buffer=4)), PlainConnector(Limits())
     slow.writable(False)
-    slow.hold_publisher(producer.publisher)
+    slow.push(b"held")
+    assert slow.keeps_waiting(producer.publisher)
     producer.detach()
     producer.take()
     slow.writable(True)
     assert producer.publisher.valve is None
     assert not producer.marked
+
+
+# -- answers that are not read
+
+
+@needs_connector
+def test_a_client_that_does_not_read_its_answers_is_not_read_until_it_does() -> None:
+    connector = PlainConnector(Limits(output_buffer=1_000, slow_consumer_timeout_ms=700))
+    connector.writable(False)
+    said = 0
+    while not connector.throttled:
+        connector.say(b"1234")
+        said += 1
+    # What an answer takes beside its bytes counts.
+    assert said * (4 + FRAME_BYTES) <= 1_000 + 4 + FRAME_BYTES
+    assert connector.slow_by_ms == 700
+    connector.writable(True)
+    assert connector.flush() == b"1234" * said
+    assert not connector.throttled
+    assert connector.resumes
+    assert connector.slow_by_ms == 0
+
+
+@needs_connector
+def test_a_client_whose_answers_wait_for_the_store_is_not_read_and_not_blamed() -> None:
+    connector = PlainConnector(Limits(output_buffer=1_000))
+    while not connector.throttled:
+        connector.confirm(connector.later(), b"1234")
+    assert connector.slow_by_ms == 0
+    connector.release()
+    connector.flush()
+    assert not connector.throttled
+
+
+@needs_connector
+def test_one_large_answer_does_not_stop_a_client_that_reads() -> None:
+    connector = PlainConnector(Limits(output_buffer=1_000))
+    connector.say(b"x" * 5_000)
+    connector.say_all([b"y" * 5_000])
+    assert connector.slow_by_ms == 0
+    assert len(connector.flush()) == 10_000
+    assert not connector.throttled
 
 
 # -- rates

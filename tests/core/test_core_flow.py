@@ -2,54 +2,106 @@
 
 from core_doubles import COMPILED, needs_outlet
 
-from gateway.core.flow import Gate, Publisher
+from gateway.core.flow import LET_IN_MAX, Gate, Publisher
 
 if not COMPILED:
     from core_doubles import LogValve
 
 
+def no_more() -> None:
+    """Nobody looks again."""
+
+
 @needs_outlet
-def test_the_valve_turns_with_the_first_hold_and_the_last_release() -> None:
+def test_the_valve_turns_with_the_first_gate_and_the_last_release() -> None:
     valve = LogValve()
     publisher = Publisher("p", valve)
-    publisher.hold()
-    publisher.hold()
+    gates = [Gate(no_more), Gate(no_more)]
+    for gate in gates * 2:
+        assert gate.hold(publisher)
     assert valve.turns == [True]
-    publisher.release()
+    gates[0].let_in()
     assert publisher.held
-    publisher.release()
+    gates[1].let_in()
     assert valve.turns == [True, False]
     assert not publisher.held
 
 
 @needs_outlet
-def test_a_gate_holds_each_once_and_opens_for_all() -> None:
-    gate = Gate()
-    valves = [LogValve(), LogValve()]
+def test_a_gate_that_opens_lets_all_go_on() -> None:
+    gate = Gate(no_more)
+    valves = [LogValve() for _ in range(2 * LET_IN_MAX)]
     publishers = [Publisher("p", valve) for valve in valves]
     for publisher in publishers * 3:
         gate.hold(publisher)
     gate.open()
     gate.open()
-    assert [valve.turns for valve in valves] == [[True, False]] * 2
+    assert [valve.turns for valve in valves] == [[True, False]] * len(valves)
+
+
+@needs_outlet
+def test_those_that_wait_longest_go_on_first_and_make_way_for_the_next() -> None:
+    again: list[int] = []
+    gate = Gate(lambda: again.append(gate.waiting))
+    publishers = [Publisher(str(number), LogValve()) for number in range(LET_IN_MAX + 3)]
+    for publisher in publishers:
+        gate.hold(publisher)
+    gate.let_in()
+    assert [publisher.held for publisher in publishers] == [False] * LET_IN_MAX + [True] * 3
+    # Nobody else is let in before one of them has had its turn.
+    gate.let_in()
+    assert gate.waiting == 3
+    publishers[5].went_on()
+    assert again == [3]
+    gate.let_in()
+    assert not publishers[LET_IN_MAX].held
+    assert gate.waiting == 2
+    # It has had its turn; saying so again changes nothing.
+    publishers[5].went_on()
+    assert again == [3]
+
+
+@needs_outlet
+def test_one_that_another_gate_holds_is_not_waited_for() -> None:
+    gate, other = Gate(no_more), Gate(no_more)
+    for _ in range(LET_IN_MAX):
+        publisher = Publisher("p", LogValve())
+        gate.hold(publisher)
+        other.hold(publisher)
+    free = Publisher("free", LogValve())
+    gate.hold(free)
+    gate.let_in()
+    assert not free.held
 
 
 def test_a_gate_lets_pass_who_cannot_be_stopped() -> None:
-    gate = Gate()
+    gate = Gate(no_more)
     gone = Publisher("p", None)
-    gate.hold(gone)
-    gate.hold(None)
+    assert not gate.hold(gone)
+    assert not gate.hold(None)
     assert not gone.held
     gate.open()
 
 
 @needs_outlet
-def test_a_publisher_that_goes_while_it_waits_is_released_in_silence() -> None:
-    gate = Gate()
+def test_a_publisher_that_goes_while_it_waits_is_forgotten_in_silence() -> None:
+    gate = Gate(no_more)
     valve = LogValve()
     publisher = Publisher("p", valve)
     gate.hold(publisher)
-    publisher.valve = None
+    publisher.leave()
+    assert gate.waiting == 0
     gate.open()
     assert valve.turns == [True]
     assert not publisher.held
+
+
+@needs_outlet
+def test_a_publisher_that_goes_before_its_turn_makes_way_for_the_next() -> None:
+    again: list[int] = []
+    gate = Gate(lambda: again.append(gate.waiting))
+    publisher = Publisher("p", LogValve())
+    gate.hold(publisher)
+    gate.let_in()
+    publisher.leave()
+    assert again == [0]

@@ -3,7 +3,8 @@
 They are interpreted subclasses, which compiled base classes do not take: this room's tests run plain only.
 """
 
-from gateway.connectors.base import Acceptor, Connector, Limits, Turn
+from gateway.connectors.base import Connector, Limits, Turn
+from gateway.connectors.service import Acceptor
 from gateway.core.router import Broker
 
 

@@ -14,10 +14,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from ws_frames import frame, parse
 
-from gateway.connectors.base import Carriage, Limits
+from gateway.connectors.base import Limits
 from gateway.connectors.carriage import Route
 from gateway.connectors.http.service import HttpService
 from gateway.connectors.http.settings import HttpSettings
+from gateway.connectors.service import Carriage
 from gateway.net.listener import Listener
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10

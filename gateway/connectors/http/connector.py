@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.base import Counters, Limits, Turn
+from gateway.connectors.base import TOO_SLOW, Counters, Limits, Turn
 from gateway.connectors.carriage import Handover
 from gateway.connectors.envelope import InvalidEnvelope
 from gateway.connectors.http.answering import PLAIN, Answering
@@ -71,6 +71,8 @@ class HttpConnector(Answering):
     def bytes_in(self, data: bytes, now_ms: int) -> None:
         """See Connector."""
         self.counters.bytes_in += len(data)
+        if self.untaken:
+            self._try_again(now_ms)
         if self._due_ms and self.wire.in_body:
             # A long body may take its time, as long as it comes.
             self._due_ms = now_ms + self.limits.connect_timeout_ms
@@ -80,6 +82,15 @@ class HttpConnector(Answering):
             self.on_rate_exceeded()
         else:
             self._take(events, now_ms)
+
+    def _try_again(self, now_ms: int) -> None:
+        """What the request publishes had to wait for room."""
+        request = self.request
+        self.untaken = False
+        if request is not None:
+            self._attempt(self._carry_out, request)
+            if not self.untaken and not self.stored_later:
+                self._go_on(now_ms)
 
     def _take(self, events: list[Request | RequestFailed], now_ms: int) -> None:
         """Carry out a request, and those behind it, as long as each is answered at once."""
@@ -200,6 +211,23 @@ class HttpConnector(Answering):
             self.respond(429, PLAIN, b"you send faster than you may\n")
             self.collect()
         self.hang_up()
+
+    def on_too_slow(self, now_ms: int) -> None:
+        """See Connector."""
+        if self._events is not None:
+            self.say(self.wire.stream(b": " + TOO_SLOW.encode() + b"\n\n"))
+        self.shutdown(now_ms)
+
+    def finish(self, now_ms: int) -> None:
+        """See Connector.  Who waits for a message waits no longer; events never end by themselves."""
+        pull = self._pull
+        if pull is not None:
+            self._pull = None
+            pull.answer()
+            self._go_on(now_ms)
+        elif self._events is not None:
+            self._end_events()
+            self.collect()
 
     def release_confirmations(self, position: int) -> bool:
         """See Connector.  The store has it: the response may go."""

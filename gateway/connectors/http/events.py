@@ -8,6 +8,7 @@ from gateway.connectors.replay import Replays, RetainedOutlet, once_each
 from gateway.connectors.websocket.addresses import pattern_of
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.destination import TOPIC
+from gateway.core.flow import Publisher
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING
@@ -52,11 +53,12 @@ class Events(RetainedOutlet):
 
     def offer(self, message: Message, binding: Binding) -> int:
         """See Sink."""
-        connector = self._connector
-        if self.congested:
-            connector.hold_publisher(message.publisher)
         self.replay(message)
         return NOTHING
+
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """See Sink."""
+        return self._connector.keeps_waiting(publisher)
 
     def replay(self, message: Message) -> None:
         """See RetainedOutlet.  An event says nothing of how it came."""

@@ -16,9 +16,12 @@ from protocols.http.frames import Request
 
 def post(connector: Answering, request: Request, destination: Destination) -> None:
     """POST /queues/NAME and /topics/NAME."""
-    connector.counters.messages_in += 1
     broker = connector.broker
     _check(connector, destination)
+    if broker.places.shut and broker.keeps_waiting_at(connector.publisher, destination):
+        connector.untaken = True
+        return
+    connector.counters.messages_in += 1
     envelope = envelope_in(request, destination)
     if is_forged(envelope, connector.publisher):
         raise HttpRefusal(403, "it claims to be from another user")
@@ -52,6 +55,10 @@ def post_many(connector: Answering, request: Request) -> None:
     except Exception:
         transaction.abort()
         raise
+    if connector.broker.places.shut and transaction.keeps_waiting(connector.publisher):
+        transaction.abort()
+        connector.untaken = True
+        return
     connector.counters.messages_in += len(items)
     connector.stored(transaction.commit())
 

@@ -2,11 +2,12 @@
 
 from typing import final
 
-from gateway.connectors.base import Acceptor, Connector, Limits, Service, Turn
+from gateway.connectors.base import Connector, Limits, Turn
 from gateway.connectors.carriage import Route
 from gateway.connectors.http.connector import HttpConnector
 from gateway.connectors.http.receipts import Receipts
 from gateway.connectors.http.settings import HttpSettings, Page
+from gateway.connectors.service import Acceptor, Service
 from gateway.core.router import Broker
 
 

@@ -43,7 +43,7 @@ from protocols.mqtt.topics import filter_error
 class MqttConnector(MqttPublishing):
     """See the module and Connector."""
 
-    __slots__ = ("_handshake", "_refusing", "_replays", "sessions")
+    __slots__ = ("_handshake", "_refusing", "_replays", "_undone", "sessions")
 
     def __init__(
         self,
@@ -60,6 +60,8 @@ class MqttConnector(MqttPublishing):
         super().__init__(broker, turn, limits, counters, peer, settings, topics, now_ms)
         self.sessions = sessions
         self._refusing = False
+        # Decoded and not handled: the client has to wait.
+        self._undone: list[Packet] | None = None
         self._replays: list[Replay] | None = None
         self._handshake: Handshake | None = None
 
@@ -69,7 +71,8 @@ class MqttConnector(MqttPublishing):
         """See Connector."""
         self.counters.bytes_in += len(data)
         self._take(data, now_ms)
-        while self._wire.more and not self.closing:
+        while self._wire.more and not self.closing and not self.throttled:
+            self._collect()
             self._take(b"", now_ms)
         self._collect()
 
@@ -77,16 +80,34 @@ class MqttConnector(MqttPublishing):
         packets = self._wire.receive_data(data, now_ms)
         count = len(packets)
         admitted = self.admit(count, len(data), now_ms)
-        if count:
-            for packet in packets if admitted == count else packets[:admitted]:
-                if isinstance(packet, Publish):
-                    self._on_publish(packet)
-                else:
-                    self._on_packet(packet, now_ms)
-                if self.closing:
-                    return
-            if admitted < count:
-                self.on_rate_exceeded()
+        if admitted < count:
+            packets = packets[:admitted]
+        if self._undone is not None:
+            packets = self._undone + packets
+            self._undone = None
+        if packets:
+            self._carry_out(packets, now_ms)
+        if admitted < count and not self.closing:
+            self.on_rate_exceeded()
+
+    def _carry_out(self, packets: list[Packet], now_ms: int) -> None:
+        """One after the other, as long as the client need not wait."""
+        done = 0
+        for packet in packets:
+            if isinstance(packet, Publish):
+                self._on_publish(packet)
+            else:
+                self._on_packet(packet, now_ms)
+            if self.closing:
+                return
+            done += 1
+            if self.throttled:
+                if self.untaken:
+                    self.untaken = False
+                    done -= 1
+                if done < len(packets):
+                    self._undone = packets[done:]
+                return
 
     def eof(self, now_ms: int) -> None:
         """See Connector."""
@@ -138,6 +159,10 @@ class MqttConnector(MqttPublishing):
         """See Connector."""
         self.counters.limit_hits += 1
         self.fail(ReasonCode.MESSAGE_RATE_TOO_HIGH, "sends faster than its limit")
+
+    def on_too_slow(self, now_ms: int) -> None:
+        """See Connector."""
+        self._say_goodbye(ReasonCode.QUOTA_EXCEEDED)
 
     # -- packets
 
@@ -200,6 +225,8 @@ class MqttConnector(MqttPublishing):
         """Become the session's connection, within what the CONNECT's properties allow us."""
         self.session = session
         self.publisher = session.publisher
+        # Whoever it was before does not go on.
+        self.publisher.went_on()
         self._shut = session.publisher.held
         self._look_at_reading()
         aliases = min(properties.topic_alias_maximum or 0, self.settings.topic_alias_send_maximum)

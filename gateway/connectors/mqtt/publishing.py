@@ -53,6 +53,8 @@ class MqttPublishing(MqttSender):
 
     @final
     def _on_publish(self, publish: Publish) -> None:
+        if self.broker.places.shut and self._must_wait(publish):
+            return
         items = False
         if publish.properties and publish.properties is not self._itemless:
             items = has_items(publish)
@@ -90,6 +92,21 @@ class MqttPublishing(MqttSender):
                 self._confirm_publish(publish, broker.publish(message, topic))
             finally:
                 broker.store.end()
+
+    @final
+    def _must_wait(self, publish: Publish) -> bool:
+        """Is there no room for the message where it is to go?  Then it is handled when there is."""
+        topic = self._topics.get(publish.topic)
+        if topic is not None:
+            self.untaken = self.broker.keeps_waiting(self.publisher, topic)
+            return self.untaken
+        try:
+            destination = destination_of(publish.topic)
+        except InvalidName:
+            return False
+        if self.broker.authorizer.may_publish(self.publisher, destination):
+            self.untaken = self.broker.keeps_waiting_at(self.publisher, destination)
+        return self.untaken
 
     @final
     def _is_what_it_says(self, publish: Publish) -> bool:

@@ -114,8 +114,6 @@ class MqttSender(Connector):
         if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
             frame = self._aliases.shorten(frame, not self.congested)
         self.counters.messages_out += 1
-        if self.congested:
-            self.hold_publisher(message.publisher)
         self.push(frame)
 
     @final

@@ -2,13 +2,14 @@
 
 from typing import final
 
-from gateway.connectors.base import Acceptor, Carriage, Connector, Limits, Service, Turn
+from gateway.connectors.base import Connector, Limits, Turn
 from gateway.connectors.mqtt.connector import MqttConnector
 from gateway.connectors.mqtt.recovery import MqttRestorer
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.mqtt.stored import WIRE_ID
 from gateway.connectors.mqtt.systopics import SysTopics
+from gateway.connectors.service import Acceptor, Carriage, Service
 from gateway.core.ports import Recovered
 from gateway.core.router import Broker
 from gateway.core.topics import Topic

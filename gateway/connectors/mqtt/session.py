@@ -299,6 +299,13 @@ class MqttSession(Outlet):
         queue = self._queue
         return None if queue is None or self.passes(message, binding) else queue.refuser(message, binding)
 
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """See Sink."""
+        connector = self.connector
+        queue = self._queue
+        waits = connector is not None and connector.keeps_waiting(publisher)
+        return (queue is not None and queue.keeps_waiting(publisher)) or waits
+
     def merge(self, bindings: list[Binding]) -> Binding:
         """One copy for overlapping filters: the highest QoS, all identifiers (§3.3.4)."""
         return merged_bindings(bindings, self, self.publisher, False)
@@ -643,6 +650,10 @@ class JsonView(Sink):
     def refuser(self, message: Message, binding: Binding) -> Queue | None:
         """See Sink."""
         return self._session.refuser(message, binding)
+
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """See Sink."""
+        return self._session.keeps_waiting(publisher)
 
     def merge(self, bindings: list[Binding]) -> Binding:
         """See Sink."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final, final
 
-from gateway.connectors.base import Acceptor
 from gateway.connectors.mqtt.mapping import own_message
 from gateway.connectors.mqtt.sessions import Sessions
+from gateway.connectors.service import Acceptor
 from gateway.core.router import Broker
 
 ROOT: Final = "$SYS/broker/"

@@ -2,7 +2,7 @@
 
 from typing import Final, final
 
-from gateway.connectors.base import Connector, Counters, Limits, Turn
+from gateway.connectors.base import TOO_SLOW, Connector, Counters, Limits, Turn
 from gateway.connectors.stomp.addresses import (
     Spelling,
     destinations_of,
@@ -72,6 +72,7 @@ class StompConnector(Connector):
         "_temporary",
         "_topics",
         "_transactions",
+        "_undone",
         "_wire",
         "client_id",
         "node",
@@ -121,6 +122,8 @@ class StompConnector(Connector):
         self.client_id = ""
         self._refusing = False
         self._leaving = False
+        # Decoded and not handled: the client has to wait.
+        self._undone: list[Frame] | None = None
         # Made when first used.
         self._head: Head | None = None
         self._topics: dict[str, Topic] | None = None
@@ -136,7 +139,8 @@ class StompConnector(Connector):
         """See Connector."""
         self.counters.bytes_in += len(data)
         self._take(data, now_ms)
-        while self._wire.more and not self.closing:
+        while self._wire.more and not self.closing and not self.throttled:
+            self._collect()
             self._take(b"", now_ms)
         self._collect()
 
@@ -144,22 +148,41 @@ class StompConnector(Connector):
         frames = self._wire.receive_data(data, now_ms)
         count = len(frames)
         admitted = self.admit(count, len(data), now_ms)
-        if count:
-            for frame in frames if admitted == count else frames[:admitted]:
-                try:
-                    if isinstance(frame, Send):
-                        self._on_send(frame)
-                    else:
-                        self._on_frame(frame, now_ms)
-                except (StompRefusal, InvalidName, InvalidSelector, InvalidCron) as error:
-                    self._fail(str(error), frame.receipt)
-                except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
-                    self.counters.limit_hits += 1
-                    self._fail(str(limit), frame.receipt)
-                if self.closing:
-                    break
-            if admitted < count and not self.closing:
-                self._too_fast(frames[admitted].receipt)
+        beyond = None if admitted == count else frames[admitted]
+        if beyond is not None:
+            frames = frames[:admitted]
+        if self._undone is not None:
+            frames = self._undone + frames
+            self._undone = None
+        if frames:
+            self._carry_out(frames, now_ms)
+        if beyond is not None and not self.closing:
+            self._too_fast(beyond.receipt)
+
+    def _carry_out(self, frames: list[Frame], now_ms: int) -> None:
+        """One after the other, as long as the client need not wait."""
+        done = 0
+        for frame in frames:
+            try:
+                if isinstance(frame, Send):
+                    self._on_send(frame)
+                else:
+                    self._on_frame(frame, now_ms)
+            except (StompRefusal, InvalidName, InvalidSelector, InvalidCron) as error:
+                self._fail(str(error), frame.receipt)
+            except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
+                self.counters.limit_hits += 1
+                self._fail(str(limit), frame.receipt)
+            if self.closing:
+                return
+            done += 1
+            if self.throttled:
+                if self.untaken:
+                    self.untaken = False
+                    done -= 1
+                if done < len(frames):
+                    self._undone = frames[done:]
+                return
 
     def eof(self, now_ms: int) -> None:
         """See Connector."""
@@ -228,6 +251,10 @@ class StompConnector(Connector):
         self.counters.limit_hits += 1
         self._fail("sends faster than its limit", receipt)
 
+    def on_too_slow(self, now_ms: int) -> None:
+        """See Connector."""
+        self._say_goodbye(f"{TOO_SLOW}: it made others wait for {self.limits.slow_consumer_timeout_ms} ms")
+
     def release_confirmations(self, position: int) -> bool:
         """See Connector.  After a DISCONNECT the last confirmation ends the connection."""
         more = super().release_confirmations(position)
@@ -261,7 +288,10 @@ class StompConnector(Connector):
             self._on_begin(frame)
             self.confirm_frame(NOTHING, frame.receipt)
         elif isinstance(frame, Commit):
-            self._end_transaction(frame.transaction, True, frame.receipt)
+            if self.broker.places.shut:
+                self.untaken = self._transaction(frame.transaction).keeps_waiting(self.publisher)
+            if not self.untaken:
+                self._end_transaction(frame.transaction, True, frame.receipt)
         elif isinstance(frame, Abort):
             self._end_transaction(frame.transaction, False, frame.receipt)
         elif isinstance(frame, Connect):
@@ -314,6 +344,8 @@ class StompConnector(Connector):
     # -- publishing
 
     def _on_send(self, send: Send) -> None:
+        if self.broker.places.shut and self._must_wait(send):
+            return
         self.counters.messages_in += 1
         broker = self.broker
         if send.special and self._on_special(send):
@@ -338,6 +370,14 @@ class StompConnector(Connector):
                 )
                 return
         self._send_anywhere(send)
+
+    def _must_wait(self, send: Send) -> bool:
+        """Is there no room for the message where it is to go?  Then it is handled when there is."""
+        if send.transaction is None and send.special & SPECIAL_SCHEDULED == 0:
+            for destination in self._allowed(send):
+                if self.broker.keeps_waiting_at(self.publisher, destination):
+                    self.untaken = True
+        return self.untaken
 
     def _head_of(self, send: Send) -> Head:
         """What is made of the header lines, made anew only when they change."""

@@ -9,6 +9,7 @@ from gateway.core.chores import Chore
 from gateway.core.credit import UNLIMITED, Credit
 from gateway.core.delivery import FAILED, Delivery
 from gateway.core.destination import QUEUE
+from gateway.core.flow import Publisher
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING
@@ -110,8 +111,6 @@ class StompSubscription(RetainedOutlet):
         if self.selector is not None and not self.selector.matches(message):
             return NOTHING
         connector = self._connector
-        if self.congested:
-            connector.hold_publisher(message.publisher)
         connector.counters.messages_out += 1
         tail = tail_of(message, connector.target)
         if len(tail) < LARGE_BYTES:
@@ -119,6 +118,10 @@ class StompSubscription(RetainedOutlet):
         else:
             connector.push_halves(self._head, tail, False)
         return NOTHING
+
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """See Sink."""
+        return self._connector.keeps_waiting(publisher)
 
     def replay(self, message: Message) -> None:
         """See RetainedOutlet."""

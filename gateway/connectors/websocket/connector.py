@@ -2,7 +2,7 @@
 
 from typing import Final, final
 
-from gateway.connectors.base import Connector, Counters, Limits, Turn
+from gateway.connectors.base import TOO_SLOW, Connector, Counters, Limits, Turn
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
 from gateway.connectors.replay import Replays
 from gateway.connectors.sources import Source, durable_key, share_key
@@ -121,19 +121,19 @@ class JsonConnector(Connector):
     def bytes_in(self, data: bytes, now_ms: int) -> None:
         """See Connector."""
         self.counters.bytes_in += len(data)
-        self._last_in_ms = now_ms
         if not data:
+            self._obey_waiting()
             return
+        self._last_in_ms = now_ms
         try:
             operations = decode(data, self._settings.operations_max)
         except JsonError as error:
             self._end(error.code, error.reason)
             return
         admitted = self.admit(len(operations), len(data), now_ms)
-        for operation in operations[:admitted]:
-            if self.closing:
-                return
-            self._obey(operation)
+        self._waiting += operations[:admitted]
+        if self._known or not self._asked:
+            self._obey_waiting()
         if not self._known:
             self._waiting_bytes += len(data)
             if self._waiting_bytes > HELD_BYTES_MAX + self.limits.max_frame_size:
@@ -211,17 +211,29 @@ class JsonConnector(Connector):
         self.counters.limit_hits += 1
         self._end(c.LIMIT, "sends faster than its limit")
 
+    def on_too_slow(self, now_ms: int) -> None:
+        """See Connector."""
+        self.say(encode_error(None, c.LIMIT, TOO_SLOW))
+        self.hang_up()
+
     # -- operations
 
+    def _obey_waiting(self) -> None:
+        """Carry out what has come, unless it is not known yet who this is, or the client has to wait."""
+        if not self._asked and self._waiting:
+            self._who(self._waiting[0])
+            return
+        waiting = self._waiting
+        done = 0
+        while done < len(waiting) and self._known and not self.throttled and not self.closing:
+            self._obey(waiting[done])
+            if self.untaken:
+                self.untaken = False
+                break
+            done += 1
+        self._waiting = waiting[done:]
+
     def _obey(self, operation: Operation) -> None:
-        if not self._asked:
-            self._who(operation)
-        if self.closing:
-            return
-        if not self._known:
-            # It is not known yet who this is: what it wants has to wait.
-            self._waiting.append(operation)
-            return
         if isinstance(operation, Mistake):
             self._error(operation.id, operation.code, operation.reason)
             return
@@ -305,12 +317,8 @@ class JsonConnector(Connector):
             return
         self._known = True
         self.publisher.user = user
-        waiting = self._waiting
-        self._waiting = []
         self._waiting_bytes = 0
-        for operation in waiting:
-            if not self.closing:
-                self._obey(operation)
+        self._obey_waiting()
 
     def _welcome(self, connect: Connect) -> None:
         self.say(encode_connected(connect.id, f"{self.node}-{self.owner}", SERVER, self.publisher.user))
@@ -331,6 +339,8 @@ class JsonConnector(Connector):
                 raise JsonRefusal(c.UNKNOWN, f"{destination} is gone")
             destinations.append(destination)
         held = None if publish.tx is None else self._transaction(publish.tx)
+        if broker.places.shut and held is None and self._must_wait(destinations):
+            return
         members = publish.envelope
         members["to"] = publish.to
         envelope = envelope_from(members)
@@ -360,6 +370,13 @@ class JsonConnector(Connector):
             transaction.abort()
             raise
         return transaction.commit()
+
+    def _must_wait(self, destinations: list[Destination]) -> bool:
+        """Is there no room for the message where it is to go?  Then it is carried out when there is."""
+        for destination in destinations:
+            if self.broker.keeps_waiting_at(self.publisher, destination):
+                self.untaken = True
+        return self.untaken
 
     def _publish(self, message: Message, timing: Timing | None) -> int:
         """Outside transactions; the position that makes it safe."""
@@ -547,6 +564,10 @@ class JsonConnector(Connector):
             self._transactions[name] = self.broker.transaction()
         else:
             transaction = self._transaction(name)
+            if transact.word == "commit" and self.broker.places.shut:
+                self.untaken = transaction.keeps_waiting(self.publisher)
+                if self.untaken:
+                    return
             # One that cannot be done as a whole is aborted.
             del self._transactions[name]
             if transact.word == "commit":

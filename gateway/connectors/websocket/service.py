@@ -2,8 +2,9 @@
 
 from typing import final
 
-from gateway.connectors.base import Acceptor, Carriage, Connector, Service, Turn
+from gateway.connectors.base import Connector, Turn
 from gateway.connectors.owners import Owners, new_node
+from gateway.connectors.service import Acceptor, Carriage, Service
 from gateway.connectors.websocket.connector import JsonConnector
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.router import Broker

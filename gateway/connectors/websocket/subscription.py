@@ -7,6 +7,7 @@ from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.credit import Credit
 from gateway.core.delivery import FAILED, RELEASED, Delivery
+from gateway.core.flow import Publisher
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
@@ -60,11 +61,13 @@ class JsonSubscription(RetainedOutlet):
         if binding.no_local is not None and binding.no_local is message.publisher:
             return NOTHING
         connector = self._connector
-        if self.congested:
-            connector.hold_publisher(message.publisher)
         connector.counters.messages_out += 1
         connector.push(self._head + _MORE + json_of(message, connector.limits.publish_identity)[1:])
         return NOTHING
+
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """See Sink."""
+        return self._connector.keeps_waiting(publisher)
 
     def replay(self, message: Message) -> None:
         """See RetainedOutlet."""

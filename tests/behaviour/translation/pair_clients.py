@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from harness import Gateway
 
-from gateway.connectors.base import Acceptor, Connector, Limits
+from gateway.connectors.base import Connector, Limits
 from gateway.connectors.envelope import EnvelopeOrigin, from_envelope
 from gateway.connectors.mqtt.service import MqttService
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.service import Acceptor
 from gateway.connectors.side import CARRY_AUTO
 from gateway.connectors.stomp.service import StompService
 from gateway.connectors.stomp.settings import StompSettings

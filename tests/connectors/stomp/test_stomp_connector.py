@@ -499,15 +499,26 @@ def test_full_queue_stops_reading_its_producer_until_there_is_room() -> None:
     assert not pub.connector.throttled
 
 
-def test_slow_reader_of_a_topic_makes_its_publishers_wait() -> None:
-    world = World(limits=Limits(slow_consumer=BLOCK))
+def test_slow_reader_of_a_topic_makes_its_publishers_wait_before_their_next_frame() -> None:
+    world = World(limits=Limits(slow_consumer=BLOCK, output_buffer=1_024))
     sub = world.client().send("SUBSCRIBE", id="1", destination="/topic/t")
     sub.connector.writable(False)
-    pub = world.client().send("SEND", "x", destination="/topic/t")
+    pub = world.client()
+    # All in one read: the rest is not lost, and waits.
+    pub.raw(b"".join(b"SEND\ndestination:/topic/t\n\n%03d%s\0" % (n, b"x" * 400) for n in range(10)))
     assert pub.connector.throttled
-    sub.connector.writable(True)
-    assert not pub.connector.throttled
-    assert sub.bodies() == [b"x"]
+    assert sub.connector.counters.dropped_slow == 0
+    bodies: list[bytes] = []
+    while len(bodies) < 10:
+        before = len(bodies)
+        sub.connector.writable(True)
+        pub.connector.go_on(world.now_ms)
+        bodies += sub.bodies()
+        assert len(bodies) > before
+        if len(bodies) < 10:
+            sub.connector.writable(False)
+            pub.connector.go_on(world.now_ms)
+    assert [int(body[:3]) for body in bodies] == list(range(10))
 
 
 def test_client_that_sends_too_fast_is_told() -> None:

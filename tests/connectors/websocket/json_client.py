@@ -5,7 +5,8 @@ from typing import Any
 
 from json_schema import FROM_CLIENT, from_server
 
-from gateway.connectors.base import Acceptor, Connector, Limits, Turn
+from gateway.connectors.base import Connector, Limits, Turn
+from gateway.connectors.service import Acceptor
 from gateway.connectors.websocket.service import JsonService
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import CoreLimits, QueuePolicy

@@ -289,7 +289,10 @@ def test_mixed_line_ends_do_not_multiply_the_work() -> None:
     data = b"SEND\ndestination:/a\n\r\n\0" * 20_000 + b"\n\n"
     connection = connected()
     begin = time.process_time()
-    assert len(connection.receive_data(data, 0)) == 20_000
+    count = len(connection.receive_data(data, 0))
+    while connection.more:
+        count += len(connection.receive_data(b"", 0))
+    assert count == 20_000
     # Searching to the end each time would look at 4.8 GB.
     assert time.process_time() - begin < 1.5
 
