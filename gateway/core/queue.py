@@ -140,6 +140,18 @@ class Queue(Sink):
         return self.contents.paged_count
 
     @property
+    def unused(self) -> bool:
+        """Is it a named queue that nothing was ever in, that nothing is to come into, and that nobody reads?"""
+        return (
+            self.enqueued_total == 0
+            and self.number == 0
+            and self.owner is None
+            and not self.bindings
+            and self.consumers_count == 0
+            and self.key.startswith(QUEUE_PREFIX)
+        )
+
+    @property
     def fetching(self) -> bool:
         """Has the store been asked for some of them, and not answered yet?"""
         return self.contents.paged is not None and self.contents.paged.asked is not None

@@ -370,6 +370,11 @@ class Broker(StoreListener):
             queue = self.queues[key] = Queue(self, key, policy, owner)
         return queue
 
+    def drop_unused(self, queue: Queue) -> None:
+        """Forget a named queue that was only ever read from, once nobody does; whoever reads it again makes it again."""
+        if queue.unused:
+            self.delete_queue(queue)
+
     def delete_queue(self, queue: Queue) -> None:
         """Forget the queue, its bindings and all that waits in it."""
         if queue.deleted:
@@ -455,6 +460,8 @@ class Broker(StoreListener):
         self.values.look(now_ms)
         for queue in list(self.queues.values()):
             queue.expire(now_ms)
+            if queue.enqueued_total == 0:
+                self.drop_unused(queue)
 
     def wait(self, waiter: Waiter) -> None:
         """Tell `waiter` about each commit until it says that it waits for nothing more."""

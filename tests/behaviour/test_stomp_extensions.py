@@ -700,3 +700,44 @@ def test_a_filter_may_have_as_many_levels_as_a_topic(gw: Gateway) -> None:
     party >> f"SEND destination:/topic/{deep} body:x" << "MESSAGE subscription:1 body:x"
     party >> f"SUBSCRIBE id:2 destination:/topic/{deep}.a" << "ERROR"
     assert party.closed
+
+
+# -- queues that are only read
+
+
+def test_a_queue_that_was_only_read_goes_with_its_last_reader(gw: Gateway) -> None:
+    for name in "ab":
+        gw.stomp(name) >> "SUBSCRIBE id:1 destination:/queue/unknown"
+    gw.stomp("a") >> "UNSUBSCRIBE id:1"
+    gw.advance(1_000)
+    assert gw.broker.has_queue("unknown")
+    gw.stomp("b") >> DROP
+    assert not gw.broker.has_queue("unknown")
+
+
+def test_a_queue_that_was_read_by_mqtt_alone_goes_too(gw: Gateway) -> None:
+    gw.mqtt("s") >> "CONNECT s" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 $queue/unknown qos=1" << "SUBACK 1 1"
+    gw.advance(1_000)
+    assert gw.broker.has_queue("unknown")
+    gw.mqtt("s") >> DROP
+    gw.advance(1_000)
+    assert not gw.broker.has_queue("unknown")
+
+
+def test_a_queue_that_something_was_in_stays_and_so_does_that_of_a_virtual_topic(gw: Gateway) -> None:
+    for name in ("written", "Consumer.A.VirtualTopic.T"):
+        gw.stomp("s") >> f"SUBSCRIBE id:{name} destination:/queue/{name}"
+    gw.stomp("s") >> "SEND destination:/queue/written body:x" << "MESSAGE body:x" >> DROP
+    gw.advance(1_000)
+    assert {queue.destination.name for queue in gw.broker.named_queues()} == {
+        "written",
+        "Consumer.A.VirtualTopic.T",
+    }
+
+
+def test_a_publisher_that_knew_a_queue_which_has_gone_makes_it_again(gw: Gateway) -> None:
+    gw.stomp("s") >> "SUBSCRIBE id:1 destination:/queue/q" >> DROP
+    gw.stomp("p") >> "SEND destination:/queue/q body:1"
+    gw.broker.delete_queue(gw.broker.queue("q"))
+    gw.stomp("p") >> "SEND destination:/queue/q body:2"
+    gw.stomp("s") >> "SUBSCRIBE id:1 destination:/queue/q" << "MESSAGE body:2"

@@ -143,6 +143,7 @@ class Pull(Outlet):
         """Take no more."""
         queue = self._consumer.queue
         queue.detach(self._consumer)
+        self._connector.broker.drop_unused(queue)
 
 
 def pull_from(

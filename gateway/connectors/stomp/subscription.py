@@ -306,7 +306,9 @@ class _Leaving(Chore):
         until = min(self._at + QUEUES_AT_ONCE, len(self._consumers))
         for at in range(self._at, until):
             consumer = self._consumers[at]
-            consumer.queue.detach(consumer)
+            queue = consumer.queue
+            queue.detach(consumer)
+            queue.broker.drop_unused(queue)
         self._at = until
         return until < len(self._consumers)
 

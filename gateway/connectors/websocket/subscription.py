@@ -151,3 +151,5 @@ class JsonSubscription(RetainedOutlet):
             queue = consumer.queue
             if self.private or (queue.key.startswith(SHARE_KEY_PREFIX) and queue.consumers_count == 0):
                 self._connector.broker.delete_queue(queue)
+            else:
+                self._connector.broker.drop_unused(queue)

@@ -107,6 +107,19 @@ def test_every_pipelined_request_is_answered_behind_a_pull() -> None:
     assert statuses(client) == [204, 404, 404, 404]
 
 
+def test_a_pull_from_an_unknown_queue_leaves_none_behind() -> None:
+    world = World()
+    for n in range(50):
+        assert world.once("GET", f"/queues/unknown{n}").status == 204
+    client = world.client()
+    client.send("GET", "/queues/unknown?wait=100")
+    world.advance(50)
+    assert len(world.broker.queues) == 1
+    client.pass_time(100)
+    assert statuses(client) == [204]
+    assert world.broker.queues == {}
+
+
 # -- what only the store holds
 
 

@@ -596,9 +596,10 @@ def test_all_queues_are_read_and_left_in_later_turns() -> None:
     world = World()
     world.broker.chores.driven_by(lambda: None)
     count = 300
+    client, sender = world.client(), world.client()
     for number in range(count):
-        world.broker.queue(f"q.{number}")
-    client = world.client()
+        sender.send("SEND", destination=f"/queue/q.{number}", body=b"x")
+        world.broker.queue(f"q.{number}").purge()
     client.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
     queues = [world.broker.queue(f"q.{number}") for number in range(count)]
     assert 0 < sum(queue.consumers_count for queue in queues) < count
@@ -607,7 +608,6 @@ def test_all_queues_are_read_and_left_in_later_turns() -> None:
     client.send("UNSUBSCRIBE", id="1")
     assert 0 < sum(queue.consumers_count for queue in queues) < count
     # Those that it has not left yet give it nothing any more.
-    sender = world.client()
     for number in range(count):
         sender.send("SEND", destination=f"/queue/q.{number}", body=b"x")
     assert client.received() == []
