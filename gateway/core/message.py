@@ -171,6 +171,10 @@ class Origin:
         return self
 
 
+NO_BODY: Final = Origin()
+"""Stands for the origin of a message whose body only the store has."""
+
+
 @final
 class Decoders:
     """How often a wire form was decoded in this process: never where a message leaves by the protocol it came by."""
@@ -276,6 +280,27 @@ class Message:
     def expired(self, now_ms: int) -> bool:
         """Has its time run out?"""
         return 0 < self.expires_at_ms <= now_ms
+
+    @property
+    def hollow(self) -> bool:
+        """Has only the store its body?"""
+        return self.origin is NO_BODY
+
+    def hollowed(self) -> "Message":
+        """A copy without its body, which takes no bytes: what a queue has to know of it while only the store has it."""
+        return Message(
+            self.id,
+            self.destination,
+            NO_BODY,
+            0,
+            self.received_at_ms,
+            self.persistent,
+            self.qos,
+            self.retain,
+            self.priority,
+            self.expires_at_ms,
+            None,
+        )
 
     def redirected(self, destination: Destination) -> "Message":
         """A copy for another destination that remembers the first one."""

@@ -3,7 +3,7 @@
 import pytest
 from harness import DROP, Gateway, MqttParty
 
-from gateway.core.limits import QueuePolicy
+from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.paging import PAGE_MESSAGES_MAX
 from gateway.store.memory import Kept, MemoryStore
 
@@ -13,6 +13,7 @@ class Lives:
 
     def __init__(self) -> None:
         self._kept = Kept()
+        self.memory_max = CoreLimits().memory_max
         self.begin()
 
     def begin(self, clean: bool = False) -> Gateway:
@@ -21,6 +22,7 @@ class Lives:
         self.store = MemoryStore(self._kept, held=True, pages=True)
         self.gw = Gateway(self.store, QueuePolicy(dead_letters="DLQ", deliveries_max=2))
         self.store.listener = self.gw.broker
+        self.gw.broker.limits.memory_max = self.memory_max
         found = self.store.recover()
         self.gw.broker.recover(found)
         self.gw._mqtt_service.recover(found, self.gw.now_ms)
@@ -327,6 +329,90 @@ def test_what_a_client_had_not_acknowledged_keeps_its_identifier_over_orderly_re
     lives.commit()
     gw.mqtt("s") << "PUBLISH t qos=2 dup id=1 1" << "PUBLISH t qos=2 dup id=3 3"
     gw.mqtt("s").silent()
+
+
+def in_flight(lives: Lives, numbers: range, body: str = "x") -> MqttParty:
+    """A kept session that has been sent a message for each of `numbers`, of QoS 1 and 2 in turn, and answered none."""
+    gw = lives.gw
+    party = gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 t qos=2"
+    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0"
+    for n in numbers:
+        gw.mqtt("p") >> f"PUBLISH t qos={1 + n % 2} id={n} {n}-{body}"
+    lives.commit()
+    party.rest()
+    return party
+
+
+def test_what_an_absent_client_has_not_acknowledged_is_not_kept_in_memory(lives: Lives) -> None:
+    count = 600
+    in_flight(lives, range(1, count + 1), "x" * 1_000) >> DROP
+    broker = lives.gw.broker
+    # There is room: it stays, and comes again at once.
+    party = lives.gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    assert len(party.rest()) == count
+    broker.limits.memory_max = 1_000
+    before = broker.resident_bytes
+    party >> DROP
+    assert broker.resident_bytes <= before - count * 1_000
+    # Memory is short: it comes from the store, in the order of the first time, and nothing newer before it.
+    lives.gw.mqtt("p") >> "PUBLISH t qos=1 id=999 new"
+    party = lives.gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    party.silent()
+    for _ in range(3):
+        lives.commit()
+    heard = [packet.split()[-1].split("-")[0] for packet in party.rest()]
+    assert heard == [*map(str, range(1, count + 1)), "new"]
+    assert broker.resident_bytes >= before
+    party >> "PUBACK 2" >> "PUBREC 1"
+    lives.commit()
+    assert party.rest()[-1] == "PUBREL 1"
+
+
+def test_bodies_that_are_away_are_not_needed_for_what_is_answered_before_they_are_back(lives: Lives) -> None:
+    party = in_flight(lives, range(1, 7))
+    party >> "PUBREC 1"
+    lives.commit()
+    party << "PUBREL 1" >> DROP
+    lives.memory_max = 0
+    gw = lives.stop()
+    party = gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    party >> "PUBACK 2" >> "PUBREC 3"
+    lives.commit()
+    heard = party.rest()
+    assert [packet.split()[-1][0] for packet in heard if "PUBLISH" in packet] == [
+        "4",
+        "5",
+        "6",
+    ]
+    assert {"PUBREL 1", "PUBREL 3"} <= set(heard)
+    for n in (1, 3):
+        party >> f"PUBCOMP {n}"
+    party >> "PUBACK 4" >> "PUBREC 5" >> "PUBACK 6" >> "PUBCOMP 5"
+    assert gw.broker.queues["sub:s/"].depth == 0
+    assert gw.broker.resident_bytes == 0
+
+
+def test_a_session_that_ends_while_its_bodies_are_away_leaves_nothing(lives: Lives) -> None:
+    in_flight(lives, range(1, 9)) >> DROP
+    lives.gw.broker.limits.memory_max = 0
+    lives.gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1" >> DROP
+    lives.gw.mqtt("s") >> "CONNECT s clean=1" << "CONNACK 0 present=0" >> DROP
+    lives.commit()
+    assert lives.gw.broker.resident_bytes == 0
+    assert lives._kept.entries == {}
+
+
+def test_a_message_that_only_the_store_had_and_has_lost_holds_nobody_up(lives: Lives) -> None:
+    in_flight(lives, range(1, 5)) >> DROP
+    lives.gw.broker.limits.memory_max = 0
+    lives.gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1" >> DROP
+    keys = sorted(lives._kept.entries)
+    for key in (keys[0], keys[2]):
+        del lives._kept.entries[key]
+    party = lives.gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    assert [packet.split()[-1] for packet in party.rest()] == ["2-x", "4-x"]
 
 
 def test_subscriptions_of_a_session_that_has_ended_do_not_come_back_with_the_next_of_its_client(

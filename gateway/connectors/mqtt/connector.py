@@ -153,7 +153,7 @@ class MqttConnector(MqttPublishing):
     def congestion_changed(self) -> None:
         """See Connector."""
         if self.session is not None:
-            self.session.congested = self.congested
+            self.session.look_at_congestion()
 
     def on_rate_exceeded(self) -> None:
         """See Connector."""

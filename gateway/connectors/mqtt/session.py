@@ -17,8 +17,10 @@ from gateway.connectors.mqtt.binding import (
     outcome_of_leaving,
 )
 from gateway.connectors.mqtt.footprint import Footprint, bytes_of
+from gateway.connectors.mqtt.resending import Resending
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.connectors.sources import share_key
+from gateway.core.bodies_away import let_go
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, REJECTED, UNREPRESENTABLE, Delivery
 from gateway.core.flow import Publisher
@@ -51,7 +53,6 @@ class MqttSession(Outlet):
         "_next_packet_id",
         "_queue",
         "_replays",
-        "_unsent",
         "awaiting_pubcomp",
         "broker",
         "bytes",
@@ -68,6 +69,7 @@ class MqttSession(Outlet):
         "planned_ms",
         "publisher",
         "received",
+        "resending",
         "settings",
         "subscriptions",
         "will",
@@ -119,8 +121,8 @@ class MqttSession(Outlet):
         self._next_packet_id = 0
         self._json: JsonView | None = None
         self._replays: deque[Replay] | None = None
-        # Packet ids that wait to be sent again: the new connection's Receive Maximum may be less than the old one's.
-        self._unsent: deque[int] | None = None
+        self.resending: Resending | None = None
+        """What this connection has not been sent again yet."""
         self.congested = True
 
     @property
@@ -332,9 +334,9 @@ class MqttSession(Outlet):
             # After a crash the client must get it under the same packet id, or it could take it for another.
             position = journal.note_sent(self, packet_id, delivery, False)
         if not connector.send_delivery(delivery, binding, qos, packet_id, delivery.suspect, position):
-            self._skip(packet_id)
+            self.skip(packet_id)
 
-    def _skip(self, packet_id: int) -> None:
+    def skip(self, packet_id: int) -> None:
         """A message above the client's Maximum Packet Size is done with, as if it had been sent (§3.1.2.11.4).
 
         One that came from a queue of everybody's is not lost for that: it goes to the dead letters.
@@ -388,14 +390,16 @@ class MqttSession(Outlet):
         """PUBACK or PUBCOMP came, or a PUBREC that refuses; False when no such exchange is open."""
         if self.inflight is None:
             return False
-        delivery = self.inflight.pop(packet_id, None)
-        if delivery is None:
+        delivery = self.inflight.get(packet_id)
+        if delivery is None or (refused and delivery.message.hollow):
+            # Refused before it was sent again: it goes to the dead letters with its body, so it is asked once more.
             return False
+        del self.inflight[packet_id]
         if self.awaiting_pubcomp is not None:
             self.awaiting_pubcomp.discard(packet_id)
         self._finish(packet_id, delivery, REJECTED if refused else ACCEPTED)
-        if self._unsent:
-            self._resend_next()
+        if self.resending is not None:
+            self.resending.freed()
         if self._replays is not None:
             self.go_on_replaying()
         return True
@@ -446,54 +450,29 @@ class MqttSession(Outlet):
 
     def resume(self) -> None:
         """Send again what is unfinished, in its order (§4.4), then what has been waiting."""
-        connector = self.connector
-        assert connector is not None
         inflight = self.inflight
-        self._unsent = None
+        self.resending = None
         if inflight:
-            waiting = self.awaiting_pubcomp
-            room = self.credit.available + len(inflight)
-            for packet_id in list(inflight):
-                if waiting is not None and packet_id in waiting:
-                    connector.send_pubrel(packet_id)
-                elif room > 0:
-                    # One that has become too large for this connection takes no room.
-                    if self._resend(connector, packet_id):
-                        room -= 1
-                else:
-                    if self._unsent is None:
-                        self._unsent = deque()
-                    self._unsent.append(packet_id)
-        self.congested = connector.congested
+            self.resending = Resending(self, self.credit.available + len(inflight))
+            self.resending.begin()
+        self.went_on()
+
+    def went_on(self) -> None:
+        """What was to be sent again has been, or more of it: what has been waiting may follow."""
+        if self.resending is not None and self.resending.finished:
+            self.resending = None
+        self.look_at_congestion()
         if not self.congested:
             self.credit.wake()
             self.go_on_replaying()
 
-    def _resend(self, connector: "MqttConnector", packet_id: int) -> bool:
-        """Send it again; False when it is larger than the client takes now, and done with for that."""
-        assert self.inflight is not None
-        delivery = self.inflight[packet_id]
-        binding = binding_of(delivery)
-        qos = min(delivery.message.qos, binding.qos)
-        position = self.broker.store.position if qos == 2 and self.noted else NOTHING
-        if connector.send_delivery(delivery, binding, qos, packet_id, True, position):
-            return True
-        self._skip(packet_id)
-        return False
-
-    def _resend_next(self) -> None:
-        """One exchange is finished: there is room for one more of the old ones."""
-        unsent = self._unsent
+    def look_at_congestion(self) -> None:
+        """Whether its queues are to hold: as long as the client does not keep up, or something older is to be sent first."""
         connector = self.connector
-        assert unsent is not None
-        while unsent and connector is not None:
-            packet_id = unsent.popleft()
-            if (
-                self.inflight is not None
-                and packet_id in self.inflight
-                and self._resend(connector, packet_id)
-            ):
-                return
+        resending = self.resending
+        self.congested = (
+            connector is None or connector.congested or (resending is not None and resending.waits)
+        )
 
     # -- retained messages for new subscriptions
 
@@ -522,7 +501,17 @@ class MqttSession(Outlet):
         """Its connection is gone; what comes from now on waits."""
         self.connector = None
         self.congested = True
+        self.resending = None
         self.ended_at_ms = now_ms
+        broker = self.broker
+        if self.inflight and broker.resident_bytes >= broker.limits.memory_max:
+            for delivery in self.inflight.values():
+                self._let_go(delivery)
+
+    def _let_go(self, delivery: Delivery) -> None:
+        """Its client is away; of queues that others read too, they may be given it."""
+        if delivery.queue is self._queue:
+            let_go(delivery)
 
     # -- what an earlier run left
 
@@ -552,6 +541,8 @@ class MqttSession(Outlet):
             self.inflight = {}
         self.inflight[packet_id] = delivery
         self._next_packet_id = max(self._next_packet_id, packet_id)
+        if self.broker.resident_bytes >= self.broker.limits.memory_max:
+            self._let_go(delivery)
         if min(delivery.message.qos, binding_of(delivery).qos) == 1:
             if self._kept_ids is None:
                 self._kept_ids = set()

@@ -1,0 +1,149 @@
+"""What a client has not acknowledged is sent again to its next connection (MQTT 5.0 §4.4), as far as that takes it.
+
+The bodies may be in the store alone: a client that is away for long does not keep them in memory.
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.connectors.mqtt.binding import binding_of
+from gateway.core.bodies_away import bring_back
+from gateway.core.delivery import Delivery
+from gateway.core.paging import PAGE_BYTES_MAX
+from gateway.core.ports import ANY_LANE, NOTHING, Entry, Page, PageReader
+from gateway.core.record import BadRecord
+
+if TYPE_CHECKING:
+    from gateway.connectors.mqtt.session import MqttSession
+
+FETCHED_AT_ONCE: Final = 256
+"""Bodies that are asked of the store at a time, at most."""
+
+
+@final
+class Resending(PageReader):
+    """One connection's.  `room`: how many its Receive Maximum allows."""
+
+    __slots__ = ("_asked", "_room", "_session", "_unsent", "_wanted")
+
+    def __init__(self, session: "MqttSession", room: int) -> None:
+        self._session = session
+        self._room = room
+        # Packet ids, in the order in which they were sent first [MQTT-4.6.0-1].
+        self._unsent: deque[int] = deque()
+        self._asked: Page | None = None
+        # By sequence: what is asked for.
+        self._wanted: dict[int, int] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Is the store asked for what is next?  Nothing newer may be sent before it."""
+        return self._asked is not None
+
+    @property
+    def finished(self) -> bool:
+        """Has all been sent?"""
+        return not self._unsent
+
+    def begin(self) -> None:
+        """Send what may be sent at once.  A PUBREL needs no room and no body."""
+        session = self._session
+        connector = session.connector
+        assert connector is not None
+        waiting = session.awaiting_pubcomp
+        for packet_id in list(session.inflight or ()):
+            if waiting is not None and packet_id in waiting:
+                connector.send_pubrel(packet_id)
+            else:
+                self._unsent.append(packet_id)
+                self._go_on()
+
+    def freed(self) -> None:
+        """One exchange is finished: there is room for one more."""
+        self._room += 1
+        self._go_on()
+
+    def _go_on(self) -> None:
+        unsent = self._unsent
+        while unsent and self._room > 0 and self._asked is None:
+            packet_id = unsent[0]
+            delivery = self._open_delivery(packet_id)
+            if delivery is not None and delivery.message.hollow:
+                self._ask(delivery)
+                return
+            unsent.popleft()
+            # One that has become too large for this connection takes no room.
+            if delivery is not None and self._send(packet_id, delivery):
+                self._room -= 1
+
+    def _open_delivery(self, packet_id: int) -> Delivery | None:
+        """The delivery, unless the client has answered meanwhile: after its PUBREC it is not sent again [MQTT-4.3.3-6]."""
+        session = self._session
+        if session.inflight is None:
+            return None
+        if session.awaiting_pubcomp is not None and packet_id in session.awaiting_pubcomp:
+            return None
+        return session.inflight.get(packet_id)
+
+    def _send(self, packet_id: int, delivery: Delivery) -> bool:
+        session = self._session
+        connector = session.connector
+        assert connector is not None
+        binding = binding_of(delivery)
+        qos = min(delivery.message.qos, binding.qos)
+        position = session.broker.store.position if qos == 2 and session.noted else NOTHING
+        if connector.send_delivery(delivery, binding, qos, packet_id, True, position):
+            return True
+        session.skip(packet_id)
+        return False
+
+    def _ask(self, first: Delivery) -> None:
+        """Ask the store for this body, and for those of others that follow."""
+        inflight = self._session.inflight
+        assert inflight is not None
+        wanted = self._wanted
+        wanted.clear()
+        last = first.sequence
+        for packet_id in self._unsent:
+            delivery = inflight.get(packet_id)
+            if delivery is not None and delivery.message.hollow and delivery.sequence >= first.sequence:
+                wanted[delivery.sequence] = packet_id
+                last = max(last, delivery.sequence)
+                if len(wanted) == FETCHED_AT_ONCE:
+                    break
+        page = Page(first.queue.number, ANY_LANE, first.sequence, last, FETCHED_AT_ONCE, PAGE_BYTES_MAX)
+        page.reader = self
+        self._asked = page
+        first.queue.broker.store.load(page)
+
+    def on_page(self, page: Page, entries: list[Entry]) -> None:
+        """See PageReader.  What is not there any more, or cannot be read, is over."""
+        session = self._session
+        if page is not self._asked or session.resending is not self:
+            return
+        self._asked = None
+        for entry in entries:
+            packet_id = self._wanted.pop(entry.sequence, None)
+            if packet_id is not None:
+                self._fill(packet_id, entry)
+        if not entries or entries[0].sequence > page.first:
+            # The next one was asked for first, and only what is safe was ever let go.
+            self._give_up(self._unsent[0])
+        self._go_on()
+        session.went_on()
+
+    def _fill(self, packet_id: int, entry: Entry) -> None:
+        inflight = self._session.inflight
+        delivery = None if inflight is None else inflight.get(packet_id)
+        if delivery is None or not delivery.message.hollow:
+            return
+        broker = self._session.broker
+        try:
+            bring_back(delivery, broker.decoder.message(entry.record))
+        except BadRecord:
+            broker.counters.quarantined += 1
+            self._give_up(packet_id)
+
+    def _give_up(self, packet_id: int) -> None:
+        if self._session.inflight is not None and packet_id in self._session.inflight:
+            self._session.acknowledged(packet_id, False)
