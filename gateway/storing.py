@@ -63,6 +63,7 @@ class Storing:
             room=room,
             batch_operations_max=self._section.batch_operations_max,
             batch_bytes_max=self._section.batch_bytes_max,
+            fanout_max=self._section.fanout_copies_max,
         )
         self._sqlite = store
         broker.store = store

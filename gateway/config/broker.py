@@ -94,6 +94,8 @@ class StoreSection(Section):
     """Bytes from which on a message is kept outside the database, in a segment file; 0 is never."""
     segment_bytes: int = Field(67_108_864, ge=1_048_576)
     """Bytes after which a new segment file is begun."""
+    fanout_copies_max: int = Field(1_000_000, ge=0)
+    """Copies of messages that many queues took at once, which are written once; each takes about 30 bytes of memory."""
 
 
 class LogSection(Section):

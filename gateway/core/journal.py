@@ -75,6 +75,7 @@ class Batch:
         "queues_made",
         "removed",
         "retained",
+        "shared",
     )
 
     def __init__(self, position: int) -> None:
@@ -91,6 +92,8 @@ class Batch:
         self.queues_gone: list[int] = []
         self.entries: list[object] = []
         """ENTRY_COLUMNS values for each, one after the other."""
+        self.shared: list[tuple[int, int]] = []
+        """Entries that are of one message: the number of the first, and how many they are."""
         self.failures: list[tuple[int, int]] = []
         """Failures and key."""
         self.aside: list[tuple[int, str]] = []
@@ -134,6 +137,7 @@ class Batch:
         message = operation.message
         if message is self._message:
             record = self._record
+            self._repeat(len(self.entries) // ENTRY_COLUMNS)
         else:
             record = self._record = encode_record(message)
             self._message = message
@@ -148,6 +152,16 @@ class Batch:
         entries.append(message.expires_at_ms)
         entries.append(operation.note)
         entries.append(record)
+
+    def _repeat(self, number: int) -> None:
+        """Entry `number` is of the same message as the one before it."""
+        shared = self.shared
+        if shared:
+            first, count = shared[-1]
+            if first + count == number:
+                shared[-1] = (first, count + 1)
+                return
+        shared.append((number - 1, 2))
 
     def _remove(self, key: int) -> None:
         removed = self.removed

@@ -1,7 +1,7 @@
 """One SQLite connection, with errors that say what to do about them."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from gateway.store.errors import StoreDamaged, StoreError, StoreFailed, StoreFull, StoreRefused
@@ -50,6 +50,13 @@ class Database:
         """All rows of a query, as tuples."""
         try:
             return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise _translated(self.path, error) from None
+
+    def each(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
+        """The rows of a query one by one, for whoever does not know how many are wanted."""
+        try:
+            yield from self._connection.execute(sql, parameters)
         except sqlite3.Error as error:
             raise _translated(self.path, error) from None
 

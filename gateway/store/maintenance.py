@@ -12,9 +12,10 @@ from gateway.core.ports import SEQUENCE_BITS, SEQUENCE_MAX
 from gateway.core.record import BadRecord, check_record
 from gateway.store.database import Database
 from gateway.store.errors import StoreDamaged, StoreError, StoreRefused
+from gateway.store.fanout import Fanout
 from gateway.store.lock import StoreLock
 from gateway.store.recovery import SUFFIXES, prepare
-from gateway.store.schema import PARTS_SINCE, look, missing_from, sync_directory
+from gateway.store.schema import FANOUT_SINCE, PARTS_SINCE, look, missing_from, sync_directory
 from gateway.store.segments import KEPT_SUFFIX, Place, directory_of, name_of, read_at, segments_in
 from gateway.store.tables import NEEDED
 
@@ -128,6 +129,7 @@ def _records(path: Path, database: Database, progress: Progress) -> list[str]:
         progress(done, total)
         if len(faults) >= FAULTS_MAX:
             break
+    faults += _fanout_faults(database)
     for topic, record in database.rows("SELECT topic, record FROM retained"):
         try:
             check_record(record)
@@ -136,6 +138,29 @@ def _records(path: Path, database: Database, progress: Progress) -> list[str]:
     for place, reason in database.rows("SELECT place, reason FROM quarantine"):
         faults.append(f"{place}: set aside: {reason}")
     return faults
+
+
+def _fanout_faults(database: Database) -> list[str]:
+    """What is wrong with the messages that many queues took."""
+    if database.value("PRAGMA user_version") < FANOUT_SINCE:
+        return []
+    # At one moment: a queue that is deleted takes its copies along.
+    database.execute("BEGIN")
+    fanout = Fanout(database)
+    known = {row[0] for row in database.rows("SELECT number FROM queue UNION SELECT number FROM gone")}
+    faults = [f"fanout, row {id}: {reason}" for id, reason in fanout.unreadable]
+    for id, record in database.each("SELECT id, record FROM fanout WHERE record <> x''"):
+        try:
+            check_record(record)
+        except BadRecord as error:
+            faults.append(f"fanout, row {id}: {error}")
+    database.execute("COMMIT")
+    return faults + [
+        f"queue {number}, {lane.count} messages of many queues: their queue is not there"
+        for number, lanes in fanout.lanes().items()
+        for lane in lanes
+        if number not in known
+    ]
 
 
 def _large_fault(path: Path, database: Database, id: int) -> str:
@@ -319,6 +344,16 @@ def _stats(path: Path, database: Database) -> Stats:
         f"SELECT id >> {SEQUENCE_BITS}, count(*), sum(size), min(id), max(id) FROM entry GROUP BY 1"
     ):
         held[number] = (count, size, first & SEQUENCE_MAX, last & SEQUENCE_MAX)
+    if database.value("PRAGMA user_version") >= FANOUT_SINCE:
+        for number, lanes in Fanout(database).lanes().items():
+            for lane in lanes:
+                count, size, first, last = held.get(number, (0, 0, lane.first, lane.last))
+                held[number] = (
+                    count + lane.count,
+                    size + lane.bytes,
+                    min(first, lane.first),
+                    max(last, lane.last),
+                )
     queues = [QueueStats(key, *held.get(number, (0, 0, 0, 0))) for number, key in sorted(names.items())]
     meta: dict[str, int] = dict(database.rows("SELECT key, value FROM meta"))
     log = path.with_name(path.name + "-wal")

@@ -16,6 +16,7 @@ from gateway.core.ports import SEQUENCE_BITS, LaneFound, QueueFound, Recovered
 from gateway.store.database import Database
 from gateway.store.errors import StoreDamaged, StoreError, StoreRefused
 from gateway.store.schema import (
+    FANOUT_SINCE,
     PARTS_SINCE,
     Opener,
     configure,
@@ -40,7 +41,11 @@ _COPIED_TABLES: Final = {
     "note": "space, key, value",
     "quarantine": "place, reason, record",
     "part": "id, segment, offset, length",
+    "fanout": "id, lane, size, expires, record, copies",
 }
+
+_SINCE: Final = {"part": PARTS_SINCE, "fanout": FANOUT_SINCE}
+"""Tables that older versions do not have."""
 
 
 Lanes = dict[int, list[LaneFound]]
@@ -113,6 +118,28 @@ def lanes(database: Database) -> Lanes:
             LaneFound(lane, count, size, first & mask, last & mask, expires or 0)
         )
     return found
+
+
+def add_lanes(found: Lanes, more: Lanes) -> None:
+    """Count what is in `more` among `found`."""
+    for number, lanes in more.items():
+        mine = {lane.lane: lane for lane in found.get(number, [])}
+        for lane in lanes:
+            same = mine.get(lane.lane)
+            mine[lane.lane] = lane if same is None else _sum(same, lane)
+        found[number] = [mine[lane] for lane in sorted(mine)]
+
+
+def _sum(one: LaneFound, other: LaneFound) -> LaneFound:
+    expires = [at for at in (one.expires_at_ms, other.expires_at_ms) if at]
+    return LaneFound(
+        one.lane,
+        one.count + other.count,
+        one.bytes + other.bytes,
+        min(one.first, other.first),
+        max(one.last, other.last),
+        min(expires, default=0),
+    )
 
 
 def recover(database: Database, found_lanes: Lanes) -> Recovered:
@@ -214,7 +241,7 @@ def _free_name(path: Path) -> Path:
 def _copy_readable(source: Database, copy: Database, damages: list[str]) -> None:
     version = source.value("PRAGMA user_version")
     for table, columns in _COPIED_TABLES.items():
-        if table == "part" and version < PARTS_SINCE:
+        if version < _SINCE.get(table, 1):
             continue
         places = ",".join("?" * len(columns.split(", ")))
         insert = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({places})"

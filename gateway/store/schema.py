@@ -6,10 +6,17 @@
 | queue | number → key and what it is bound to |
 | entry | number << 40 + sequence → one message of one queue; a queue's messages lie together, in order |
 | part | the same key → where the record of this entry lies in the segments; that of the entry itself is empty |
+| fanout | a message that many queues took at once, with a list of its copies; or, where `record` is empty, a list of
+copies that have left.  A log: rows speak of rows before them, so what is read of it must be read by rising `id` |
 | gone | numbers of deleted queues whose entries are still being removed |
 | retained | topic → last value |
 | note | a connector's own state by space and key |
 | quarantine | entries that could not be read, with the reason |
+
+A queue's messages are those in `entry` and those in `fanout`; no key is in both.  A row of `fanout` that is lost takes
+its message from all queues, or brings back what had left them; the others do not need it.  `store/copies.py` tells
+whether a row's list can be read (`unpack_copies`, or `unpack_runs` where `record` is empty), `core/record.py` the same
+of its record; Fanout sets aside what cannot when the store is opened.
 """
 
 import os
@@ -23,10 +30,13 @@ from gateway.store.errors import StoreError, StoreFailed, StoreRefused
 APPLICATION_ID: Final = 0x4D58_4757
 """Tells a store from other programs' SQLite files."""
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 PARTS_SINCE: Final = 2
 """The version that brought the table `part`."""
+
+FANOUT_SINCE: Final = 3
+"""The version that brought the table `fanout`."""
 
 PAGE_SIZE: Final = 4_096
 
@@ -41,6 +51,11 @@ _PART: Final = (
     " length INTEGER NOT NULL)"
 )
 
+_FANOUT: Final = (
+    "CREATE TABLE fanout (id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " expires INTEGER NOT NULL, record BLOB NOT NULL, copies BLOB NOT NULL)"
+)
+
 TABLES: Final = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE queue (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, note BLOB NOT NULL)",
@@ -49,6 +64,7 @@ TABLES: Final = (
     " size INTEGER NOT NULL, expires INTEGER NOT NULL, note BLOB NOT NULL, record BLOB NOT NULL)",
     "CREATE INDEX entry_expires ON entry (expires) WHERE expires > 0",
     _PART,
+    _FANOUT,
     "CREATE TABLE retained (topic TEXT NOT NULL UNIQUE, record BLOB NOT NULL)",
     "CREATE TABLE note (space TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,"
     " PRIMARY KEY (space, key)) WITHOUT ROWID",
@@ -56,7 +72,7 @@ TABLES: Final = (
     "INSERT INTO meta VALUES ('epoch', 0), ('clean', 1)",
 )
 
-MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {1: (_PART,)}
+MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {1: (_PART,), 2: (_FANOUT,)}
 """Version → the statements that make the next one of it."""
 
 Opener = Callable[[str], Database]

@@ -26,7 +26,7 @@ from gateway.store.lock import StoreLock
 from gateway.store.room import Room
 from gateway.store.schema import PAGE_SIZE, Opener
 from gateway.store.segments import Segments
-from gateway.store.tables import Tables
+from gateway.store.tables import FANOUT_MAX, Tables
 
 log = logging.getLogger("gateway.store")
 
@@ -88,11 +88,12 @@ class SqliteStore(Journal):
         room: Room | None = None,
         batch_operations_max: int = BATCH_OPERATIONS_MAX,
         batch_bytes_max: int = BATCH_BYTES_MAX,
+        fanout_max: int = FANOUT_MAX,
     ) -> None:
         """Open or make the store at `path`.
 
         `bytes_max` of operations may wait for their commit before publishers must; one commit has no more of them
-        than `batch_operations_max` and `batch_bytes_max`.  Raises StoreError.
+        than `batch_operations_max` and `batch_bytes_max`; see Tables for `fanout_max`.  Raises StoreError.
         """
         super().__init__(bytes_max, batch_operations_max, batch_bytes_max)
         self.path = path
@@ -115,6 +116,8 @@ class SqliteStore(Journal):
             self._database, self._lanes = self._opened(opener)
             try:
                 named = self._database.rows("SELECT segment, count(*) FROM part GROUP BY segment")
+                self._tables = Tables(self._database, self._segments, fanout_max)
+                self._tables.fanout.set_aside(self.damages)
                 self._segments.begin(dict(named), keep=fresh or bool(self.damages))
             except StoreError:
                 self._database.close()
@@ -124,7 +127,6 @@ class SqliteStore(Journal):
             raise
         for damage in self.damages:
             log.error("store: %s", damage)
-        self._tables = Tables(self._database, self._segments)
         # Pages of log since the room was looked at.
         self._unlooked = 0
         self._pending_most = bytes_max
@@ -190,6 +192,7 @@ class SqliteStore(Journal):
 
     def recover(self) -> Recovered:
         """See Store."""
+        recovery.add_lanes(self._lanes, self._tables.fanout.lanes())
         found = recovery.recover(self._database, self._lanes)
         self._lanes = {}
         # Nothing is committed before this start is counted.
@@ -544,6 +547,8 @@ class SqliteStore(Journal):
         if self._log_pages >= (SCARCE_PAGES if self._room.low else CHECKPOINT_PAGES) and self._broken is None:
             self._log_pages = 0
             self._guarded(self._checkpoint)
+        if self._tables.fanout.wasteful and self._broken is None:
+            self._guarded(self._clean)
 
     def _commit(self, batch: Batch) -> None:
         while True:
@@ -659,10 +664,17 @@ class SqliteStore(Journal):
         self._database.execute("PRAGMA wal_checkpoint(PASSIVE)")
         return True
 
+    def _clean(self) -> bool:
+        self._tables.clean()
+        self._log_pages += 1
+        return True
+
     def _tidy(self) -> bool:
         """One step of what can wait for quiet; False when nothing is left."""
         if self._tables.sweeping:
             return self._sweep()
+        if self._tables.fanout.cleanable:
+            return self._clean()
         if (segment := self._tables.sparse()) and self._tables.move(segment):
             self._log_pages += 1
             return True

@@ -4,6 +4,8 @@ Each statement releases the interpreter's lock and must get it back, which a bus
 one statement, in sizes that are powers of two and therefore few to prepare.
 
 Large records go to the segments (see there) before the rows that name them; while there is none, no statement asks.
+Messages that many queues took at once lie in the table `fanout` (see there), all others in `entry`: what is told of a
+queue's messages here is told of both.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,8 @@ from gateway.core.journal import ENTRY_COLUMNS, Batch
 from gateway.core.ports import ANY_LANE, SEQUENCE_BITS, SEQUENCE_MAX, Entry, Page
 from gateway.store.database import Database
 from gateway.store.errors import StoreError
+from gateway.store.fanout import Body, Fanout
+from gateway.store.groups import Group, divided
 from gateway.store.segments import Place, Segments
 
 ROWS_MAX: Final = 512
@@ -40,17 +44,26 @@ NEEDED: Final = (
 )
 """Segment and how many of its bytes are needed: once each, however many entries name them."""
 
+FANOUT_MAX: Final = 1_000_000
+"""Copies of messages that many queues took, at most, whose places are known in memory, unless told otherwise."""
+
 SPARSE: Final = 4
 """A segment of whose bytes less than one in so many are needed is given up."""
+
+
+_Row = tuple[int, int, int, int, int, bytes, bytes | Body]
+"""Key, lane, failures, size, expiry, note, and the record or where it is."""
 
 
 @final
 class Tables:
     """See the module."""
 
-    def __init__(self, database: Database, segments: Segments) -> None:
+    def __init__(self, database: Database, segments: Segments, fanout_max: int = FANOUT_MAX) -> None:
         self.database = database
         self.segments = segments
+        self.fanout = Fanout(database)
+        self._fanout_max = fanout_max
         # Segments of places that the running transaction names no longer.
         self._left: list[int] = []
         self._adding = False
@@ -68,24 +81,28 @@ class Tables:
         Returns the bytes of its records, counted for each entry, that the database need not hold.
         """
         segments = self.segments
+        entries = batch.entries
+        groups: list[Group] = []
+        if batch.shared:
+            entries, groups = divided(batch, segments.large, self._fanout_max - self.fanout.live)
         if segments.large and batch.largest >= segments.large:
-            return self._apply_large(batch)
-        if self._one_statement(batch):
+            return self._apply_large(batch, entries, groups)
+        if not groups and self._one_statement(batch):
             # A transaction of its own.
-            self.database.execute(_INSERT[len(batch.entries) // ENTRY_COLUMNS], batch.entries)
+            self.database.execute(_INSERT[len(entries) // ENTRY_COLUMNS], entries)
             return 0
         self._begin()
         try:
-            self._change(batch, batch.entries)
+            self._change(batch, entries, groups)
             self._commit([])
         except StoreError:
             self._roll_back()
             raise
-        return 0
+        return sum(group.saved for group in groups)
 
-    def _apply_large(self, batch: Batch) -> int:
+    def _apply_large(self, batch: Batch, small: list[object], groups: list[Group]) -> int:
         """The same, the large records first."""
-        entries = batch.entries.copy()
+        entries = small.copy()
         records: list[bytes] = []
         # Key, and which of the records: one that went to several queues is written once.
         keys: list[tuple[int, int]] = []
@@ -105,7 +122,7 @@ class Tables:
         try:
             for key, number in keys:
                 self.database.execute("INSERT INTO part VALUES (?,?,?,?)", (key, *places[number]))
-            self._change(batch, entries)
+            self._change(batch, entries, groups)
             self._commit([places[number].segment for _, number in keys])
         except StoreError:
             self._roll_back()
@@ -113,7 +130,7 @@ class Tables:
             raise
         finally:
             self._adding = False
-        return sum(len(records[number]) for _, number in keys)
+        return sum(len(records[number]) for _, number in keys) + sum(group.saved for group in groups)
 
     def _begin(self) -> None:
         self._left = []
@@ -122,6 +139,7 @@ class Tables:
     def _commit(self, added: list[int]) -> None:
         """`added`: the segments of places that are named now."""
         self.database.execute("COMMIT")
+        self.fanout.committed()
         if added or self._left:
             self.segments.committed(added, self._left)
             self._left = []
@@ -142,15 +160,17 @@ class Tables:
 
     def _roll_back(self) -> None:
         # A full disk or a failing one makes SQLite roll back on its own.
+        self.fanout.take_back()
         if self.database.in_transaction:
             self.database.execute("ROLLBACK")
 
-    def _change(self, batch: Batch, entries: list[object]) -> None:
+    def _change(self, batch: Batch, entries: list[object], groups: list[Group]) -> None:
         execute = self.database.execute
         gone = batch.queues_gone
         for number in gone:
             execute("DELETE FROM queue WHERE number = ?", (number,))
             execute("INSERT OR IGNORE INTO gone VALUES (?)", (number,))
+            self.fanout.clear(number, ANY_LANE, 0, SEQUENCE_MAX)
             self.sweeping = True
         for made in batch.queues_made:
             if made.number in gone:
@@ -161,6 +181,10 @@ class Tables:
             )
         if entries:
             self._insert(entries)
+        if groups:
+            self.fanout.add(groups)
+        if self.fanout.live:
+            self._take_over([key for _, key in batch.failures] + [key for key, _ in batch.aside])
         for failures, key in batch.failures:
             execute("UPDATE entry SET failures = ? WHERE id = ?", (failures, key))
         for key, reason in batch.aside:
@@ -174,6 +198,14 @@ class Tables:
         for (space, name), value in batch.notes.items():
             self._note(space, name, value)
 
+    def _take_over(self, keys: list[int]) -> None:
+        """Make entries of these copies, which are no longer what their message says of all."""
+        taken = {key: found for key in keys if (found := self.fanout.one(key)) is not None}
+        for key, (body, note) in taken.items():
+            row = (key, body.lane, 0, body.size, body.expires, note, self.fanout.record(body))
+            self.database.execute(_INSERT[1], row)
+        self.fanout.remove([(key, key) for key in taken])
+
     def _insert(self, entries: list[object]) -> None:
         at = 0
         left = len(entries) // ENTRY_COLUMNS
@@ -185,6 +217,8 @@ class Tables:
             left -= rows
 
     def _remove(self, runs: list[tuple[int, int]]) -> None:
+        if self.fanout.live:
+            runs = self.fanout.remove(runs)
         singles: list[int] = []
         for first, last in runs:
             if first == last:
@@ -202,6 +236,7 @@ class Tables:
             at += rows
 
     def _clear(self, queue: int, lane: int, first: int, last: int) -> None:
+        self.fanout.clear(queue, lane, first, last)
         base = queue << SEQUENCE_BITS
         condition = "id BETWEEN ? AND ?"
         parameters = [base + first, base + last]
@@ -288,6 +323,16 @@ class Tables:
             raise
         return number if done and not aside else 0
 
+    def clean(self) -> None:
+        """Remove some of what is not needed of the table `fanout`, as one transaction."""
+        self._begin()
+        try:
+            self.fanout.clean()
+            self._commit([])
+        except StoreError:
+            self._roll_back()
+            raise
+
     def sparse(self) -> int:
         """A segment that is no longer written to and mostly not needed any more; 0 when there is none."""
         if not self._shrunk or not self._parts:
@@ -344,6 +389,18 @@ class Tables:
     def load(self, page: Page) -> list[Entry]:
         """The entries that `page` asks for."""
         base = page.queue << SEQUENCE_BITS
+        rows = self._rows(page, base)
+        found = self.fanout.page(page)
+        if found:
+            rows += [
+                (base + sequence, body.lane, 0, body.size, body.expires, note, body)
+                for sequence, body, note in found
+            ]
+            rows.sort(key=_key)
+        return self._within(rows, base, page)
+
+    def _rows(self, page: Page, base: int) -> list[_Row]:
+        """Rows of `entry`: one more than fit, by their bytes."""
         conditions = "id BETWEEN ? AND ?"
         parameters: list[int] = [base + page.first, base + page.last]
         if page.lane != ANY_LANE:
@@ -355,40 +412,43 @@ class Tables:
             parameters.append(page.expired_by_ms)
         record = "x''" if page.heads_only else "record"
         parameters.append(page.count_max)
-        rows = self.database.rows(
+        rows: list[_Row] = []
+        left = page.bytes_max
+        # Row by row: nothing is read that the page has no room for.
+        for row in self.database.each(
             f"SELECT id, lane, failures, size, expires, note, {record} FROM entry WHERE {conditions}"
             " ORDER BY id LIMIT ?",
             parameters,
-        )
-        return self._within(rows, base, page.bytes_max, page.heads_only)
+        ):
+            rows.append(row)
+            left -= row[_SIZE_AT]
+            if left < 0:
+                break
+        return rows
 
     def fetch(self, queue: int, sequences: list[int]) -> list[Entry]:
         """See Store.fetch."""
         found: list[Entry] = []
-        base = queue << SEQUENCE_BITS
         for sequence in sequences:
-            rows = self.database.rows(
-                "SELECT id, lane, failures, size, expires, note, record FROM entry WHERE id = ?",
-                (base + sequence,),
-            )
-            found += self._within(rows, base, 0, False)
+            found += self.load(Page(queue, ANY_LANE, sequence, sequence, 1, 0))
         return found
 
-    def _within(
-        self,
-        rows: list[tuple[int, int, int, int, int, bytes, bytes]],
-        base: int,
-        bytes_max: int,
-        heads_only: bool,
-    ) -> list[Entry]:
-        """Entries of rows, up to the size asked for, but at least one."""
+    def _within(self, rows: list[_Row], base: int, page: Page) -> list[Entry]:
+        """Entries of rows, up to the number and size asked for, but at least one."""
         entries: list[Entry] = []
-        size_sum = 0
-        for id, lane, failures, size, expires, note, record in rows:
-            size_sum += size
-            if entries and size_sum > bytes_max:
+        left = page.bytes_max
+        known: dict[int, bytes] = {}
+        for id, lane, failures, size, expires, note, record in rows[: page.count_max]:
+            left -= size
+            if entries and left < 0:
                 break
-            if not record and not heads_only:
+            if page.heads_only:
+                record = b""
+            elif isinstance(record, Body):
+                if record.id not in known:
+                    known[record.id] = self.fanout.record(record)
+                record = known[record.id]
+            elif not record:
                 record = self._record_of(id)
             entries.append(Entry(id - base, lane, failures, size, expires, note, record))
         return entries
@@ -401,3 +461,9 @@ class Tables:
 
 
 _PLACE: Final = "SELECT segment, offset, length FROM part WHERE id = ?"
+
+_SIZE_AT: Final = 3
+
+
+def _key(row: _Row) -> int:
+    return row[0]

@@ -4,7 +4,7 @@ What was synced is there.  What was not may be there, may be missing, and may be
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -194,6 +194,9 @@ class ApswDatabase(Database):
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         return self._run(sql, parameters)
+
+    def each(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
+        return iter(self._run(sql, parameters))
 
     @property
     def in_transaction(self) -> bool:

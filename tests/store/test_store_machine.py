@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from store_doubles import IMPLEMENTATIONS, everything, harness_of, message
+from store_doubles import IMPLEMENTATIONS, SqliteHarness, everything, harness_of, message
 
 from gateway.core.ports import (
     Cleared,
@@ -55,6 +55,7 @@ class StoreMachine(RuleBasedStateMachine):
         # (queue, sequence) → lane, failures, body; positions of this run by the same.
         self.entries: dict[tuple[int, int], list[object]] = {}
         self.positions: dict[tuple[int, int], int] = {}
+        self.notes_of: dict[tuple[int, int], bytes] = {}
         self.retained: dict[str, bytes] = {}
         self.notes: dict[str, dict[str, bytes]] = {}
         self.number = 0
@@ -82,6 +83,19 @@ class StoreMachine(RuleBasedStateMachine):
         key = (queue, self.sequence)
         self.positions[key] = self.append(Enqueued(queue, self.sequence, message(1, body, priority=lane)))
         self.entries[key] = [4 if lane == -1 else lane, 0, body]
+
+    @rule(data=st.data(), body=bodies, lane=lanes, count=st.integers(2, 12), expires=st.sampled_from([0, 5]))
+    @precondition(lambda self: self.made)
+    def fan_out(self, data: st.DataObject, body: bytes, lane: int, count: int, expires: int) -> None:
+        sent = message(1, body, priority=lane, expires_at_ms=expires)
+        for _ in range(count):
+            queue = data.draw(st.sampled_from(sorted(self.made)))
+            self.sequence += 1
+            key = (queue, self.sequence)
+            note = data.draw(st.sampled_from([b"", b"a", b"bc"]))
+            self.positions[key] = self.append(Enqueued(queue, self.sequence, sent, note))
+            self.entries[key] = [4 if lane == -1 else lane, 0, body]
+            self.notes_of[key] = note
 
     @rule(data=st.data(), known=st.booleans())
     @precondition(lambda self: self.entries)
@@ -132,6 +146,14 @@ class StoreMachine(RuleBasedStateMachine):
             values[key] = value
 
     @rule()
+    def clean(self) -> None:
+        """What is done when there is quiet."""
+        self.harness.settle()
+        if isinstance(self.harness, SqliteHarness):
+            with self.harness.sqlite._writing:
+                self.harness.sqlite._tables.clean()
+
+    @rule()
     def settle(self) -> None:
         self.harness.settle()
 
@@ -153,8 +175,9 @@ class StoreMachine(RuleBasedStateMachine):
         for queue in found.queues:
             for lane in queue.lanes:
                 keys = [k for k, row in self.entries.items() if k[0] == queue.number and row[0] == lane.lane]
-                assert (lane.count, lane.first, lane.last) == (
+                assert (lane.count, lane.bytes, lane.first, lane.last) == (
                     len(keys),
+                    sum(len(self.entries[key][2]) for key in keys),
                     min(key[1] for key in keys),
                     max(key[1] for key in keys),
                 )
@@ -172,16 +195,22 @@ class StoreMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for queue in sorted(self.made):
+            found = self.harness.load(everything(queue))
             rows = {
                 entry.sequence: [entry.lane, entry.failures, self.decoder.message(entry.record).origin.body()]
-                for entry in self.harness.load(everything(queue))
+                for entry in found
             }
+            notes = [(entry.note, self.notes_of.get((queue, entry.sequence), b"")) for entry in found]
+            assert all(there == expected for there, expected in notes)
             assert rows == {key[1]: row for key, row in self.entries.items() if key[0] == queue}
         self.harness.close()
         self.directory.cleanup()
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_any_sequence_of_operations_matches_the_model(implementation: str) -> None:
+def test_any_sequence_of_operations_matches_the_model(
+    implementation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.groups.COPIES_MIN", 3)
     machine = type("Machine", (StoreMachine,), {"implementation": implementation})
     run_state_machine_as_test(machine, settings=settings(max_examples=EXAMPLES, stateful_step_count=40))
