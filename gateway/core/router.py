@@ -280,6 +280,12 @@ class Broker(StoreListener):
         self.counters.published += 1
         return queue.offer(message, None)
 
+    def why_refused(self, persistent: bool, where: str = "the queue") -> str:
+        """Why a message was REFUSED, in words for its sender, who calls its destination `where`."""
+        if persistent and not self.store.accepting:
+            return self.store.refusal
+        return f"{where} is full"
+
     def publish_late(self, message: Message) -> bool:
         """Publish what was scheduled: nobody waits for the answer.  False when it is refused, for now."""
         try:

@@ -177,7 +177,7 @@ class Schedule:
         """Raise ScheduleRefused if `add` would, with `more` jobs of `more_bytes` added before."""
         limits = self._broker.limits
         if message.persistent and not self._broker.store.accepting:
-            raise ScheduleRefused("the store can keep nothing more")
+            raise ScheduleRefused(self._broker.store.refusal)
         if len(self._heap) + more >= limits.scheduled_messages_max:
             raise ScheduleRefused("too many messages are scheduled")
         if self.bytes + more_bytes + message.size > limits.scheduled_bytes_max:

@@ -126,6 +126,10 @@ class Transaction:
             or True in [message.persistent for message, _ in self._scheduled]
         )
 
+    def _brings(self) -> bool:
+        """Is there a message that the store would have to keep?"""
+        return True in [message.persistent for message in self._messages]
+
     def abort(self) -> None:
         """Do none of it: nothing is published, and what was to be settled counts as a failed delivery."""
         self._let_go()
@@ -135,8 +139,9 @@ class Transaction:
 
     def _check_queues(self) -> None:
         """Have all queues, with room for what is to come where they would refuse it."""
-        if not self._broker.store.accepting:
-            raise TransactionRefused("the store can keep nothing more")
+        # What only consumes makes room.
+        if not self._broker.store.accepting and self._brings():
+            raise TransactionRefused(self._broker.store.refusal)
         room = _Room()
         for message in self._messages:
             destination = message.destination

@@ -1,8 +1,8 @@
 """Room on the disk: how much there is, what is kept back of it, and when nothing new is to be taken.
 
 Below `free_bytes_min` the store takes nothing new, so that what it has taken can be committed.  Where others fill the
-disk nevertheless, a reserve, a file of nothing beside the store, is given up: then what was taken is committed still,
-and what is consumed can be removed, which makes room.
+disk nevertheless, a reserve, a file of nothing beside the store, is given up part by part: then what was taken is
+committed still, and what is consumed can be removed, which makes room.
 """
 
 import logging
@@ -21,6 +21,9 @@ LOW_PART: Final = 10
 
 RESERVE_PART: Final = 20
 """And the reserve takes no more than one in so many."""
+
+RESERVE_STEPS: Final = 4
+"""What is given up at a time is one in so many: a next run on the same disk needs some too."""
 
 RESERVE_STEP_MIN: Final = 65_536
 """A smaller reserve is not worth a file."""
@@ -41,10 +44,9 @@ class Disk:
         return found.free, found.total
 
     def allocate(self, path: Path, size: int) -> None:
-        """Make a file that has so many bytes of the disk for good.  Raises OSError; then it may be there in part."""
+        """Give the file so many bytes of the disk for good.  Raises OSError; then it may have some of them."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600)
         try:
-            os.ftruncate(descriptor, 0)
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(descriptor, 0, size)
             else:
@@ -53,9 +55,12 @@ class Disk:
         finally:
             os.close(descriptor)
 
-    def release(self, path: Path) -> None:
-        """Give the file's bytes back.  Raises OSError."""
-        path.unlink(missing_ok=True)
+    def release(self, path: Path, size: int) -> None:
+        """Give the file's bytes back, all but `size`.  Raises OSError."""
+        if size:
+            os.truncate(path, size)
+        else:
+            path.unlink(missing_ok=True)
 
     def size(self, path: Path) -> int:
         """Bytes of the file; 0 when there is none."""
@@ -86,6 +91,8 @@ class Room:
         self._min = free_bytes_min
         self._wanted = reserve_bytes
         self._held = self._disk.size(self._reserve)
+        # All that it is to hold, on a disk of this size.
+        self._whole = self._held
         self._complained = ""
 
     def look(self, reusable: int = 0) -> None:
@@ -98,7 +105,7 @@ class Room:
             self._complain(error)
             return
         least = min(self._min, total // LOW_PART)
-        wanted = min(self._wanted, total // RESERVE_PART)
+        wanted = self._whole = min(self._wanted, total // RESERVE_PART)
         if self._held < wanted and free >= wanted - self._held + least // 2:
             free -= self._hold(wanted)
         self.free = free
@@ -124,22 +131,22 @@ class Room:
             self._disk.allocate(self._reserve, size)
         except OSError as error:
             self._complain(error)
-            self._held = 0
-            self._release()
-            return -before
+            self._release(before)
+            return 0
         self._held = size
         return size - before
 
     def give_up(self) -> bool:
-        """The disk is full: let go of the reserve.  False when there was none."""
+        """The disk is full: let go of a part of the reserve.  False when there is none."""
         if not self._held:
             return False
-        self._held = 0
-        return self._release()
+        return self._release(max(0, self._held - max(self._whole // RESERVE_STEPS, RESERVE_STEP_MIN)))
 
-    def _release(self) -> bool:
+    def _release(self, size: int) -> bool:
+        """All but `size` of it."""
+        self._held = size
         try:
-            self._disk.release(self._reserve)
+            self._disk.release(self._reserve, size)
         except OSError as error:
             self._complain(error)
             return False
@@ -158,6 +165,6 @@ class Room:
             free, total = self._disk.free(self._directory)
             size = min(self._wanted, total // RESERVE_PART)
             while self._held < size and size >= RESERVE_STEP_MIN:
-                if free >= size:
+                if free >= size - self._held:
                     self._hold(size)
                 size //= 2

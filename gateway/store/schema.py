@@ -145,6 +145,9 @@ def configure(path: Path, database: Database) -> None:
     if synchronous != 2:
         raise StoreFailed(f"{path}: synchronous is {synchronous} where FULL (2) was asked for")
     database.execute("PRAGMA temp_store = MEMORY")
+    # Where SQLite is built to overwrite what is deleted, whatever is consumed would be written once more, in zeros: on a
+    # full disk that would make it impossible to remove anything.
+    database.rows("PRAGMA secure_delete = FAST")
     # The writer thread does it between commits: within one, confirmations would wait for it.
     database.execute("PRAGMA wal_autocheckpoint = 0")
 

@@ -130,6 +130,7 @@ class SqliteStore(Journal):
         # Pages of log since the room was looked at.
         self._unlooked = 0
         self._pending_most = bytes_max
+        self._batch_operations_most = batch_operations_max
         # Is there too little room, and how much may wait for its commit, as the loop has been told.
         self._said = (False, bytes_max)
         self._requests: SimpleQueue[Batch | Page | _Nudge | None] = SimpleQueue()
@@ -176,7 +177,7 @@ class SqliteStore(Journal):
             return recovery.open_database(self.path, opener, self.damages)
         except StoreFull as error:
             log.warning("store: %s", error)
-        if self._room.give_up():
+        while self._room.give_up():
             with suppress(StoreFull):
                 self.damages.clear()
                 return recovery.open_database(self.path, opener, self.damages)
@@ -201,7 +202,7 @@ class SqliteStore(Journal):
             self._count_start()
         except StoreFull as error:
             log.error("store: %s", error)
-            if self._room.give_up():
+            while self._uncounted and self._room.give_up():
                 with suppress(StoreFull):
                     self._count_start()
         self._room.look(self._reusable())
@@ -440,6 +441,9 @@ class SqliteStore(Journal):
         """There is too little room on the disk, or enough again (`low` is empty)."""
         self._low = low
         self._bytes_max = pending_max
+        # Each batch is in the log as a whole before anything of it makes room.
+        most = self._batch_operations_most
+        self._batch_operations_max = min(most, SCARCE_OPERATIONS) if low else most
         if not self._stuck and self.failure is None:
             self._accept(not low, low)
 
@@ -559,6 +563,7 @@ class SqliteStore(Journal):
                 if self._give_up_reserve():
                     continue
                 self._tell(partial(self._full, error))
+                self._guarded(self._shorten_log)
                 if not self._wait_for_room():
                     self._unwritten = batch
                     return
@@ -609,7 +614,7 @@ class SqliteStore(Journal):
         """The disk is full: make room once, and take nothing new.  False when there is nothing left to give up."""
         if not self._room.give_up():
             return False
-        log.error("store: the disk is full, the reserve of room is given up")
+        log.error("store: the disk is full, some of the reserve is given up")
         self._guarded(self._look)
         # What is in the log goes into the file, so that the log can begin again where it began.
         self._guarded(self._shorten_log)
@@ -709,6 +714,9 @@ class SqliteStore(Journal):
 CHECKPOINT_PAGES: Final = 2_048
 """Pages of log after which they are moved into the file: about 8 MiB, which is then written over."""
 
+
+SCARCE_OPERATIONS: Final = 256
+"""Operations of one commit, at most, where there is little room."""
 
 SCARCE_PAGES: Final = 128
 """The same where there is little room: the log is not to grow."""

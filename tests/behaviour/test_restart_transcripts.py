@@ -592,7 +592,7 @@ def test_full_store_is_told_in_each_protocols_words(lives: Lives) -> None:
     gw.mqtt("five", 5) >> "CONNECT five" << "CONNACK 0 present=0" >> "PUBLISH $queue/q qos=1 id=1 x"
     gw.mqtt("five", 5) << "PUBACK 1 0x97" >> "PUBLISH t qos=1 id=2 x" << "PUBACK 2 0x97"
     gw.stomp("s") >> "SEND destination:/topic/t persistent:true body:x"
-    gw.stomp("s") << "ERROR content-type:text/plain content-length:32"
+    gw.stomp("s") << 'ERROR "message:the broker\'s disk is full"'
     # What needs no store goes on.
     gw.stomp("c") >> "SUBSCRIBE id:1 destination:/topic/t"
     gw.mqtt("five", 5) >> "PUBLISH t x"

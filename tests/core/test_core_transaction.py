@@ -18,7 +18,7 @@ from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.ports import NOTHING
 from gateway.core.router import LimitReached
 from gateway.core.subscription import Binding
-from gateway.core.transaction import TransactionTooLarge
+from gateway.core.transaction import TransactionRefused, TransactionTooLarge
 
 if not COMPILED:
     from core_doubles import LogOutlet
@@ -48,6 +48,24 @@ def test_commit_answers_the_position_that_makes_all_of_it_durable() -> None:
     transaction.publish(message(broker))
     assert transaction.commit() == 3
     assert store_of(broker).depth == 0
+
+
+@needs_outlet
+def test_while_the_store_keeps_nothing_new_a_transaction_that_only_consumes_is_committed() -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    queue.offer(message(broker, persistent=True))
+    outlet = LogOutlet()
+    consume(queue, outlet, 1)
+    store_of(broker).accepting = False
+    refused = broker.transaction()
+    refused.publish(message(broker, persistent=True))
+    with pytest.raises(TransactionRefused, match="the broker's disk is full"):
+        refused.commit()
+    transaction = broker.transaction()
+    transaction.settle(outlet.taken[0], ACCEPTED)
+    transaction.commit()
+    assert (queue.depth, queue.unsettled) == (0, 0)
 
 
 @needs_outlet

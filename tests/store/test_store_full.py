@@ -163,8 +163,8 @@ class Volume(Disk):
     def allocate(self, path: Path, size: int) -> None:
         self.reserve = size
 
-    def release(self, path: Path) -> None:
-        self.reserve = 0
+    def release(self, path: Path, size: int) -> None:
+        self.reserve = size
 
     def size(self, path: Path) -> int:
         return self.reserve

@@ -36,8 +36,7 @@ def post(connector: Answering, request: Request, destination: Destination) -> No
     position = broker.publish_to(destination, message)
     if position == REFUSED:
         connector.counters.limit_hits += 1
-        where = destination if broker.store.accepting else "the store"
-        raise HttpRefusal(507, f"{where} can take nothing more")
+        raise HttpRefusal(507, broker.why_refused(message.persistent, str(destination)))
     connector.stored(position)
 
 

@@ -291,7 +291,7 @@ class MqttConnector(MqttPublishing):
         why = (
             None
             if max(codes) < UNSPECIFIED or self._version != 5
-            else self._why(_explained(max(codes)), len(codes))
+            else self._why(self._explained(max(codes)), len(codes))
         )
         self._collect()
         self._wire.send_suback(subscribe.packet_id, codes, why)
@@ -345,8 +345,9 @@ class MqttConnector(MqttPublishing):
         ):
             return self._subscription_failed(ReasonCode.NOT_AUTHORIZED)
         count = 0 if session.subscriptions is None else len(session.subscriptions)
-        if count >= self.limits.max_subscriptions and (
-            session.subscriptions is None or request.filter not in session.subscriptions
+        new = session.subscriptions is None or request.filter not in session.subscriptions
+        if new and (
+            count >= self.limits.max_subscriptions or (session.noted and not self.broker.store.accepting)
         ):
             self.counters.limit_hits += 1
             return self._subscription_failed(ReasonCode.QUOTA_EXCEEDED)
@@ -360,6 +361,13 @@ class MqttConnector(MqttPublishing):
     def _subscription_failed(self, reason: ReasonCode) -> int:
         """MQTT 3.1.1 has one code for every failure (§3.9.3)."""
         return reason.value if self._version == 5 else UNSPECIFIED
+
+    def _explained(self, code: int) -> str:
+        """A reason code in words, for a reason string."""
+        store = self.broker.store
+        if code == ReasonCode.QUOTA_EXCEEDED.value and not store.accepting:
+            return store.refusal
+        return ReasonCode(code).name.replace("_", " ").lower()
 
     def _on_unsubscribe(self, unsubscribe: Unsubscribe) -> None:
         session = self._session()
@@ -425,8 +433,3 @@ class MqttConnector(MqttPublishing):
         if session is not None and session.connector is self:
             self.broker.now_ms = now_ms
             self.sessions.disconnected(session, now_ms)
-
-
-def _explained(code: int) -> str:
-    """A reason code in words, for a reason string."""
-    return ReasonCode(code).name.replace("_", " ").lower()

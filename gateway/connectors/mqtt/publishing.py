@@ -172,7 +172,9 @@ class MqttPublishing(MqttSender):
         try:
             position = self.broker.enqueue(message, queue)
             if position == REFUSED:
-                self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, "the queue is full")
+                self._refuse_publish(
+                    publish, ReasonCode.QUOTA_EXCEEDED, self.broker.why_refused(message.persistent)
+                )
             elif publish.qos:
                 self._confirm_publish(publish, position)
         finally:
@@ -230,7 +232,7 @@ class MqttPublishing(MqttSender):
         """PUBACK or PUBREC, once the message is safe."""
         reason = 0
         if position == REFUSED:
-            self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, "the store is full")
+            self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, self.broker.why_refused(True))
             return
         if position == UNROUTED:
             position = NOTHING

@@ -10,7 +10,7 @@ from gateway.connectors.stomp.addresses import (
 )
 from gateway.connectors.stomp.headers_out import StompTarget
 from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
-from gateway.connectors.stomp.refusal import STORE_FULL, StompRefusal
+from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.scheduling import timing_of
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.connectors.stomp.subscriptions import Subscriptions
@@ -358,7 +358,7 @@ class StompConnector(Connector):
                 message = message_from(send, topic.destination, origin, broker, self.publisher)
                 position = broker.publish(message, topic)
                 if position == REFUSED:
-                    raise self._refusal(send.destination)
+                    raise self._refusal(message, send.destination)
                 if send.receipt is not None:
                     self.confirm_frame(max(position, NOTHING), send.receipt)
                 return
@@ -395,13 +395,13 @@ class StompConnector(Connector):
         message.retain = False
         position = self.broker.enqueue(message, queue)
         if position == REFUSED:
-            raise self._refusal(send.destination)
+            raise self._refusal(message, send.destination)
         return position
 
-    def _refusal(self, destination: str) -> StompRefusal:
+    def _refusal(self, message: Message, destination: str) -> StompRefusal:
         """Why the broker does not take a message to `destination`."""
         self.counters.limit_hits += 1
-        return StompRefusal(f"{destination} is full" if self.broker.store.accepting else STORE_FULL)
+        return StompRefusal(self.broker.why_refused(message.persistent, destination))
 
     def _on_special(self, send: Send) -> bool:
         """Look at the rare headers of a SEND; True when it has been dealt with."""
@@ -477,9 +477,10 @@ class StompConnector(Connector):
         broker = self.broker
         if destination.kind == TOPIC:
             topic = broker.topics.topic(destination.name)
-            position = broker.publish(self._message(send, destination), topic)
+            message = self._message(send, destination)
+            position = broker.publish(message, topic)
             if position == REFUSED:
-                raise self._refusal(send.destination)
+                raise self._refusal(message, send.destination)
             if not destination.temporary:
                 self._remember_topic(send.destination, topic)
             return max(position, NOTHING)

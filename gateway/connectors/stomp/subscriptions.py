@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, final
 from gateway.connectors.replay import Replays, once_each
 from gateway.connectors.sources import Source, durable_key, share_key
 from gateway.connectors.stomp.addresses import destination_of, sources_of
-from gateway.connectors.stomp.refusal import STORE_FULL, StompRefusal
+from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.subscription import StompSubscription
 from gateway.core.browsing import Browsing, Viewer
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
@@ -190,7 +190,7 @@ class Subscriptions:
         broker = connector.broker
         policy = broker.policy.passing() if private else broker.policy
         if policy.durable and key not in broker.queues and not broker.store.accepting:
-            raise StompRefusal(STORE_FULL)
+            raise StompRefusal(broker.store.refusal)
         queue = broker.bound_queue(key, policy)
         if private:
             subscription.private = queue

@@ -385,8 +385,7 @@ class JsonConnector(Connector):
         position = self.broker.publish_to(message.destination, message)
         if position == REFUSED:
             self.counters.limit_hits += 1
-            where = message.destination if self.broker.store.accepting else "the store"
-            raise JsonRefusal(c.FULL, f"{where} can take nothing more")
+            raise JsonRefusal(c.FULL, self.broker.why_refused(message.persistent, str(message.destination)))
         return position
 
     # -- subscribing
@@ -471,7 +470,7 @@ class JsonConnector(Connector):
         """The queue of a subscription; it may have to be kept."""
         broker = self.broker
         if policy.durable and key not in broker.queues and not broker.store.accepting:
-            raise JsonRefusal(c.FULL, "the store can keep nothing more")
+            raise JsonRefusal(c.FULL, broker.store.refusal)
         return broker.bound_queue(key, policy)
 
     def _bind(self, queue: Queue, binding: Binding) -> None:

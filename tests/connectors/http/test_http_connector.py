@@ -586,7 +586,9 @@ def test_delivery_later() -> None:
 def test_a_store_that_can_keep_nothing_is_never_a_202(path: str, meta: str) -> None:
     world = World()
     world.broker.store.accepting = False
-    assert world.once("POST", path, b"x", X_Mx_Meta=meta).status == 507
+    refused = world.once("POST", path, b"x", X_Mx_Meta=meta)
+    assert refused.status == 507
+    assert b"the broker's disk is full" in refused.body
     kind, name = path[1:].split("s/")
     many = json.dumps([{"to": f"{kind}:{name}", "body": "x", **json.loads(meta)}]).encode()
     assert world.once("POST", "/messages", many, Content_Type=ENVELOPE).status == 507

@@ -7,7 +7,7 @@ from gateway.connectors.mqtt.agenda import DEAD_MIN
 from gateway.connectors.mqtt.sessions import DUE_AT_ONCE, FORGOTTEN_AT_ONCE
 from gateway.connectors.mqtt.settings import MqttSettings
 from protocols.mqtt.constants import ReasonCode
-from protocols.mqtt.frames import Connack, Suback
+from protocols.mqtt.frames import Connack, Puback, Suback
 
 
 def kept(seconds: int) -> Properties:
@@ -113,6 +113,23 @@ def test_a_will_for_which_the_store_has_no_room_still_reaches_who_is_there() -> 
     world.broker.store.accepting = False
     client.lose()
     assert payloads(watcher.publishes()) == [b"gone"]
+
+
+def test_while_the_disk_is_full_clients_are_told_so_and_a_kept_session_keeps_what_it_has() -> None:
+    world = World()
+    client = world.client("c", 5, clean_start=False, properties=kept(60)).subscribe(("a", 1))
+    client.received()
+    world.broker.store.accepting = False
+    client.subscribe(("a", 1), ("b", 1)).publish("a", b"x", 1, 1)
+    suback, puback = client.received()
+    assert isinstance(suback, Suback)
+    assert isinstance(puback, Puback)
+    assert suback.codes == [1, ReasonCode.QUOTA_EXCEEDED]
+    for said in (suback.properties, puback.properties):
+        assert said is not None
+        assert said.reason_string == "the broker's disk is full"
+    # What ends with the connection needs no disk.
+    assert codes(world.client("d", 5).subscribe(("b", 1))) == [1]
 
 
 # -- the end

@@ -634,6 +634,7 @@ def test_a_store_that_can_keep_nothing_is_never_an_ok(to: str, more: dict[str, i
     world.broker.store.accepting = False
     [error] = client.op("publish", id=1, to=to, body="x", **more)
     assert (error["op"], error["id"], error["code"]) == ("error", 1, "limit" if more else "full")
+    assert error["reason"] == "the broker's disk is full"
     [passing] = client.op("publish", id=2, to="queue:q", body="x", durable=False)
     assert passing == {"op": "ok", "id": 2}
     client.op("begin", tx="t")
