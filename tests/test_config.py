@@ -107,7 +107,9 @@ def test_what_travels_beside_a_message_is_an_option(tmp_path: Path) -> None:
     assert (limits.carry, limits.publish_identity) == (CARRY_AUTO, False)
 
 
-@pytest.mark.parametrize(("scheme", "policy"), [("mqtt", "drop-oldest"), ("stomp", "block")])
+@pytest.mark.parametrize(
+    ("scheme", "policy"), [("mqtt", "drop-oldest"), ("stomp", "block"), ("ws", "drop-oldest")]
+)
 def test_slow_consumers_are_treated_as_each_protocols_users_expect(
     tmp_path: Path, scheme: str, policy: str
 ) -> None:
@@ -123,9 +125,17 @@ def test_defaults_of_websocket_and_http_are_those_of_the_rooms() -> None:
 
 def test_messages_carried_by_websocket_are_treated_as_their_protocols_are() -> None:
     section = ConnectorSection(name="w", uri="ws://127.0.0.1:0?maximumConnections=7")
-    assert section.limits().slow_consumer == "block"
+    # Pages mostly look on.
+    assert section.limits().slow_consumer == "drop-oldest"
+    assert section.limits("json").slow_consumer == "drop-oldest"
+    assert section.limits("stomp").slow_consumer == "block"
     assert section.limits("mqtt").slow_consumer == "drop-oldest"
     assert section.limits("mqtt").maximum_connections == 7
+
+
+def test_how_long_a_slow_reader_may_make_others_wait_is_a_connectors_option() -> None:
+    section = ConnectorSection(name="w", uri="stomp://127.0.0.1:0?slowConsumerTimeout=250")
+    assert section.limits().slow_consumer_timeout_ms == 250
 
 
 @pytest.mark.parametrize(

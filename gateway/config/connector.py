@@ -52,10 +52,15 @@ OPTIONS: Final[dict[str, tuple[str, int, int]]] = {
     "maximumSubscriptions": ("max_subscriptions", 0, 10_000_000),
     "maximumInflight": ("max_inflight", 1, 65_535),
     "outputBuffer": ("output_buffer", 1_024, 1 << 40),
+    "slowConsumerTimeout": ("slow_consumer_timeout_ms", 1, _DURATION_MAX),
     "messageRate": ("message_rate", 0, 1 << 40),
     "byteRate": ("byte_rate", 0, 1 << 40),
 }
 """Options of a connector's URI that are whole numbers: field of Limits, least and most."""
+
+BLOCKING: Final = ("stomp", AUTO)
+"""Protocols whose slow readers make publishers wait unless they are told otherwise, as their users expect: a sleeping
+device or a page that only looks on must not stop a topic."""
 
 SLOW_CONSUMER: Final = ("block", "drop-oldest", "drop-newest", "disconnect")
 
@@ -207,7 +212,7 @@ class ConnectorSection(Section):
     def limits(self, protocol: str = "") -> Limits:
         """The limits that the URI's options name, defaults for the others (of `protocol`, where several are spoken).
         Raises ValueError."""
-        limits = Limits(slow_consumer=DROP_OLDEST if (protocol or self.protocol) == "mqtt" else BLOCK)
+        limits = Limits(slow_consumer=BLOCK if (protocol or self.protocol) in BLOCKING else DROP_OLDEST)
         seen: set[str] = set()
         for key, value in parse_qsl(urlsplit(self.uri).query, keep_blank_values=True):
             option = _option_name(key)

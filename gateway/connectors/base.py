@@ -577,17 +577,25 @@ class Connector(Valve):
         self.turn.mark(self)
 
     def keeps_waiting(self, publisher: Publisher) -> bool:
-        """For its outlets: see Sink.  A client waits for itself too: what it does not read it need not send."""
+        """For its outlets: see Sink.
+
+        A client waits for itself too, but not before it has said as much as one frame may hold: many send all they have
+        to say before they read the first of it.
+        """
         if not self.shut:
+            return False
+        if publisher is self.publisher and self._held_bytes < self.limits.max_frame_size:
             return False
         if self._slow_gate is None:
             self._slow_gate = Gate(self._let_publishers_in)
-        return self._slow_gate.hold(publisher)
+        if not self._slow_gate.hold(publisher):
+            return False
+        self._wait_for_reader()
+        return True
 
     def _shut_out(self) -> None:
         self.shut = True
         self.broker.places.shut += 1
-        self._wait_for_reader()
 
     def _open_up(self) -> None:
         """Nobody needs to wait for this client any more."""
