@@ -7,6 +7,7 @@ from gateway.core.bindings import restored_bindings, stored_bindings
 from gateway.core.chores import Chores
 from gateway.core.counters import CoreCounters
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
+from gateway.core.fan_out import GOES_ON, WIDE, FanOut
 from gateway.core.flow import Gate, Places, Publisher
 from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.last_values import LastValues
@@ -150,11 +151,12 @@ class Broker(StoreListener):
         self._next_message += 1
         return self._next_message
 
-    def publish(self, message: Message, topic: Topic) -> int:
+    def publish(self, message: Message, topic: Topic, fan_out: FanOut | None = None) -> int:
         """Hand `message` to everything bound to `topic`, and keep it there if it is to be retained.
 
         Returns the store's position to wait for before confirming, NOTHING (0) when nothing durable took the
-        message, UNROUTED when nobody took it at all, REFUSED when it is persistent and the store can keep nothing.
+        message, UNROUTED when nobody took it at all, REFUSED when it is persistent and the store can keep nothing; with
+        `fan_out`, where very many are to have it, GOES_ON: they get it in later turns.
         """
         if message.persistent and not self.store.accepting:
             self.counters.refused += 1
@@ -165,7 +167,7 @@ class Broker(StoreListener):
         self.counters.published += 1
         if message.expires_at_ms and message.expired(self.now_ms):
             return self._stillborn(message, topic)
-        position = self.announce(message, topic)
+        position = self.announce(message, topic, fan_out)
         if position == UNROUTED:
             self.counters.unroutable += 1
         return position
@@ -189,7 +191,11 @@ class Broker(StoreListener):
         queue = self.queues.get(QUEUE_PREFIX + destination.name)
         return queue is not None and queue.keeps_waiting(publisher)
 
-    def announce(self, message: Message, topic: Topic) -> int:
+    def is_wide(self, topic: Topic) -> bool:
+        """Do so many receive from `topic` that a message for all of them would keep everybody else waiting?"""
+        return len(self._route(topic)) > WIDE
+
+    def announce(self, message: Message, topic: Topic, fan_out: FanOut | None = None) -> int:
         """As `publish`, for what the broker has to say itself, which is not counted."""
         position = NOTHING
         if message.retain:
@@ -199,6 +205,10 @@ class Broker(StoreListener):
             return position or UNROUTED
         if self.holding is not None or self._held_publishes is not None:
             return max(position, self._announce_held(message, topic))
+        if fan_out is not None:
+            fan_out.begin(message, route, position)
+            self.chores.add(fan_out)
+            return GOES_ON
         for binding in route:
             taken = binding.sink.offer(message, binding)
             if taken > position:
