@@ -457,11 +457,18 @@ class Broker(StoreListener):
         message.expires_at_ms = 0
         message.deaths = with_death(message.deaths, queue_key, reason, self.now_ms)
         self.counters.dead_lettered += 1
+        # Seen before its move is safe, it would come again after a crash, and as a message that never came before.
+        holds = message.persistent and not self.store.immediate and self.holding is None
+        if holds:
+            self.hold()
         try:
             return self.queue(dead_letters).inter(message)
         except LimitReached:
             self.counters.discarded += 1
             return NOTHING
+        finally:
+            if holds:
+                self.release_hold()
 
     # -- transactions, time, durability
 

@@ -305,19 +305,27 @@ class StompConsumer(StompClient):
     """Acknowledges each message on its own."""
 
     def __init__(
-        self, name: str, destination: str, sort: Callable[[str], History | None], durable: bool = False
+        self,
+        name: str,
+        destination: str,
+        sort: Callable[[str], History | None],
+        durable: bool = False,
+        prefetch: int = 0,
     ) -> None:
         super().__init__(name)
         self.destination = destination
         self.subscribed = asyncio.Event()
         self._sort = sort
         self._durable = durable
+        self._prefetch = prefetch
 
     async def connected(self) -> None:
         await self._open()
         headers = {"id": "1", "destination": self.destination, "ack": "client-individual", "receipt": "sub"}
         if self._durable:
             headers["activemq.subscriptionName"] = "durable"
+        if self._prefetch:
+            headers["activemq.prefetchSize"] = str(self._prefetch)
         self.writer.write(frame("SUBSCRIBE", headers))
         while True:
             command, headers, body = await self.read()

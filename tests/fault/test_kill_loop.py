@@ -45,9 +45,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 class Server:
     """The gateway's process."""
 
-    def __init__(self, directory: Path, program: list[str]) -> None:
+    def __init__(self, directory: Path, program: list[str], config: str = CONFIG) -> None:
         self._config = directory / "gateway.toml"
-        self._config.write_text(CONFIG.format(path=directory / "data" / "store.db"))
+        self._config.write_text(config.format(path=directory / "data" / "store.db"))
         self._program = program
         self.ports: dict[str, int] = {}
         self.process: asyncio.subprocess.Process

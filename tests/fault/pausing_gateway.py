@@ -1,0 +1,67 @@
+"""The gateway with a disk that stalls: each write and each sync may take its time, so that a kill meets half a commit.
+
+Run as a program by the tests.  With `careless` as its first argument it has a deliberate fault besides: a message that
+moves (in a transaction, to the dead letters) is called safe as soon as it has left its old place.
+"""
+
+import random
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
+
+import apsw
+from power_loss import ApswDatabase
+
+import gateway.storing
+from gateway.cli.main import main
+from gateway.core.journal import Journal
+from gateway.store.sqlite import SqliteStore
+
+VFS = "pausing"
+SYNC_PAUSED, SYNC_S = 0.5, 0.08
+WRITE_PAUSED, WRITE_S = 0.03, 0.03
+"""The share of syncs and writes that pause, and for how long at most."""
+
+chance = random.Random()
+
+
+def pause(share: float, most_s: float) -> None:
+    if chance.random() < share:
+        time.sleep(chance.uniform(0, most_s))
+
+
+class PausingVfs(apsw.VFS):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__(VFS, "", iVersion=3)
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:
+        return PausingFile("", name, flags)
+
+
+class PausingFile(apsw.VFSFile):  # type: ignore[misc]
+    def xWrite(self, data: bytes, offset: int) -> None:
+        pause(WRITE_PAUSED, WRITE_S)
+        super().xWrite(data, offset)
+
+    def xSync(self, flags: int) -> None:
+        pause(SYNC_PAUSED, SYNC_S)
+        super().xSync(flags)
+        pause(SYNC_PAUSED, SYNC_S)
+
+
+def begin(self: Journal) -> None:
+    """A group that does not know of itself: what leaves is struck at once."""
+
+
+if __name__ == "__main__":
+    vfs = PausingVfs()
+    gateway.storing.SqliteStore = partial(SqliteStore, opener=lambda path: ApswDatabase(path, VFS))  # type: ignore[misc, assignment]
+    if sys.argv[1:2] == ["careless"]:
+        del sys.argv[1]
+        Journal.begin = Journal.end = begin  # type: ignore[method-assign]
+    sys.argv[1:1] = ["run"]
+    main()
