@@ -2,36 +2,23 @@
 
 from typing import Final, final
 
-from gateway.connectors.base import TOO_SLOW, Connector, Counters, Limits, Turn
-from gateway.connectors.stomp.addresses import (
-    Spelling,
-    destinations_of,
-    temporary_name,
-)
+from gateway.connectors.base import TOO_SLOW, Counters, Limits, Turn
+from gateway.connectors.stomp.addresses import Spelling
 from gateway.connectors.stomp.headers_out import StompTarget
-from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
 from gateway.connectors.stomp.refusal import StompRefusal
-from gateway.connectors.stomp.scheduling import timing_of
+from gateway.connectors.stomp.sending import StompSender
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.connectors.stomp.subscriptions import Subscriptions
 from gateway.core.cron import InvalidCron
 from gateway.core.delivery import ACCEPTED, RELEASED
-from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
-from gateway.core.message import Message
+from gateway.core.destination import InvalidName
 from gateway.core.ports import NOTHING, Credentials
-from gateway.core.queue import Queue
-from gateway.core.room import REFUSED
-from gateway.core.router import UNROUTED, Broker, LimitReached
-from gateway.core.schedule import ScheduleRefused, Timing
+from gateway.core.router import Broker, LimitReached
+from gateway.core.schedule import ScheduleRefused
 from gateway.core.selector_parser import InvalidSelector
-from gateway.core.topics import Topic
-from gateway.core.transaction import Transaction, TransactionRefused, TransactionTooLarge
-from protocols.stomp.codec import encode_receipt
+from gateway.core.transaction import TransactionRefused, TransactionTooLarge
 from protocols.stomp.connection import StompConnection, StompLimits
 from protocols.stomp.constants import (
-    SPECIAL_MESSAGE_ID,
-    SPECIAL_REPLY_TO,
-    SPECIAL_SCHEDULED,
     V1_2,
 )
 from protocols.stomp.frames import (
@@ -48,39 +35,24 @@ from protocols.stomp.frames import (
     Subscribe,
     Unsubscribe,
 )
-from protocols.stomp.headers import decode_headers, first
 from protocols.stomp.state import NEW
 
 SERVER: Final = "gateway-broker/0.1.0"
 
-TARGETS_REMEMBERED_MAX: Final = 1_024
-TARGET_LENGTH_MAX: Final = 128
-"""Destinations whose lookup and access check a connection remembers, and characters of the longest of them."""
-
 
 @final
-class StompConnector(Connector):
+class StompConnector(StompSender):
     """See the module and Connector."""
 
     __slots__ = (
-        "_head",
-        "_held_receipts",
         "_leaving",
-        "_queues",
         "_refusing",
         "_subscriptions",
-        "_temporary",
-        "_topics",
-        "_transactions",
         "_undone",
         "_wire",
         "client_id",
         "node",
-        "owner",
-        "settings",
-        "spelling",
         "target",
-        "version",
     )
 
     def __init__(
@@ -96,9 +68,7 @@ class StompConnector(Connector):
         owner: str,
         now_ms: int,
     ) -> None:
-        super().__init__(broker, turn, limits, counters, peer)
-        self.settings = settings
-        self.spelling = spelling
+        super().__init__(broker, turn, limits, counters, peer, settings, spelling, owner)
         self._wire = StompConnection(
             StompLimits(
                 max_frame_size=limits.max_frame_size,
@@ -114,9 +84,6 @@ class StompConnector(Connector):
         )
         self.node = node
         """This run of the gateway, in the names of what dies with it."""
-        self.owner = owner
-        """This connection, in the names of its temporary queues."""
-        self.version = ""
         self.target = StompTarget("", owner, broker.counters)
         """What its MESSAGEs are made for."""
         self.client_id = ""
@@ -125,13 +92,7 @@ class StompConnector(Connector):
         # Decoded and not handled: the client has to wait.
         self._undone: list[Frame] | None = None
         # Made when first used.
-        self._head: Head | None = None
-        self._topics: dict[str, Topic] | None = None
-        self._queues: dict[str, Queue] | None = None
         self._subscriptions: Subscriptions | None = None
-        self._transactions: dict[str, Transaction] | None = None
-        self._held_receipts: dict[str, list[str]] | None = None
-        self._temporary: dict[str, Queue] | None = None
 
     # -- driven by net
 
@@ -301,11 +262,6 @@ class StompConnector(Connector):
         elif isinstance(frame, ConnectionFailed):
             self._on_failed(frame)
 
-    def confirm_frame(self, position: int, receipt: str | None) -> None:
-        """RECEIPT, once `position` is durable (§RECEIPT)."""
-        if receipt is not None:
-            self.confirm(position, encode_receipt(receipt, self.version))
-
     def _on_connect(self, connect: Connect) -> None:
         self.version = self._wire.version
         limits = self.limits
@@ -341,222 +297,11 @@ class StompConnector(Connector):
         self._wire.send_connected(f"{self.node}-{self.owner}", SERVER)
         self._collect()
 
-    # -- publishing
-
-    def _on_send(self, send: Send) -> None:
-        if self.broker.places.shut and self._must_wait(send):
-            return
-        self.counters.messages_in += 1
-        broker = self.broker
-        if send.special and self._on_special(send):
-            return
-        if send.transaction is None:
-            topics = self._topics
-            topic = None if topics is None else topics.get(send.destination)
-            if topic is not None:
-                origin = StompOrigin(send, self._head_of(send))
-                message = message_from(send, topic.destination, origin, broker, self.publisher)
-                position = broker.publish(message, topic)
-                if position == REFUSED:
-                    raise self._refusal(message, send.destination)
-                if send.receipt is not None:
-                    self.confirm_frame(max(position, NOTHING), send.receipt)
-                return
-            queues = self._queues
-            queue = None if queues is None else queues.get(send.destination)
-            if queue is not None and not queue.deleted:
-                self.confirm_frame(
-                    self._enqueue(send, queue, StompOrigin(send, self._head_of(send))), send.receipt
-                )
-                return
-        self._send_anywhere(send)
-
-    def _must_wait(self, send: Send) -> bool:
-        """Is there no room for the message where it is to go?  Then it is handled when there is."""
-        if send.transaction is None and send.special & SPECIAL_SCHEDULED == 0:
-            for destination in self._allowed(send):
-                if self.broker.keeps_waiting_at(self.publisher, destination):
-                    self.untaken = True
-        return self.untaken
-
-    def _head_of(self, send: Send) -> Head:
-        """What is made of the header lines, made anew only when they change."""
-        head = self._head
-        if head is None or head.lines is not send.lines:
-            head = Head(send.lines, send.version, self.owner, self.settings.untyped_by_length)
-            user = self.publisher.user
-            if head.claimed_user is not None and user is not None and head.claimed_user != user:
-                raise StompRefusal("user-id names another user")
-            self._head = head
-        return head
-
-    def _enqueue(self, send: Send, queue: Queue, origin: StompOrigin) -> int:
-        message = message_from(send, queue.destination, origin, self.broker, self.publisher)
-        message.retain = False
-        position = self.broker.enqueue(message, queue)
-        if position == REFUSED:
-            raise self._refusal(message, send.destination)
-        return position
-
-    def _refusal(self, message: Message, destination: str) -> StompRefusal:
-        """Why the broker does not take a message to `destination`."""
-        self.counters.limit_hits += 1
-        return StompRefusal(self.broker.why_refused(message.persistent, destination))
-
-    def _on_special(self, send: Send) -> bool:
-        """Look at the rare headers of a SEND; True when it has been dealt with."""
-        special = send.special
-        if special & SPECIAL_MESSAGE_ID and self.settings.message_id_on_send == "refuse":
-            raise StompRefusal("message-id is not for clients to give")
-        if special & (SPECIAL_REPLY_TO | SPECIAL_SCHEDULED) == 0:
-            return False
-        headers = decode_headers(send.lines, send.version)
-        if special & SPECIAL_REPLY_TO:
-            if self._subscriptions is None:
-                self._subscriptions = Subscriptions(self)
-            self._subscriptions.expect_replies((first(headers, "reply-to") or "").strip())
-        timing = timing_of(headers) if special & SPECIAL_SCHEDULED else None
-        if timing is None:
-            return False
-        self._send_later(send, timing)
-        return True
-
-    def _allowed(self, send: Send) -> list[Destination]:
-        """Where a SEND goes, once it is sure that it may."""
-        destinations = destinations_of(send.destination, self.owner, self.spelling)
-        for destination in destinations:
-            if not self.broker.authorizer.may_publish(self.publisher, destination):
-                raise StompRefusal(f"not allowed to send to {send.destination}")
-        return destinations
-
-    def _send_anywhere(self, send: Send) -> None:
-        """A SEND whose destination is new to this connection, is several, or that is part of a transaction."""
-        destinations = self._allowed(send)
-        if send.transaction is not None:
-            transaction = self._transaction(send.transaction)
-            for message in self._messages(send, destinations):
-                transaction.publish(message)
-            self._confirm_within(send.transaction, send.receipt)
-            return
-        if len(destinations) == 1:
-            position = self._send_to(send, destinations[0])
-        else:
-            position = self._send_to_all(send, destinations)
-        if position == UNROUTED and send.receipt is not None:
-            raise StompRefusal(f"{send.destination} is gone")
-        self.confirm_frame(max(position, NOTHING), send.receipt)
-
-    def _send_to_all(self, send: Send, destinations: list[Destination]) -> int:
-        """To several destinations, all of them or none: an ERROR would leave open where it has arrived."""
-        messages = self._messages(send, destinations)
-        if not messages:
-            return UNROUTED
-        transaction = self.broker.transaction()
-        try:
-            for message in messages:
-                transaction.publish(message)
-        except TransactionTooLarge:
-            transaction.abort()
-            raise
-        return transaction.commit()
-
-    def _messages(self, send: Send, destinations: list[Destination]) -> list[Message]:
-        """One for each destination that is there; temporary queues of this connection are made for it."""
-        messages: list[Message] = []
-        for destination in destinations:
-            if not self._there(destination):
-                self.broker.counters.unroutable += 1
-                continue
-            if destination.kind == QUEUE and self._own(destination):
-                self.queue_for(destination)
-            messages.append(self._message(send, destination))
-        return messages
-
-    def _send_to(self, send: Send, destination: Destination) -> int:
-        """To one destination, which is remembered.  UNROUTED for a temporary queue that is gone."""
-        broker = self.broker
-        if destination.kind == TOPIC:
-            topic = broker.topics.topic(destination.name)
-            message = self._message(send, destination)
-            position = broker.publish(message, topic)
-            if position == REFUSED:
-                raise self._refusal(message, send.destination)
-            if not destination.temporary:
-                self._remember_topic(send.destination, topic)
-            return max(position, NOTHING)
-        if not self._there(destination):
-            broker.counters.unroutable += 1
-            return UNROUTED
-        queue = self.queue_for(destination)
-        position = self._enqueue(send, queue, StompOrigin(send, self._head_of(send)))
-        self._remember_queue(send.destination, queue)
-        return position
-
-    def _message(self, send: Send, destination: Destination) -> Message:
-        origin = StompOrigin(send, self._head_of(send))
-        message = message_from(send, destination, origin, self.broker, self.publisher)
-        if destination.kind == QUEUE or destination.temporary:
-            # A last value is a topic's, and must not outlive the connection that a temporary one belongs to.
-            message.retain = False
-        return message
-
-    def _send_later(self, send: Send, timing: Timing) -> None:
-        """A SEND with AMQ_SCHEDULED_ headers."""
-        messages = [self._message(send, destination) for destination in self._allowed(send)]
-        if send.transaction is not None:
-            transaction = self._transaction(send.transaction)
-            for message in messages:
-                transaction.schedule(message, timing)
-            self._confirm_within(send.transaction, send.receipt)
-            return
-        if len(messages) == 1:
-            self.confirm_frame(self.broker.schedule.add(messages[0], timing), send.receipt)
-            return
-        transaction = self.broker.transaction()
-        try:
-            for message in messages:
-                transaction.schedule(message, timing)
-        except TransactionTooLarge:
-            transaction.abort()
-            raise
-        self.confirm_frame(transaction.commit(), send.receipt)
-
-    def _own(self, destination: Destination) -> bool:
-        return destination.temporary and destination.name.startswith(temporary_name("", self.owner))
-
-    def _there(self, destination: Destination) -> bool:
-        """Is it to be had?  All but the temporary queue of another connection that is gone."""
-        return not self.broker.is_gone(destination) or self._own(destination)
-
-    def queue_for(self, destination: Destination) -> Queue:
-        """The queue of that name; a temporary one of this connection is made with it as owner, to die with it."""
-        own = self._own(destination)
-        queue = self.broker.queue(destination.name, None, self if own else None)
-        if own:
-            if self._temporary is None:
-                self._temporary = {}
-            self._temporary[queue.key] = queue
-        return queue
-
-    def _remember_topic(self, text: str, topic: Topic) -> None:
-        if len(text) > TARGET_LENGTH_MAX:
-            return
-        topics = self._topics
-        if topics is None:
-            topics = self._topics = {}
-        elif len(topics) >= TARGETS_REMEMBERED_MAX:
-            topics.clear()
-        topics[text] = topic
-
-    def _remember_queue(self, text: str, queue: Queue) -> None:
-        if len(text) > TARGET_LENGTH_MAX:
-            return
-        queues = self._queues
-        if queues is None:
-            queues = self._queues = {}
-        elif len(queues) >= TARGETS_REMEMBERED_MAX:
-            queues.clear()
-        queues[text] = queue
+    def expect_replies(self, text: str) -> None:
+        """See StompSender."""
+        if self._subscriptions is None:
+            self._subscriptions = Subscriptions(self)
+        self._subscriptions.expect_replies(text)
 
     # -- acknowledging
 
@@ -603,51 +348,6 @@ class StompConnector(Connector):
         self._confirm_within(transaction, receipt)
         # What is acknowledged within a transaction makes room in the window at once.
         subscription.wake()
-
-    # -- transactions
-
-    def _on_begin(self, begin: Begin) -> None:
-        transactions = self._transactions
-        if transactions is None:
-            transactions = self._transactions = {}
-        if begin.transaction in transactions:
-            raise StompRefusal(f"there is a transaction {begin.transaction} already")
-        if len(transactions) >= self.settings.transactions_max:
-            self.counters.limit_hits += 1
-            raise StompRefusal("too many transactions")
-        transactions[begin.transaction] = self.broker.transaction()
-
-    def _transaction(self, name: str) -> Transaction:
-        transaction = None if self._transactions is None else self._transactions.get(name)
-        if transaction is None:
-            raise StompRefusal(f"there is no transaction {name}")
-        return transaction
-
-    def _confirm_within(self, name: str, receipt: str | None) -> None:
-        """RECEIPT for a frame of a transaction: at once, or held until the transaction ends."""
-        if receipt is None or self.settings.transaction_receipts != "commit":
-            self.confirm_frame(NOTHING, receipt)
-            return
-        held = self._held_receipts
-        if held is None:
-            held = self._held_receipts = {}
-        held.setdefault(name, []).append(receipt)
-
-    def _end_transaction(self, name: str, commit: bool, receipt: str | None) -> None:
-        transaction = self._transaction(name)
-        assert self._transactions is not None
-        del self._transactions[name]
-        before = self.broker.store.position
-        if commit:
-            position = transaction.commit()
-        else:
-            transaction.abort()
-            # Deliveries that it held have failed once more.
-            position = self.appended_since(before)
-        if self._held_receipts is not None:
-            for held in self._held_receipts.pop(name, []):
-                self.confirm_frame(position, held)
-        self.confirm_frame(position, receipt)
 
     # -- the end
 
