@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 class Contents:
     """See the module."""
 
-    __slots__ = ("backlog", "held", "paged", "resident_bytes", "unsettled")
+    __slots__ = ("backlog", "held", "looked_at_ms", "paged", "resident_bytes", "unsettled")
 
     def __init__(self) -> None:
         self.backlog = Backlog()
@@ -54,6 +54,8 @@ class Contents:
         """Deliveries that wait for their outcome."""
         self.resident_bytes = 0
         """Of the messages in memory."""
+        self.looked_at_ms = 0
+        """When it is looked here for expired messages next; 0 for never.  See QueueExpiry."""
 
     @property
     def waiting(self) -> int:
@@ -80,6 +82,13 @@ class Contents:
     def bytes(self) -> int:
         """Of all of them."""
         return self.resident_bytes + (0 if self.paged is None else self.paged.bytes)
+
+    @property
+    def expires_at_ms(self) -> int:
+        """When the first of those that wait may expire; 0 when none can."""
+        here = self.backlog.expires_at_ms
+        there = 0 if self.paged is None else self.paged.expires_at_ms
+        return min(here, there) if here and there else here or there
 
 
 def faults(queue: "Queue") -> list[str]:

@@ -142,6 +142,11 @@ class Paged:
         if self.count and self.asked is None:
             self._load(self._stretches[0], 0)
 
+    @property
+    def expires_at_ms(self) -> int:
+        """When the store is to be asked for expired ones; 0 for never."""
+        return min([stretch.expires_at_ms for stretch in self._stretches if stretch.expires_at_ms], default=0)
+
     def ask_expired(self, now_ms: int) -> None:
         """Ask for messages whose time has run out, if there may be any and no question is open."""
         if self.asked is not None:

@@ -268,6 +268,7 @@ class Queue(Sink):
         if paged is None:
             paged = self.contents.paged = Paged(self)
         paged.add(delivery)
+        self._plan_expiry(delivery.message.expires_at_ms)
         if not self._starved:
             self.wake()
 
@@ -284,6 +285,7 @@ class Queue(Sink):
 
     def _admit(self, delivery: Delivery) -> None:
         self.contents.backlog.push(delivery)
+        self._plan_expiry(delivery.message.expires_at_ms)
         if self._selections is not None:
             self._selections.offer(delivery, False)
         if not self._starved:
@@ -479,6 +481,7 @@ class Queue(Sink):
     def _put_back(self, delivery: Delivery) -> None:
         """Let it wait in its old place again."""
         self.contents.backlog.push_back(delivery)
+        self._plan_expiry(delivery.message.expires_at_ms)
         if self._selections is not None:
             self._selections.offer(delivery, True)
 
@@ -528,6 +531,10 @@ class Queue(Sink):
             for delivery in backlog.remove_expired(now_ms):
                 self._bury_expired(delivery)
 
+    def _plan_expiry(self, expires_at_ms: int) -> None:
+        if expires_at_ms:
+            self.broker.queue_expiry.plan(self, expires_at_ms)
+
     def _bury_expired(self, delivery: Delivery) -> int:
         self.broker.counters.expired += 1
         return self._bury(delivery, REASON_EXPIRED)
@@ -555,6 +562,8 @@ class Queue(Sink):
         consumer.outlet = NOBODY
         if not there:
             return
+        if self.enqueued_total == 0 and self.unused:
+            self.broker.unused.left(self)
         if consumer.selector is not None:
             assert self._selections is not None
             if not self._selections.end(consumer.selector):
@@ -581,6 +590,7 @@ class Queue(Sink):
         if self.policy.when_full == DROP_OLDEST and not page.expired_by_ms:
             self._drop_oldest(False)
         if whole or entries or page.expired_by_ms:
+            paged.ask_expired(page.expired_by_ms)
             self.wake()
         else:
             # What is there is still on its way to the disk.
@@ -593,6 +603,7 @@ class Queue(Sink):
         self.number = found.number
         for lane in found.lanes:
             self._sequence = max(self._sequence, lane.last)
+            self._plan_expiry(lane.expires_at_ms)
         if not clean:
             self.suspect_through = self._sequence
 

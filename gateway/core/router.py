@@ -7,6 +7,7 @@ from gateway.core.bindings import restored_bindings, stored_bindings
 from gateway.core.chores import Chores
 from gateway.core.counters import CoreCounters
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
+from gateway.core.expiry import QueueExpiry
 from gateway.core.fan_out import GOES_ON, WIDE, FanOut
 from gateway.core.flow import Gate, Places, Publisher
 from gateway.core.holding import HeldPublishes, HoldPoint
@@ -39,6 +40,7 @@ from gateway.core.subscription import Binding
 from gateway.core.suspects import note_suspects, read_suspects, suspect_since
 from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
+from gateway.core.unused import UnusedQueues
 from gateway.core.virtual import VIRTUAL_CONSUMER, VirtualConsumer, virtual_topic_of
 from gateway.core.waiters import Waiter, Waiters
 from gateway.core.watching import QueueWatcher, Watching
@@ -80,6 +82,7 @@ class Broker(StoreListener):
         "now_ms",
         "places",
         "policy",
+        "queue_expiry",
         "queues",
         "refusing",
         "resident_bytes",
@@ -88,6 +91,7 @@ class Broker(StoreListener):
         "store",
         "topics",
         "transactions_bytes",
+        "unused",
         "values",
         "waiters",
         "watching",
@@ -109,6 +113,10 @@ class Broker(StoreListener):
         """What goes on in later turns."""
         self.queues: dict[str, Queue] = {}
         """By key."""
+        self.queue_expiry = QueueExpiry(self)
+        """Which queues are to be looked into for expired messages, and when."""
+        self.unused = UnusedQueues(self)
+        """Queues that nobody reads any more."""
         self.watching = Watching(self.chores)
         """Subscriptions to all queues of a pattern."""
         self.counters = CoreCounters()
@@ -399,6 +407,7 @@ class Broker(StoreListener):
             self.unbind(binding)
         queue.bindings.clear()
         queue.close()
+        self.queue_expiry.forget(queue)
         if queue.number:
             self._forget_queue(queue)
         self.queues.pop(queue.key, None)
@@ -481,10 +490,8 @@ class Broker(StoreListener):
         self.now_ms = now_ms
         self.schedule.run(now_ms)
         self.values.look(now_ms)
-        for queue in list(self.queues.values()):
-            queue.expire(now_ms)
-            if queue.enqueued_total == 0:
-                self.drop_unused(queue)
+        self.queue_expiry.look(now_ms)
+        self.unused.look()
 
     def wait(self, waiter: Waiter) -> None:
         """Tell `waiter` about each commit until it says that it waits for nothing more."""

@@ -73,7 +73,7 @@ class PlacesMachine(RuleBasedStateMachine):
         self.broker.now_ms = self.now_ms
         self.store.listener = self.broker
         self.broker.recover(self.store.recover())
-        self.queue = self.broker.queue("q")
+        self.queue = self.broker.bound_queue("sub:model/q", self.broker.policy)
         self.consumers = []
         self.out = {}
 

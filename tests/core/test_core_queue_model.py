@@ -41,7 +41,7 @@ class QueueMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.broker = broker_with(policy=QueuePolicy(deliveries_max=FAILURES_MAX, dead_letters="DLQ"))
-        self.queue = self.broker.queue("q")
+        self.queue = self.broker.bound_queue("sub:model/q", self.broker.policy)
         self.shared = Credit(0)
         self.priorities: dict[int, int] = {}
         self.expiries: dict[int, int] = {}
