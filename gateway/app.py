@@ -32,6 +32,7 @@ from gateway.core.router import Broker
 from gateway.net import detect
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
+from gateway.net.files import files_max
 from gateway.net.identity import Keeper
 from gateway.net.listener import Listener, Machinery
 from gateway.net.reports import Reports
@@ -283,7 +284,9 @@ class Gateway:
             Deadlines(loop, clock),
             Reports(),
             self.config.gateway.connections_max,
+            files_max=files_max(),
         )
+        self._compare_with_files(self._machinery.files_max)
         self.storing.open()
         # All of them, whichever are served now: any may have left something to be brought back.
         for name in (*SERVICES, *CARRIED):
@@ -323,6 +326,20 @@ class Gateway:
         await _opened(f"connector {section.name} on {listener.address}", listener.open())
         self.listeners.append(listener)
         log.info("connector %s listens on %s", section.name, listener.address)
+
+    def _compare_with_files(self, files: int) -> None:
+        """Say so where more connections are allowed than there may be open files."""
+        wanted = sum(
+            self._limits(section, section.protocol).maximum_connections for section in self.config.connector
+        )
+        most = self.config.gateway.connections_max
+        wanted = min(wanted, most) if most else wanted
+        if files and wanted > files:
+            log.warning(
+                "maximumConnections allow %d connections, the system %d open files (ulimit -n): further ones are refused",
+                wanted,
+                files,
+            )
 
     def _service(self, name: str) -> Service:
         """The one service of that protocol, made on first use."""

@@ -37,6 +37,10 @@ class Doorway(asyncio.Protocol, Timed):
         """A client has connected, and will say something now."""
         self._socket = cast(asyncio.Transport, transport)
         listener = self._listener
+        if listener.too_many_files(transport):
+            listener.turned_away()
+            self._socket.abort()
+            return
         self._due_ms = listener.clock.now_ms() + listener.acceptor.limits.connect_timeout_ms
         listener.waiting(self)
         agreed = transport.get_extra_info("alpn")

@@ -44,6 +44,8 @@ class Machinery:
     connections_max: int = 0
     """Connections of all listeners together; 0 is any number."""
     connections: int = 0
+    files_max: int = 0
+    """Open files above which no connection is taken: the rest are for the store and the like; 0 is any number."""
 
     @property
     def full(self) -> bool:
@@ -193,13 +195,30 @@ class Listener:
         self.internal_errors += 1
         log.exception("%s: internal error, the connection is closed", peer)
 
-    def opened(self, transport: Transport) -> None:
-        """A client has connected: give it a connector, or refuse it."""
+    def too_many_files(self, connection: asyncio.BaseTransport) -> bool:
+        """Is this connection above what may be open?  The system gives out the lowest number that is free."""
+        most = self.machinery.files_max
+        raw = connection.get_extra_info("socket") if most else None
+        return raw is not None and raw.fileno() >= most
+
+    def turned_away(self) -> None:
+        """A connection that has no transport yet is closed unheard, for want of files."""
+        self.counters.connections_total += 1
+        self.counters.refused += 1
+        self._report_files()
+
+    def _report_files(self) -> None:
+        self.reports.add(
+            f"{self.acceptor.name}: no more files may be open than {self.machinery.files_max}, closed unheard"
+        )
+
+    def opened(self, transport: Transport, scarce: bool = False) -> None:
+        """A client has connected: give it a connector, or refuse it; unheard where files are `scarce`."""
         self.transports.add(transport)
         counters = self.counters
         counters.connections_total += 1
         transport.refusing = (
-            self.machinery.full or counters.connections >= self.acceptor.limits.maximum_connections
+            scarce or self.machinery.full or counters.connections >= self.acceptor.limits.maximum_connections
         )
         if transport.refusing:
             counters.refused += 1
@@ -208,6 +227,9 @@ class Listener:
             counters.connections += 1
             self.machinery.connections += 1
         if self._stopped:
+            transport.abort()
+        elif scarce:
+            self._report_files()
             transport.abort()
         elif self._refusing > REFUSED_TALKING_MAX and transport.refusing:
             self.reports.add(

@@ -75,6 +75,10 @@ class SecureSocket(asyncio.Protocol, Timed):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected, and will now shake hands."""
         self._socket = cast(asyncio.Transport, transport)
+        if self._listener.too_many_files(transport):
+            self._listener.turned_away()
+            self.abort()
+            return
         self._due_ms = self._listener.clock.now_ms() + self._keeper.settings.handshake_timeout_ms
         self._listener.waiting(self)
 

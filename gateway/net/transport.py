@@ -99,7 +99,7 @@ class Transport(asyncio.Protocol, Timed):
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            self._listener.opened(self)
+            self._listener.opened(self, self._listener.too_many_files(transport))
         except Exception:
             self.fail()
 

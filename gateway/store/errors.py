@@ -3,7 +3,7 @@
 StoreError
 ├── StoreRefused    it must not be opened: another program's, a newer version's, in use
 ├── StoreDamaged    parts of it cannot be read
-├── StoreFull       no room on the disk: nothing was written, it may be tried again
+├── StoreFull       no room on the disk, or no file may be opened: nothing was done, it may be tried again
 └── StoreFailed     writing or syncing failed: what is on the disk is not known, so nothing may be tried again
 """
 

@@ -9,11 +9,13 @@ import errno
 import logging
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, final
 
 from gateway.store.errors import StoreFailed, StoreFull, StoreRefused
 from gateway.store.schema import sync_directory
+from gateway.store.spare import NO_DESCRIPTOR, Spares
 
 log = logging.getLogger("gateway.store")
 
@@ -113,6 +115,7 @@ class Segments:
         """Bytes from which on a record belongs here; 0 is never."""
         self._segment_bytes = segment_bytes
         self._files = files or Files()
+        self._spares = Spares()
         # Segment → how many rows name a place in it.
         self._live: dict[int, int] = {}
         self._next = 1
@@ -158,6 +161,7 @@ class Segments:
     def append(self, records: list[bytes]) -> list[Place]:
         """Put `records` on the disk; on return they are safe.  Raises StoreFull with nothing done, StoreFailed."""
         places: list[Place] = []
+        self._spares.regain()
         try:
             if self._active == 0 or self._end >= self._segment_bytes:
                 self._begin_segment()
@@ -168,14 +172,17 @@ class Segments:
             self._files.write(self._descriptor, self._end, b"".join(records))
         except OSError as error:
             text = f"{self.directory}: {error.strerror or error}"
-            if error.errno in _FULL:
+            if error.errno in _FULL or error.errno in NO_DESCRIPTOR:
                 raise StoreFull(text) from None
             raise StoreFailed(text) from None
         try:
             self._files.sync(self._descriptor)
             for directory in self._unsynced:
-                self._files.sync_directory(directory)
+                self._spares.attempt(partial(self._files.sync_directory, directory))
         except OSError as error:
+            if error.errno in NO_DESCRIPTOR:
+                # The directory could not be opened, so nothing was synced that could have failed.
+                raise StoreFull(f"{self.directory}: {error.strerror or error}") from None
             # Whatever the reason: after a sync that failed there is no telling what is on the disk.
             text = f"{self.directory / name_of(self._active)}: {error.strerror or error}"
             raise StoreFailed(text) from None
@@ -194,7 +201,7 @@ class Segments:
             self._unsynced.append(self.directory.parent)
         number = self._next
         self._next += 1
-        self._descriptor = self._files.create(self.directory / name_of(number))
+        self._descriptor = self._spares.attempt(partial(self._files.create, self.directory / name_of(number)))
         self._active = number
         self._end = self._before = 0
         self._unsynced.append(self.directory)
@@ -250,13 +257,15 @@ class Segments:
             return 0
 
     def read(self, place: Place) -> bytes:
-        """The record; empty, and a line in the log, when it is not there.  Raises StoreFailed."""
+        """The record; empty, and a line in the log, when it is not there.  Raises StoreFailed, StoreFull."""
         path = self.directory / name_of(place.segment)
         try:
             reader = self._reader(place.segment, path)
             data = read_at(reader, place)
         except OSError as error:
             text = f"{path}: offset {place.offset}: {error.strerror or error}"
+            if error.errno in NO_DESCRIPTOR:
+                raise StoreFull(text) from None
             if error.errno in _UNREADABLE:
                 log.error("store: %s", text)
                 return b""
@@ -274,11 +283,13 @@ class Segments:
         if reader is None:
             if len(readers) >= OPEN_MAX:
                 _let_go(readers.pop(next(iter(readers))))
-            reader = readers[number] = os.open(path, os.O_RDONLY | _BINARY)
+            reader = self._spares.attempt(partial(os.open, path, os.O_RDONLY | _BINARY))
+            readers[number] = reader
         return reader
 
     def close(self, sure: bool) -> None:
         """Let go of the files.  Unless it is `sure` what the rows name, none is removed."""
+        self._spares.close()
         if sure:
             self._end_active()
         elif self._active:

@@ -426,6 +426,13 @@ class SqliteStore(Journal):
         else:
             self.load(page)
 
+    def _read_later(self, page: Page) -> None:
+        """There was no file descriptor to read it with."""
+        if self._later is not None:
+            self._later(FULL_RETRY_S, partial(self.load, page))
+        else:
+            self.load(page)
+
     def _full(self, error: StoreFull) -> None:
         if self._stuck:
             return
@@ -645,6 +652,10 @@ class SqliteStore(Journal):
     def _answer(self, page: Page) -> None:
         try:
             entries = self._tables.load(page)
+        except StoreFull as error:
+            log.error("store: %s: what is asked for is read later", error)
+            self._tell(partial(self._read_later, page))
+            return
         except StoreError as error:
             self._give_up(error)
             return

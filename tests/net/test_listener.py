@@ -122,3 +122,22 @@ async def test_a_refused_client_that_leaves_makes_room_for_another_to_be_told(ne
         assert await reader.read() == b"full\n"
         writer.close()
     assert net.listener.counters.refused == REFUSED_TALKING_MAX + 5
+
+
+async def test_a_connection_above_the_open_files_is_refused_unheard_and_counted(net) -> None:
+    first = await net.client()
+    await net.until(lambda: net.listener.counters.connections == 1)
+    # Whatever comes now has a number above this one.
+    net.machinery.files_max = 1
+    reader, _ = await net.client()
+    with pytest.raises(ConnectionError):
+        if await reader.read() == b"":
+            raise ConnectionResetError("closed without a word")
+    await net.until(lambda: net.listener.counters.refused == 1)
+    assert len(net.acceptor.made) == 1
+    first[1].write(b"still here\n")
+    assert await first[0].readline() == b"ok still here\n"
+    net.machinery.files_max = 0
+    reader, writer = await net.client()
+    writer.write(b"in\n")
+    assert await reader.readline() == b"ok in\n"
