@@ -66,6 +66,7 @@ class Queue(Sink):
         "deleted",
         "destination",
         "enqueued_total",
+        "gave_back",
         "key",
         "noted_at",
         "number",
@@ -92,6 +93,8 @@ class Queue(Sink):
         self.suspect_through = 0
         """Messages up to this sequence were there at a crash, and may have been delivered before it."""
         self.enqueued_total = 0
+        self.gave_back = False
+        """Consumers have had messages of it in this run that came back with nothing counted."""
         self._roster = Roster()
         # Made when first used: most queues have no selectors.
         self._selections: Selections | None = None
@@ -474,6 +477,7 @@ class Queue(Sink):
                 )
         else:
             assert outcome == RELEASED
+            self.gave_back = self.gave_back or delivery.returned
         delivery.state = READY
         self._put_back(delivery)
         return position

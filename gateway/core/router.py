@@ -615,9 +615,9 @@ class Broker(StoreListener):
                 self.counters.quarantined += 1
 
     def note_unsettled(self) -> None:
-        """The run ends in order: have the next one remember which queues had deliveries without an outcome."""
+        """The run ends in order: have the next one remember which queues had deliveries that the store knows nothing of."""
         for number, queue in self._by_number.items():
-            if queue.unsettled:
+            if queue.unsettled or queue.gave_back:
                 note_suspects(self.store, number, queue.last_sequence)
 
     def _recover_queue(self, kept: QueueFound, clean: bool) -> None:

@@ -2,7 +2,7 @@
 
 from core_doubles import LogOutlet, consume, message, needs_outlet
 
-from gateway.core.delivery import ACCEPTED, FAILED, Delivery
+from gateway.core.delivery import ACCEPTED, FAILED, RELEASED, Delivery
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer
 from gateway.core.router import Broker
@@ -65,6 +65,17 @@ def test_after_an_orderly_stop_only_queues_with_deliveries_in_flight_are_suspect
     run = run.stop().stop()
     assert redelivered(run.deliver("taken")) == [True]
     assert redelivered(run.deliver("waiting")) == [False]
+
+
+def test_a_message_that_a_consumer_gave_back_is_known_after_two_orderly_stops() -> None:
+    run = Run()
+    run.send(1)
+    (delivery,) = run.deliver()
+    delivery.consumer.queue.detach(delivery.consumer)  # type: ignore[union-attr]
+    delivery.returned = True
+    delivery.settle(RELEASED)
+    run = run.stop().stop()
+    assert redelivered(run.deliver()) == [True]
 
 
 def test_a_message_that_failed_is_known_after_two_orderly_stops() -> None:
