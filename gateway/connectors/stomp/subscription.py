@@ -267,6 +267,8 @@ class StompSubscription(RetainedOutlet):
         if self._follower is not None:
             for watch in self._follower.watches:
                 broker.watching.end(watch)
+            # They know it, too.
+            self._follower.watches.clear()
             self._follower = None
         for binding in self.bindings:
             broker.unbind(binding)
