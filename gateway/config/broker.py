@@ -24,6 +24,10 @@ class CoreSection(Section):
 
     queues_max: int = Field(100_000, ge=1)
     """Queues, those of subscriptions and sessions included."""
+    queues_per_user_max: int = Field(50_000, ge=0)
+    """Named queues that one user may have made since the start; 0 is no limit but that for all."""
+    queues_per_address_max: int = Field(50_000, ge=0)
+    """The same for the clients of one address."""
     subscriptions_max: int = Field(1_000_000, ge=1)
     """Subscriptions to topics."""
     topics_cached_bytes_max: int = Field(67_108_864, ge=1_024)

@@ -12,6 +12,7 @@ from gateway.connectors.limits import Counters, Limits
 from gateway.core.flow import Gate, Publisher, Valve
 from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST
 from gateway.core.ports import NOTHING, Asker, Credentials
+from gateway.core.quota import address_of
 from gateway.core.router import Broker
 from gateway.core.waiters import DONE, GOES_ON, WAITS, Waiter
 
@@ -167,6 +168,7 @@ class Connector(Valve):
         self.handover: object | None = None
         """Set by a connector whose client goes on in another protocol: see `carriage.Handover`."""
         self.publisher = Publisher(peer, self)
+        self.publisher.address = address_of(peer)
         self.out: list[bytes] = []
         """Frames for the socket, in order; net takes them once per turn."""
         self.out_bytes = 0

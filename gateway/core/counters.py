@@ -20,6 +20,7 @@ class CoreCounters:
         "discarded",
         "dropped_full",
         "expired",
+        "over_quota",
         "published",
         "quarantined",
         "refused",
@@ -36,6 +37,8 @@ class CoreCounters:
         """Persistent messages that were refused because the store could not keep them."""
         self.quarantined = 0
         """Stored messages that could not be read, and were set aside."""
+        self.over_quota = 0
+        """Queues that were not made because their user, or address, has made too many."""
         self.unroutable = 0
         """Messages that nobody had subscribed to."""
         self.unstorable = 0
@@ -85,6 +88,7 @@ class CoreCounters:
             "published": self.published,
             "refused": self.refused,
             "quarantined": self.quarantined,
+            "over_quota": self.over_quota,
             "unstorable": self.unstorable,
             "unroutable": self.unroutable,
             "expired": self.expired,

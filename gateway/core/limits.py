@@ -97,6 +97,9 @@ class CoreLimits:
     """Bounds on the whole broker."""
 
     queues_max: int
+    queues_per_user_max: int
+    queues_per_address_max: int
+    """Named queues that one user, or one address, may have made; 0 for no limit of its own."""
     subscriptions_max: int
     """Bindings in the topic space."""
     topics_cached_bytes_max: int
@@ -140,10 +143,14 @@ class CoreLimits:
         memory_max: int = 268_435_456,
         topics_cached_bytes_max: int = 67_108_864,
         route_bindings_max: int = 1_000_000,
+        queues_per_user_max: int = 50_000,
+        queues_per_address_max: int = 50_000,
         transaction_bytes_max: int = 134_217_728,
         transactions_bytes_max: int = 268_435_456,
     ) -> None:
         self.queues_max = queues_max
+        self.queues_per_user_max = queues_per_user_max
+        self.queues_per_address_max = queues_per_address_max
         self.subscriptions_max = subscriptions_max
         self.topics_cached_bytes_max = topics_cached_bytes_max
         self.route_bindings_max = route_bindings_max

@@ -32,6 +32,7 @@ from gateway.core.ports import (
     StoreListener,
 )
 from gateway.core.queue import QUEUE_PREFIX, Queue
+from gateway.core.quota import Quota
 from gateway.core.record import BadRecord, Decoder
 from gateway.core.room import REFUSED
 from gateway.core.schedule import SPACE as SCHEDULE_SPACE
@@ -66,6 +67,7 @@ class Broker(StoreListener):
         "_gate",
         "_held_publishes",
         "_held_queues",
+        "_made_by",
         "_next_message",
         "_next_number",
         "_numbers_used",
@@ -113,6 +115,7 @@ class Broker(StoreListener):
         """What goes on in later turns."""
         self.queues: dict[str, Queue] = {}
         """By key."""
+        self._made_by = Quota(limits.queues_per_user_max, limits.queues_per_address_max)
         self.queue_expiry = QueueExpiry(self)
         """Which queues are to be looked into for expired messages, and when."""
         self.unused = UnusedQueues(self)
@@ -288,7 +291,7 @@ class Broker(StoreListener):
         """
         if destination.kind == TOPIC:
             return self.publish(message, self.topics.topic(destination.name))
-        return self.enqueue(message, self.queue(destination.name))
+        return self.enqueue(message, self.queue(destination.name, maker=message.publisher))
 
     def enqueue(self, message: Message, queue: Queue) -> int:
         """Put `message` into a named queue; returns as `publish`, or REFUSED."""
@@ -348,12 +351,24 @@ class Broker(StoreListener):
 
     # -- queues
 
-    def queue(self, name: str, policy: QueuePolicy | None = None, owner: object = None) -> Queue:
-        """The queue `name`, made on first use; a temporary one by its owner alone.  Raises LimitReached."""
+    def queue(
+        self,
+        name: str,
+        policy: QueuePolicy | None = None,
+        owner: object = None,
+        maker: Publisher | None = None,
+    ) -> Queue:
+        """The queue `name`, made on first use; a temporary one by its owner alone.  Raises LimitReached.
+
+        `maker`: for whom it is made, if it is; it counts as one of theirs.
+        """
         queue = self.queues.get(QUEUE_PREFIX + name)
         if queue is None:
             if owner is None and name.startswith(TEMPORARY_PREFIX):
                 raise QueueGone("the temporary queue is gone")
+            if not self._made_by.has_room(maker):
+                self.counters.over_quota += 1
+                raise LimitReached("too many queues of one user or address")
             queue = self.bound_queue(QUEUE_PREFIX + name, policy or self._policy_for(name, owner), owner)
             if name.startswith(VIRTUAL_CONSUMER):
                 try:
@@ -362,6 +377,7 @@ class Broker(StoreListener):
                     # A queue that seems to be there and gets nothing would be worse than none.
                     self.delete_queue(queue)
                     raise
+            self._made_by.made(queue, maker)
             self.watching.made(queue)
         return queue
 
@@ -408,6 +424,7 @@ class Broker(StoreListener):
         queue.bindings.clear()
         queue.close()
         self.queue_expiry.forget(queue)
+        self._made_by.gone(queue)
         if queue.number:
             self._forget_queue(queue)
         self.queues.pop(queue.key, None)

@@ -168,7 +168,7 @@ def pull_from(
     if not keeps and receipts.room < count:
         connector.counters.limit_hits += 1
         raise HttpRefusal(507, "too many deliveries wait for their outcome")
-    queue = connector.broker.queue(destination.name)
+    queue = connector.broker.queue(destination.name, maker=connector.publisher)
     return Pull(connector, request, None if keeps else receipts, queue, count, wait_ms)
 
 

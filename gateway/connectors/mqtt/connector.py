@@ -224,6 +224,7 @@ class MqttConnector(MqttPublishing):
     def adopt(self, session: MqttSession, properties: Properties) -> None:
         """Become the session's connection, within what the CONNECT's properties allow us."""
         self.session = session
+        session.publisher.address = self.publisher.address
         self.publisher = session.publisher
         # Whoever it was before does not go on.
         self.publisher.went_on()

@@ -165,7 +165,7 @@ class MqttPublishing(MqttSender):
         if publish.qos and not self._begin_exchange(publish):
             return
         try:
-            queue = self.broker.queue(name)
+            queue = self.broker.queue(name, maker=self.publisher)
         except QueueGone:
             # Whoever waited for a reply has left, which is no fault of who replies, and no later try would help.
             self.broker.counters.discarded += 1

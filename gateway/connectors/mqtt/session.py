@@ -174,7 +174,9 @@ class MqttSession(Outlet):
         )
         consumer: Consumer | None = None
         if filter.queue:
-            consumer = Consumer(self.broker.queue(filter.queue), self, self.credit, qos == 0, binding)
+            consumer = Consumer(
+                self.broker.queue(filter.queue, maker=self.publisher), self, self.credit, qos == 0, binding
+            )
         elif filter.group:
             consumer = Consumer(self._shared_queue(filter), self, self.credit, qos == 0, binding)
         else:

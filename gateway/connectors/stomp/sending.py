@@ -265,7 +265,7 @@ class StompSender(Connector):
     def queue_for(self, destination: Destination) -> Queue:
         """The queue of that name; a temporary one of this connection is made with it as owner, to die with it."""
         own = self._own(destination)
-        queue = self.broker.queue(destination.name, None, self if own else None)
+        queue = self.broker.queue(destination.name, None, self if own else None, self.publisher)
         if own:
             if self._temporary is None:
                 self._temporary = {}

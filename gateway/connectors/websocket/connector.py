@@ -445,7 +445,7 @@ class JsonConnector(Connector):
         """The queue behind a subscription: named, shared, durable, or one of its own for a topic with outcomes."""
         broker = self.broker
         if source.kind == QUEUE:
-            return broker.queue(source.queue)
+            return broker.queue(source.queue, maker=self.publisher)
         policy = broker.policy
         if source.group:
             key = share_key(source.group, source.pattern)

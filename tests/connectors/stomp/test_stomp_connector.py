@@ -623,3 +623,15 @@ def test_queues_that_come_and_go_are_not_remembered_by_who_reads_all() -> None:
         world.broker.delete_queue(world.broker.queue(f"q.{number}"))
     [subscription] = client.connector._subscriptions._by_key.values()
     assert len(subscription.consumers) <= 2 * 64
+
+
+def test_one_address_may_make_so_many_queues_and_is_told_when_it_has() -> None:
+    world = World(core=CoreLimits(queues_per_address_max=2))
+    client = world.client()
+    client.connector.publisher.address = "10.0.0.1"
+    for name in ("a", "b", "a"):
+        client.send("SEND", destination=f"/queue/{name}", body=b"x")
+    assert client.received() == []
+    client.send("SEND", destination="/queue/c", body=b"x")
+    [error] = client.received()
+    assert (error.command, error.headers["message"]) == ("ERROR", "too many queues of one user or address")
