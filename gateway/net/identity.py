@@ -1,6 +1,7 @@
 """Keeps a listener's TLS files loaded: looks for changes, exchanges them whole, and warns before they expire."""
 
 import asyncio
+import errno
 import logging
 import ssl
 from collections.abc import Callable
@@ -92,9 +93,12 @@ class Keeper:
 
     async def _reload(self) -> None:
         seen = _signature(self.settings.files())
+        again = False
         try:
             identity = await self._loop.run_in_executor(None, tls.load, self.settings)
         except TlsError as error:
+            # The files are not to blame where none could be opened: they are read at the next look.
+            again = getattr(error.__context__, "errno", 0) in (errno.EMFILE, errno.ENFILE)
             self.reload_problem = str(error)
             log.warning("%s: the old certificates stay in use: %s", self.name, error)
         except Exception:
@@ -103,7 +107,8 @@ class Keeper:
         else:
             self._exchange(identity)
         finally:
-            self._loaded = seen
+            if not again:
+                self._loaded = seen
             self._working = None
 
     def _exchange(self, identity: Identity) -> None:

@@ -74,7 +74,13 @@ class PasswordChecks:
             return
         self._pending += 1
 
+        answered = False
+
         def done(right: bool) -> None:
+            nonlocal answered
+            if answered:
+                return
+            answered = True
             self._pending -= 1
             if right and hash is not None:
                 self._known[name] = (hash, digest)
@@ -84,7 +90,11 @@ class PasswordChecks:
             right = verify(hash or self._nobody, secret) and hash is not None
             self._post(lambda: done(right))
 
-        self._pool.submit(work)
+        try:
+            self._pool.submit(work)
+        except RuntimeError:
+            # No further thread can be started.  An earlier one may still come to it, but nobody is to wait for that.
+            done(False)
 
     def close(self) -> None:
         """Take no more; checks under way are not waited for."""

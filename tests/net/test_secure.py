@@ -1,7 +1,9 @@
 """TLS on a listener: who gets through, who is told why not, and that nobody is kept waiting by others."""
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -537,6 +539,25 @@ async def test_a_bad_file_keeps_the_old_one_and_says_so(
     net.keeper.tick(2)
     await net.until(lambda: net.keeper.reloads == 1)
     assert net.keeper.status()["warnings"] == []
+
+
+async def test_files_that_nobody_could_open_just_then_are_read_at_the_next_look(
+    net: SecureNet, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await net.open(pki.settings())
+    pki.replace()
+    with monkeypatch.context() as patch:
+
+        def exhausted(path: Path, mode: str) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        patch.setattr(Path, "open", exhausted)
+        net.keeper.reload()
+        await net.until(lambda: net.keeper.reload_problem)
+        assert "Too many open files" in net.keeper.reload_problem
+    net.keeper.tick(1)
+    net.keeper.tick(2)
+    await net.until(lambda: net.keeper.reloads == 1)
 
 
 async def test_nothing_is_read_again_while_nothing_changes(net: SecureNet, pki: Pki) -> None:
