@@ -64,6 +64,7 @@ class Storing:
             batch_operations_max=self._section.batch_operations_max,
             batch_bytes_max=self._section.batch_bytes_max,
             fanout_max=self._section.fanout_copies_max,
+            check_bytes_max=self._section.check_bytes_max,
         )
         self._sqlite = store
         broker.store = store

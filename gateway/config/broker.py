@@ -100,6 +100,8 @@ class StoreSection(Section):
     """Bytes after which a new segment file is begun."""
     fanout_copies_max: int = Field(1_000_000, ge=0)
     """Copies of messages that many queues took at once, which are written once; each takes about 30 bytes of memory."""
+    check_bytes_max: int = Field(67_108_864, ge=0)
+    """Bytes of a database that is looked at in full at each start; of a larger one, what a start reads of it."""
 
 
 class LogSection(Section):

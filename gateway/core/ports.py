@@ -163,6 +163,9 @@ SEQUENCE_BITS: Final = 40
 SEQUENCE_MAX: Final = (1 << SEQUENCE_BITS) - 1
 """A queue takes this many messages in its life: at 100,000 a second, four months of nothing else."""
 
+EPOCH_SHIFT: Final = 40
+"""Bits of a message's number that count within one run; those above count the starts."""
+
 QUEUE_NUMBER_MAX: Final = (1 << 23) - 1
 """Queues that are kept at one time; number and sequence together are one 63-bit key."""
 

@@ -157,6 +157,45 @@ def check_record(record: bytes) -> None:
 
 
 @final
+class Head:
+    """What a record says of itself at its beginning, whether or not it is whole."""
+
+    __slots__ = ("expires_at_ms", "id", "name", "size", "topic")
+
+    def __init__(self, id: int, expires_at_ms: int, size: int, name: str, topic: bool) -> None:
+        self.id = id
+        self.expires_at_ms = expires_at_ms
+        self.size = size
+        self.name = name
+        """Of its destination."""
+        self.topic = topic
+        """Is that a topic?"""
+
+    def is_whole(self, data: bytes, start: int, end: int) -> bool:
+        """Is `data` from `start` to `end` a whole record?"""
+        expected: int = _CRC.unpack_from(data, start)[0]
+        return crc32(memoryview(data)[start + _INDEX_AT : end]) == expected
+
+
+def head_of(data: bytes, start: int) -> Head | None:
+    """The head of a record that begins at `start`, if one does."""
+    if len(data) < start + _NAMES_AT or data[start + _INDEX_AT] != RECORD_VERSION:
+        return None
+    index = _INDEX.unpack_from(data, start + _INDEX_AT)
+    at = start + _NAMES_AT
+    name = data[at : at + index[8]].decode("utf-8", "replace")
+    return Head(index[4], index[6], index[7], name, index[2] & _TOPIC != 0)
+
+
+def id_of(record: bytes) -> int:
+    """The number of the message in a whole record.  Raises BadRecord."""
+    if len(record) < _NAMES_AT:
+        raise BadRecord(f"{len(record)} bytes, shorter than any record")
+    id: int = _INDEX.unpack_from(record, _INDEX_AT)[4]
+    return id
+
+
+@final
 class Decoder:
     """Makes messages of records.  Publishers are remembered: most records of a page have the same few."""
 

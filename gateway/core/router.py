@@ -16,6 +16,7 @@ from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import Message, with_death
 from gateway.core.pattern import Pattern, literal
 from gateway.core.ports import (
+    EPOCH_SHIFT,
     NOTHING,
     QUEUE_NUMBER_MAX,
     Authorizer,
@@ -649,7 +650,3 @@ class Broker(StoreListener):
             queue.bindings.append(binding)
         if named and name.startswith(VIRTUAL_CONSUMER):
             self._bind_virtual(queue, name)
-
-
-EPOCH_SHIFT: Final = 40
-"""Bits of a message's number that count within one run."""

@@ -15,6 +15,12 @@ _FULL: Final = 13
 _CANTOPEN: Final = 14
 _NOTADB: Final = 26
 
+_TOOBIG: Final = 18
+"""A length that no row of ours has."""
+
+_UNREADABLE: Final = (10 | 1 << 8, 10 | 2 << 8, 10 | 32 << 8, 10 | 33 << 8)
+"""A sector that cannot be read, the end of the file where a page should be, a file system that says it is damaged."""
+
 _IOERR_SHMSIZE: Final = 10 | 19 << 8
 """The index of the log could not grow: a full disk in other words."""
 
@@ -91,7 +97,7 @@ def error_of(path: str, code: int, text: str) -> StoreError:
     primary = code & 0xFF
     if primary == _FULL or code == _IOERR_SHMSIZE:
         return StoreFull(f"{path}: {text}")
-    if primary in (_CORRUPT, _NOTADB):
+    if primary in (_CORRUPT, _NOTADB, _TOOBIG) or code in _UNREADABLE:
         return StoreDamaged(f"{path}: {text}")
     if primary in (_CANTOPEN, _BUSY):
         return StoreRefused(f"{path}: {text}")
@@ -101,7 +107,10 @@ def error_of(path: str, code: int, text: str) -> StoreError:
 
 def _translated(path: str, error: sqlite3.Error) -> StoreError:
     # Errors of the Python layer (wrong types, closed connection) carry no code.
-    return error_of(path, getattr(error, "sqlite_errorcode", 0) or 0, str(error))
+    code = getattr(error, "sqlite_errorcode", 0) or 0
+    if not code and "Could not decode" in str(error):
+        return StoreDamaged(f"{path}: {error}")
+    return error_of(path, code, str(error))
 
 
 def _escaped(path: str) -> str:

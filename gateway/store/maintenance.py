@@ -14,7 +14,8 @@ from gateway.store.database import Database
 from gateway.store.errors import StoreDamaged, StoreError, StoreRefused
 from gateway.store.fanout import Fanout
 from gateway.store.lock import StoreLock
-from gateway.store.recovery import SUFFIXES, prepare
+from gateway.store.recovery import prepare
+from gateway.store.replace import BEFORE_RESTORE, BESIDE, finish, kept_for, part_of, remove, replace
 from gateway.store.schema import FANOUT_SINCE, PARTS_SINCE, look, missing_from, sync_directory
 from gateway.store.segments import KEPT_SUFFIX, Place, directory_of, name_of, read_at, segments_in
 from gateway.store.tables import NEEDED
@@ -201,7 +202,7 @@ def _large(path: Path, place: Place) -> bytes:
 def _kept(path: Path) -> list[Path]:
     """Damaged files that earlier starts kept."""
     found = sorted(path.parent.glob(path.name + ".damaged-*"))
-    return [kept for kept in found if not kept.name.endswith(("-wal", "-shm"))]
+    return [kept for kept in found if not kept.name.endswith((*BESIDE, "-segments"))]
 
 
 def backup(path: Path, target: Path, progress: Progress) -> int:
@@ -297,35 +298,19 @@ def restore(path: Path, source: Path, progress: Progress) -> Path | None:
     if faults:
         raise StoreRefused(f"{source}: {faults[0]}")
     lock = StoreLock(path)
-    part = path.with_name(path.name + ".restored")
     try:
+        finish(path)
+        part = part_of(path, BEFORE_RESTORE)
         _copy_store(source, part, progress)
-        kept = None
-        if path.exists() or directory_of(path).exists():
-            kept = _free(path)
-            for suffix in SUFFIXES:
-                old = path.with_name(path.name + suffix)
-                if old.exists():
-                    os.replace(old, kept.with_name(kept.name + suffix))
-            if directory_of(path).exists():
-                os.replace(directory_of(path), directory_of(kept))
-        os.replace(part, path)
-        sync_directory(path.parent)
-        return kept
+        there = path.exists() or directory_of(path).exists()
+        kept = kept_for(path, BEFORE_RESTORE)
+        replace(path, part, kept)
+        return kept if there else None
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path}: {error}") from None
     finally:
-        part.unlink(missing_ok=True)
+        remove(path.with_name(path.name + ".restoring"))
         lock.release()
-
-
-def _free(path: Path) -> Path:
-    number = 1
-    while True:
-        kept = path.with_name(f"{path.name}.before-restore-{number}")
-        if not kept.exists() and not directory_of(kept).exists():
-            return kept
-        number += 1
 
 
 def stats(path: Path) -> Stats:

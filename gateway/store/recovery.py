@@ -1,77 +1,68 @@
 """What a store holds at start, and what becomes of a store that cannot be read in full.
 
-A damaged file is never written to: it gets another name, what can be read of it is copied into a new file, and what
-cannot is named in a report.
+A damaged file is never written to: what can be read of it is copied into a new file (`salvage.py`), which takes its
+place while it is kept under another name (`replace.py`), and what cannot is named in a report.
 """
 
 import logging
 import os
 import re
-import shutil
-import time
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.ports import SEQUENCE_BITS, LaneFound, QueueFound, Recovered
+from gateway.core.queue import QUEUE_PREFIX
+from gateway.core.record import head_of
 from gateway.store.database import Database
-from gateway.store.errors import StoreDamaged, StoreError, StoreRefused
+from gateway.store.errors import StoreDamaged, StoreError, StoreFull, StoreRefused
+from gateway.store.replace import DAMAGED, doubt, doubted, finish, kept_for, part_of, remove, replace
+from gateway.store.salvage import is_ours, salvage
 from gateway.store.schema import (
-    FANOUT_SINCE,
-    PARTS_SINCE,
     Opener,
+    check_header,
     configure,
     create,
-    look,
+    is_cut_short,
     migrate,
     missing_from,
-    size_of,
-    sync_directory,
+    statements,
 )
+from gateway.store.segments import directory_of, segments_in
+from gateway.store.shapes import INTEGER_MAX, LANE_MAX, Shape, shapes_of
+from gateway.store.wal import Index, forget_index, found_index, is_cut, log_of, may_lack, read_index, read_log
 
 log = logging.getLogger("gateway.store")
 
-COPIED_PER_STEP: Final = 1_000
-"""Rows copied in one transaction."""
-
-_COPIED_TABLES: Final = {
-    "meta": "key, value",
-    "queue": "number, key, note",
-    "gone": "number",
-    "retained": "topic, record",
-    "note": "space, key, value",
-    "quarantine": "place, reason, record",
-    "part": "id, segment, offset, length",
-    "fanout": "id, lane, size, expires, record, copies",
-}
-
-_SINCE: Final = {"part": PARTS_SINCE, "fanout": FANOUT_SINCE}
-"""Tables that older versions do not have."""
-
+CHECK_BYTES_MAX: Final = 67_108_864
+"""A file up to this size is looked at in full at each start, a larger one where a start reads it, unless told otherwise."""
 
 Lanes = dict[int, list[LaneFound]]
 """Queue number → what each of its lanes holds."""
 
 
-def open_database(path: Path, opener: Opener, damages: list[str]) -> tuple[Database, Lanes]:
+def open_database(
+    path: Path, opener: Opener, damages: list[str], check_bytes_max: int = CHECK_BYTES_MAX
+) -> tuple[Database, Lanes]:
     """The store at `path`, made if it is not there, saved if it is damaged (`damages` then says what was lost)."""
     prepare(path)
-    if not path.exists():
+    damages += finish(path)
+    index = found_index(path)
+    if not path.exists() and not _has_log(path):
+        damages += _left_behind(path)
         create(path, opener)
-    look(path)
+    fault = _fault_of(path, index, opener, check_bytes_max)
+    if fault:
+        _save(path, index, opener, fault, damages)
+    else:
+        forget_index(path)
     try:
-        database = _open(path, opener)
-        try:
-            return database, _touch_everything(database)
-        except StoreDamaged:
-            database.close()
-            raise
+        return _open(path, opener)
     except StoreDamaged as error:
-        damages.append(str(error))
-        cut = missing_from(path)
-        if cut is not None:
-            damages.append(f"{path}: offset {cut}: the file ends here, parts are missing")
-        database = _save(path, opener, damages)
-        return database, lanes(database)
+        if fault:
+            raise
+        # It shows only now, in what was made of an older version.
+        _save(path, read_index(path), opener, str(error), damages)
+        return _open(path, opener)
 
 
 def prepare(path: Path) -> None:
@@ -87,33 +78,127 @@ def prepare(path: Path) -> None:
             raise StoreRefused(f"{needed}: not writable")
 
 
-def _open(path: Path, opener: Opener) -> Database:
+def _has_log(path: Path) -> bool:
+    found = log_of(path)
+    return found.exists() and found.stat().st_size > 0
+
+
+def _left_behind(path: Path) -> list[str]:
+    """What tells that there was a store where none is."""
+    if segments_in(directory_of(path)):
+        return [f"{path}: is missing, though {directory_of(path)} is there; a new store is begun"]
+    return []
+
+
+def _open(path: Path, opener: Opener) -> tuple[Database, Lanes]:
     database = opener(str(path))
     try:
         configure(path, database)
         migrate(path, database)
+        return database, lanes(database)
     except StoreError:
         database.close()
         raise
-    return database
 
 
-def _touch_everything(database: Database) -> Lanes:
-    """Read every page that a start needs: damage shows here, not in the middle of service."""
-    found = lanes(database)
-    for table, columns in _COPIED_TABLES.items():
-        database.rows(f"SELECT count(*), max(length({columns.split(', ')[-1]})) FROM {table}")
-    return found
+# -- is it sound?
+
+
+def _fault_of(path: Path, index: Index, opener: Opener, check_bytes_max: int) -> str:
+    """What is wrong with the store; empty for nothing.  Raises StoreRefused for what is no store of ours.
+
+    `index` is that of the log, as it was found.
+    """
+    if not path.exists():
+        return f"{path}: is missing, its log is there"
+    fault = check_header(path)
+    if fault:
+        if not is_cut_short(path) and not is_ours(path, index):
+            raise StoreRefused(fault)
+        # The header is damaged: what is behind it tells.
+        return fault
+    if why := doubted(path):
+        return why
+    if is_cut(path, index):
+        return read_log(path, index).fault
+    cut = missing_from(path)
+    missing = f"{path}: offset {cut}: the file ends here, parts are missing" if cut is not None else ""
+    if missing and not _has_log(path):
+        return missing
+    try:
+        _look_through(path, opener, check_bytes_max)
+    except StoreDamaged as error:
+        # Where there is a log, what is missing may be in it.
+        return f"{error}; {missing}" if missing else str(error)
+    if may_lack(path, index, read_index(path)):
+        return read_log(path, index).fault
+    return ""
+
+
+def _look_through(path: Path, opener: Opener, check_bytes_max: int) -> None:
+    """Look at everything that a start reads; at everything there is, if it is not too much.  Raises StoreDamaged.
+
+    To let go of a database that was opened for writing would carry its log over, into a damaged file perhaps.
+    """
+    try:
+        database = Database(str(path), read_only=True)
+        try:
+            _look(database, path.stat().st_size <= check_bytes_max)
+            return
+        finally:
+            database.close()
+    except StoreFull:
+        # There is no room for what several processes would share.
+        pass
+    database = opener(str(path))
+    try:
+        _look(database, path.stat().st_size <= check_bytes_max)
+    finally:
+        database.close()
+
+
+def _look(database: Database, whole: bool) -> None:
+    version = database.value("PRAGMA user_version")
+    texts = {row[0] for row in database.rows("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+    if texts != {text for text in statements(version) if text.startswith("CREATE")}:
+        raise StoreDamaged(f"{database.path}: its tables are not those of store version {version}")
+    if database.value("PRAGMA auto_vacuum") == 0 or database.value("PRAGMA encoding") != "UTF-8":
+        raise StoreDamaged(f"{database.path}: its header says what no store's does")
+    if whole:
+        for (fault,) in database.rows("PRAGMA integrity_check(1)"):
+            if fault != "ok":
+                raise StoreDamaged(f"{database.path}: {fault}")
+    for shape in shapes_of(version):
+        if whole or not shape.bulk:
+            _look_at(database, shape)
+    meta = dict(database.rows("SELECT key, value FROM meta"))
+    if not meta.keys() >= {"epoch", "clean"}:
+        raise StoreDamaged(f"{database.path}: table meta: rows are missing")
+    lanes(database)
+
+
+def _look_at(database: Database, shape: Shape) -> None:
+    bad = database.value(f"SELECT count(*) FROM {shape.table} NOT INDEXED WHERE NOT ({shape.condition()})")
+    if bad:
+        raise StoreDamaged(f"{database.path}: table {shape.table}: {bad} rows have values that none may have")
+    texts = ", ".join(column.name for column in shape.columns if column.type is str)
+    if texts:
+        # Text that is none shows when it is read.
+        database.rows(f"SELECT {texts} FROM {shape.table}")
 
 
 def lanes(database: Database) -> Lanes:
-    """What is in the queues: one walk over all messages."""
+    """What is in the queues: one walk over all messages.  Raises StoreDamaged for what cannot be."""
     found: Lanes = {}
     mask = (1 << SEQUENCE_BITS) - 1
     for number, lane, count, size, first, last, expires in database.rows(
         f"SELECT id >> {SEQUENCE_BITS}, lane, count(*), sum(size), min(id), max(id),"
         " min(CASE WHEN expires > 0 THEN expires END) FROM entry GROUP BY 1, 2"
     ):
+        if not (number > 0 and _is_number(lane, LANE_MAX) and _is_number(size) and _is_number(expires or 0)):
+            raise StoreDamaged(
+                f"{database.path}: table entry: rows of queue {number} have values that none may have"
+            )
         found.setdefault(number, []).append(
             LaneFound(lane, count, size, first & mask, last & mask, expires or 0)
         )
@@ -142,6 +227,10 @@ def _sum(one: LaneFound, other: LaneFound) -> LaneFound:
     )
 
 
+def _is_number(value: Any, most: int = INTEGER_MAX) -> bool:
+    return type(value) is int and 0 <= value <= most
+
+
 def recover(database: Database, found_lanes: Lanes) -> Recovered:
     """Everything but the bodies in queues, of which `lanes` has told; see `count_start`."""
     by_number = dict(found_lanes)
@@ -153,7 +242,7 @@ def recover(database: Database, found_lanes: Lanes) -> Recovered:
     # Entries without their queue can only come of damage: their name is lost, they are not.
     for number, found in by_number.items():
         if number not in gone:
-            key = f"queue:recovered.{number}"
+            key = _name_of(database, number, {queue.key for queue in queues})
             log.error("store: the name of queue %d is lost; its messages are in %s", number, key)
             database.execute("INSERT INTO queue VALUES (?,?,x'')", (number, key))
             queues.append(QueueFound(number, key, b"", found))
@@ -165,6 +254,19 @@ def recover(database: Database, found_lanes: Lanes) -> Recovered:
     epoch = meta.get("epoch", 0) + 1
     used = {queue.number for queue in queues} | gone | _numbers_left(database)
     return Recovered(epoch, bool(meta.get("clean", 0)), queues, retained, notes, used)
+
+
+def _name_of(database: Database, number: int, taken: set[str]) -> str:
+    """A name for a queue that has lost its own: that to which its messages were sent, if it is free."""
+    first = number << SEQUENCE_BITS
+    record = database.value("SELECT record FROM entry WHERE id >= ? ORDER BY id LIMIT 1", (first,)) or b""
+    head = head_of(record, 0)
+    if head is not None and not head.topic and f"{QUEUE_PREFIX}{head.name}" not in taken:
+        return f"{QUEUE_PREFIX}{head.name}"
+    key = f"{QUEUE_PREFIX}recovered.{number}"
+    while key in taken:
+        key += "-1"
+    return key
 
 
 def count_start(database: Database, epoch: int) -> None:
@@ -185,172 +287,18 @@ _PLACE: Final = re.compile(r"queue (\d+), message \d+$")
 # -- saving what can be read
 
 
-def _save(path: Path, opener: Opener, damages: list[str]) -> Database:
-    """Copy what can be read into a new file, under the store's name; the damaged one is kept beside it, untouched."""
-    kept = _free_name(path)
-    # SQLite would write to what it reads: it carries over its log, and refuses a file that is too short.
-    work = path.with_name(path.name + ".work")
-    fresh = path.with_name(path.name + ".saved")
-    for suffix in SUFFIXES:
-        for name in (work, fresh):
-            name.with_name(name.name + suffix).unlink(missing_ok=True)
-        if suffix != "-shm" and path.with_name(path.name + suffix).exists():
-            shutil.copyfile(path.with_name(path.name + suffix), work.with_name(work.name + suffix))
-    size = size_of(path)
-    if work.stat().st_size < size:
-        os.truncate(work, size)
-    create(fresh, opener)
-    copy = opener(str(fresh))
+def _save(path: Path, index: Index, opener: Opener, fault: str, damages: list[str]) -> None:
+    """Put what can be read of a damaged store into its place; `damages` then says what was lost."""
+    # The index of the log is no longer as it was found: should this start end here, the next one must know.
+    doubt(path, fault)
+    damages.append(fault)
+    kept = kept_for(path, DAMAGED)
+    part = part_of(path, DAMAGED)
     try:
-        configure(fresh, copy)
-        source = opener(str(work))
-        try:
-            _copy_readable(source, copy, damages)
-            copy.execute("DELETE FROM part WHERE id NOT IN (SELECT id FROM entry)")
-        finally:
-            source.close()
-        copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        damages += salvage(path, part, index, opener)
+        replace(path, part, kept)
+    except OSError as error:
+        raise StoreRefused(f"{path}: cannot be saved: {error.strerror or error}") from None
     finally:
-        copy.close()
-    for suffix in SUFFIXES:
-        work.with_name(work.name + suffix).unlink(missing_ok=True)
-        old = path.with_name(path.name + suffix)
-        if old.exists():
-            os.replace(old, kept.with_name(kept.name + suffix))
-    os.replace(fresh, path)
-    sync_directory(path.parent)
+        remove(part)
     damages.append(f"{path}: was damaged; it is kept as {kept}, what could be read goes on")
-    return _open(path, opener)
-
-
-SUFFIXES: Final = ("", "-wal", "-shm")
-"""The files that make one SQLite database."""
-
-
-def _free_name(path: Path) -> Path:
-    """Where the damaged file is to be kept."""
-    base = f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-    kept = path.with_name(base)
-    number = 1
-    while kept.exists():
-        kept = path.with_name(f"{base}-{number}")
-        number += 1
-    return kept
-
-
-def _copy_readable(source: Database, copy: Database, damages: list[str]) -> None:
-    version = source.value("PRAGMA user_version")
-    for table, columns in _COPIED_TABLES.items():
-        if version < _SINCE.get(table, 1):
-            continue
-        places = ",".join("?" * len(columns.split(", ")))
-        insert = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({places})"
-        try:
-            rows: list[Any] = source.rows(f"SELECT {columns} FROM {table}")
-        except StoreDamaged as error:
-            damages.append(f"table {table}: {error}")
-            rows = _rows_one_by_one(source, table, columns)
-        _copy_rows(copy, insert, rows)
-    lost = _copy_entries(source, copy)
-    if lost:
-        damages.append(f"table entry: {lost} stretches of messages cannot be read")
-
-
-def _copy_rows(copy: Database, insert: str, rows: list[Any]) -> None:
-    copy.execute("BEGIN IMMEDIATE")
-    for row in rows:
-        copy.execute(insert, row)
-    copy.execute("COMMIT")
-
-
-def _rows_one_by_one(source: Database, table: str, columns: str) -> list[Any]:
-    """What can be read before the first row that cannot."""
-    rows: list[Any] = []
-    while True:
-        try:
-            found = source.rows(f"SELECT {columns} FROM {table} LIMIT 1 OFFSET ?", (len(rows),))
-        except StoreDamaged:
-            return rows
-        if not found:
-            return rows
-        rows += found
-
-
-def _copy_entries(source: Database, copy: Database) -> int:
-    """Copy the messages, leaping over what cannot be read; returns how often."""
-    columns = "id, lane, failures, size, expires, note, record"
-    insert = f"INSERT OR REPLACE INTO entry ({columns}) VALUES (?,?,?,?,?,?,?)"
-    lost = 0
-    after = -1
-    step = COPIED_PER_STEP
-    while True:
-        try:
-            rows = source.rows(
-                f"SELECT {columns} FROM entry NOT INDEXED WHERE id >= ? ORDER BY id LIMIT ?",
-                (after + 1, step),
-            )
-        except StoreDamaged:
-            if step > 1:
-                # Up to the very edge of the damage, one by one.
-                step = 1
-                continue
-            lost += 1
-            following = _next_readable(source, after)
-            if following is None:
-                return lost
-            after = following - 1
-            step = COPIED_PER_STEP
-            continue
-        if not rows:
-            return lost
-        _copy_rows(copy, insert, rows)
-        if rows[-1][0] <= after:
-            # Pages that lead in a circle: there is no telling what follows.
-            return lost + 1
-        after = rows[-1][0]
-
-
-def _next_readable(source: Database, after: int) -> int | None:
-    """The next key above `after` whose row can be read; None when there is none.
-
-    Ever larger leaps find the far side of the damage, halving finds its edge: a page holds a few messages of one
-    queue, so the damage is a stretch of keys.
-    """
-    unreadable = after
-    leap = 1
-    while True:
-        key = min(after + leap, KEY_MAX)
-        try:
-            found = _readable_from(source, key)
-            break
-        except StoreDamaged:
-            if key == KEY_MAX:
-                return None
-            unreadable = key
-            leap *= 2
-    if found is None:
-        found = KEY_MAX + 1
-    low, high = unreadable, found
-    while low + 1 < high:
-        middle = (low + high) // 2
-        try:
-            nearer = _readable_from(source, middle)
-            high = middle if nearer is None else min(nearer, middle)
-            found = found if nearer is None else nearer
-        except StoreDamaged:
-            low = middle
-    return None if found > KEY_MAX else found
-
-
-def _readable_from(source: Database, key: int) -> int | None:
-    """The first key from `key` on, its row read in full; None when there is none.  Raises StoreDamaged."""
-    rows = source.rows(
-        "SELECT id, note, record FROM entry NOT INDEXED WHERE id >= ? ORDER BY id LIMIT 1", (key,)
-    )
-    if not rows:
-        return None
-    found: int = rows[0][0]
-    return found
-
-
-KEY_MAX: Final = (1 << 63) - 1

@@ -75,6 +75,13 @@ TABLES: Final = (
 MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {1: (_PART,), 2: (_FANOUT,)}
 """Version → the statements that make the next one of it."""
 
+
+def statements(version: int) -> tuple[str, ...]:
+    """What makes an empty store of this version."""
+    later = [made for since, made in MIGRATIONS.items() if since >= version]
+    return tuple(text for text in TABLES if not any(text in made for made in later))
+
+
 Opener = Callable[[str], Database]
 """Opens an existing file for writing."""
 
@@ -84,41 +91,63 @@ def create(path: Path, opener: Opener) -> None:
     new = path.with_name(path.name + ".new")
     for name in (new, Path(f"{new}-journal"), Path(f"{new}-wal"), Path(f"{new}-shm")):
         name.unlink(missing_ok=True)
-    new.touch(0o600)
-    database = opener(str(new))
+    begin(new, opener, VERSION).close()
+    os.replace(new, path)
+    sync_directory(path.parent)
+
+
+def begin(path: Path, opener: Opener, version: int) -> Database:
+    """A new, empty store of this version under its very name, open.  Raises StoreError."""
+    path.touch(0o600)
+    database = opener(str(path))
     try:
         database.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("BEGIN IMMEDIATE")
-        for statement in TABLES:
+        for statement in statements(version):
             database.execute(statement)
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        database.execute(f"PRAGMA user_version = {VERSION}")
+        database.execute(f"PRAGMA user_version = {version}")
         database.execute("COMMIT")
-    finally:
+    except StoreError:
         database.close()
-    os.replace(new, path)
-    sync_directory(path.parent)
+        raise
+    return database
 
 
 def look(path: Path) -> None:
     """Refuse what is no store of ours, before anything touches it.  Raises StoreRefused."""
+    fault = check_header(path)
+    if fault:
+        raise StoreRefused(fault)
+
+
+def check_header(path: Path) -> str:
+    """Why this is no store, by its header; empty when it is one.  Raises StoreRefused for one that must not be opened."""
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_SIZE)
     except OSError as error:
         raise StoreRefused(f"{path}: {error.strerror or error}") from None
     if not header:
-        raise StoreRefused(f"{path}: offset 0: an empty file, which no store is")
-    if header[: len(_MAGIC)] != _MAGIC:
-        raise StoreRefused(f"{path}: offset 0: not an SQLite file, so not a store")
+        return f"{path}: offset 0: an empty file, which no store is"
+    if header[: len(_MAGIC)] != _MAGIC[: len(header)]:
+        return f"{path}: offset 0: not an SQLite file, so not a store"
     if len(header) < _HEADER_SIZE:
-        raise StoreRefused(f"{path}: offset {len(header)}: cut off within its header")
-    application = _number(header, _APPLICATION_AT)
-    if application != APPLICATION_ID:
-        raise StoreRefused(f"{path}: offset {_APPLICATION_AT}: an SQLite file of another program")
-    _check_version(path, _number(header, _VERSION_AT))
+        return f"{path}: offset {len(header)}: cut off within its header"
+    if number_at(header, _APPLICATION_AT) != APPLICATION_ID:
+        return f"{path}: offset {_APPLICATION_AT}: an SQLite file of another program"
+    if not 1 <= number_at(header, _VERSION_AT) <= VERSION:
+        return _version_fault(path, number_at(header, _VERSION_AT))
+    return ""
+
+
+def is_cut_short(path: Path) -> bool:
+    """Does it end within the header, and begin as a store does?  Then nobody can miss anything of it but us."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_SIZE)
+    return len(header) < _HEADER_SIZE and header[: len(_MAGIC)] == _MAGIC[: len(header)]
 
 
 def size_of(path: Path) -> int:
@@ -126,7 +155,7 @@ def size_of(path: Path) -> int:
     with path.open("rb") as file:
         header = file.read(_HEADER_SIZE)
     page_size = int.from_bytes(header[16:18], "big")
-    return _number(header, _PAGE_COUNT_AT) * (65_536 if page_size == 1 else page_size)
+    return number_at(header, _PAGE_COUNT_AT) * (65_536 if page_size == 1 else page_size)
 
 
 def missing_from(path: Path) -> int | None:
@@ -155,7 +184,8 @@ def configure(path: Path, database: Database) -> None:
 def migrate(path: Path, database: Database) -> None:
     """Make this version of an older one, step by step, each in one transaction.  Raises StoreRefused for a newer one."""
     version = database.value("PRAGMA user_version")
-    _check_version(path, version)
+    if not 1 <= version <= VERSION:
+        raise StoreRefused(_version_fault(path, version))
     while version < VERSION:
         database.execute("BEGIN IMMEDIATE")
         try:
@@ -170,16 +200,13 @@ def migrate(path: Path, database: Database) -> None:
             raise
 
 
-def _check_version(path: Path, version: int) -> None:
+def _version_fault(path: Path, version: int) -> str:
     if version > VERSION:
-        raise StoreRefused(
-            f"{path}: written by a newer version of this program (store version {version}, known are up to {VERSION})"
-        )
-    if version < 1:
-        raise StoreRefused(f"{path}: offset {_VERSION_AT}: its version is {version}, which no store has")
+        return f"{path}: written by a newer version of this program (store version {version}, known are up to {VERSION})"
+    return f"{path}: offset {_VERSION_AT}: its version is {version}, which no store has"
 
 
-def _number(header: bytes, at: int) -> int:
+def number_at(header: bytes, at: int) -> int:
     return int.from_bytes(header[at : at + 4], "big")
 
 

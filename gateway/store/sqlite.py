@@ -21,8 +21,9 @@ from gateway.core.journal import BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, Batch, J
 from gateway.core.ports import DISK_FAILED, Entry, Page, Recovered, StoreListener
 from gateway.store import recovery
 from gateway.store.database import Database
-from gateway.store.errors import StoreError, StoreFailed, StoreFull
+from gateway.store.errors import StoreDamaged, StoreError, StoreFailed, StoreFull
 from gateway.store.lock import StoreLock
+from gateway.store.replace import doubt
 from gateway.store.room import Room
 from gateway.store.schema import PAGE_SIZE, Opener
 from gateway.store.segments import Segments
@@ -89,11 +90,13 @@ class SqliteStore(Journal):
         batch_operations_max: int = BATCH_OPERATIONS_MAX,
         batch_bytes_max: int = BATCH_BYTES_MAX,
         fanout_max: int = FANOUT_MAX,
+        check_bytes_max: int = recovery.CHECK_BYTES_MAX,
     ) -> None:
         """Open or make the store at `path`.
 
         `bytes_max` of operations may wait for their commit before publishers must; one commit has no more of them
-        than `batch_operations_max` and `batch_bytes_max`; see Tables for `fanout_max`.  Raises StoreError.
+        than `batch_operations_max` and `batch_bytes_max`; see Tables for `fanout_max`.  A file of up to `check_bytes_max`
+        is looked at in full.  Raises StoreError.
         """
         super().__init__(bytes_max, batch_operations_max, batch_bytes_max)
         self.path = path
@@ -109,7 +112,8 @@ class SqliteStore(Journal):
         recovery.prepare(path)
         self._lock = StoreLock(path)
         self._segments = segments or Segments(path)
-        # Segments beside a file that is not there belong to one that was moved away, or whose salvage broke off.
+        self._check_bytes_max = check_bytes_max
+        # Segments beside a file that is not there belong to one that was moved away.
         fresh = not path.exists()
         try:
             self._room = room or Room(path)
@@ -174,13 +178,12 @@ class SqliteStore(Journal):
     def _opened(self, opener: Opener) -> tuple[Database, recovery.Lanes]:
         """Open the file; where the disk is full, with the reserve's room, or else with as little as can be."""
         try:
-            return recovery.open_database(self.path, opener, self.damages)
+            return self._open(opener)
         except StoreFull as error:
             log.warning("store: %s", error)
         while self._room.give_up():
             with suppress(StoreFull):
-                self.damages.clear()
-                return recovery.open_database(self.path, opener, self.damages)
+                return self._open(opener)
 
         def alone(path: str) -> Database:
             # The index of the log is then in memory, and needs no file; no other process can read meanwhile.
@@ -188,8 +191,11 @@ class SqliteStore(Journal):
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
             return database
 
+        return self._open(alone)
+
+    def _open(self, opener: Opener) -> tuple[Database, recovery.Lanes]:
         self.damages.clear()
-        return recovery.open_database(self.path, alone, self.damages)
+        return recovery.open_database(self.path, opener, self.damages, self._check_bytes_max)
 
     def recover(self) -> Recovered:
         """See Store."""
@@ -656,6 +662,10 @@ class SqliteStore(Journal):
             log.error("store: %s: what is asked for is read later", error)
             self._tell(partial(self._read_later, page))
             return
+        except (TypeError, OverflowError) as error:
+            # A row has values of other types, or beyond all bounds.
+            self._give_up(StoreDamaged(f"{self.path}: queue {page.queue}: {error}"))
+            return
         except StoreError as error:
             self._give_up(error)
             return
@@ -663,6 +673,9 @@ class SqliteStore(Journal):
 
     def _give_up(self, error: StoreError) -> None:
         """What is on the disk is not known any more: nothing is tried again on this file."""
+        if isinstance(error, StoreDamaged):
+            # The next start is to save what can be read, and not to come to the same place.
+            doubt(self.path, str(error))
         self._broken = error
         self._tell(partial(self._failed, error))
 

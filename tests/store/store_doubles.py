@@ -14,6 +14,7 @@ from gateway.core.record import BareOrigin
 from gateway.store.database import Database
 from gateway.store.errors import StoreError
 from gateway.store.memory import Kept, MemoryStore
+from gateway.store.recovery import CHECK_BYTES_MAX
 from gateway.store.schema import Opener
 from gateway.store.segments import LARGE, SEGMENT_BYTES, Files, Segments
 from gateway.store.sqlite import SqliteStore
@@ -155,8 +156,10 @@ class SqliteHarness(Harness):
         large: int = LARGE,
         segment_bytes: int = SEGMENT_BYTES,
         files: Files | None = None,
+        check_bytes_max: int = CHECK_BYTES_MAX,
     ) -> None:
         super().__init__()
+        self.check_bytes_max = check_bytes_max
         self.here = here
         self.large = large
         self.segment_bytes = segment_bytes
@@ -169,7 +172,9 @@ class SqliteHarness(Harness):
     def _open(self) -> None:
         self.loop = Loop()
         segments = Segments(self.path, self.large, self.segment_bytes, self.files)
-        self.sqlite = self.store = SqliteStore(self.path, self.bytes_max, self.opener, segments)
+        self.sqlite = self.store = SqliteStore(
+            self.path, self.bytes_max, self.opener, segments, check_bytes_max=self.check_bytes_max
+        )
         if self.here:
             self.sqlite._probation = 0
 

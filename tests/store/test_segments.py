@@ -16,7 +16,7 @@ from gateway.core.record import BadRecord, Decoder
 from gateway.store import maintenance
 from gateway.store.database import Database
 from gateway.store.errors import StoreFailed
-from gateway.store.recovery import SUFFIXES
+from gateway.store.replace import SUFFIXES
 from gateway.store.segments import KEPT_SUFFIX, Files, Place, directory_of, read_at, segments_in
 
 LARGE = 1_000

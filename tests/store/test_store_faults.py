@@ -64,9 +64,9 @@ def test_a_place_that_is_not_writable_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "offset 0: an empty file"),
         (b"[gateway]\nname = 1\n" * 20, "offset 0: not an SQLite file"),
-        (b"SQLite format 3\0" + b"\0" * 10, "offset 26: cut off within its header"),
+        (b"[gateway]\nname = 1\n" * 2_000, "offset 0: not an SQLite file"),
+        (b"x", "offset 0: not an SQLite file"),
     ],
 )
 def test_files_that_are_no_store_are_refused(tmp_path: Path, content: bytes, why: str) -> None:
@@ -107,6 +107,23 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 
 
 # -- damaged: what can be read goes on, nothing is overwritten
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "offset 0: an empty file"),
+        (b"SQLite format 3\0" + b"\0" * 10, "offset 26: cut off within its header"),
+    ],
+)
+def test_what_is_left_of_a_store_that_was_cut_off_at_once_is_kept(
+    tmp_path: Path, content: bytes, why: str
+) -> None:
+    (tmp_path / "store.db").write_bytes(content)
+    harness, _ = damaged(tmp_path / "store.db")
+    assert why in harness.sqlite.damages[0]
+    assert harness.sqlite.recover().queues == []
+    harness.close()
 
 
 def damaged(path: Path) -> tuple[SqliteHarness, Path]:
@@ -183,16 +200,14 @@ def test_a_flipped_bit_in_a_message_is_found_and_the_message_set_aside(tmp_path:
     database.close()
 
 
-def test_messages_whose_queue_lost_its_name_get_another(tmp_path: Path) -> None:
+def test_messages_whose_queue_lost_its_name_are_in_the_one_they_were_sent_to(tmp_path: Path) -> None:
     path = filled(tmp_path / "store.db", 3)
     connection = sqlite3.connect(path)
     connection.execute("DELETE FROM queue")
     connection.commit()
     connection.close()
     harness = SqliteHarness(path)
-    assert [(queue.key, queue.lanes[0].count) for queue in harness.store.recover().queues] == [
-        ("queue:recovered.1", 3)
-    ]
+    assert [(queue.key, queue.lanes[0].count) for queue in harness.store.recover().queues] == [("queue:q", 3)]
     harness.close()
 
 
