@@ -48,6 +48,8 @@ OPTIONS: Final[dict[str, tuple[str, int, int]]] = {
     "maximumConnections": ("maximum_connections", 1, 10_000_000),
     "wireFormat.maxFrameSize": ("max_frame_size", 64, 268_435_460),
     "connectTimeout": ("connect_timeout_ms", 1, _DURATION_MAX),
+    "connectFrameSize": ("connect_frame_size", 1_024, 268_435_460),
+    "bodyRateMin": ("body_rate_min", 1, 1 << 40),
     "maxInactivityDuration": ("idle_timeout_ms", 0, _DURATION_MAX),
     "maximumSubscriptions": ("max_subscriptions", 0, 10_000_000),
     "maximumInflight": ("max_inflight", 1, 65_535),

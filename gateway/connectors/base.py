@@ -149,6 +149,7 @@ class Connector(Valve):
         "said_bytes",
         "shut",
         "slow_by_ms",
+        "stranger",
         "throttled",
         "turn",
         "untaken",
@@ -185,6 +186,8 @@ class Connector(Valve):
         """Do not read from this client for now, and handle nothing more of what it has sent."""
         self.resumes = False
         """It may go on: `go_on` is to be called before it is read again."""
+        self.stranger = False
+        """It is not known yet who the client is, and that matters: little is kept of what it says.  For those carried."""
         self.untaken = False
         """The frame that is being handled is to be handled again when the client may go on."""
         self.paused = False

@@ -39,6 +39,10 @@ class Limits:
     """How much travels beside a translated message, a number of `side.CARRY_NAMES`; `carry`"""
     publish_identity: bool
     """Subscribers of other protocols are told who published; `publishIdentity`"""
+    connect_frame_size: int
+    """Bytes of an HTTP body or a `gateway.json` message before it is known who sends it; `connectFrameSize`"""
+    body_rate_min: int
+    """Bytes a second at which a body or message must come, after its first `connectTimeout`; `bodyRateMin`"""
 
     def __init__(
         self,
@@ -56,6 +60,8 @@ class Limits:
         allow_anonymous: bool = True,
         carry: int = 0,
         publish_identity: bool = False,
+        connect_frame_size: int = 65_536,
+        body_rate_min: int = 4_096,
     ) -> None:
         self.maximum_connections = maximum_connections
         self.max_frame_size = max_frame_size
@@ -71,6 +77,12 @@ class Limits:
         self.allow_anonymous = allow_anonymous
         self.carry = carry
         self.publish_identity = publish_identity
+        self.connect_frame_size = connect_frame_size
+        self.body_rate_min = body_rate_min
+
+    def whole_by_ms(self, begun_ms: int, size: int) -> int:
+        """When a body or message that began then, and of which so many bytes have come, has to be whole."""
+        return begun_ms + self.connect_timeout_ms + size * 1000 // self.body_rate_min
 
 
 @final

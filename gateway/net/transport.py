@@ -296,6 +296,8 @@ class Transport(asyncio.Protocol, Timed):
 
     def _go_on(self, connector: Connector, now_ms: int) -> None:
         """Have what has waited handled before anything more is read."""
+        # Another connection's end may have set the clock.
+        self._listener.broker.now_ms = now_ms
         try:
             connector.go_on(now_ms)
             if self.carrier is None:

@@ -21,13 +21,17 @@ class Carrier:
     """One WebSocket.  Until its client has said enough to know the protocol, the connector of its handshake stays."""
 
     __slots__ = (
+        "_begun_bytes",
+        "_begun_ms",
         "_handover",
         "_heard_ms",
         "_pieces",
         "_ping_interval_ms",
         "_pinged",
         "_raw",
+        "_strange",
         "_transport",
+        "_whole",
         "_wire",
         "leaving",
     )
@@ -42,6 +46,13 @@ class Carrier:
         # Unpacked and not handed on: the client is not to be heard for now.
         self._pieces: list[Data] = []
         self._ping_interval_ms = ping_interval_ms
+        # Since when a message is under way that is wanted whole, and what has come of it; 0 while none is.
+        self._begun_ms = 0
+        self._begun_bytes = 0
+        # Its messages are kept small until it is known who the client is.
+        self._strange = False
+        # The protocol inside lives in messages.
+        self._whole = False
         self._heard_ms = now_ms
         self._pinged = False
         self.leaving = False
@@ -59,7 +70,21 @@ class Carrier:
             data = self._decide(self._handover, data, now_ms)
         connector = self._transport.connector
         if connector is not None and data:
+            if self._strange and not connector.stranger:
+                self._strange = False
+                self._wire.limit(connector.limits.max_frame_size)
             self._take(data, connector, now_ms)
+            self._look_at_message(len(data), now_ms)
+
+    def _look_at_message(self, size: int, now_ms: int) -> None:
+        """A message that is wanted whole may take its time, but has to come all the while."""
+        if not self._whole or not self._wire.unfinished:
+            self._begun_ms = 0
+            self._begun_bytes = 0
+        else:
+            self._begun_bytes += size
+            if self._begun_ms == 0:
+                self._begun_ms = now_ms
 
     def go_on(self, now_ms: int) -> None:
         """The client is heard again: what has come before may have been left waiting."""
@@ -130,8 +155,12 @@ class Carrier:
         """From here on the connector of the protocol inside is driven."""
         self._handover = None
         self._wire = handover.wire(route)
+        self._whole = route.carriage.whole
         connector = self._transport.accept_inside(route.acceptor, now_ms)
         connector.offered = handover.offered
+        if connector.stranger and self._whole:
+            self._strange = True
+            self._wire.limit(min(connector.limits.connect_frame_size, connector.limits.max_frame_size))
         self._transport.adopt(connector, now_ms)
 
     # -- to the socket
@@ -163,9 +192,12 @@ class Carrier:
 
     def next_deadline_ms(self) -> int | None:
         """When a silent client is to be asked, or given up."""
-        if not self._ping_interval_ms:
-            return None
-        return self._heard_ms + self._ping_interval_ms * (2 if self._pinged else 1)
+        ping_ms = self._heard_ms + self._ping_interval_ms * (2 if self._pinged else 1)
+        connector = self._transport.connector
+        if self._begun_ms and connector is not None:
+            whole_by_ms = connector.limits.whole_by_ms(self._begun_ms, self._begun_bytes)
+            return min(whole_by_ms, ping_ms) if self._ping_interval_ms else whole_by_ms
+        return ping_ms if self._ping_interval_ms else None
 
     def deadline(self, now_ms: int) -> None:
         """Ask whether the client is there; give it up when it has been asked before."""
@@ -176,6 +208,10 @@ class Carrier:
         if connector.throttled:
             # What it may have answered has not been read.
             self._heard_ms = now_ms
+            if self._begun_ms:
+                self._begun_ms = now_ms
+        elif self._begun_ms and now_ms >= connector.limits.whole_by_ms(self._begun_ms, self._begun_bytes):
+            self._give_up("a message took too long")
         elif self._pinged:
             self._give_up("does not answer pings")
         else:

@@ -6,7 +6,7 @@ from typing import Any, Final, final
 import h11
 
 from protocols.errors import LocalProtocolError
-from protocols.http.frames import Event, Request, RequestFailed
+from protocols.http.frames import Event, Request, RequestBegun, RequestFailed
 
 REASONS: Final = {
     101: b"Switching Protocols",
@@ -38,10 +38,18 @@ class HttpLimits:
     max_header_bytes: int
     """Request line and headers."""
     max_body_bytes: int
+    asked_body_bytes: int
+    """Bodies above this are taken only once `accept_body` has said so."""
 
-    def __init__(self, max_header_bytes: int = 16_384, max_body_bytes: int = 104_857_600) -> None:
+    def __init__(
+        self,
+        max_header_bytes: int = 16_384,
+        max_body_bytes: int = 104_857_600,
+        asked_body_bytes: int = 65_536,
+    ) -> None:
         self.max_header_bytes = max_header_bytes
         self.max_body_bytes = max_body_bytes
+        self.asked_body_bytes = asked_body_bytes
 
 
 @final
@@ -49,6 +57,8 @@ class HttpConnection:
     """See the module.  One request at a time: the next is given out when the last has been answered."""
 
     __slots__ = (
+        "_accepted",
+        "_asking",
         "_body",
         "_body_bytes",
         "_busy",
@@ -67,6 +77,9 @@ class HttpConnection:
         self._head: h11.Request | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
+        # The body that comes is larger than anybody may send: whether it may be is asked, and has been said.
+        self._asking = False
+        self._accepted = False
         # A request has been given out and waits for its response.
         self._busy = False
         self._held = 0
@@ -85,13 +98,18 @@ class HttpConnection:
         """Have a request's headers come, and its body not yet?"""
         return self._head is not None
 
+    @property
+    def body_bytes(self) -> int:
+        """What has come of that body."""
+        return self._body_bytes
+
     # -- from the peer
 
     def receive_data(self, data: bytes) -> list[Event]:
         """The request that `data` completes, if any; call with nothing for one that came behind another."""
         if self.closing or self._failed:
             return []
-        if self._busy:
+        if self._busy or self._asking:
             # Pipelined requests wait inside h11; how many is bounded as one request's headers are.
             self._held += len(data)
             if self._held > self._limits.max_header_bytes:
@@ -123,6 +141,8 @@ class HttpConnection:
                 if self._body_bytes > self._limits.max_body_bytes:
                     return self._fail(413, f"a body may have {self._limits.max_body_bytes} bytes")
                 self._body.append(piece)
+                if self._body_bytes > self._limits.asked_body_bytes and not self._accepted:
+                    return self._ask()
             elif isinstance(event, h11.EndOfMessage):
                 return [self._request()]
             elif event is h11.NEED_DATA:
@@ -140,22 +160,38 @@ class HttpConnection:
         """A body is to come: refuse one that is too long before it does, welcome the others (RFC 9110 §10.1.1)."""
         assert self._head is not None
         for name, value in self._head.headers:
-            if name == b"content-length" and int(value) > self._limits.max_body_bytes:
-                return self._fail(413, f"a body may have {self._limits.max_body_bytes} bytes")
+            if name == b"content-length":
+                if int(value) > self._limits.max_body_bytes:
+                    return self._fail(413, f"a body may have {self._limits.max_body_bytes} bytes")
+                if int(value) > self._limits.asked_body_bytes and not self._accepted:
+                    return self._ask()
         if self._h11.they_are_waiting_for_100_continue:
             self._say(h11.InformationalResponse(status_code=100, headers=[]))
         return []
+
+    def _ask(self) -> list[Event]:
+        """May this body come?  Nothing more is looked at before that is said."""
+        assert self._head is not None
+        self._asking = True
+        self._held = 0
+        return [RequestBegun(_request_of(self._head, b""))]
+
+    def accept_body(self) -> None:
+        """It may; call `receive_data` with nothing for what has come of it."""
+        self._asking = False
+        self._accepted = True
 
     def _request(self) -> Request:
         head = self._head
         assert head is not None
         self._head = None
         self._busy = True
+        self._accepted = False
         self._held = 0
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
-        return Request(head.method.decode("ascii"), head.target.decode("latin-1"), headers, body)
+        self._body_bytes = 0
+        return _request_of(head, body)
 
     def fail(self) -> None:
         """Take nothing more from the peer; the next response is the last."""
@@ -220,3 +256,9 @@ class HttpConnection:
         data = self._h11.send(event)
         if data:
             self.out.append(data)
+
+
+def _request_of(head: h11.Request, body: bytes) -> Request:
+    """What h11 has read, as a record."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+    return Request(head.method.decode("ascii"), head.target.decode("latin-1"), headers, body)

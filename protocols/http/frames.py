@@ -65,6 +65,18 @@ class Request:
 
 @final
 @dataclass(init=False, slots=True)
+class RequestBegun:
+    """The head of a request whose body is larger than anybody may send: `accept_body` or a response is awaited."""
+
+    head: Request
+    """Without its body."""
+
+    def __init__(self, head: Request) -> None:
+        self.head = head
+
+
+@final
+@dataclass(init=False, slots=True)
 class RequestFailed:
     """The peer broke HTTP or a limit: answer with `status`, then close."""
 
@@ -76,4 +88,4 @@ class RequestFailed:
         self.reason = reason
 
 
-Event = Request | RequestFailed
+Event = Request | RequestBegun | RequestFailed

@@ -81,6 +81,15 @@ class WebSocketConnection:
         """There is more in what came last: call `receive_data` again, with nothing."""
         return self._reader.more and self.state == OPEN
 
+    def limit(self, size: int) -> None:
+        """From now on the peer's messages may have so many bytes."""
+        self._reader.limit(size)
+
+    @property
+    def unfinished(self) -> bool:
+        """Has a frame or a message begun, and not ended?"""
+        return self._reader.unfinished
+
     def receive_data(self, data: bytes) -> list[Data]:
         """The payload in `data`.  Pings are answered in `out`; `state` tells the end."""
         found: list[Data] = []

@@ -111,6 +111,10 @@ class FrameReader:
         # Bytes that this read has become by decompression.
         self._unpacked: i64 = 0
 
+    def limit(self, size: int) -> None:
+        """From now on messages may have so many bytes."""
+        self._max_frame_size = size
+
     @property
     def unfinished(self) -> bool:
         """Would the end of the connection come within a frame or a message?"""

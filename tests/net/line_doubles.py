@@ -43,6 +43,8 @@ class LineConnector(Connector):
         elif word == "big":
             for _ in range(8):
                 self.push(b"x" * (int(rest) // 8))
+        elif word == "stored":
+            self.confirm(self.broker.store.durable + 1, b"ok stored\n")
         elif word == "hold":
             self.throttle(True)
         elif word != "quiet":
@@ -97,10 +99,12 @@ class LineAcceptor(Acceptor):
         self.broker = broker
         self.made: list[LineConnector] = []
         self.broken = False
+        self.strangers = False
 
     def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
         if self.broken:
             raise RuntimeError("a bug of ours")
         connector = LineConnector(self, turn, peer)
+        connector.stranger = self.strangers
         self.made.append(connector)
         return connector

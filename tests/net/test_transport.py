@@ -165,6 +165,52 @@ async def test_a_client_that_closes_its_side_still_gets_its_answers(net) -> None
     assert net.acceptor.made[0].ends == 1
 
 
+async def test_a_client_that_closes_its_side_still_gets_what_is_confirmed_later(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"a\nstored\n")
+    writer.write_eof()
+    assert await reader.readline() == b"ok a\n"
+    transport = next(iter(net.listener.transports))
+    await net.until(lambda: transport._finish_by_ms)
+    assert net.acceptor.made[0].ends == 0
+    broker = net.machinery.broker
+    broker.on_durable(broker.store.durable + 1)
+    assert await reader.read() == b"ok stored\n"
+    await net.until(lambda: not net.listener.transports)
+    assert net.acceptor.made[0].ends == 1
+
+
+@pytest.mark.parametrize("limits", [Limits(slow_consumer_timeout_ms=50)])
+async def test_a_client_that_has_closed_its_side_is_not_kept_for_what_never_comes(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"stored\n")
+    writer.write_eof()
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    await net.until(lambda: not net.listener.transports)
+
+
+@pytest.mark.parametrize(
+    "limits", [Limits(slow_consumer="block", output_buffer=4_096, slow_consumer_timeout_ms=50)]
+)
+async def test_a_reader_that_makes_others_wait_is_ended_in_time(net) -> None:
+    _, slow_writer = await net.client()
+    slow_writer.write(b"big %d\n" % (64 << 20))
+    await net.until(lambda: net.acceptor.made and net.acceptor.made[0].shut)
+    reader, writer = await net.client()
+    writer.write(b"a\n")
+    assert await reader.readline() == b"ok a\n"
+    slow, waiting = net.acceptor.made
+    assert slow.keeps_waiting(waiting.publisher)
+    assert waiting.throttled
+    # What it says meanwhile is heard when the other is gone.
+    writer.write(b"b\n")
+    async with asyncio.timeout(5):
+        assert await reader.readline() == b"ok b\n"
+    assert slow.ends == 1
+    assert net.listener.counters.ended_slow == 1
+
+
 async def test_a_client_that_vanishes_ends_its_connector_once(net) -> None:
     reader, writer = await net.client()
     writer.write(b"a\n")

@@ -265,6 +265,35 @@ async def test_a_silent_client_is_pinged_and_one_that_does_not_answer_given_up(w
     assert code_of(frames) == 1008
 
 
+@pytest.mark.parametrize("limits", [Limits(connect_timeout_ms=80, body_rate_min=1_000_000)])
+async def test_a_message_that_does_not_end_has_a_deadline(ws: Ws) -> None:
+    reader, writer = await ws.raw("whole")
+    writer.write(frame(TEXT, b"{", fin=False))
+    assert code_of(await rest(reader)) == 1008
+
+
+@pytest.mark.parametrize("limits", [Limits(connect_frame_size=100)])
+async def test_a_stranger_may_say_little_and_who_is_known_more(ws: Ws) -> None:
+    reader, writer = await ws.raw("whole")
+    writer.write(frame(TEXT, b"a\n"))
+    await ws.net.until(lambda: ws.net.acceptor.made)
+    connector = ws.net.acceptor.made[0]
+    assert not connector.stranger
+    writer.write(frame(TEXT, b"x" * 200 + b"\n"))
+    await ws.net.until(lambda: connector.heard.endswith(b"x\n"))
+    ws.net.acceptor.strangers = True
+    reader, writer = await ws.raw("whole")
+    writer.write(frame(TEXT, b"x" * 200 + b"\n"))
+    assert code_of(await rest(reader)) == 1009
+    reader, writer = await ws.raw("whole")
+    writer.write(frame(TEXT, b"a\n"))
+    await ws.net.until(lambda: ws.net.acceptor.made[-1].heard == b"a\n")
+    known = ws.net.acceptor.made[-1]
+    known.stranger = False
+    writer.write(frame(TEXT, b"x" * 200 + b"\n"))
+    await ws.net.until(lambda: known.heard.endswith(b"x\n"))
+
+
 # -- hostility
 
 

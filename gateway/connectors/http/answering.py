@@ -33,7 +33,9 @@ class Answering(Connector):
         header_bytes_max: int,
     ) -> None:
         super().__init__(broker, turn, limits, counters, peer)
-        self.wire = HttpConnection(HttpLimits(header_bytes_max, limits.max_frame_size))
+        self.wire = HttpConnection(
+            HttpLimits(header_bytes_max, limits.max_frame_size, limits.connect_frame_size)
+        )
         self.request: Request | None = None
         """The one that is being answered."""
         self.cors: str | None = None

@@ -18,7 +18,7 @@ from gateway.core.router import Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused
 from gateway.core.transaction import TransactionRefused, TransactionTooLarge
 from protocols.gatewayjson.errors import JsonError
-from protocols.http.frames import Request, RequestFailed
+from protocols.http.frames import Event, Request, RequestBegun, RequestFailed
 from protocols.websocket.connection import WebSocketLimits
 from protocols.websocket.handshake import SWITCHING, Handshake
 
@@ -35,6 +35,8 @@ class HttpConnector(Answering):
     __slots__ = (
         "_acceptor",
         "_authorization",
+        "_begun",
+        "_body_since_ms",
         "_due_ms",
         "_events",
         "_last_out_ms",
@@ -60,6 +62,10 @@ class HttpConnector(Answering):
         self._refusing = False
         # When a request (the first, or the next) must be whole; 0 while one is being answered.
         self._due_ms = now_ms + limits.connect_timeout_ms
+        # `request` is only the head of one whose body may not be taken yet.
+        self._begun = False
+        # When the body that is coming began; 0 while none is.
+        self._body_since_ms = 0
         self._last_out_ms = now_ms
         # As whom this connection was let in last; None is nobody yet.
         self._authorization: str | None = None
@@ -73,15 +79,22 @@ class HttpConnector(Answering):
         self.counters.bytes_in += len(data)
         if self.untaken:
             self._try_again(now_ms)
-        if self._due_ms and self.wire.in_body:
-            # A long body may take its time, as long as it comes.
-            self._due_ms = now_ms + self.limits.connect_timeout_ms
         too_much = self.over_rate(0, len(data), now_ms)
         events = self.wire.receive_data(data)
+        self._look_at_body(now_ms)
         if too_much:
             self.on_rate_exceeded()
         else:
             self._take(events, now_ms)
+
+    def _look_at_body(self, now_ms: int) -> None:
+        """A long body may take its time, but has to come all the while."""
+        if not self.wire.in_body:
+            self._body_since_ms = 0
+        elif self._due_ms:
+            if self._body_since_ms == 0:
+                self._body_since_ms = now_ms
+            self._due_ms = self.limits.whole_by_ms(self._body_since_ms, self.wire.body_bytes)
 
     def _try_again(self, now_ms: int) -> None:
         """What the request publishes had to wait for room."""
@@ -92,12 +105,14 @@ class HttpConnector(Answering):
             if not self.untaken and not self.stored_later:
                 self._go_on(now_ms)
 
-    def _take(self, events: list[Request | RequestFailed], now_ms: int) -> None:
+    def _take(self, events: list[Event], now_ms: int) -> None:
         """Carry out a request, and those behind it, as long as each is answered at once."""
         while events and not self.closing:
             for event in events:
-                if not isinstance(event, Request):
+                if isinstance(event, RequestFailed):
                     self._on_failed(event)
+                elif isinstance(event, RequestBegun):
+                    self._on_begun(event)
                 elif self.over_rate(1, 0, now_ms):
                     self.request = event
                     self.on_rate_exceeded()
@@ -107,7 +122,7 @@ class HttpConnector(Answering):
             events = [] if self.handover is not None or self.request is not None else self._next(now_ms)
         self.collect()
 
-    def _next(self, now_ms: int) -> list[Request | RequestFailed]:
+    def _next(self, now_ms: int) -> list[Event]:
         """A request that came behind the one that has just been answered."""
         self._due_ms = now_ms + (self.limits.idle_timeout_ms or self.limits.connect_timeout_ms)
         return self.wire.receive_data(b"")
@@ -252,6 +267,29 @@ class HttpConnector(Answering):
         self._let_go()
         self.respond(failed.status, PLAIN, failed.reason.encode() + b"\n")
 
+    def _on_begun(self, begun: RequestBegun) -> None:
+        """A large body is to come: who sends it must be known before it is taken."""
+        self.request = begun.head
+        self.cors = None
+        self._begun = True
+        self._due_ms = 0
+        self._attempt(self._route_begun, begun.head)
+
+    def _route_begun(self, head: Request) -> None:
+        self._check(head)
+        segments = head.segments()
+        if segments is None or segments[0] not in _API or head.wants_upgrade():
+            raise HttpRefusal(413, "no body is wanted here")
+        self._identify(head)
+
+    def _accept_body(self) -> None:
+        """It is known who sends it."""
+        self._begun = False
+        self.request = None
+        self._body_since_ms = self.broker.now_ms
+        self._due_ms = self.limits.whole_by_ms(self.broker.now_ms, 0)
+        self.wire.accept_body()
+
     def _on_request(self, request: Request) -> None:
         self.request = request
         self.cors = None
@@ -270,10 +308,7 @@ class HttpConnector(Answering):
             self.deny(507, str(limit))
 
     def _route(self, request: Request) -> None:
-        if self._refusing:
-            self.failure = "maximumConnections is reached"
-            raise HttpRefusal(503, self.failure)
-        self._check_origin(request)
+        self._check(request)
         if request.method == "OPTIONS":
             self.respond(204, "", b"")
             return
@@ -287,6 +322,12 @@ class HttpConnector(Answering):
             self._identify(request)
             return
         self._serve(request)
+
+    def _check(self, request: Request) -> None:
+        if self._refusing:
+            self.failure = "maximumConnections is reached"
+            raise HttpRefusal(503, self.failure)
+        self._check_origin(request)
 
     def _check_origin(self, request: Request) -> None:
         """A page of another site must not use what its visitor may reach."""
@@ -385,6 +426,9 @@ class HttpConnector(Answering):
         self.collect()
 
     def _carry_out(self, request: Request) -> None:
+        if self._begun:
+            self._accept_body()
+            return
         segments = request.segments() or []
         room = segments[0]
         method = request.method

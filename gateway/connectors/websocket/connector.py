@@ -98,6 +98,7 @@ class JsonConnector(Connector):
         self.owner = owner
         """This connection."""
         self.client_id = ""
+        self.stranger = not limits.allow_anonymous
         self._connect_by_ms = now_ms + limits.connect_timeout_ms
         self._last_in_ms = now_ms
         self._last_out_ms = now_ms
@@ -151,7 +152,8 @@ class JsonConnector(Connector):
         """See Connector."""
         due_ms: int | None = None
         if not self._known:
-            due_ms = self._connect_by_ms
+            # Where nobody needs a name, who has only opened the connection may take its time.
+            due_ms = self._connect_by_ms if self.stranger or self._asked else None
         elif self.limits.idle_timeout_ms and not self.throttled:
             due_ms = self._last_in_ms + self.limits.idle_timeout_ms
         if self._ping_ms and (due_ms is None or self._last_out_ms + self._ping_ms < due_ms):
@@ -160,7 +162,7 @@ class JsonConnector(Connector):
 
     def deadline(self, now_ms: int) -> None:
         """See Connector."""
-        if not self._known and now_ms >= self._connect_by_ms:
+        if not self._known and (self.stranger or self._asked) and now_ms >= self._connect_by_ms:
             self._end(c.LIMIT, "nothing was asked for in time")
             return
         idle_ms = self.limits.idle_timeout_ms
@@ -316,6 +318,7 @@ class JsonConnector(Connector):
             self._end(c.UNAUTHORIZED, "bad user, password or token")
             return
         self._known = True
+        self.stranger = False
         self.publisher.user = user
         self._waiting_bytes = 0
         self._obey_waiting()

@@ -524,14 +524,60 @@ def test_a_slow_request_is_ended_and_an_idle_connection_quietly() -> None:
     assert idle.connector.failure == ""
 
 
-def test_a_long_body_may_take_its_time_while_it_comes() -> None:
-    client = World(limits=Limits(connect_timeout_ms=100)).client()
-    client.raw(b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n")
+def test_a_long_body_may_take_its_time_while_it_comes_quickly_enough() -> None:
+    client = World(limits=Limits(connect_timeout_ms=100, body_rate_min=1_000)).client()
+    client.raw(b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300\r\n\r\n")
     for _ in range(3):
         client.pass_time(90)
         assert not client.connector.closing
-        client.raw(b"x")
+        client.raw(b"x" * 100)
     assert b" 202 " in client.written()
+
+
+def test_a_body_that_trickles_has_a_deadline() -> None:
+    client = World(limits=Limits(connect_timeout_ms=100, body_rate_min=1_000)).client()
+    client.raw(b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300\r\n\r\n")
+    for _ in range(3):
+        client.pass_time(40)
+        client.raw(b"x")
+    assert b" 408 " in client.written()
+    assert client.connector.closing
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_stranger_is_refused_before_a_large_body_is_taken(chunked: bool) -> None:
+    world = World(authorizer=Rules(), limits=Limits(allow_anonymous=False, connect_frame_size=1_024))
+    for authorization in (b"", b"Authorization: %s\r\n" % basic("u:wrong").encode()):
+        client = world.client()
+        framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 100000"
+        client.raw(b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\n%s%s\r\n\r\n" % (authorization, framing))
+        if chunked:
+            client.raw(b"ffff\r\n" + b"x" * 2_000)
+        assert b" 401 " in client.written()
+        assert client.connector.closing
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_client_that_is_known_may_send_a_large_body(chunked: bool) -> None:
+    world = World(authorizer=Rules(), limits=Limits(allow_anonymous=False, connect_frame_size=1_024))
+    client = world.client()
+    for _ in range(2):
+        head = b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\n" % basic("u:p").encode()
+        body = b"".join(b"%04d" % number for number in range(1_000))
+        if chunked:
+            client.raw(head + b"Transfer-Encoding: chunked\r\n\r\nfa0\r\n" + body + b"\r\n0\r\n\r\n")
+        else:
+            client.raw(head + b"Content-Length: 4000\r\n\r\n" + body[:10])
+            client.raw(body[10:])
+        assert b" 202 " in client.written()
+    assert [delivery.message.origin.body() for delivery in world.broker.queue("q").browse()] == [body, body]
+
+
+def test_a_large_body_where_none_is_wanted_is_refused_before_it_comes() -> None:
+    client = World(limits=Limits(connect_frame_size=1_024)).client()
+    client.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n")
+    assert b" 413 " in client.written()
+    assert client.connector.closing
 
 
 def test_a_client_that_asks_too_often_is_ended() -> None:

@@ -552,8 +552,10 @@ def test_one_connection_too_many_is_told_so() -> None:
 
 
 def test_silence_at_the_start_and_later() -> None:
-    world = World(limits=Limits(connect_timeout_ms=100, idle_timeout_ms=500))
+    limits = Limits(connect_timeout_ms=100, idle_timeout_ms=500, allow_anonymous=False)
+    world = World(limits=limits)
     client = world.client()
+    client.connector.certificate_user = "u"
     assert client.connector.next_deadline_ms() == NOW_MS + 100
     client.op("connect", ping_ms=200)
     assert client.connector.next_deadline_ms() == NOW_MS + 200
@@ -566,6 +568,12 @@ def test_silence_at_the_start_and_later() -> None:
     silent = world.client()
     silent.connector.deadline(world.now_ms + 100)
     assert error(silent.heard()) == (None, "limit")
+
+
+def test_a_page_that_needs_no_name_may_be_silent() -> None:
+    client = World(limits=Limits(connect_timeout_ms=100)).client()
+    assert client.connector.next_deadline_ms() is None
+    assert not client.connector.stranger
 
 
 def test_a_slow_reader_is_held_back_and_goes_on() -> None:
