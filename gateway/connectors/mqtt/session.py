@@ -17,6 +17,7 @@ from gateway.connectors.mqtt.binding import (
     outcome_of_leaving,
 )
 from gateway.connectors.mqtt.footprint import Footprint, bytes_of
+from gateway.connectors.mqtt.json_view import JsonView
 from gateway.connectors.mqtt.resending import Resending
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.connectors.sources import share_key
@@ -29,7 +30,7 @@ from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Entry
 from gateway.core.queue import Queue
 from gateway.core.router import Broker, LimitReached
-from gateway.core.subscription import Binding, Consumer, Outlet, Sink
+from gateway.core.subscription import Binding, Consumer, Outlet
 
 if TYPE_CHECKING:
     from gateway.connectors.mqtt.connector import MqttConnector
@@ -622,33 +623,3 @@ class MqttSession(Outlet):
                 journal.forget_subscription(self, text)
             self._undo(subscription)
         return len(subscriptions) > 0
-
-
-@final
-class JsonView(Sink):
-    """A session as it is seen by the topics of its `$json/` filters: those messages are copies of their own."""
-
-    __slots__ = ("_session",)
-
-    def __init__(self, session: MqttSession) -> None:
-        self._session = session
-
-    def offer(self, message: Message, binding: Binding) -> int:
-        """See Sink."""
-        return self._session.offer(message, binding)
-
-    def passes(self, message: Message, binding: Binding) -> bool:
-        """See Sink."""
-        return self._session.passes(message, binding)
-
-    def refuser(self, message: Message, binding: Binding) -> Queue | None:
-        """See Sink."""
-        return self._session.refuser(message, binding)
-
-    def keeps_waiting(self, publisher: Publisher) -> bool:
-        """See Sink."""
-        return self._session.keeps_waiting(publisher)
-
-    def merge(self, bindings: list[Binding]) -> Binding:
-        """See Sink."""
-        return merged_bindings(bindings, self, self._session.publisher, True)
