@@ -12,6 +12,10 @@ class MqttSection(Section):
 
     sessions_max: int = Field(100_000, ge=1)
     """Sessions, connected or not."""
+    sessions_per_user_max: int = Field(50_000, ge=0)
+    """Sessions that one user may have begun since the start; 0 is no limit but that for all."""
+    sessions_per_address_max: int = Field(50_000, ge=0)
+    """The same for the clients of one address."""
     session_bytes_max: int = Field(1_048_576, ge=1)
     """Bytes of client id, topic filters and will that one session may take."""
     sessions_bytes_max: int = Field(268_435_456, ge=1)

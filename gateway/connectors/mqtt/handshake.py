@@ -139,8 +139,9 @@ class Handshake:
             self.refuse(ReasonCode.NOT_AUTHORIZED, "the client id is another user's")
             return
         try:
+            connector.publisher.user = user
             session, present = connector.sessions.open(
-                client_id, connect.clean_start, will, connector.broker.now_ms
+                client_id, connect.clean_start, will, connector.broker.now_ms, connector.publisher
             )
         except LimitReached as error:
             connector.counters.limit_hits += 1

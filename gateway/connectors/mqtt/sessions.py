@@ -11,8 +11,10 @@ from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.core.chores import Chore
 from gateway.core.destination import InvalidName
+from gateway.core.flow import Publisher
 from gateway.core.message import Message
 from gateway.core.ports import Recovered
+from gateway.core.quota import Quota
 from gateway.core.room import REFUSED
 from gateway.core.router import Broker, LimitReached
 
@@ -34,6 +36,7 @@ class Sessions(Chore):
         "_agenda",
         "_broker",
         "_by_id",
+        "_made_by",
         "_settings",
         "_working",
         "connected",
@@ -46,6 +49,7 @@ class Sessions(Chore):
         self._broker = broker
         self._settings = settings
         self._by_id: dict[str, MqttSession] = {}
+        self._made_by = Quota(settings.sessions_per_user_max, settings.sessions_per_address_max)
         self._agenda = Agenda()
         self._working = False
         self.footprint = Footprint(settings.session_bytes_max, settings.sessions_bytes_max)
@@ -76,11 +80,17 @@ class Sessions(Chore):
         return session is None or session.publisher.user == user or not self._broker.authorizer.verifies_names
 
     def open(
-        self, client_id: str, clean: bool, will: WillMessage | None, now_ms: int
+        self,
+        client_id: str,
+        clean: bool,
+        will: WillMessage | None,
+        now_ms: int,
+        maker: Publisher | None = None,
     ) -> tuple[MqttSession, bool]:
         """The session for a CONNECT, with its will, and whether it was there before (Session Present).
 
-        A connection that had the session is told that it was taken over (MQTT 5.0 §3.1.4).  Raises LimitReached.
+        A connection that had the session is told that it was taken over (MQTT 5.0 §3.1.4).  A new one counts as one of
+        `maker`'s.  Raises LimitReached.
         """
         session = self._by_id.get(client_id)
         if session is not None:
@@ -103,8 +113,11 @@ class Sessions(Chore):
             return session, True
         if len(self._by_id) >= self._settings.sessions_max:
             raise LimitReached("too many sessions")
+        if not self._made_by.has_room(maker):
+            raise LimitReached("too many sessions of one user or address")
         self.footprint.check(0, bytes_of(client_id) + (0 if will is None else will.size))
         session = self._make(client_id)
+        self._made_by.made(session, maker)
         session.set_will(will)
         return session, False
 
@@ -198,6 +211,7 @@ class Sessions(Chore):
 
     def _discard(self, session: MqttSession) -> None:
         self._agenda.forget(session)
+        self._made_by.gone(session)
         if self._by_id.get(session.client_id) is session:
             del self._by_id[session.client_id]
         session.end()

@@ -29,6 +29,9 @@ class MqttSettings:
 
     sessions_max: int
     """Sessions, connected or not."""
+    sessions_per_user_max: int
+    sessions_per_address_max: int
+    """Those that one user, or one address, may have begun; 0 for no limit of its own."""
     session_bytes_max: int
     """Bytes of client id, filters and will of one session."""
     sessions_bytes_max: int
@@ -102,8 +105,12 @@ class MqttSettings:
         sys_interval_s: int = 10,
         session_bytes_max: int = 1_048_576,
         sessions_bytes_max: int = 268_435_456,
+        sessions_per_user_max: int = 50_000,
+        sessions_per_address_max: int = 50_000,
     ) -> None:
         self.sessions_max = sessions_max
+        self.sessions_per_user_max = sessions_per_user_max
+        self.sessions_per_address_max = sessions_per_address_max
         self.session_bytes_max = session_bytes_max
         self.sessions_bytes_max = sessions_bytes_max
         self.session_expiry_max_s = session_expiry_max_s

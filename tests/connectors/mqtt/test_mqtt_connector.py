@@ -5,7 +5,9 @@ from mqtt_client import Client, World, because, payloads
 
 from gateway.connectors.base import Limits
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.core.flow import Publisher
 from gateway.core.limits import DISCONNECT, DROP_NEWEST, DROP_OLDEST
+from gateway.core.router import LimitReached
 from gateway.store.memory import HeldStore, MemoryStore
 from protocols.mqtt.frames import (
     Auth,
@@ -86,6 +88,30 @@ def test_too_many_sessions_is_0x97() -> None:
     world = World(MqttSettings(sessions_max=1))
     world.client("a")
     [connack] = world.client("b", version=5).received()
+    assert isinstance(connack, Connack)
+    assert connack.code == 0x97
+
+
+def test_too_many_sessions_of_one_user_are_0x97_until_one_is_gone() -> None:
+    world = World(MqttSettings(sessions_per_user_max=1))
+    ann, bob = Publisher("a", None), Publisher("b", None)
+    ann.user, bob.user = "ann", "bob"
+    sessions = world.service.sessions
+    first, _ = sessions.open("a1", True, None, world.now_ms, ann)
+    with pytest.raises(LimitReached, match="one user"):
+        sessions.open("a2", True, None, world.now_ms, ann)
+    sessions.open("b1", True, None, world.now_ms, bob)
+    # The same client id is the same session.
+    assert sessions.open("a1", False, None, world.now_ms, ann) == (first, True)
+    sessions.adopted(first)
+    sessions.disconnected(first, world.now_ms)
+    sessions.open("a2", True, None, world.now_ms, ann)
+
+
+def test_a_client_above_the_sessions_of_its_user_is_told_0x97() -> None:
+    world = World(MqttSettings(sessions_per_user_max=1))
+    world.client("a", username="ann")
+    [connack] = world.client("b", version=5, username="ann").received()
     assert isinstance(connack, Connack)
     assert connack.code == 0x97
 
