@@ -130,12 +130,17 @@ class Transport(asyncio.Protocol, Timed):
         return now_ms
 
     def _take(self, connector: Connector, data: bytes, now_ms: int) -> None:
+        store = self._listener.broker.store
+        before = store.position
         if self.carrier is not None:
             self.carrier.bytes_in(data, now_ms)
-            return
-        connector.bytes_in(data, now_ms)
-        if connector.handover is not None:
-            self._hand_over(connector, now_ms)
+        else:
+            connector.bytes_in(data, now_ms)
+            if connector.handover is not None:
+                self._hand_over(connector, now_ms)
+        if store.congested and store.position != before and self.connector is not None:
+            # Whatever it was that has to be written: a note takes as much room as a message.
+            self._listener.broker.hold_publisher(self.connector.publisher)
 
     def _hand_over(self, connector: Connector, now_ms: int) -> None:
         """The client goes on in WebSocket: from here on there is a carrier."""

@@ -436,3 +436,61 @@ def test_deleted_queues_are_swept_and_their_pages_given_back(
     reader.close()
     harness.close()
     assert path.stat().st_size < size // 4
+
+
+def test_a_listener_that_fails_does_not_stop_the_commits(tmp_path: Path) -> None:
+    harness = SqliteHarness(tmp_path / "store.db")
+    harness.start()
+    make(harness.store, 1)
+    heard = harness.listener.on_durable
+    failed: list[int] = []
+
+    def fail(position: int) -> None:
+        failed.append(position)
+        # What comes meanwhile waits for the next commit.
+        put(harness.store, 1, 1)
+        harness.listener.on_durable = heard  # type: ignore[method-assign]
+        raise ValueError
+
+    harness.listener.on_durable = fail  # type: ignore[method-assign]
+    with pytest.raises(ValueError):
+        harness.loop.turn_until(lambda: bool(failed) and harness.store.durable == harness.store.position)
+    harness.settle()
+    assert harness.listener.durable == [2]
+    assert sequences(harness.load(everything(1))) == [1]
+    harness.close()
+
+
+def test_nothing_is_committed_by_the_loop_once_the_writer_has_failed(tmp_path: Path) -> None:
+    harness = SqliteHarness(tmp_path / "store.db", here=True)
+    harness.start()
+    make(harness.store, 1)
+    harness.settle()
+    commits = harness.sqlite.commits
+    harness.sqlite._broken = StoreFailed("for a test")
+    put(harness.store, 1, 1)
+    harness.loop.turn_out()
+    assert harness.sqlite.commits == commits
+    assert harness.store.durable < harness.store.position
+    with pytest.raises(StoreFailed, match="for a test"):
+        harness.close()
+
+
+@pytest.mark.parametrize("here", [False, True])
+def test_an_error_that_nobody_foresaw_ends_the_store_and_hangs_nobody(
+    tmp_path: Path, here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = SqliteHarness(tmp_path / "store.db", here=here)
+    harness.start()
+    make(harness.store, 1)
+    harness.settle()
+
+    def fail(batch: object) -> int:
+        raise OverflowError("int too large")
+
+    monkeypatch.setattr(harness.sqlite._tables, "apply", fail)
+    put(harness.store, 1, 1)
+    harness.loop.turn_until(lambda: bool(harness.listener.failures))
+    assert "int too large" in str(harness.listener.failures[0])
+    assert harness.store.durable < harness.store.position
+    harness.close()
