@@ -28,6 +28,7 @@ class Pull(Outlet):
     """One GET: takes up to so many deliveries, now or when they come."""
 
     __slots__ = (
+        "_bytes",
         "_connector",
         "_consumer",
         "_fetch_until_ms",
@@ -54,6 +55,7 @@ class Pull(Outlet):
         """None: the answer is the end of it."""
         self._consumer = Consumer(queue, self, Credit(count), False)
         self.deliveries: list[Delivery] = []
+        self._bytes = 0
         now_ms = connector.broker.now_ms
         # When to answer with what there is.
         self._until_ms = now_ms + wait_ms
@@ -68,6 +70,10 @@ class Pull(Outlet):
     def deliver(self, delivery: Delivery) -> None:
         """See Outlet.  The answer is made at the end of the turn, with all that has come by then."""
         self.deliveries.append(delivery)
+        self._bytes += delivery.message.size
+        if self._bytes >= self._connector.limits.output_buffer:
+            # The answer is long enough: the rest is for the next request.
+            self.congested = True
         self._connector.turn.mark(self._connector)
 
     @property

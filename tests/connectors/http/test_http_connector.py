@@ -573,6 +573,20 @@ def test_a_client_that_is_known_may_send_a_large_body(chunked: bool) -> None:
     assert [delivery.message.origin.body() for delivery in world.broker.queue("q").browse()] == [body, body]
 
 
+def test_an_answer_holds_no_more_messages_than_the_output_buffer_has_room_for() -> None:
+    world = World(limits=Limits(output_buffer=2_048))
+    client = world.client()
+    for _ in range(5):
+        assert client.ask("POST", "/queues/q", b"x" * 1_000) is not None
+    counts = []
+    for _ in range(3):
+        answer = client.ask("GET", "/queues/q?max=10&ack=auto", Accept="application/vnd.mx+json")
+        assert answer is not None
+        counts.append(0 if answer.status == 204 else len(json.loads(answer.body)))
+    assert counts[0] < 5
+    assert sum(counts) == 5
+
+
 def test_a_large_body_where_none_is_wanted_is_refused_before_it_comes() -> None:
     client = World(limits=Limits(connect_frame_size=1_024)).client()
     client.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n")
