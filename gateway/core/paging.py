@@ -22,6 +22,9 @@ PAGE_BYTES_MAX: Final = 1_048_576
 RESIDENT_MIN: Final = 256
 """Waiting messages that a queue holds before it lets go of any; when fewer are left, the next page is asked for."""
 
+EXPIRED_MAX: Final = 256
+"""Expired messages that are asked for at once: each is buried, which holds up the loop."""
+
 EXPIRY_AGAIN_MS: Final = 1_000
 """How often the store is asked for expired messages, while there are some that can expire."""
 
@@ -159,7 +162,8 @@ class Paged:
     def _load(self, stretch: Stretch, expired_by_ms: int) -> None:
         queue = self._queue
         first, last = stretch.first, stretch.last
-        page = Page(queue.number, stretch.lane, first, last, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX, expired_by_ms)
+        count_max = EXPIRED_MAX if expired_by_ms else PAGE_MESSAGES_MAX
+        page = Page(queue.number, stretch.lane, first, last, count_max, PAGE_BYTES_MAX, expired_by_ms)
         self.asked = page
         store = queue.broker.store
         self._asked_at = store.position
@@ -196,8 +200,8 @@ class Paged:
             if delivery is not None:
                 back.append(delivery)
         if page.expired_by_ms:
-            # There may be more, and nobody knows when the next one is due.
-            more = whole and len(entries) == page.count_max
+            # There may be more: an answer can be short because of its bytes.  Nobody knows when the next one is due.
+            more = whole and len(entries) > 0
             stretch.expires_at_ms = page.expired_by_ms + (0 if more else EXPIRY_AGAIN_MS)
         elif not entries and whole and stretch.count:
             # Nothing is left of what was counted: it was lost with a damaged file.

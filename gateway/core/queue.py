@@ -591,6 +591,9 @@ class Queue(Sink):
                 self._bury_expired(delivery)
             else:
                 self._put_back(delivery)
+        if page.expired_by_ms and entries and self.contents.paged is not None:
+            # The next ones at once, not with the next tick.
+            self.contents.paged.ask_expired(page.expired_by_ms)
         if self.policy.when_full == DROP_OLDEST and not page.expired_by_ms:
             self._drop_oldest(False)
         if whole or entries or page.expired_by_ms:

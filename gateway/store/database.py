@@ -66,6 +66,23 @@ class Database:
         except sqlite3.Error as error:
             raise _translated(self.path, error) from None
 
+    def run(self, statement: str) -> None:
+        """Carry out a statement that does a little at each step and gives no rows, to its end."""
+        try:
+            # `execute` stops such a statement after its first step.
+            self._connection.executescript(statement)
+        except sqlite3.Error as error:
+            raise _translated(self.path, error) from None
+
+    def checkpoint_at_once(self) -> bool:
+        """Move the whole log into the file and empty it; False when a reader is in the way, which is not waited for."""
+        self.rows("PRAGMA busy_timeout = 0")
+        try:
+            busy: int = self.value("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self.rows(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1_000)}")
+        return busy == 0
+
     def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """The first value of the first row; None when there is no row."""
         rows = self.rows(sql, parameters)

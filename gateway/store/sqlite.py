@@ -28,6 +28,7 @@ from gateway.store.room import Room
 from gateway.store.schema import PAGE_SIZE, Opener
 from gateway.store.segments import Segments
 from gateway.store.tables import FANOUT_MAX, Tables
+from gateway.store.upkeep import FREE_PAGES_KEPT, LOG_BYTES_KEPT, give_back, shorten_log
 
 log = logging.getLogger("gateway.store")
 
@@ -63,14 +64,11 @@ LOOK_S: Final = 1.0
 LOOK_PAGES: Final = 64
 """Pages of log after which it is looked at again."""
 
-VACUUM_PAGES_MIN: Final = 1_024
-"""Free pages that are kept for reuse."""
-
-VACUUM_PAGES_STEP: Final = 256
-"""Free pages given back to the system in one step, while there is nothing else to do."""
-
 IDLE_S: Final = 0.5
 """Silence after which the writer thread looks after its file."""
+
+STEP_S: Final = 0.02
+"""Silence between two steps of that."""
 
 
 @final
@@ -109,6 +107,8 @@ class SqliteStore(Journal):
         """Why nothing can be kept any more; the process should end."""
         self.commits = 0
         """Batches that reached the disk."""
+        self.compacting = False
+        """Is all given back that is not needed?  Until it is done."""
         recovery.prepare(path)
         self._lock = StoreLock(path)
         self._segments = segments or Segments(path)
@@ -535,17 +535,18 @@ class SqliteStore(Journal):
 
     def _write(self) -> None:
         """Serve requests until told to stop."""
-        idle = False
+        quiet_s = IDLE_S
         while True:
             try:
-                request = self._requests.get(timeout=LOOK_S if idle else IDLE_S)
+                request = self._requests.get(timeout=quiet_s)
             except Empty:
                 with self._writing:
-                    idle = self._broken is not None or not self._guarded(self._tidy)
+                    more = self._broken is None and self._guarded(self._tidy)
                     if self._broken is None:
                         self._guarded(self._look)
+                quiet_s = min(STEP_S, IDLE_S) if more else LOOK_S
                 continue
-            idle = False
+            quiet_s = IDLE_S
             if request is None:
                 return
             if self._broken is not None:
@@ -566,6 +567,8 @@ class SqliteStore(Journal):
             self._guarded(self._checkpoint)
         if self._tables.fanout.wasteful and self._broken is None:
             self._guarded(self._clean)
+        if self.compacting and self._broken is None:
+            self._guarded(self._tidy)
 
     def _commit(self, batch: Batch) -> None:
         while True:
@@ -693,6 +696,12 @@ class SqliteStore(Journal):
         self._database.execute("PRAGMA wal_checkpoint(PASSIVE)")
         return True
 
+    def compact(self) -> None:
+        """Give back all that is not needed: at once where there is quiet, else a little after each commit."""
+        if self._thread is not None and not self.compacting:
+            self.compacting = True
+            self._requests.put(_Nudge())
+
     def _clean(self) -> bool:
         self._tables.clean()
         self._log_pages += 1
@@ -710,10 +719,11 @@ class SqliteStore(Journal):
         if self._log_pages:
             self._log_pages = 0
             return self._checkpoint()
-        if self._database.value("PRAGMA freelist_count") > VACUUM_PAGES_MIN:
-            self._database.rows(f"PRAGMA incremental_vacuum({VACUUM_PAGES_STEP})")
+        if give_back(self._database, 0 if self.compacting else FREE_PAGES_KEPT):
             self._log_pages = 1
             return True
+        shorten_log(self.path, self._database, 0 if self.compacting else LOG_BYTES_KEPT)
+        self.compacting = False
         return False
 
     def _sweep(self) -> bool:

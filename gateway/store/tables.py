@@ -402,14 +402,20 @@ class Tables:
     def _rows(self, page: Page, base: int) -> list[_Row]:
         """Rows of `entry`: one more than fit, by their bytes."""
         conditions = "id BETWEEN ? AND ?"
+        order = "id"
         parameters: list[int] = [base + page.first, base + page.last]
         if page.lane != ANY_LANE:
             conditions += " AND lane = ?"
             parameters.append(page.lane)
         if page.expired_by_ms:
-            # `+` keeps the planner from walking the whole range: few entries have expired.
-            conditions = conditions.replace("id", "+id", 1) + " AND expires > 0 AND expires <= ?"
-            parameters.append(page.expired_by_ms)
+            # In the order of the index, so that no more are looked at than are wanted; `+` keeps the planner from
+            # walking the whole range instead.
+            conditions = (
+                conditions.replace("id", "+id", 1)
+                + f" AND expires > 0 AND expires <= ? AND id >> {SEQUENCE_BITS} = ?"
+            )
+            order = "expires, id"
+            parameters += (page.expired_by_ms, page.queue)
         record = "x''" if page.heads_only else "record"
         parameters.append(page.count_max)
         rows: list[_Row] = []
@@ -417,7 +423,7 @@ class Tables:
         # Row by row: nothing is read that the page has no room for.
         for row in self.database.each(
             f"SELECT id, lane, failures, size, expires, note, {record} FROM entry WHERE {conditions}"
-            " ORDER BY id LIMIT ?",
+            f" ORDER BY {order} LIMIT ?",
             parameters,
         ):
             rows.append(row)

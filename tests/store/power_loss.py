@@ -195,6 +195,9 @@ class ApswDatabase(Database):
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         return self._run(sql, parameters)
 
+    def run(self, statement: str) -> None:
+        self._run(statement, ())
+
     def each(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         return iter(self._run(sql, parameters))
 

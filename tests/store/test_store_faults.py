@@ -417,7 +417,7 @@ def test_deleted_queues_are_swept_and_their_pages_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
-    monkeypatch.setattr("gateway.store.sqlite.VACUUM_PAGES_MIN", 0)
+    monkeypatch.setattr("gateway.store.sqlite.FREE_PAGES_KEPT", 0)
     monkeypatch.setattr("gateway.store.tables.SWEPT_PER_STEP", 700)
     path = filled(tmp_path / "store.db", 2_000)
     size = path.stat().st_size
