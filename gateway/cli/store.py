@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from gateway.cli.settings import load_or_exit
-from gateway.store import maintenance
-from gateway.store.errors import StoreError
+from gateway.store import maintenance, upkeep
+from gateway.store.errors import StoreError, StoreRefused
 
 app = typer.Typer(help="The store of persistent messages.", no_args_is_help=True)
 
@@ -88,6 +88,17 @@ def stats(path: StorePath = None) -> None:
     console.print(table)
     notes = ", ".join(f"{count} {space}" for space, count in found.notes.items()) or "no session state"
     console.print(f"{found.retained} retained; {notes}; {found.quarantined} set aside")
+
+
+@app.command()
+def compact(path: StorePath = None) -> None:
+    """Give back what the store's file takes and does not need.  The gateway must be stopped: running, it does it at rest."""
+    file = _file(path)
+    with _errors():
+        if not file.exists():
+            raise StoreRefused(f"{file}: there is no store")
+        before, after = upkeep.compact(file)
+    typer.echo(f"{file}: {before:,} bytes before, {after:,} now")
 
 
 @app.command("why-kept")

@@ -10,7 +10,8 @@ from store_doubles import SqliteHarness, everything, make, message, put, sequenc
 
 from gateway.core.ports import Enqueued, Page
 from gateway.store.database import Database
-from gateway.store.upkeep import LOG_BYTES_KEPT, PAGES_PER_STEP, give_back, shorten_log
+from gateway.store.errors import StoreRefused
+from gateway.store.upkeep import LOG_BYTES_KEPT, PAGES_PER_STEP, compact, give_back, shorten_log
 
 
 def eventually(met: Callable[[], bool]) -> bool:
@@ -69,6 +70,21 @@ def test_compacting_gives_back_everything(tmp_path: Path) -> None:
     assert (log_of(path), path.stat().st_size < 1 << 20) == (0, True)
     assert sequences(harness.load(everything(1))) == [256]
     harness.close()
+
+
+def test_a_stopped_store_is_compacted_and_one_in_use_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    harness = emptied(path)
+    with pytest.raises(StoreRefused, match="in use"):
+        compact(path)
+    harness.close()
+    before, after = compact(path)
+    assert (before > 8 << 20, after < 1 << 20, path.stat().st_size) == (True, True, after)
+    again = SqliteHarness(path)
+    again.store.recover()
+    again.start()
+    assert sequences(again.load(everything(1))) == [256]
+    again.close()
 
 
 def test_a_reader_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
