@@ -87,6 +87,8 @@ class Storing:
                 service.recover(self._found, self._broker.now_ms)
             # Its retained records can be large.
             self._found = None
+            for line in self._broker.aside.lines:
+                log.error("store: %s", line)
 
     def start(
         self, loop: asyncio.AbstractEventLoop, flush: Callable[[], None], on_failure: Callable[[], None]
@@ -139,7 +141,7 @@ class Storing:
             "commits": store.commits,
             "waiting": store.waiting,
             "uncommitted_bytes": store.uncommitted_bytes,
-            "damages": store.damages,
+            "damages": store.damages + self._broker.aside.lines,
             "failure": None if store.failure is None else str(store.failure),
         }
 

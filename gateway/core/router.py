@@ -3,6 +3,7 @@
 from collections import deque
 from typing import Final, final
 
+from gateway.core.aside import QUEUE_SPACE, RETAINED_SPACE, Aside
 from gateway.core.bindings import restored_bindings, stored_bindings
 from gateway.core.chores import Chores
 from gateway.core.counters import CoreCounters
@@ -75,6 +76,7 @@ class Broker(StoreListener):
         "_passing_policy",
         "_relaxed_policy",
         "_unanswered",
+        "aside",
         "asynchronous",
         "authorizer",
         "chores",
@@ -114,6 +116,8 @@ class Broker(StoreListener):
         """Wall clock, set from outside before each call in."""
         self.chores = Chores()
         """What goes on in later turns."""
+        self.aside = Aside(self)
+        """What earlier runs have left that cannot be read."""
         self.queues: dict[str, Queue] = {}
         """By key."""
         self._made_by = Quota(limits.queues_per_user_max, limits.queues_per_address_max)
@@ -629,8 +633,9 @@ class Broker(StoreListener):
         for topic, record in found.retained:
             try:
                 self.retained.set(topic, decoder.message(record))
-            except BadRecord:
-                self.counters.quarantined += 1
+            except BadRecord as error:
+                self.aside.keep(RETAINED_SPACE, topic, record, str(error))
+                self.store.append(Retained(topic, None))
 
     def note_unsettled(self) -> None:
         """The run ends in order: have the next one remember which queues had deliveries that the store knows nothing of."""
@@ -645,8 +650,17 @@ class Broker(StoreListener):
         self.queues[kept.key] = queue
         self._by_number[kept.number] = queue
         queue.recovered(kept, clean)
-        for binding in restored_bindings(kept.note, queue):
+        for binding in self._bindings_of(kept, queue):
             self.bind(binding)
             queue.bindings.append(binding)
         if named and name.startswith(VIRTUAL_CONSUMER):
             self._bind_virtual(queue, name)
+
+    def _bindings_of(self, kept: QueueFound, queue: Queue) -> list[Binding]:
+        try:
+            return restored_bindings(kept.note, queue)
+        except Exception as error:
+            # Whatever damage makes of a note, the queue's messages are there.
+            self.aside.keep(QUEUE_SPACE, kept.key, kept.note, str(error))
+            self.store.append(QueueMade(kept.number, kept.key, b""))
+            return []

@@ -12,7 +12,7 @@ from gateway.core.cron import Cron
 from gateway.core.destination import QUEUE
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Noted
-from gateway.core.record import BadRecord, encode_record
+from gateway.core.record import encode_record
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
@@ -156,22 +156,28 @@ class Schedule:
     def recover(self, notes: dict[str, bytes]) -> None:
         """Begin with the jobs of earlier runs."""
         for number, value in notes.items():
-            head_end = 4 + int.from_bytes(value[:4], "little")
-            state = json.loads(value[4:head_end])
             try:
-                message = self._broker.decoder.message(value[head_end:])
-            except BadRecord:
-                self._broker.counters.quarantined += 1
+                job = self._noted_job(int(number), value)
+            except Exception as error:
+                # Whatever damage makes of a note.
+                self._broker.aside.note(SPACE, number, value, error)
                 continue
-            cron = None if state["cron"] is None else Cron(state["cron"])
-            timing = Timing(state["delay_ms"], state["period_ms"], state["repeats"], cron)
-            job = _Job(message, timing, int(number))
-            job.remaining = state["remaining"]
-            job.due_ms = state["due_ms"]
-            job.start_ms = state["start_ms"]
             self._jobs_made = max(self._jobs_made, job.number)
-            self.bytes += message.size
+            self.bytes += job.message.size
             heappush(self._heap, job)
+
+    def _noted_job(self, number: int, value: bytes) -> _Job:
+        """What `_note` has written.  Raises BadRecord, and whatever comes of what is no note."""
+        head_end = 4 + int.from_bytes(value[:4], "little")
+        state = json.loads(value[4:head_end])
+        message = self._broker.decoder.message(value[head_end:])
+        cron = None if state["cron"] is None else Cron(state["cron"])
+        timing = Timing(int(state["delay_ms"]), int(state["period_ms"]), int(state["repeats"]), cron)
+        job = _Job(message, timing, number)
+        job.remaining = int(state["remaining"])
+        job.due_ms = int(state["due_ms"])
+        job.start_ms = int(state["start_ms"])
+        return job
 
     def check(self, message: Message, timing: Timing, more: int, more_bytes: int) -> None:
         """Raise ScheduleRefused if `add` would, with `more` jobs of `more_bytes` added before."""

@@ -7,7 +7,7 @@ until those messages have left, however often the gateway is stopped and started
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.ports import Noted, QueueFound, Recovered, Store
+from gateway.core.ports import SEQUENCE_MAX, Noted, QueueFound, Recovered, Store
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
@@ -24,7 +24,15 @@ def note_suspects(store: Store, number: int, through: int) -> None:
 def read_suspects(found: Recovered) -> dict[int, int]:
     """What earlier runs have noted: a queue's number → the last suspect sequence."""
     notes = found.notes.get(SPACE, {})
-    return {int(number): int(value) for number, value in notes.items()}
+    return {int(number): _sequence(value) for number, value in notes.items() if number.isdecimal()}
+
+
+def _sequence(value: bytes) -> int:
+    """Where the note is damaged, everything may have been delivered."""
+    try:
+        return int(value)
+    except ValueError:
+        return SEQUENCE_MAX
 
 
 def suspect_since(queue: "Queue", found: QueueFound, noted: int, store: Store) -> None:

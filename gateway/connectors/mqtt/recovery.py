@@ -1,6 +1,7 @@
 """Sessions and messages of earlier runs."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, final
 
 from gateway.connectors.mqtt import journal
@@ -59,7 +60,13 @@ def recover_sessions(
     sessions: dict[str, MqttSession] = {}
     for client_id, value in found.notes.get(journal.SESSION, {}).items():
         session = make(client_id)
-        will = journal.read_session(session, value)
+        try:
+            will = journal.read_session(session, value)
+        except Exception as error:
+            # Whatever damage makes of a note: what waits for the client is there, and its subscriptions are.
+            broker.aside.note(journal.SESSION, client_id, value, error)
+            _make_do(session, found)
+            will = None
         if will is not None:
             session.keep_will(WillMessage(will[0], will[1]))
         sessions[client_id] = session
@@ -71,11 +78,31 @@ def recover_sessions(
     return list(sessions.values())
 
 
+def _make_do(session: MqttSession, found: Recovered) -> None:
+    """A session of which only the name is left: it has lost its connection, and is kept for a while."""
+    session.noted = True
+    session.expiry_s = MADE_DO_EXPIRY_S
+    session.ended_at_ms = 0
+    session.will_due_ms = 0
+    for key, value in found.notes.get(journal.SUBSCRIPTION, {}).items():
+        if journal.split_key(key)[0] == session.client_id:
+            with suppress(Exception):
+                session.number = max(session.number, journal.read_subscription(value)[4])
+
+
+MADE_DO_EXPIRY_S: Final = 604_800
+"""How long a session is kept whose own expiry is lost: a week."""
+
+
 def _recover_subscriptions(broker: Broker, found: Recovered, sessions: dict[str, MqttSession]) -> None:
     for key, value in found.notes.get(journal.SUBSCRIPTION, {}).items():
         client_id, text = journal.split_key(key)
         session = sessions.get(client_id)
-        qos, no_local, retain_as_published, identifier, number = journal.read_subscription(value)
+        try:
+            qos, no_local, retain_as_published, identifier, number = journal.read_subscription(value)
+        except Exception as error:
+            broker.aside.note(journal.SUBSCRIPTION, key, value, error)
+            continue
         if session is None or number != session.number:
             # Of a session that had ended, but not with everything.
             broker.store.append(Noted(journal.SUBSCRIPTION, key, None))
@@ -91,15 +118,18 @@ def _recover_exchanges(broker: Broker, found: Recovered, sessions: dict[str, Mqt
     for key in found.notes.get(journal.RECEIVED, {}):
         client_id, packet_id = journal.split_key(key)
         session = sessions.get(client_id)
-        if session is not None:
+        if session is not None and packet_id.isdecimal():
             if session.received is None:
                 session.received = set()
             session.received.add(int(packet_id))
     sent: list[tuple[int, int, str, int, bool]] = []
     for key, value in found.notes.get(journal.SENT, {}).items():
         client_id, packet_id = journal.split_key(key)
-        number, sequence, received = journal.read_sent(value)
-        sent.append((number, sequence, client_id, int(packet_id), received))
+        try:
+            number, sequence, received = journal.read_sent(value)
+            sent.append((number, sequence, client_id, int(packet_id), received))
+        except Exception as error:
+            broker.aside.note(journal.SENT, key, value, error)
     stale: list[str] = []
     # In the order in which they were sent: that of the queue.
     sent.sort()
