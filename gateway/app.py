@@ -297,7 +297,9 @@ class Gateway:
             await self._open(section, self._machinery)
         if self.config.admin.enabled:
             admin = self.config.admin
-            self.admin = AdminServer(admin.host, admin.port, self.status, self.storing.trouble)
+            self.admin = AdminServer(
+                admin.host, admin.port, self.status, self.storing.trouble, self.storing.compact
+            )
             await _opened(f"admin {self.config.admin.uri}", self.admin.open())
         self._started_s = time.monotonic()
         self._tick()

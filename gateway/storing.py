@@ -128,6 +128,11 @@ class Storing:
         """Why nothing new is kept; empty while all is well."""
         return "" if self._sqlite is None else self._sqlite.trouble
 
+    def compact(self) -> None:
+        """Have all given back that the file takes and does not need; the status says when it is done."""
+        if self._sqlite is not None:
+            self._sqlite.compact()
+
     def status(self) -> dict[str, Any]:
         """What there is to know, as JSON's types."""
         store = self._sqlite
@@ -139,6 +144,7 @@ class Storing:
             "accepting": store.accepting,
             "trouble": store.trouble,
             "commits": store.commits,
+            "compacting": store.compacting,
             "waiting": store.waiting,
             "uncommitted_bytes": store.uncommitted_bytes,
             "damages": store.damages + self._broker.aside.lines,

@@ -34,12 +34,14 @@ class AdminServer:
         port: int,
         status: Callable[[], dict[str, Any]],
         trouble: Callable[[], str] = lambda: "",
+        compact: Callable[[], None] | None = None,
     ) -> None:
         self.host = host
         self.port = port
         """The port asked for; after `open`, the one it got."""
         self._status = status
         self._trouble = trouble
+        self._compact = compact
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
@@ -94,6 +96,8 @@ class AdminServer:
 
     def _answer(self, request: h11.Request) -> tuple[int, dict[str, Any]]:
         path = request.target.split(b"?", 1)[0]
+        if path == b"/compact" and self._compact is not None:
+            return self._begin_compacting(request, self._compact)
         if path not in (b"/status", b"/health"):
             return 404, {"error": "there are /status and /health"}
         if request.method != b"GET":
@@ -102,6 +106,16 @@ class AdminServer:
             return 200, self._status()
         trouble = self._trouble()
         return (503, {"status": DEGRADED, "reason": trouble}) if trouble else (200, {"status": UP})
+
+    @staticmethod
+    def _begin_compacting(request: h11.Request, compact: Callable[[], None]) -> tuple[int, dict[str, Any]]:
+        if request.method != b"POST":
+            return 405, {"error": "only POST"}
+        # Browsers send simple requests anywhere, and name the page that made them do it.
+        if any(name in (b"origin", b"sec-fetch-site") for name, _ in request.headers):
+            return 403, {"error": "not for pages"}
+        compact()
+        return 202, {"compacting": True}
 
 
 def _response(connection: h11.Connection, code: int, answer: dict[str, Any], head: bool = False) -> bytes:
@@ -115,7 +129,7 @@ def _response(connection: h11.Connection, code: int, answer: dict[str, Any], hea
         ("Connection", "close"),
     ]
     if code == 405:
-        headers.append(("Allow", "GET"))
+        headers.append(("Allow", "POST" if "POST" in answer.get("error", "") else "GET"))
     data = connection.send(h11.Response(status_code=code, headers=headers)) or b""
     if not head:
         data += connection.send(h11.Data(data=body)) or b""

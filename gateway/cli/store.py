@@ -1,5 +1,7 @@
 """`gateway store`: look after the store's file."""
 
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from gateway.cli.settings import load_or_exit
+from gateway.cli.status import TIMEOUT_S
 from gateway.store import maintenance, upkeep
 from gateway.store.errors import StoreError, StoreRefused
 
@@ -92,13 +95,30 @@ def stats(path: StorePath = None) -> None:
 
 @app.command()
 def compact(path: StorePath = None) -> None:
-    """Give back what the store's file takes and does not need.  The gateway must be stopped: running, it does it at rest."""
+    """Give back what the store's file takes and does not need.  A running gateway is asked to do it.
+
+    It is asked by way of its [admin] endpoint.
+    """
     file = _file(path)
+    if path is None and _asked_to_compact(load_or_exit(None).admin.uri):
+        typer.echo(f"{file}: the running gateway compacts it; `gateway status --json` says when it is done")
+        return
     with _errors():
         if not file.exists():
             raise StoreRefused(f"{file}: there is no store")
         before, after = upkeep.compact(file)
     typer.echo(f"{file}: {before:,} bytes before, {after:,} now")
+
+
+def _asked_to_compact(address: str) -> bool:
+    """Has a running gateway been asked?  False when none answers."""
+    request = urllib.request.Request(f"{address.rstrip('/')}/compact", method="POST")
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=TIMEOUT_S) as response:
+            return bool(response.status == 202)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
 
 
 @app.command("why-kept")

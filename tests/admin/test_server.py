@@ -117,3 +117,22 @@ async def test_a_status_that_fails_is_a_500_and_the_next_one_is_answered() -> No
     assert (await ask(server, request))[0] == 500
     assert json.loads((await ask(server, request))[2]) == {"fine": True}
     await server.close()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "code", "calls"),
+    [
+        (b"POST /compact HTTP/1.1\r\nHost: x\r\n\r\n", 202, 1),
+        (b"GET /compact HTTP/1.1\r\nHost: x\r\n\r\n", 405, 0),
+        (b"POST /compact HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n\r\n", 403, 0),
+    ],
+)
+async def test_the_store_is_compacted_when_asked_by_post_and_not_by_a_page(
+    request_line: bytes, code: int, calls: int
+) -> None:
+    called: list[None] = []
+    server = AdminServer("127.0.0.1", 0, dict, compact=lambda: called.append(None))
+    await server.open()
+    assert (await ask(server, request_line))[0] == code
+    assert len(called) == calls
+    await server.close()
