@@ -524,6 +524,9 @@ class Connector(Valve):
         late = self._late
         self._late = False
         self._look_at_reading()
+        if user is None and not self.limits.allow_anonymous:
+            # Whatever it has shown, it is nobody in particular.
+            granted = False
         self.identified(granted, user)
         if late and not self.closing:
             # For what the client has sent behind its CONNECT.

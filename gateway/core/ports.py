@@ -518,11 +518,19 @@ class Authorizer:
 
     def authenticate(self, credentials: Credentials, asker: Asker) -> None:
         """Find out whether they are who they say they are, and tell `asker`, now or later."""
-        asker.answer(True, credentials.user)
+        user = credentials.user
+        asker.answer(True, credentials.certificate_user if user is None else user)
 
     def begin_exchange(self, method: str, credentials: Credentials) -> Exchange | None:
         """Start an exchange by this method; None when it is not known."""
         return None
+
+    @final
+    def may_claim(self, publisher: "Publisher", user: str | bytes | None) -> bool:
+        """May a message of `publisher` say that it is from `user`?  Who is nobody may where names are only claims."""
+        if user is None or user == publisher.user:
+            return True
+        return publisher.user is None and not self.verifies_names
 
     def may_publish(self, publisher: "Publisher", destination: Destination) -> bool:
         """May `publisher` send to `destination`?"""

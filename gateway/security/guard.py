@@ -36,7 +36,7 @@ class User:
 class Guard(Authorizer):
     """Knows its users by their passwords, or by their certificates; what they may do, the rules say.
 
-    Without users every name is believed, as before there were any.
+    Where nothing verifies names and no rule is about them, every name is believed; elsewhere none without a proof.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Guard(Authorizer):
         self._checks = checks
         self._before_answer = before_answer
         """Called before an answer that comes late, to bring the core's clock up to date."""
-        self.verifies_names = bool(users) or certificates
+        self.verifies_names = bool(users) or certificates or rules.about_names
         self.restricts_publish = bool(rules)
         self.restricts_receive = rules.restrict_receive
         self._decisions: dict[tuple[str | None, str, int, int, str], bool] = {}
@@ -71,14 +71,20 @@ class Guard(Authorizer):
         name = credentials.user
         certified = credentials.certificate_user
         if name is None:
-            asker.answer(True, certified)
+            # A secret without a name is a token, and nobody has given one out.
+            self._decide(credentials.secret is None, certified, asker)
         elif name == certified and (credentials.secret is None or name not in self._users):
             asker.answer(True, name)
         elif self._users:
             self._check_password(name, credentials.secret or b"", asker)
         else:
-            # Nobody checks names, but a certificate is more than a claim.
-            asker.answer(certified is None, name if certified is None else None)
+            # Only a claim: a certificate of this listener that names somebody else is more than that.
+            self._decide(certified is None and not self.verifies_names, name, asker)
+
+    def _decide(self, granted: bool, user: str | None, asker: Asker) -> None:
+        if not granted:
+            self.refused += 1
+        asker.answer(granted, user if granted else None)
 
     def _check_password(self, name: str, secret: bytes, asker: Asker) -> None:
         user = self._users.get(name)
@@ -87,9 +93,7 @@ class Guard(Authorizer):
         def answer(right: bool) -> None:
             if not started:
                 self._before_answer()
-            if not right:
-                self.refused += 1
-            asker.answer(right, name if right else None)
+            self._decide(right, name, asker)
 
         self._checks.check(name, None if user is None else user.hash, secret, answer)
         started = False

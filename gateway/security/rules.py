@@ -115,6 +115,8 @@ class Rules:
         self._rules = tuple(rules)
         self.personal = any(CLIENT_PLACE in level for r in rules for a in r.areas for level in a.levels)
         """Does any answer depend on the client id?"""
+        self.about_names = any(_about_names(rule) for rule in rules)
+        """Does any answer depend on the user's name?"""
         self.restrict_receive = any(_about_receiving(rule) for rule in rules)
         """Can a subscription that is allowed still not be given everything under it?"""
 
@@ -166,6 +168,12 @@ class Rules:
                         return name
                     within.append(matches)
         return tuple(within)
+
+
+def _about_names(rule: Rule) -> bool:
+    """Would the rule fit others, if they had another name or none?"""
+    placed = any(USER_PLACE in level for area in rule.areas for level in area.levels)
+    return placed or bool(rule.users or rule.groups)
 
 
 def _decides_receiving(rule: Rule) -> bool:

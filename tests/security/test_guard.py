@@ -47,12 +47,16 @@ class Answers(Asker):
 
 class World:
     def __init__(
-        self, users: dict[str, User] = USERS, rules: tuple[Rule, ...] = (), pending: int = 10
+        self,
+        users: dict[str, User] = USERS,
+        rules: tuple[Rule, ...] = (),
+        pending: int = 10,
+        certificates: bool = False,
     ) -> None:
         self.turns = Turns()
         self.clock_brought_up_to_date = 0
         self.checks = PasswordChecks(self.turns.post, 1, pending)
-        self.guard = Guard(users, Rules(rules), self.checks, self._tick)
+        self.guard = Guard(users, Rules(rules), self.checks, self._tick, certificates)
 
     def _tick(self) -> None:
         self.clock_brought_up_to_date += 1
@@ -140,11 +144,49 @@ def test_a_name_that_the_certificate_confirms_needs_no_password(world: World) ->
     assert answers.given == [(False, None)]
 
 
-def test_without_users_every_name_is_believed_but_against_a_certificate() -> None:
+@pytest.mark.parametrize("users", [USERS, {}])
+@pytest.mark.parametrize("token", [b"x", b""])
+def test_a_token_is_nobodys_proof(users: dict[str, User], token: bytes) -> None:
+    world = World(users=users)
+    assert world.ask(None, token).given == [(False, None)]
+    assert world.ask(None, token, certificate="device").given == [(False, None)]
+    assert world.guard.refused == 2
+
+
+def test_where_nothing_verifies_names_every_name_is_believed_but_against_a_certificate() -> None:
     world = World(users={})
     assert world.ask("anybody", b"anything").given == [(True, "anybody")]
     assert world.ask("anybody", certificate="device").given == [(False, None)]
     assert world.ask("device", b"anything", certificate="device").given == [(True, "device")]
+
+
+def test_where_certificates_are_shown_a_name_needs_one() -> None:
+    """Also from who shows one that names nobody, or none: another field, two names, another listener."""
+    world = World(users={}, certificates=True)
+    assert world.ask("device").given == [(False, None)]
+    assert world.ask("device", b"anything").given == [(False, None)]
+    assert world.ask("", b"").given == [(False, None)]
+    assert world.guard.refused == 3
+    assert world.ask("device", b"anything", certificate="device").given == [(True, "device")]
+    assert world.ask(None).given == [(True, None)]
+
+
+@pytest.mark.parametrize(
+    ("users", "groups", "area"),
+    [(("ann",), (), "topic:a"), ((), ("staff",), "topic:a"), ((), (), "topic:a.{user}")],
+)
+def test_a_name_that_rules_look_at_is_not_believed(
+    users: tuple[str, ...], groups: tuple[str, ...], area: str
+) -> None:
+    rule = Rule(True, frozenset({"publish"}), frozenset(users), frozenset(groups), (Area.parse(area),))
+    world = World(users={}, rules=(rule,))
+    assert world.ask("ann", b"anything").given == [(False, None)]
+    assert world.guard.verifies_names
+
+
+def test_rules_about_everybody_leave_names_as_they_are() -> None:
+    rule = Rule(True, frozenset({"publish"}), frozenset(), frozenset(), (Area.parse("topic:a.{client_id}"),))
+    assert World(users={}, rules=(rule,)).ask("anybody").given == [(True, "anybody")]
 
 
 def test_a_certificate_does_not_replace_the_password_of_a_user_who_gives_one(world: World) -> None:

@@ -4,7 +4,7 @@ from gateway.connectors.envelope import envelope_from
 from gateway.connectors.http.answering import Answering
 from gateway.connectors.http.requests import HttpRefusal, envelope_in
 from gateway.connectors.websocket.addresses import destination_of
-from gateway.connectors.websocket.messages import HTTP, is_forged, message_from
+from gateway.connectors.websocket.messages import HTTP, message_from
 from gateway.core.destination import QUEUE, Destination
 from gateway.core.message import Message
 from gateway.core.room import REFUSED
@@ -23,7 +23,7 @@ def post(connector: Answering, request: Request, destination: Destination) -> No
         return
     connector.counters.messages_in += 1
     envelope = envelope_in(request, destination)
-    if is_forged(envelope, connector.publisher):
+    if not broker.authorizer.may_claim(connector.publisher, envelope.fields.user_id):
         raise HttpRefusal(403, "it claims to be from another user")
     if destination.kind == QUEUE or destination.temporary:
         envelope.retain = False
@@ -79,7 +79,7 @@ def _message_in(connector: Answering, item: object, size: int) -> tuple[Message,
     destination = destination_of(to)
     _check(connector, destination)
     envelope = envelope_from(item)
-    if is_forged(envelope, connector.publisher):
+    if not broker.authorizer.may_claim(connector.publisher, envelope.fields.user_id):
         raise HttpRefusal(403, "it claims to be from another user")
     if destination.kind == QUEUE or destination.temporary:
         envelope.retain = False

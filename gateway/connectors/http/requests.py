@@ -36,7 +36,7 @@ def credentials_of(request: Request, peer: str, certificate_user: str | None) ->
                 name, colon, password = base64.b64decode(rest.strip(), validate=True).partition(b":")
                 user = name.decode()
             except (binascii.Error, ValueError):
-                raise HttpRefusal(400, "the Authorization header is damaged") from None
+                raise HttpRefusal(401, "the Authorization header is damaged") from None
             secret = password if colon else None
         elif scheme.lower() == "bearer":
             secret = rest.strip().encode()

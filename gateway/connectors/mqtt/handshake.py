@@ -9,6 +9,7 @@ from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.settings import NEVER, NO_REDIRECT, SERVER_MOVED
 from gateway.connectors.text import is_utf8
 from gateway.core.destination import InvalidName
+from gateway.core.flow import Publisher
 from gateway.core.ports import CONTINUE, GRANTED, Credentials, Exchange
 from gateway.core.router import LimitReached
 from protocols.mqtt.constants import VERSION_5, ReasonCode
@@ -109,7 +110,8 @@ class Handshake:
             return
         self._exchange = None
         again = connector.session is not None
-        if step != GRANTED or (again and exchange.user != connector.publisher.user):
+        nobody = exchange.user is None and not connector.limits.allow_anonymous
+        if step != GRANTED or nobody or (again and exchange.user != connector.publisher.user):
             self.refuse(ReasonCode.NOT_AUTHORIZED, "authentication failed")
         elif again:
             connector.send_auth(ReasonCode.SUCCESS, answer)
@@ -123,7 +125,7 @@ class Handshake:
         connect = self.connect
         connector = self._connector
         will = None if connect.will is None else WillMessage(connect.will, connect.protocol_version)
-        if not self._keep_alive_allowed() or (will is not None and not self._will_allowed(user)):
+        if not self._keep_alive_allowed():
             return
         client_id = connect.client_id
         if not client_id:
@@ -137,6 +139,8 @@ class Handshake:
             answer.assigned_client_id = client_id
         if not connector.sessions.belongs_to(client_id, user):
             self.refuse(ReasonCode.NOT_AUTHORIZED, "the client id is another user's")
+            return
+        if will is not None and not self._will_allowed(client_id, user):
             return
         try:
             connector.publisher.user = user
@@ -170,11 +174,14 @@ class Handshake:
         asked_s = self.connect.keep_alive_s
         return maximum_s != 0 and (asked_s == 0 or asked_s > maximum_s)
 
-    def _will_allowed(self, user: str | None) -> bool:
+    def _will_allowed(self, client_id: str, user: str | None) -> bool:
+        """A will that could not be published is refused now, while somebody is there to hear it."""
         will = self.connect.will
         assert will is not None
-        claimed = claims_of(will)
-        if claimed is not None and user is not None and claimed != user:
+        authorizer = self._connector.broker.authorizer
+        publisher = Publisher(client_id, None)
+        publisher.user = user
+        if not authorizer.may_claim(publisher, claims_of(will)):
             self.refuse(ReasonCode.NOT_AUTHORIZED, "the will claims to be from another user")
             return False
         settings = self._connector.settings
@@ -189,9 +196,12 @@ class Handshake:
             self.refuse(ReasonCode.PAYLOAD_FORMAT_INVALID, "the will is not the UTF-8 that it says it is")
             return False
         try:
-            destination_of(will.topic)
+            destination = destination_of(will.topic)
         except InvalidName as error:
             self.refuse(ReasonCode.TOPIC_NAME_INVALID, str(error))
+            return False
+        if not authorizer.may_publish(publisher, destination):
+            self.refuse(ReasonCode.NOT_AUTHORIZED, "not allowed to publish the will there")
             return False
         return True
 

@@ -243,6 +243,7 @@ class WillMessage:
         if items:
             take_items(publish)
         message = message_from(publish, destination_of(will.topic), broker, publisher, items)
+        message.retain = message.retain and message.destination.kind == TOPIC
         # There is no packet that could go on as it is.
         message.origin = MqttOrigin(publish, 0)
         message.size = len(will.payload) + len(will.properties) + len(will.topic)

@@ -62,23 +62,20 @@ class MqttPublishing(MqttSender):
             if not items:
                 # The decoder hands out the same object as long as the properties do not change.
                 self._itemless = publish.properties
-        if items:
-            claimed = take_items(publish)
-            user = self.publisher.user
-            if claimed is not None and user is not None and claimed != user:
-                self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "it claims to be from another user")
-                return
+        if items and not self.broker.authorizer.may_claim(self.publisher, take_items(publish)):
+            self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "it claims to be from another user")
+            return
+        if publish.retain and not self.settings.retain_available:
+            self.fail(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
+            return
+        if self.settings.check_payload_format and not self._is_what_it_says(publish):
+            return
         topic = self._topics.get(publish.topic)
         if topic is None:
             topic = self._resolve(publish)
             if topic is None:
                 return
         self.counters.messages_in += 1
-        if publish.retain and not self.settings.retain_available:
-            self.fail(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
-            return
-        if self.settings.check_payload_format and not self._is_what_it_says(publish):
-            return
         broker = self.broker
         if publish.qos == 0:
             broker.publish(message_from(publish, topic.destination, broker, self.publisher, items), topic)

@@ -120,8 +120,7 @@ class StompSender(Connector):
         head = self._head
         if head is None or head.lines is not send.lines:
             head = Head(send.lines, send.version, self.owner, self.settings.untyped_by_length)
-            user = self.publisher.user
-            if head.claimed_user is not None and user is not None and head.claimed_user != user:
+            if not self.broker.authorizer.may_claim(self.publisher, head.claimed_user):
                 raise StompRefusal("user-id names another user")
             self._head = head
         return head

@@ -7,7 +7,7 @@ from gateway.connectors.envelope import InvalidEnvelope, envelope_from
 from gateway.connectors.replay import Replays
 from gateway.connectors.sources import Source, durable_key, share_key
 from gateway.connectors.websocket.addresses import destination_of, source_of
-from gateway.connectors.websocket.messages import JSON, is_forged, message_from
+from gateway.connectors.websocket.messages import JSON, message_from
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED
@@ -347,7 +347,7 @@ class JsonConnector(Connector):
         members = publish.envelope
         members["to"] = publish.to
         envelope = envelope_from(members)
-        if is_forged(envelope, self.publisher):
+        if not broker.authorizer.may_claim(self.publisher, envelope.fields.user_id):
             raise JsonRefusal(c.NOT_ALLOWED, "it claims to be from another user")
         timing = envelope.timing(broker.now_ms)
         messages: list[Message] = []

@@ -55,12 +55,6 @@ def members_of(message: Message, identity: bool) -> dict[str, object]:
     return members
 
 
-def is_forged(envelope: Envelope, publisher: Publisher) -> bool:
-    """Does it claim to be from another user than the one who sends it?"""
-    claimed = envelope.fields.user_id
-    return claimed is not None and publisher.user is not None and claimed != publisher.user
-
-
 def message_from(
     envelope: Envelope,
     protocol: str,

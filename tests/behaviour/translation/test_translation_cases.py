@@ -415,6 +415,15 @@ def test_76_who_claims_to_be_another_user_is_refused(a: str, name: str) -> None:
         assert "another user" in (own.errors[0].get("message") or "")  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(("a", "name"), [("M5", "x-mx-user"), *[(code, "user-id") for code in STOMPS]])
+def test_76_who_is_nobody_claims_no_name_where_names_are_verified(a: str, name: str) -> None:
+    pair = Pair()
+    pair.broker.authorizer.verifies_names = True
+    watch = pair.watch("t")
+    pair.client(a).publish(topic_in(a, "t"), Said(b"1", [(name, "bob")]))
+    assert watch.messages() == []
+
+
 @pytest.mark.parametrize("name", ["JMSXUserID", "x-mx-user"])
 def test_76_under_whatever_name_stomp_knows(name: str) -> None:
     pair = Pair()

@@ -17,6 +17,9 @@ from gateway.core.flow import Publisher
 from gateway.core.limits import QueuePolicy
 from gateway.core.pattern import Pattern
 from gateway.core.ports import Asker, Authorizer, Credentials
+from gateway.security.guard import Guard, User
+from gateway.security.passwords import PasswordChecks
+from gateway.security.rules import Rules as SecurityRules
 
 ENVELOPE = "application/vnd.mx+json"
 
@@ -298,6 +301,16 @@ def test_the_handshake_of_the_specification() -> None:
     assert client.connector.handover is not None
 
 
+def test_who_is_nobody_claims_no_name_where_names_are_verified() -> None:
+    rules = Rules()
+    world = World(authorizer=rules)
+    meta = json.dumps({"user_id": "v"})
+    assert world.once("POST", "/queues/q", b"x", X_Mx_Meta=meta).status == 202
+    rules.verifies_names = True
+    assert world.once("POST", "/queues/q", b"x", X_Mx_Meta=meta).status == 403
+    assert world.once("POST", "/messages", b'[{"to":"queue:q","user_id":"v"}]').status == 403
+
+
 @pytest.mark.parametrize(
     ("target", "changes", "status"),
     [
@@ -307,7 +320,7 @@ def test_the_handshake_of_the_specification() -> None:
         ("/ws", {"Sec_WebSocket_Key": "short"}, 400),
         ("/ws", {"Connection": "keep-alive"}, 426),
         ("/ws", {"Origin": "https://evil.example"}, 403),
-        ("/ws", {"Authorization": "Basic !"}, 400),
+        ("/ws", {"Authorization": "Basic !"}, 401),
     ],
 )
 def test_handshakes_that_are_refused(target: str, changes: dict[str, str], status: int) -> None:
@@ -360,7 +373,8 @@ class Rules(Authorizer):
     def authenticate(self, credentials: Credentials, asker: Asker) -> None:
         self.asked.append((credentials, asker))
         if self.at_once:
-            asker.answer(credentials.secret in (b"p", b"token", None), credentials.user)
+            user = "t" if credentials.secret == b"token" else credentials.user
+            asker.answer(credentials.secret in (b"p", b"token", None), user)
 
     def may_publish(self, publisher: Publisher, destination: Destination) -> bool:
         return "secret" not in destination.name
@@ -379,6 +393,25 @@ def test_basic_and_bearer() -> None:
     assert world.once("POST", "/queues/q", b"x", Authorization=basic("u:p")).status == 202
     assert world.once("POST", "/queues/q", b"x", Authorization="Bearer token").status == 202
     assert [(c.user, c.secret) for c, _ in rules.asked] == [("u", b"wrong"), ("u", b"p"), (None, b"token")]
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["Bearer x", "Bearer", "Basic", "Basic !", basic("x:x"), basic("x"), "Digest x", "x"],
+)
+def test_whoever_does_not_prove_who_they_are_is_refused(authorization: str) -> None:
+    checks = PasswordChecks(lambda work: work(), 1, 0)
+    guard = Guard({"u": User("u", "")}, SecurityRules(()), checks, lambda: None)
+    for anonymous in (False, True):
+        world = World(authorizer=guard, limits=Limits(allow_anonymous=anonymous))
+        answer = world.once("POST", "/topics/t", b"x", Authorization=authorization)
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"][:5] == "Basic"
+
+
+def test_who_is_found_to_be_nobody_is_not_let_in_where_nobody_is_anonymous() -> None:
+    world = World(authorizer=Authorizer(), limits=Limits(allow_anonymous=False))
+    assert world.once("POST", "/topics/t", b"x", Authorization="Bearer x").status == 401
 
 
 def test_a_connection_asks_once_for_the_same_user() -> None:

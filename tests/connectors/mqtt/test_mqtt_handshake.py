@@ -212,7 +212,42 @@ def test_3_1_3_2_a_will_that_is_not_what_it_says_is_refused() -> None:
     assert connack_of(strict.client(version=5, will=will)).code == 0x99
 
 
+@pytest.mark.parametrize("topic", ["t", "$queue/q"])
+def test_what_is_checked_of_a_publish_is_checked_for_queues_too(topic: str) -> None:
+    says_text = Properties()
+    says_text.payload_format = 1
+    world = World(MqttSettings(check_payload_format=True, retain_available=False))
+    client = world.client(version=5)
+    client.received()
+    client.publish(topic, b"\xff", 1, 3, properties=says_text)
+    assert client.received() == [Puback(3, 0x99, because("the payload is not the UTF-8 that it says it is"))]
+    client.publish(topic, b"x", 1, 4, retain=True)
+    [disconnect] = client.received()
+    assert isinstance(disconnect, Disconnect)
+    assert disconnect.reason_code == 0x9A
+    assert "queue/q" not in world.broker.queues
+
+
 # -- rules
+
+
+class Mute(Authorizer):
+    """Nobody but the client `may` sends to what is called `secret`."""
+
+    def may_publish(self, publisher: Publisher, destination: Destination) -> bool:
+        return "secret" not in destination.name or publisher.id == "may"
+
+
+@pytest.mark.parametrize("topic", ["secret", "$queue/secret"])
+@pytest.mark.parametrize(("version", "code"), [(4, 5), (5, 0x87)])
+def test_a_will_that_could_not_be_published_is_refused(topic: str, version: int, code: int) -> None:
+    world = World(authorizer=Mute())
+    will = Will(topic, b"x", 0, False, b"")
+    client = world.client("c", version, will=will)
+    assert connack_of(client).code == code
+    assert client.connector.closing
+    assert world.service.sessions.get("c") is None
+    assert connack_of(world.client("may", version, will=will)).code == 0
 
 
 class Rules(Authorizer):
