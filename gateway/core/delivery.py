@@ -43,6 +43,8 @@ SETTLED: Final = 2
 """Gone from the queue."""
 HELD: Final = 3
 """In memory, behind a transaction that a crash could still undo: nobody may see it."""
+FORFEIT: Final = 4
+"""Its consumer failed to take it: another object stands for the message now, and what becomes of this one is nobody's."""
 
 
 @final
@@ -80,6 +82,15 @@ class Delivery:
         self.position = 0
         """Where the store was told of it in this run; 0 when it was not."""
         self.state = READY
+
+    def again(self) -> "Delivery":
+        """Another object for the same stay, and this one FORFEIT: whoever still has it settles nothing with it."""
+        other = Delivery(self.queue, self.message, self.sequence, self.binding)
+        other.failures = self.failures
+        other.returned = self.returned
+        other.position = self.position
+        self.state = FORFEIT
+        return other
 
     @property
     def stored(self) -> bool:

@@ -12,6 +12,7 @@ from gateway.core.delivery import (
     ACQUIRED,
     EXPIRED,
     FAILED,
+    FORFEIT,
     HELD,
     READY,
     REASON_DELIVERY_LIMIT,
@@ -436,12 +437,32 @@ class Queue(Sink):
         self.contents.unsettled += 1
         if not consumer.automatic:
             consumer.credit.available -= 1
-        consumer.outlet.deliver(delivery)
+        try:
+            consumer.outlet.deliver(delivery)
+        except Exception as error:
+            self._let_down(delivery, consumer, error)
+            return
         if consumer.automatic:
             self.settle(delivery, ACCEPTED)
 
+    def _let_down(self, delivery: Delivery, consumer: Consumer, error: Exception) -> None:
+        """The outlet failed to take it, a bug of ours: that costs its connection, and neither the message nor others."""
+        if delivery.state != ACQUIRED:
+            # It had been settled meanwhile.
+            consumer.outlet.broke(error)
+            return
+        self.contents.unsettled -= 1
+        if not consumer.automatic:
+            consumer.credit.available += 1
+        outlet = consumer.outlet
+        outlet.congested = True
+        self._conclude(delivery.again(), FAILED)
+        outlet.broke(error)
+
     def settle(self, delivery: Delivery, outcome: int) -> int:
         """See Delivery.settle.  Settling twice is our own mistake."""
+        if delivery.state == FORFEIT:
+            return NOTHING
         assert delivery.state == ACQUIRED
         consumer = delivery.consumer
         assert consumer is not None

@@ -100,6 +100,10 @@ class Outlet(Sink):
         """
         raise NotImplementedError
 
+    def broke(self, error: Exception) -> None:
+        """A bug of ours while it was given something: that is to cost this subscriber's connection alone."""
+        raise error
+
 
 NOBODY: Final = Outlet()
 """Stands for the outlet of a consumer that has left its queue."""

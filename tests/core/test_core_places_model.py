@@ -73,7 +73,7 @@ class PlacesMachine(RuleBasedStateMachine):
         self.broker.now_ms = self.now_ms
         self.store.listener = self.broker
         self.broker.recover(self.store.recover())
-        self.queue = self.broker.bound_queue("sub:model/q", self.broker.policy)
+        self.queue = self.broker.queue("q")
         self.consumers = []
         self.out = {}
 
@@ -184,6 +184,8 @@ class PlacesMachine(RuleBasedStateMachine):
     def time_passes(self, step_ms: int) -> None:
         self.now_ms += step_ms
         self.broker.tick(self.now_ms)
+        # One that was only ever read from goes with its last reader.
+        self.queue = self.broker.queue("q")
 
     @precondition(lambda self: len(self.sent) > 30)
     @rule()

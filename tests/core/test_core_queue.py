@@ -654,18 +654,35 @@ def test_a_thousand_queues_behind_one_window_do_not_recurse() -> None:
 
 @needs_outlet
 def test_an_outlet_that_fails_does_not_stop_the_queue_for_the_others() -> None:
+    """Nor does it cost who sent the message, nor the message: somebody else gets it, and it counts as failed."""
+
     class Broken(LogOutlet):
+        __slots__ = ("errors",)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.errors: list[Exception] = []
+
         def deliver(self, delivery: Delivery) -> None:
             super().deliver(delivery)
             raise RuntimeError("a bug of ours")
 
-    queue = queue_with()
+        def broke(self, error: Exception) -> None:
+            self.errors.append(error)
+
+    queue = queue_with(QueuePolicy(dead_letters="DLQ"))
     broken = Broken()
     consumer = consume(queue, broken, 5)
-    with pytest.raises(RuntimeError):
-        fill(queue, 1)
+    ids = fill(queue, 2)
+    assert (len(broken.errors), queue.waiting, queue.unsettled) == (1, 2, 0)
+    assert consumer.credit.available == 5
     queue.detach(consumer)
     outlet = LogOutlet()
     consume(queue, outlet, 5)
-    ids = fill(queue, 2)
     assert outlet.ids == ids
+    assert [delivery.failures for delivery in outlet.taken] == [1, 0]
+    # What the broken one still believes to have settles nothing.
+    assert broken.open[0].settle(REJECTED) == NOTHING
+    for delivery in outlet.open:
+        delivery.settle(ACCEPTED)
+    assert (queue.depth, queue.bytes, queue.broker.counters.dead_lettered) == (0, 0, 0)

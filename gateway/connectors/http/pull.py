@@ -67,6 +67,10 @@ class Pull(Outlet):
         """Take what is there."""
         self._consumer.queue.attach(self._consumer)
 
+    def broke(self, error: Exception) -> None:
+        """See Outlet."""
+        self._connector.broke(error)
+
     def deliver(self, delivery: Delivery) -> None:
         """See Outlet.  The answer is made at the end of the turn, with all that has come by then."""
         self.deliveries.append(delivery)

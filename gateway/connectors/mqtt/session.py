@@ -318,6 +318,11 @@ class MqttSession(Outlet):
 
     # -- Outlet: messages of its queues
 
+    def broke(self, error: Exception) -> None:
+        """See Outlet."""
+        if self.connector is not None:
+            self.connector.broke(error)
+
     def deliver(self, delivery: Delivery) -> None:
         """See Outlet.  Gives the delivery a packet id and sends it."""
         connector = self.connector

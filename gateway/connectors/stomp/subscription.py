@@ -134,6 +134,10 @@ class StompSubscription(RetainedOutlet):
 
     # -- Outlet: from a queue
 
+    def broke(self, error: Exception) -> None:
+        """See Outlet."""
+        self._connector.broke(error)
+
     def deliver(self, delivery: Delivery) -> None:
         """See Outlet."""
         connector = self._connector

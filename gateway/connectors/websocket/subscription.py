@@ -79,6 +79,10 @@ class JsonSubscription(RetainedOutlet):
 
     # -- Outlet: from a queue
 
+    def broke(self, error: Exception) -> None:
+        """See Outlet."""
+        self._connector.broke(error)
+
     def deliver(self, delivery: Delivery) -> None:
         """See Outlet."""
         connector = self._connector
