@@ -15,7 +15,10 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What the live page may do: nothing but what came with it, and talk to a gateway."""
+"""What our own pages may do: nothing but what came with them, and talk to a gateway."""
+
+SANDBOX: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+"""What everything else may do that a browser shows, above all a message's body: nothing, and as nobody's page."""
 
 
 class Answering(Connector):
@@ -43,13 +46,17 @@ class Answering(Connector):
         self.stored_later = False
         """What it asked for is done; the response waits until the store has it."""
 
-    def headers(self, content_type: str, more: list[tuple[str, str]] | None = None) -> list[tuple[str, str]]:
+    def headers(
+        self, content_type: str, more: list[tuple[str, str]] | None = None, policy: str = SANDBOX
+    ) -> list[tuple[str, str]]:
         """What every response says, and `more`."""
-        headers = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]
+        headers = [
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Content-Security-Policy", policy),
+        ]
         if content_type:
             headers.append(("Content-Type", content_type))
-        if content_type.startswith("text/html"):
-            headers.append(("Content-Security-Policy", POLICY))
         if self.cors is not None:
             headers += [
                 ("Access-Control-Allow-Origin", self.cors),
@@ -61,13 +68,18 @@ class Answering(Connector):
         return headers + more if more else headers
 
     def respond(
-        self, status: int, content_type: str, body: bytes, more: list[tuple[str, str]] | None = None
+        self,
+        status: int,
+        content_type: str,
+        body: bytes,
+        more: list[tuple[str, str]] | None = None,
+        policy: str = SANDBOX,
     ) -> None:
         """Answer the request, whole."""
         request = self.request
         self.request = None
         head = request is not None and request.method == "HEAD"
-        self.wire.send_response(status, self.headers(content_type, more), body, head)
+        self.wire.send_response(status, self.headers(content_type, more, policy), body, head)
 
     def deny(self, status: int, reason: str) -> None:
         """Answer that it cannot be."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, final
 from gateway.connectors.base import TOO_SLOW, Counters, Limits, Turn
 from gateway.connectors.carriage import Handover
 from gateway.connectors.envelope import InvalidEnvelope
-from gateway.connectors.http.answering import PLAIN, Answering
+from gateway.connectors.http.answering import PLAIN, POLICY, Answering
 from gateway.connectors.http.events import Events, patterns_in
 from gateway.connectors.http.origins import allowed, host_allowed, site_allowed
 from gateway.connectors.http.publish import post, post_many
@@ -357,7 +357,7 @@ class HttpConnector(Answering):
         path = request.path()
         page = self._service.pages.get(path)
         if page is not None:
-            self.respond(200, page.content_type, page.body, [("Cache-Control", "no-cache")])
+            self.respond(200, page.content_type, page.body, [("Cache-Control", "no-cache")], POLICY)
         elif path in self._service.settings.paths:
             names = ", ".join(self._acceptor.names)
             text = f"This is a message broker's WebSocket port.  Open it as a WebSocket; subprotocols: {names}.\n"

@@ -16,6 +16,18 @@ from gateway.core.queue import Queue
 from gateway.core.subscription import Consumer, Outlet
 from protocols.http.frames import Request
 
+_INERT: Final = (
+    "text/plain",
+    "text/csv",
+    "application/json",
+    "application/octet-stream",
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+)
+"""Kinds of body that a browser may show in place."""
+
 FETCH_LOOK_MS: Final = 20
 """How often a pull looks whether the store has answered, and there was nothing for it."""
 
@@ -140,6 +152,9 @@ class Pull(Outlet):
         headers = [(META, json.dumps(meta))]
         if receipts:
             headers.append(("Location", f"/receipts/{receipts[0]}"))
+        if not _is_inert(content_type or BYTES_TYPE):
+            # Whoever published it says what it is; a browser that knows no sandbox must not make a page of it.
+            headers.append(("Content-Disposition", "attachment"))
         connector.respond(200, content_type or BYTES_TYPE, body, headers)
 
     def give_back(self) -> None:
@@ -205,6 +220,12 @@ def needs(method: str, methods: tuple[str, ...]) -> None:
     """Raise HttpRefusal unless `method` is one of them."""
     if method not in methods:
         raise HttpRefusal(405, "here: " + ", ".join(methods))
+
+
+def _is_inert(content_type: str) -> bool:
+    """Is it of a kind in which browsers run nothing?"""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind in _INERT
 
 
 def _keeps(request: Request) -> bool:

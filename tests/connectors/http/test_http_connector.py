@@ -359,6 +359,62 @@ def test_pages_come_with_a_policy() -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    ("content_type", "attached"),
+    [
+        ("text/html", True),
+        ("TEXT/HTML; charset=utf-8", True),
+        ("image/svg+xml", True),
+        ("application/xhtml+xml", True),
+        ("text/xml", True),
+        ("application/pdf", True),
+        ("text/javascript", True),
+        ("multipart/x-mixed-replace;boundary=a", True),
+        ("x", True),
+        ("text/plain", False),
+        ("application/json", False),
+        ("image/png", False),
+    ],
+)
+def test_a_body_is_no_page_of_ours(content_type: str, attached: bool) -> None:
+    world = World()
+    world.once("POST", "/queues/q", b"<script>x</script>", Content_Type=content_type)
+    answer = world.once("GET", "/queues/q")
+    assert answer.headers["content-type"] == content_type
+    assert answer.headers["content-security-policy"].endswith("; sandbox")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert (answer.headers.get("content-disposition") == "attachment") == attached
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers"),
+    [
+        ("GET", "/", {}),
+        ("GET", "/nowhere", {}),
+        ("POST", "/page", {}),
+        ("OPTIONS", "/queues/q", {}),
+        ("GET", "/queues/q", {}),
+        ("GET", "/queues/q", {"Accept": ENVELOPE}),
+        ("GET", "/queues/q", {"Authorization": "Digest x"}),
+        ("GET", "/queues/q", {"Origin": "https://evil.example"}),
+        ("GET", "/ws", {"Upgrade": "websocket", "Connection": "Upgrade"}),
+    ],
+)
+def test_every_answer_is_nobodys_page(method: str, target: str, headers: dict[str, str]) -> None:
+    answer = World().once(method, target, **headers)
+    assert answer.headers["content-security-policy"].startswith("default-src 'none';")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_stream_of_events_is_nobodys_page() -> None:
+    client = World().client()
+    client.send("GET", "/events?destination=topic:t")
+    head = client.written().partition(b"\r\n\r\n")[0].decode().lower()
+    assert "nosniff" in head
+    assert "sandbox" in head
+
+
 # -- who may come
 
 
