@@ -74,7 +74,7 @@ RULES: dict[str, set[str]] = {
     "gateway.store": ANY | {"gateway.core"},
     "gateway.pki": ANY | {"ext:cryptography"},
     "gateway.security": ANY | {"ext:argon2", "gateway.core"},
-    "gateway.admin": ANY | {"ext:h11"},
+    "gateway.admin": ANY | {"ext:h11", "gateway.connectors.http.origins"},
     "gateway.observe": ANY,
     "gateway.config": ANY
     | {"ext:pydantic", "gateway.connectors.base", "gateway.connectors.side"}

@@ -8,10 +8,12 @@ from typing import Any, Final, final
 
 import h11
 
+from gateway.connectors.http.origins import allowed, host_allowed, site_allowed
+
 log = logging.getLogger("gateway.admin")
 
 CONNECTIONS_MAX: Final = 64
-"""Open at a time; more are closed at once."""
+"""Open at a time; for one more, the one that has waited longest makes room."""
 
 EXCHANGE_TIMEOUT_S: Final = 10.0
 """How long a request may take to come and its answer to be read."""
@@ -43,7 +45,8 @@ class AdminServer:
         self._trouble = trouble
         self._compact = compact
         self._server: asyncio.Server | None = None
-        self._clients: set[asyncio.Task[None]] = set()
+        # In the order in which they came.
+        self._clients: dict[asyncio.Task[None], None] = {}
 
     async def open(self) -> None:
         """Listen.  Raises OSError."""
@@ -62,9 +65,11 @@ class AdminServer:
         task = asyncio.current_task()
         assert task is not None
         if len(self._clients) >= CONNECTIONS_MAX:
-            writer.close()
-            return
-        self._clients.add(task)
+            # A request is one packet: whoever has not asked yet is hardly going to.
+            oldest = next(iter(self._clients))
+            del self._clients[oldest]
+            oldest.cancel()
+        self._clients[task] = None
         try:
             async with asyncio.timeout(EXCHANGE_TIMEOUT_S):
                 writer.write(await self._exchange(reader))
@@ -72,7 +77,7 @@ class AdminServer:
         except (TimeoutError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
-            self._clients.discard(task)
+            self._clients.pop(task, None)
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader) -> bytes:
@@ -95,6 +100,8 @@ class AdminServer:
         return _response(connection, code, answer, event.method == b"HEAD")
 
     def _answer(self, request: h11.Request) -> tuple[int, dict[str, Any]]:
+        if not _may_ask(request):
+            return 403, {"error": "only for this machine, under its own names, and for no other site's pages"}
         path = request.target.split(b"?", 1)[0]
         if path == b"/compact" and self._compact is not None:
             return self._begin_compacting(request, self._compact)
@@ -118,6 +125,18 @@ class AdminServer:
         return 202, {"compacting": True}
 
 
+def _may_ask(request: h11.Request) -> bool:
+    """Does it come from this machine's own programs or pages, as far as its browser says?"""
+    said = {name: value.decode("latin-1") for name, value in request.headers}
+    host = said.get(b"host")
+    if host is not None and not host_allowed(host, (), True):
+        return False
+    origin = said.get(b"origin")
+    if origin is not None:
+        return allowed(origin, host or "", (), True)
+    return site_allowed(said.get(b"sec-fetch-site"), said.get(b"sec-fetch-mode"), False, True)
+
+
 def _response(connection: h11.Connection, code: int, answer: dict[str, Any], head: bool = False) -> bytes:
     """A whole response as bytes, after which the connection is closed."""
     body = json.dumps(answer).encode() + b"\n"
@@ -126,6 +145,7 @@ def _response(connection: h11.Connection, code: int, answer: dict[str, Any], hea
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
         ("Connection", "close"),
     ]
     if code == 405:
