@@ -429,6 +429,10 @@ class Store:
         """These messages at once, in order; those that are not there are left out.  Before the first append only."""
         raise NotImplementedError
 
+    def page(self, page: Page) -> list[Entry]:
+        """As `load`, but answered at once.  Before the first append only."""
+        raise NotImplementedError
+
 
 @final
 @dataclass(init=False, slots=True)

@@ -201,6 +201,10 @@ class MemoryStore(Journal):
         keys = [(queue << SEQUENCE_BITS) + sequence for sequence in sequences]
         return [self.kept.entry(key) for key in keys if key in self.kept.entries]
 
+    def page(self, page: Page) -> list[Entry]:
+        """See Store."""
+        return self.kept.load(page)
+
     def close(self, clean: bool) -> None:
         """The run ends in order."""
         self._take_over()

@@ -227,6 +227,11 @@ class SqliteStore(Journal):
         assert self._thread is None
         return self._tables.fetch(queue, sequences)
 
+    def page(self, page: Page) -> list[Entry]:
+        """See Store."""
+        assert self._thread is None
+        return self._tables.load(page)
+
     def start(
         self,
         listener: StoreListener,

@@ -215,12 +215,9 @@ WILLS = ("clean=1", "clean=0")
 def test_the_will_of_who_was_connected_at_a_crash_is_published_once(lives: Lives, words: str) -> None:
     # §3.1.2.5: in the case of a server failure it may be deferred until the restart, not forgotten.
     gw = lives.gw
-    (
-        gw.mqtt("d")
-        >> f"CONNECT d {words} will=state will_qos=1 will_retain will_body=off"
-        << "CONNACK 0 present=0"
-    )
+    gw.mqtt("d") >> f"CONNECT d {words} will=state will_qos=1 will_retain will_body=off"
     lives.commit()
+    gw.mqtt("d") << "CONNACK 0 present=0"
     gw = lives.kill()
     party = watching(gw)
     gw.advance(0)
@@ -237,13 +234,9 @@ def test_the_will_of_who_was_connected_at_a_crash_is_published_once(lives: Lives
 @pytest.mark.parametrize("words", WILLS)
 def test_the_will_of_who_left_in_order_is_not_published_after_a_crash(lives: Lives, words: str) -> None:
     gw = lives.gw
-    (
-        gw.mqtt("d")
-        >> f"CONNECT d {words} will=state will_body=off"
-        << "CONNACK 0 present=0"
-        >> "DISCONNECT"
-        >> DROP
-    )
+    gw.mqtt("d") >> f"CONNECT d {words} will=state will_body=off"
+    lives.commit()
+    gw.mqtt("d") << "CONNACK 0 present=0" >> "DISCONNECT" >> DROP
     lives.commit()
     gw = lives.kill()
     party = watching(gw)
@@ -254,9 +247,9 @@ def test_the_will_of_who_left_in_order_is_not_published_after_a_crash(lives: Liv
 
 def test_a_will_that_was_published_before_the_crash_is_not_published_again(lives: Lives) -> None:
     gw = lives.gw
-    gw.mqtt("d") >> "CONNECT d will=state will_body=off" << "CONNACK 0 present=0"
+    gw.mqtt("d") >> "CONNECT d will=state will_body=off"
     lives.commit()
-    gw.mqtt("d") >> DROP
+    gw.mqtt("d") << "CONNACK 0 present=0" >> DROP
     lives.commit()
     assert lives._kept.notes == {}
     gw = lives.kill()
@@ -268,8 +261,9 @@ def test_a_will_that_was_published_before_the_crash_is_not_published_again(lives
 def test_the_delay_of_a_will_begins_with_the_restart(lives: Lives) -> None:
     gw = lives.gw
     party = gw.mqtt("d", 5)
-    party >> "CONNECT d expiry=60 will=state will_delay=10 will_body=off" << "CONNACK 0 present=0"
+    party >> "CONNECT d expiry=60 will=state will_delay=10 will_body=off"
     lives.commit()
+    party << "CONNACK 0 present=0"
     gw = lives.kill()
     party = watching(gw)
     gw.advance(9_999)
@@ -284,11 +278,14 @@ def test_a_will_is_published_though_its_client_is_back_before_anybody_looked(
 ) -> None:
     gw = lives.gw
     connect = f"CONNECT d {words} will=state will_body=off"
-    gw.mqtt("d") >> connect << "CONNACK 0 present=0"
+    gw.mqtt("d") >> connect
     lives.commit()
+    gw.mqtt("d") << "CONNACK 0 present=0"
     gw = lives.kill()
     party = watching(gw)
-    gw.mqtt("d") >> connect << f"CONNACK 0 present={int(words == 'clean=0')}"
+    gw.mqtt("d") >> connect
+    lives.commit()
+    gw.mqtt("d") << f"CONNACK 0 present={int(words == 'clean=0')}"
     party << "PUBLISH state off"
     gw.advance(1_000)
     party.silent()
@@ -619,3 +616,58 @@ def test_a_stored_message_keeps_its_id_over_restarts(lives: Lives) -> None:
         ids.append(party.last.get("message-id"))
     assert ids[0] == ids[2]
     assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("qos", ["1212", "2121", "1112"])
+def test_what_was_under_way_at_a_kill_comes_again_in_the_order_of_the_first_time(
+    lives: Lives, qos: str
+) -> None:
+    gw = lives.gw
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 a qos=2"
+    lives.commit()
+    gw.mqtt("s") << "SUBACK 1 2"
+    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0"
+    for id, one in enumerate(qos, 1):
+        gw.mqtt("p") >> f"PUBLISH a qos={one} id={id} {id}"
+    lives.commit()
+    for id, one in enumerate(qos, 1):
+        gw.mqtt("s") << f"PUBLISH a qos={one} id={id} {id}"
+    gw = lives.kill()
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    again = [packet.split() for packet in gw.mqtt("s").rest()]
+    assert [words[-1] for words in again] == ["1", "2", "3", "4"]
+    assert {words[3] for words in again} == {"dup"}
+    # A message of QoS 2 is known by its packet id.
+    assert [words[4] for words in again if words[2] == "qos=2"] == [
+        f"id={id}" for id, one in enumerate(qos, 1) if one == "2"
+    ]
+    for words in again:
+        gw.mqtt("s") >> f"PUBACK {words[4][3:]}" if words[2] == "qos=1" else None
+    # In order or not, an acknowledged message is over.
+    lives.commit()
+    gw = lives.stop()
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    assert [packet.split()[2] for packet in gw.mqtt("s").rest()] == ["qos=2"] * qos.count("2")
+
+
+def test_a_client_with_a_will_is_told_that_it_is_connected_once_the_will_is_safe(lives: Lives) -> None:
+    gw = lives.gw
+    party = gw.mqtt("d") >> "CONNECT d will=state will_body=off" >> "PINGREQ" >> "SUBSCRIBE 1 d"
+    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0" >> "PUBLISH d hello"
+    party.silent()
+    lives.commit()
+    # The CONNACK is the first of all.
+    party << "CONNACK 0 present=0" << "PINGRESP" << "SUBACK 1 0" << "PUBLISH d hello"
+    # Who has none does not wait.
+    gw.mqtt("e") >> "CONNECT e" << "CONNACK 0 present=0"
+
+
+def test_a_client_whose_will_is_not_safe_yet_may_leave_and_is_told_nothing(lives: Lives) -> None:
+    gw = lives.gw
+    gw.mqtt("d") >> "CONNECT d will=state will_body=off" >> DROP
+    lives.commit()
+    lives.store.accepting = False
+    # Without room for it there is no use in waiting.
+    gw.mqtt("e") >> "CONNECT e will=state will_body=off" << "CONNACK 0 present=0"

@@ -13,6 +13,7 @@ from gateway.connectors.mqtt.sending import ELSEWHERE, UNSPECIFIED
 from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.mqtt.welcome import Welcome
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, InvalidName
 from gateway.core.pattern import literal
 from gateway.core.ports import NOTHING
@@ -43,7 +44,7 @@ from protocols.mqtt.topics import filter_error
 class MqttConnector(MqttPublishing):
     """See the module and Connector."""
 
-    __slots__ = ("_handshake", "_refusing", "_replays", "_undone", "sessions")
+    __slots__ = ("_handshake", "_refusing", "_replays", "_undone", "_welcome", "sessions")
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class MqttConnector(MqttPublishing):
         self._undone: list[Packet] | None = None
         self._replays: list[Replay] | None = None
         self._handshake: Handshake | None = None
+        self._welcome: Welcome | None = None
 
     # -- driven by net
 
@@ -114,7 +116,26 @@ class MqttConnector(MqttPublishing):
         self._end_session(now_ms)
         # They know each other, which nobody but the collector would notice otherwise.
         self._handshake = None
+        if self._welcome is not None:
+            self._welcome.connector = None
+            self._welcome = None
         self.detach()
+
+    def bytes_out(self, now_ms: int) -> list[bytes]:
+        """See Connector.  Nothing leaves before the CONNACK does, which is the first of all."""
+        if self._welcome is not None and not self.closing:
+            return []
+        return super().bytes_out(now_ms)
+
+    def written(self) -> None:
+        """See Connector."""
+        if self._welcome is None:
+            super().written()
+
+    def welcomed(self) -> None:
+        """The CONNACK may leave now, and all behind it."""
+        self._welcome = None
+        self.turn.mark(self)
 
     def next_deadline_ms(self) -> int | None:
         """See Connector."""
@@ -237,7 +258,13 @@ class MqttConnector(MqttPublishing):
         if self._version == 5:
             # Absent means 65,535 (§3.1.2.11.3); ours is the smaller.
             window = properties.receive_maximum or 65_535
-        session.connected(self, min(window, self.limits.max_inflight))
+        position = session.connected(self, min(window, self.limits.max_inflight))
+        store = self.broker.store
+        # A client that has been told it is connected counts on its will.  Where the store has no room it is let in
+        # without that, to make room.
+        if session.will is not None and position > store.durable and store.accepting:
+            self._welcome = Welcome(self, position)
+            self.broker.wait(self._welcome)
         self.sessions.adopted(session)
 
     def send_connack(self, present: bool, answer: Properties) -> None:

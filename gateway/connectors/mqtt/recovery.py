@@ -13,9 +13,10 @@ from gateway.connectors.mqtt.stored import restored_options, restored_publish
 from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.core.destination import InvalidName
 from gateway.core.message import Origin
+from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX
 from gateway.core.pattern import literal
-from gateway.core.ports import Noted, Recovered
-from gateway.core.record import Restorer
+from gateway.core.ports import Entry, Noted, Page, Recovered
+from gateway.core.record import BadRecord, Restorer
 from gateway.core.router import Broker, LimitReached
 from gateway.core.subscription import Binding, Sink
 
@@ -23,6 +24,9 @@ BINDINGS_REMEMBERED_MAX: Final = 1_024
 """Different options that are made into objects once; real sessions have a handful."""
 
 SESSION_KEY_PREFIX: Final = "sub:"
+
+_Sent = tuple[int, int, str, int, bool]
+"""Queue, sequence, client id, packet id, and whether its PUBREC has come."""
 
 
 @final
@@ -122,29 +126,73 @@ def _recover_exchanges(broker: Broker, found: Recovered, sessions: dict[str, Mqt
             if session.received is None:
                 session.received = set()
             session.received.add(int(packet_id))
-    sent: list[tuple[int, int, str, int, bool]] = []
+    sent: list[_Sent] = []
+    taken: dict[str, set[int]] = {}
     for key, value in found.notes.get(journal.SENT, {}).items():
         client_id, packet_id = journal.split_key(key)
         try:
             number, sequence, received = journal.read_sent(value)
             sent.append((number, sequence, client_id, int(packet_id), received))
+            taken.setdefault(client_id, set()).add(int(packet_id))
         except Exception as error:
             broker.aside.note(journal.SENT, key, value, error)
-    stale: list[str] = []
     # In the order in which they were sent: that of the queue.
     sent.sort()
-    for number, sequence, client_id, packet_id_, received in sent:
+    stale = _reacquire(broker, sent, sessions, {} if found.clean else taken)
+    for key in stale:
+        broker.store.append(Noted(journal.SENT, key, None))
+
+
+def _reacquire(
+    broker: Broker, sent: list[_Sent], sessions: dict[str, MqttSession], taken: dict[str, set[int]]
+) -> list[str]:
+    """Have the sessions go on with what was `sent`; returns the keys of notes about what is not there any more.
+
+    After a crash `taken` has the packet ids of each session: what went out before a noted message of its queue, and is
+    not noted, was of QoS 1 and comes again before that one [MQTT-4.6.0-1].
+    """
+    stale: list[str] = []
+    # Queue, lane → up to where it has been looked through.
+    through: dict[tuple[int, int], int] = {}
+    for number, sequence, client_id, packet_id, received in sent:
         session = sessions.get(client_id)
         queue = broker.kept_queue(number)
         entries = [] if session is None or queue is None else broker.store.fetch(number, [sequence])
         if session is None or queue is None or not entries:
             # Kept, it would name another message once the number is given again.
-            stale.append(f"{client_id}\0{packet_id_}")
+            stale.append(f"{client_id}\0{packet_id}")
             continue
         for entry in entries:
-            session.reacquire(queue, entry, packet_id_, received)
-    for key in stale:
-        broker.store.append(Noted(journal.SENT, key, None))
+            if client_id in taken and session.owns(queue):
+                place = (number, entry.lane)
+                first = through.get(place, 0) + 1
+                through[place] = sequence
+                for earlier in _between(broker, number, entry.lane, first, sequence - 1):
+                    session.reacquire_unnoted(queue, earlier, taken[client_id])
+            session.reacquire(queue, entry, packet_id, received)
+    return stale
+
+
+def _between(broker: Broker, queue: int, lane: int, first: int, last: int) -> list[Entry]:
+    """The stored messages of QoS 1 from `first` to `last`, which a client had not acknowledged: no more than its window."""
+    found: list[Entry] = []
+    while first <= last:
+        entries = broker.store.page(Page(queue, lane, first, last, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX))
+        if not entries:
+            break
+        found += [entry for entry in entries if _qos(broker, entry) == 1]
+        first = entries[-1].sequence + 1
+    return found
+
+
+def _qos(broker: Broker, entry: Entry) -> int:
+    """At which a stored message was sent; 0 when it cannot be read."""
+    try:
+        binding = broker.decoder.binding(entry.note)
+        qos = broker.decoder.message(entry.record).qos
+    except BadRecord:
+        return 0
+    return min(qos, binding.qos) if isinstance(binding, MqttBinding) else 0
 
 
 def _drop_orphans(broker: Broker, sessions: dict[str, MqttSession]) -> None:

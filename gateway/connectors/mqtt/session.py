@@ -425,8 +425,8 @@ class MqttSession(Outlet):
 
     # -- connections come and go
 
-    def connected(self, connector: "MqttConnector", receive_maximum: int) -> None:
-        """A connection serves it from now on; `resume` starts the deliveries."""
+    def connected(self, connector: "MqttConnector", receive_maximum: int) -> int:
+        """A connection serves it from now on; `resume` starts the deliveries.  Returns the position to wait for."""
         self.connector = connector
         self.publisher.valve = connector
         self.ended_at_ms = 0
@@ -437,7 +437,7 @@ class MqttSession(Outlet):
                 self._begin_noting()
             else:
                 self.will_noted = self.will is not None
-        journal.note_session(self)
+        return journal.note_session(self)
 
     def set_will(self, will: "WillMessage | None") -> None:
         """Have this will from now on, or none.  Raises LimitReached, and keeps the one it has."""
@@ -540,8 +540,25 @@ class MqttSession(Outlet):
         if self.key in self.broker.queues:
             self._ensure_queue()
 
+    def owns(self, queue: Queue) -> bool:
+        """Is it the queue of this session, and of nobody else?"""
+        return queue is self._queue
+
+    def reacquire_unnoted(self, queue: Queue, entry: Entry, taken: set[int]) -> None:
+        """A delivery of its own queue that was under way too, though nobody knows under which packet id: not under one
+        of `taken`, nor is it noted under the one that it gets."""
+        packet_id = self._next_packet_id
+        while True:
+            packet_id = 1 if packet_id >= PACKET_ID_MAX else packet_id + 1
+            if packet_id not in taken:
+                break
+        taken.add(packet_id)
+        self.reacquire(queue, entry, packet_id, False)
+        if self._kept_ids is not None:
+            self._kept_ids.discard(packet_id)
+
     def reacquire(self, queue: Queue, entry: Entry, packet_id: int, received: bool) -> None:
-        """Go on with a QoS 2 delivery that was under way."""
+        """Go on with a delivery that was under way."""
         consumer = self._consumer if queue is self._queue else self._consumer_of(queue)
         delivery = None if consumer is None else queue.reacquire(entry, consumer)
         if delivery is None:
