@@ -1,7 +1,7 @@
 """Last values of topics on their way to a new subscription, at the pace of its client (MQTT 5.0 §3.8.4).
 
-What is found at once may be far more than a client's output buffer: none of it is dropped, and none of it in the way of
-what comes live.
+What is found may be far more than a client's output buffer: none of it is dropped, and none of it in the way of what
+comes live.  It is searched for when what was asked for before has been sent, a little at a time.
 """
 
 from collections import deque
@@ -10,6 +10,7 @@ from typing import Final, final
 from gateway.connectors.base import Connector
 from gateway.core.message import Message
 from gateway.core.router import Broker
+from gateway.core.searching import Search, Seeker
 from gateway.core.subscription import Outlet
 
 TURN_BYTES: Final = 131_072
@@ -18,28 +19,36 @@ TURN_MESSAGES: Final = 100
 
 
 class Replay:
-    """What one subscription has found and is not yet sent."""
+    """What one subscription is to find and is not yet sent."""
 
-    __slots__ = ("_at", "_messages")
+    __slots__ = ("_search",)
 
-    def __init__(self, messages: list[Message]) -> None:
-        self._messages = messages
-        self._at = 0
+    def __init__(self, search: Search) -> None:
+        self._search = search
+
+    @final
+    def ready(self, seeker: Seeker) -> bool:
+        """Has it found what there is?  Else `seeker` is told when it has."""
+        search = self._search
+        if not search.begun:
+            search.begin(seeker)
+        return search.done
 
     @final
     @property
     def over(self) -> bool:
         """Is nothing left of it?"""
-        return self._at >= len(self._messages)
+        return self._search.over
 
     @final
     def step(self, broker: Broker) -> Message | None:
-        """The next message, while there is one; None when it is not its topic's last value any more.
+        """The next message, once it is ready; None when it is not its topic's last value any more.
 
         One that was replaced meanwhile has reached the subscriber as a live message.
         """
-        message = self._messages[self._at]
-        self._at += 1
+        message = self._search.take()
+        if message is None:
+            return None
         current = broker.retained.get(message.destination.name)
         return message if current is message and not message.expired(broker.now_ms) else None
 
@@ -51,6 +60,11 @@ class Replay:
             if message is not None:
                 return message
         return None
+
+    @final
+    def drop(self) -> None:
+        """Nobody wants the rest."""
+        self._search.stop()
 
 
 class RetainedOutlet(Outlet):
@@ -75,7 +89,7 @@ class _Showing:
 
 
 @final
-class Replays:
+class Replays(Seeker):
     """The replays of one connection, one after the other.  `go_on` is called when its client has taken something."""
 
     __slots__ = ("_connector", "_waiting")
@@ -84,15 +98,28 @@ class Replays:
         self._connector = connector
         self._waiting: deque[_Showing] = deque()
 
-    def begin(self, outlet: RetainedOutlet, messages: list[Message]) -> None:
-        """Send these to `outlet`, some of them at once."""
-        self._waiting.append(_Showing(outlet, Replay(messages)))
+    def begin(self, outlet: RetainedOutlet, search: Search) -> None:
+        """Send what `search` finds to `outlet`, some of it at once."""
+        self._waiting.append(_Showing(outlet, Replay(search)))
         if len(self._waiting) == 1:
             self.go_on()
 
     def drop(self, outlet: RetainedOutlet) -> None:
         """It wants no more of them."""
+        for showing in self._waiting:
+            if showing.outlet is outlet:
+                showing.replay.drop()
         self._waiting = deque([showing for showing in self._waiting if showing.outlet is not outlet])
+
+    def end(self) -> None:
+        """Nobody wants any more."""
+        for showing in self._waiting:
+            showing.replay.drop()
+        self._waiting.clear()
+
+    def found(self) -> None:
+        """See Seeker."""
+        self.go_on()
 
     def go_on(self) -> None:
         """Send as much as one turn may bring, while the client keeps up."""
@@ -108,17 +135,12 @@ class Replays:
                 return
             steps += 1
             showing = waiting[0]
+            if not showing.replay.ready(self):
+                # It comes back here by way of `found`.
+                return
             if showing.replay.over:
                 waiting.popleft()
                 continue
             message = showing.replay.step(connector.broker)
             if message is not None:
                 showing.outlet.replay(message)
-
-
-def once_each(found: list[list[Message]]) -> list[Message]:
-    """What several filters have found, without repetitions, oldest first."""
-    if len(found) == 1:
-        return found[0]
-    messages = {message.id: message for part in found for message in part}
-    return [messages[id] for id in sorted(messages)]

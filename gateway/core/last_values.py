@@ -8,6 +8,7 @@ from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING, Retained
 from gateway.core.retained import RetainedTree
+from gateway.core.searching import Search
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
@@ -90,17 +91,9 @@ class LastValues(Chore):
         for name in unkept:
             self._broker.store.append(Retained(name, self.tree.get(name)))
 
-    def matching(self, pattern: Pattern, receiver: Publisher) -> list[Message]:
-        """Those of all topics under `pattern` that `receiver` may have and that live, oldest first."""
-        broker = self._broker
-        authorizer = broker.authorizer
-        found: list[Message] = []
-        for message in self.tree.match(pattern):
-            if message.expired(broker.now_ms):
-                continue
-            if not authorizer.restricts_receive or authorizer.may_receive(receiver, message.destination):
-                found.append(message)
-        return found
+    def search(self, patterns: list[Pattern], receiver: Publisher) -> Search:
+        """What `receiver` may have of the values that topics under `patterns` have now; to be begun whenever it likes."""
+        return Search(self._broker, patterns, receiver)
 
     # -- those whose time runs out go, a few at a time
 

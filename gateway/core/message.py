@@ -277,6 +277,10 @@ class Message:
         else:
             self._forms[variant] = form
 
+    def __lt__(self, other: "Message") -> bool:
+        """In order of publication."""
+        return self.id < other.id
+
     def expired(self, now_ms: int) -> bool:
         """Has its time run out?"""
         return 0 < self.expires_at_ms <= now_ms

@@ -1,43 +1,49 @@
-"""Retained messages: the last value of each topic, kept for who subscribes later, or until its time runs out."""
+"""Retained messages: the last value of each topic, kept for who subscribes later, or until its time runs out.
+
+They are searched by pattern in `gateway.core.searching`.
+"""
 
 from heapq import heapify, heappop, heappush
 from typing import Final, final
 
 from gateway.core.message import Message
-from gateway.core.pattern import MANY, ONE, Pattern
 
 STALE_MIN: Final = 64
 """Entries of values that have been replaced or cleared which are not worth clearing away."""
 
 
 @final
-class _Node:
+class Node:
     """One level of the names that have a value."""
 
-    __slots__ = ("children", "message")
+    __slots__ = ("changed", "children", "message")
 
     def __init__(self) -> None:
         self.message: Message | None = None
-        self.children: dict[str, _Node] = {}
+        self.changed = 0
+        """When the value was set, as RetainedTree counts."""
+        self.children: dict[str, Node] = {}
 
 
 @final
 class RetainedTree:
     """Topic name → message, searched by pattern when somebody subscribes."""
 
-    __slots__ = ("_expiring", "_expiring_count", "_root", "bytes", "count")
+    __slots__ = ("_expiring", "_expiring_count", "bytes", "changes", "count", "root")
 
     def __init__(self) -> None:
-        self._root = _Node()
+        self.root = Node()
         # A heap of (when, message id, name) for values that expire.  An entry counts only while its value is there.
         self._expiring: list[tuple[int, int, str]] = []
         self._expiring_count = 0
         self.count = 0
         self.bytes = 0
+        self.changes = 0
+        """Values that have been set so far."""
 
     def get(self, name: str) -> Message | None:
         """The value of the topic `name`."""
-        node = self._root
+        node = self.root
         for level in name.split("."):
             child = node.children.get(level)
             if child is None:
@@ -47,11 +53,11 @@ class RetainedTree:
 
     def set(self, name: str, message: Message) -> None:
         """Put `message` in place of the topic's last value."""
-        node = self._root
+        node = self.root
         for level in name.split("."):
             child = node.children.get(level)
             if child is None:
-                child = node.children[level] = _Node()
+                child = node.children[level] = Node()
             node = child
         before = node.message
         if before is None:
@@ -59,6 +65,8 @@ class RetainedTree:
         else:
             self._left(before)
         node.message = message
+        self.changes += 1
+        node.changed = self.changes
         self.bytes += message.size
         if message.expires_at_ms:
             self._expiring_count += 1
@@ -66,7 +74,7 @@ class RetainedTree:
 
     def clear(self, name: str) -> bool:
         """Forget the topic's value; False when there was none."""
-        path = [self._root]
+        path = [self.root]
         levels = name.split(".")
         for level in levels:
             child = path[-1].children.get(level)
@@ -120,44 +128,3 @@ class RetainedTree:
                 self.clear(entry[2])
                 gone.append(entry[2])
         return gone
-
-    def match(self, pattern: Pattern) -> list[Message]:
-        """The values of all topics that match `pattern`, in order of publication."""
-        found: list[Message] = []
-        wanted = pattern.levels
-        # (node, pattern levels used, is it the root); `seen` because MANY may stand anywhere.
-        pending: list[tuple[_Node, int, bool]] = [(self._root, 0, True)]
-        seen: set[tuple[int, int]] = set()
-        while pending:
-            node, at, first = pending.pop()
-            key = (id(node), at)
-            if key in seen:
-                continue
-            seen.add(key)
-            if at == len(wanted):
-                # The root is no topic: a bare MANY reaches it with no level used.
-                if node.message is not None:
-                    found.append(node.message)
-                continue
-            level = wanted[at]
-            if level == MANY:
-                pending.append((node, at + 1, first))
-                for name, child in node.children.items():
-                    if not (first and name.startswith("$")):
-                        pending.append((child, at, False))
-            elif level == ONE:
-                for name, child in node.children.items():
-                    if not (first and name.startswith("$")):
-                        pending.append((child, at + 1, False))
-            else:
-                below = node.children.get(level)
-                # A leading MANY that stood for no level hides `$` all the same (MQTT 5.0 §4.7.2).
-                hidden = first and at > 0 and level.startswith("$")
-                if below is not None and not hidden:
-                    pending.append((below, at + 1, False))
-        found.sort(key=_by_id)
-        return found
-
-
-def _by_id(message: Message) -> int:
-    return message.id

@@ -10,6 +10,7 @@ import stomp_client
 from gateway.connectors.base import Connector, Limits
 from gateway.connectors.replay import TURN_MESSAGES
 from gateway.core.limits import DROP_NEWEST
+from gateway.core.searching import NODES_AT_ONCE
 
 
 class Reader:
@@ -150,3 +151,39 @@ def test_an_unsubscribed_client_gets_no_more_of_them() -> None:
     client.send("SUBSCRIBE", id="1", destination="/topic/t.>", retained="true").send("UNSUBSCRIBE", id="1")
     assert 0 < len(client.bodies()) < 20
     assert client.bodies() == []
+
+
+@every_protocol
+def test_very_many_values_are_searched_in_later_turns_and_all_come(begin: Begin) -> None:
+    reader, publish, subscribe = begin(Limits())
+    chores = reader.connector.broker.chores
+    count = 10 * NODES_AT_ONCE
+    for n in range(count):
+        publish(f"t.{n}", b"<%d>" % n)
+    chores.driven_by(lambda: None)
+    subscribe()
+    assert b"<" not in reader.read_all()
+    publish("t.7", b"<new>")
+    chores.finish()
+    data = reader.read_all()
+    assert data.count(b"<new>") == 1
+    assert data.count(b"<7>") == 0
+    assert [data.count(b"<%d>" % n) for n in range(8, count)] == [1] * (count - 8)
+    places = [data.index(b"<%d>" % n) for n in range(8, count)]
+    assert places == sorted(places)
+
+
+@every_protocol
+def test_a_client_that_leaves_while_it_is_searched_for_is_sent_nothing_more(begin: Begin) -> None:
+    reader, publish, subscribe = begin(Limits())
+    broker = reader.connector.broker
+    for n in range(10 * NODES_AT_ONCE):
+        publish(f"t.{n}", b"<%d>" % n)
+    broker.chores.driven_by(lambda: None)
+    subscribe()
+    assert len(broker.chores) > 0
+    reader.read_all()
+    reader.connector.eof(broker.now_ms)
+    broker.chores.step()
+    assert len(broker.chores) == 0
+    assert b"<" not in reader.read_all()

@@ -4,7 +4,7 @@ from typing import Final, final
 
 from gateway.connectors.http.answering import Answering
 from gateway.connectors.http.requests import HttpRefusal
-from gateway.connectors.replay import Replays, RetainedOutlet, once_each
+from gateway.connectors.replay import Replays, RetainedOutlet
 from gateway.connectors.websocket.addresses import pattern_of
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.destination import TOPIC
@@ -43,9 +43,8 @@ class Events(RetainedOutlet):
         finally:
             self._bindings = bound
         if retained:
-            publisher = self._connector.publisher
-            found = [broker.values.matching(binding.pattern, publisher) for binding in bound]
-            self._replays.begin(self, once_each(found))
+            patterns = [binding.pattern for binding in bound]
+            self._replays.begin(self, broker.values.search(patterns, self._connector.publisher))
 
     def go_on(self) -> None:
         """The client has been written what was there."""
@@ -68,6 +67,7 @@ class Events(RetainedOutlet):
 
     def end(self) -> None:
         """No more of it."""
+        self._replays.end()
         for binding in self._bindings:
             self._connector.broker.unbind(binding)
         self._bindings = []

@@ -326,9 +326,8 @@ class MqttConnector(MqttPublishing):
         self._confirm_collected()
         # Retained messages follow the SUBACK, which some clients rely on.
         for binding, filter in replays:
-            messages = self.broker.values.matching(filter.pattern, session.publisher)
-            if messages:
-                self._replay(Replay(binding.replaying(), messages))
+            search = self.broker.values.search([filter.pattern], session.publisher)
+            self._replay(Replay(binding.replaying(), search))
 
     def _confirm_collected(self) -> None:
         """Write what the wire room wants to say once the session is safe as it is now."""

@@ -224,7 +224,17 @@ class MqttSession(Outlet):
         binding = subscription.binding
         self.broker.unbind(binding)
         if self._replays is not None:
-            self._replays = deque([replay for replay in self._replays if not replay.serves(binding)])
+            self._drop_replays(binding)
+
+    def _drop_replays(self, binding: MqttBinding | None) -> None:
+        """Those of this subscription, or all."""
+        kept: deque[Replay] = deque()
+        for replay in self._replays or ():
+            if binding is None or replay.serves(binding):
+                replay.drop()
+            else:
+                kept.append(replay)
+        self._replays = kept or None
 
     def _shared_queue(self, filter: Filter) -> Queue:
         key = share_key(filter.group, filter.pattern)
@@ -499,11 +509,14 @@ class MqttSession(Outlet):
             connector = self.connector
             if connector is None or connector.congested or self.queued >= REPLAY_WINDOW:
                 return
-            message = replays[0].take(self.broker)
+            replay = replays[0]
+            if not replay.ready_for(self):
+                return
+            message = replay.take(self.broker)
             if message is None:
                 replays.popleft()
             else:
-                self.offer(message, replays[0].binding)
+                self.offer(message, replay.binding)
         self._replays = None
 
     def disconnected(self, now_ms: int) -> None:
@@ -614,7 +627,7 @@ class MqttSession(Outlet):
         What others may have instead goes back to its queue.
         """
         self.ended = True
-        self._replays = None
+        self._drop_replays(None)
         journal.forget_session(self)
         self.footprint.count(self, -bytes_of(self.client_id))
         self.set_will(None)

@@ -2,18 +2,20 @@
 
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.replay import Replays, once_each
+from gateway.connectors.replay import Replays
 from gateway.connectors.sources import Source, durable_key, share_key
 from gateway.connectors.stomp.addresses import destination_of, sources_of
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.subscription import StompSubscription
 from gateway.core.browsing import Browsing, Viewer
+from gateway.core.chores import Chore
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.queue import Queue
 from gateway.core.router import LimitReached
+from gateway.core.searching import Search
 from gateway.core.selector import Selector
 from gateway.core.selector_parser import parse_selector
 from gateway.core.subscription import Binding
@@ -22,6 +24,9 @@ from protocols.stomp.frames import AckMode, Subscribe, Unsubscribe
 if TYPE_CHECKING:
     from gateway.connectors.stomp.connector import StompConnector
 
+
+KEPT_AT_ONCE: Final = 32
+"""Last values that a durable subscription takes in one step."""
 
 BROWSERS_LOOK_MS: Final = 500
 """How often it is looked whether there is nothing more to be shown to a browser, though its last message did not go out."""
@@ -223,9 +228,13 @@ class Subscriptions:
 
     def _keep_retained(self, queue: Queue) -> None:
         """The last values of its topics, for a queue that is new to them."""
+        broker = self._connector.broker
         for binding in queue.bindings:
-            for message in self._connector.broker.values.matching(binding.pattern, self._connector.publisher):
-                queue.offer(message, binding)
+            keeping = _Keeping(
+                queue, binding, broker.values.search([binding.pattern], self._connector.publisher)
+            )
+            if keeping.go_on():
+                broker.chores.add(keeping)
 
     def _begin(
         self,
@@ -246,10 +255,9 @@ class Subscriptions:
         if subscribe.retained and subscription.bindings:
             connector = self._connector
             patterns = [binding.pattern for binding in subscription.bindings]
-            found = [connector.broker.values.matching(pattern, connector.publisher) for pattern in patterns]
             if self._replays is None:
                 self._replays = Replays(connector)
-            self._replays.begin(subscription, once_each(found))
+            self._replays.begin(subscription, connector.broker.values.search(patterns, connector.publisher))
 
     def _show(self, subscription: StompSubscription, sources: list[Source], queues: list[Queue]) -> None:
         """A browser reads a queue of its own, which holds the same messages as those it asked for."""
@@ -377,6 +385,8 @@ class Subscriptions:
 
     def detach(self) -> None:
         """No more deliveries."""
+        if self._replays is not None:
+            self._replays.end()
         for subscription in self._by_key.values():
             subscription.detach()
 
@@ -384,6 +394,35 @@ class Subscriptions:
         """The end: what was not acknowledged goes back, in order."""
         for subscription in self._by_key.values():
             subscription.give_back()
+
+
+@final
+class _Keeping(Chore):
+    """Puts the last values of a binding's topics into its queue, some at a time."""
+
+    __slots__ = ("_binding", "_queue", "_search")
+
+    def __init__(self, queue: Queue, binding: Binding, search: Search) -> None:
+        self._queue = queue
+        self._binding = binding
+        self._search = search
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        queue = self._queue
+        search = self._search
+        if queue.deleted or self._binding.place < 0:
+            return False
+        if not search.done and search.go_on():
+            return True
+        for _ in range(KEPT_AT_ONCE):
+            message = search.take()
+            if message is None:
+                return False
+            # One that was replaced meanwhile has come live.
+            if queue.broker.retained.get(message.destination.name) is message:
+                queue.offer(message, self._binding)
+        return True
 
 
 @final

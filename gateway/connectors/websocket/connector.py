@@ -436,7 +436,7 @@ class JsonConnector(Connector):
         if subscribe.retained and source.kind == TOPIC:
             if self._replays is None:
                 self._replays = Replays(self)
-            self._replays.begin(subscription, self.broker.values.matching(source.pattern, self.publisher))
+            self._replays.begin(subscription, self.broker.values.search([source.pattern], self.publisher))
 
     def _credit_of(self, subscribe: Subscribe) -> int:
         if subscribe.credit >= 0:
@@ -595,7 +595,9 @@ class JsonConnector(Connector):
         """Give back everything: no more deliveries, then what has no outcome."""
         subscriptions = self._subscriptions
         self._subscriptions = {}
-        self._replays = None
+        if self._replays is not None:
+            self._replays.end()
+            self._replays = None
         transactions = self._transactions
         self._transactions = {}
         for subscription in subscriptions.values():

@@ -8,6 +8,7 @@ from mqtt_client import Client, World, payloads
 from gateway.connectors.base import Limits
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.core.limits import DROP_OLDEST
+from gateway.core.searching import NODES_AT_ONCE
 from protocols.mqtt.frames import Connect, Puback, Pubcomp, Publish, Pubrec, Suback, SubscriptionRequest
 from protocols.mqtt.properties import Properties
 
@@ -401,3 +402,35 @@ def test_a_temporary_queue_is_read_by_its_owner_alone() -> None:
     [suback] = client.subscribe(("$queue/mx.tmp.somebody.1", 1)).received()
     assert isinstance(suback, Suback)
     assert suback.codes == [0x87]
+
+
+def test_3_8_4_very_many_retained_messages_are_searched_in_later_turns_and_all_come() -> None:
+    world = World()
+    retained(world, 1_000, 0)
+    chores = world.broker.chores
+    chores.driven_by(lambda: None)
+    client = world.client("c")
+    client.subscribe(("r/#", 0))
+    assert client.publishes() == []
+    chores.finish()
+    seen = client.publishes()
+    while more := client.publishes():
+        seen += more
+    assert [publish.topic for publish in seen] == [f"r/{number}" for number in range(1_000)]
+    assert all(publish.retain for publish in seen)
+
+
+def test_3_8_4_a_session_that_ends_while_its_retained_messages_are_searched_leaves_no_work() -> None:
+    world = World()
+    retained(world, 1_000, 0)
+    chores = world.broker.chores
+    chores.driven_by(lambda: None)
+    client = world.client("c")
+    client.subscribe(("r/#", 0))
+    client.lose()
+    steps = 0
+    while chores.step():
+        steps += 1
+    # The search alone would take more than that.
+    assert steps < 1_000 // NODES_AT_ONCE
+    assert client.publishes() == []
