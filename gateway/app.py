@@ -35,6 +35,7 @@ from gateway.net.deadlines import Deadlines
 from gateway.net.files import files_max
 from gateway.net.identity import Keeper
 from gateway.net.listener import Listener, Machinery
+from gateway.net.memory import HeapTrim, trim_heap
 from gateway.net.reports import Reports
 from gateway.net.tls import KeyPair, TlsError, TlsSettings
 from gateway.net.tls import load as load_tls
@@ -254,6 +255,7 @@ class Gateway:
         self._ticker: asyncio.TimerHandle | None = None
         self._started_s = 0.0
         self._ticks = 0
+        self._heap = HeapTrim(trim_heap)
         self._history: list[tuple[float, int, int]] = []
 
     async def __aenter__(self) -> "Gateway":
@@ -416,6 +418,7 @@ class Gateway:
         for listener in self.listeners:
             if listener.keeper is not None:
                 listener.keeper.tick(now_ms // 1000)
+        self._heap.look(self.broker.resident_bytes)
         self._sample()
 
     def _let_time_pass(self, now_ms: int) -> None:
