@@ -115,7 +115,7 @@ class Storing:
         store = self._sqlite
         if store is not None:
             self._sqlite = None
-            self._broker.note_unsettled()
+            self._broker.kept.note_unsettled()
             store.retire()
             try:
                 # The loop goes on turning, so that a second signal is heard whatever the disk does.

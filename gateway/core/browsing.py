@@ -50,7 +50,7 @@ class Browsing(PageReader):
     def on_page(self, page: Page, entries: list[Entry]) -> None:
         """See PageReader."""
         found: list[tuple[Message, int]] = []
-        queue = self._broker.kept_queue(page.queue)
+        queue = self._broker.kept.get(page.queue)
         for entry in entries:
             if queue is not None and queue.elsewhere(entry.sequence):
                 # Somebody has it, or it has been shown among what is in memory.

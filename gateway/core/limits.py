@@ -16,6 +16,10 @@ DISCONNECT: Final = "disconnect"
 """A subscriber that is so slow is disconnected.  For subscribers' buffers only."""
 
 
+class LimitReached(Exception):
+    """The broker holds as many of something as its limits allow; `str(error)` names it, fit for the client."""
+
+
 @final
 @dataclass(init=False, slots=True)
 class QueuePolicy:

@@ -216,7 +216,7 @@ class Queue(Sink):
         broker = self.broker
         kept = message.persistent and self.policy.durable
         if kept and self.number == 0:
-            broker.keep_queue(self)
+            broker.kept.keep(self)
         self._sequence += 1
         self.enqueued_total += 1
         delivery = Delivery(self, message, self._sequence, binding)

@@ -3,8 +3,8 @@
 from collections import deque
 from typing import Final, final
 
-from gateway.core.aside import QUEUE_SPACE, RETAINED_SPACE, Aside
-from gateway.core.bindings import restored_bindings, stored_bindings
+from gateway.core.aside import RETAINED_SPACE, Aside
+from gateway.core.bindings import stored_bindings
 from gateway.core.chores import Chores
 from gateway.core.counters import CoreCounters
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
@@ -12,21 +12,19 @@ from gateway.core.expiry import QueueExpiry
 from gateway.core.fan_out import GOES_ON, WIDE, FanOut
 from gateway.core.flow import Gate, Places, Publisher
 from gateway.core.holding import HeldPublishes, HoldPoint
+from gateway.core.kept import KeptQueues
 from gateway.core.last_values import LastValues
-from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.limits import CoreLimits, LimitReached, QueuePolicy
 from gateway.core.message import Message, with_death
 from gateway.core.pattern import Pattern, literal
 from gateway.core.ports import (
     EPOCH_SHIFT,
     NOTHING,
-    QUEUE_NUMBER_MAX,
     Authorizer,
     Enqueued,
     Entry,
     Operation,
     Page,
-    QueueDeleted,
-    QueueFound,
     QueueMade,
     Recovered,
     Retained,
@@ -40,7 +38,6 @@ from gateway.core.room import REFUSED
 from gateway.core.schedule import SPACE as SCHEDULE_SPACE
 from gateway.core.schedule import Schedule
 from gateway.core.subscription import Binding
-from gateway.core.suspects import note_suspects, read_suspects, suspect_since
 from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
 from gateway.core.unused import UnusedQueues
@@ -48,12 +45,10 @@ from gateway.core.virtual import VIRTUAL_CONSUMER, VirtualConsumer, virtual_topi
 from gateway.core.waiters import Waiter, Waiters
 from gateway.core.watching import QueueWatcher, Watching
 
+__all__ = ["UNROUTED", "Broker", "LimitReached", "QueueGone"]
+
 UNROUTED: Final = -1
 """What publishing answers when nobody has subscribed."""
-
-
-class LimitReached(Exception):
-    """The broker holds as many of something as its limits allow; `str(error)` names it, fit for the client."""
 
 
 class QueueGone(LimitReached):
@@ -65,14 +60,11 @@ class Broker(StoreListener):
     """The core in one object: topics, queues, retained values, and the ports to the world."""
 
     __slots__ = (
-        "_by_number",
         "_gate",
         "_held_publishes",
         "_held_queues",
         "_made_by",
         "_next_message",
-        "_next_number",
-        "_numbers_used",
         "_passing_policy",
         "_relaxed_policy",
         "_unanswered",
@@ -83,6 +75,7 @@ class Broker(StoreListener):
         "counters",
         "decoder",
         "holding",
+        "kept",
         "limits",
         "now_ms",
         "places",
@@ -130,10 +123,8 @@ class Broker(StoreListener):
         self.counters = CoreCounters()
         self.topics = TopicTree(limits.topics_cached_bytes_max, limits.route_bindings_max, self.chores)
         self._next_message = 0
-        self._next_number = 1
-        # Of queues that the store keeps or still forgets.
-        self._numbers_used: set[int] = set()
-        self._by_number: dict[int, Queue] = {}
+        self.kept = KeptQueues(self)
+        """Queues that the store remembers."""
         self._held_queues: list[Queue] = []
         self._gate: Gate | None = None
         self.decoder = Decoder()
@@ -348,7 +339,7 @@ class Broker(StoreListener):
         if not queue.policy.durable or queue.owner is not None or queue.key.startswith(QUEUE_PREFIX):
             return
         if queue.number == 0:
-            self.keep_queue(queue)
+            self.kept.keep(queue)
         else:
             queue.noted_at = self.store.append(
                 QueueMade(queue.number, queue.key, stored_bindings(queue.bindings))
@@ -374,10 +365,10 @@ class Broker(StoreListener):
             if not self._made_by.has_room(maker):
                 self.counters.over_quota += 1
                 raise LimitReached("too many queues of one user or address")
-            queue = self.bound_queue(QUEUE_PREFIX + name, policy or self._policy_for(name, owner), owner)
+            queue = self.bound_queue(QUEUE_PREFIX + name, policy or self.policy_for(name, owner), owner)
             if name.startswith(VIRTUAL_CONSUMER):
                 try:
-                    self._bind_virtual(queue, name)
+                    self.bind_virtual(queue, name)
                 except LimitReached:
                     # A queue that seems to be there and gets nothing would be worse than none.
                     self.delete_queue(queue)
@@ -431,10 +422,10 @@ class Broker(StoreListener):
         self.queue_expiry.forget(queue)
         self._made_by.gone(queue)
         if queue.number:
-            self._forget_queue(queue)
+            self.kept.forget(queue)
         self.queues.pop(queue.key, None)
 
-    def _policy_for(self, name: str, owner: object) -> QueuePolicy:
+    def policy_for(self, name: str, owner: object) -> QueuePolicy:
         """How a named queue behaves."""
         if owner is not None or name.startswith(TEMPORARY_PREFIX):
             # It dies with its owner, so the store need not know of it.
@@ -444,39 +435,7 @@ class Broker(StoreListener):
                 return self._relaxed_policy
         return self.policy
 
-    def kept_queue(self, number: int) -> Queue | None:
-        """The queue that the store knows by this number."""
-        return self._by_number.get(number)
-
-    def keep_queue(self, queue: Queue) -> None:
-        """Give the queue a number and have the store remember it: there is something to keep.  Raises LimitReached."""
-        used = self._numbers_used
-        free = self.store.numbers_free
-        while free:
-            used.discard(free.pop())
-        number = self._next_number
-        while number in used:
-            number = number + 1 if number < QUEUE_NUMBER_MAX else 1
-            if number == self._next_number:
-                raise LimitReached("too many queues are kept")
-        self._next_number = number + 1 if number < QUEUE_NUMBER_MAX else 1
-        used.add(number)
-        queue.number = number
-        self._by_number[number] = queue
-        queue.noted_at = self.store.append(QueueMade(number, queue.key, stored_bindings(queue.bindings)))
-
-    def _forget_queue(self, queue: Queue) -> None:
-        """The queue is deleted; its number is free once the store has nothing left that bears it."""
-        number = queue.number
-        del self._by_number[number]
-        store = self.store
-        store.begin()
-        if queue.suspect_through:
-            note_suspects(store, number, 0)
-        store.append(QueueDeleted(number))
-        store.end()
-
-    def _bind_virtual(self, queue: Queue, name: str) -> None:
+    def bind_virtual(self, queue: Queue, name: str) -> None:
         """`Consumer.NAME.VirtualTopic.X` gets what is sent to the topic `VirtualTopic.X` (ActiveMQ's virtual topics)."""
         topic = virtual_topic_of(name)
         if topic:
@@ -551,7 +510,7 @@ class Broker(StoreListener):
         if page.reader is not None:
             page.reader.on_page(page, entries)
             return
-        queue = self._by_number.get(page.queue)
+        queue = self.kept.get(page.queue)
         if queue is not None:
             queue.on_loaded(page, entries)
 
@@ -559,7 +518,7 @@ class Broker(StoreListener):
         """See StoreListener."""
         if accepting:
             self.values.catch_up()
-            for queue in list(self._by_number.values()):
+            for queue in self.kept.all():
                 queue.wake()
 
     def hold_publisher(self, publisher: Publisher | None) -> None:
@@ -621,13 +580,7 @@ class Broker(StoreListener):
         """Begin with what the store kept.  Sessions and the like are for their connectors to bring back."""
         # Numbers of messages never repeat, and rise over all runs.
         self._next_message = found.epoch << EPOCH_SHIFT
-        self._numbers_used = set(found.numbers_used)
-        suspects = read_suspects(found)
-        for kept in found.queues:
-            self._recover_queue(kept, found.clean)
-            suspect_since(self._by_number[kept.number], kept, suspects.pop(kept.number, 0), self.store)
-        for number in suspects:
-            note_suspects(self.store, number, 0)
+        self.kept.recover(found)
         self.schedule.recover(found.notes.get(SCHEDULE_SPACE, {}))
         decoder = self.decoder
         for topic, record in found.retained:
@@ -636,31 +589,3 @@ class Broker(StoreListener):
             except BadRecord as error:
                 self.aside.keep(RETAINED_SPACE, topic, record, str(error))
                 self.store.append(Retained(topic, None))
-
-    def note_unsettled(self) -> None:
-        """The run ends in order: have the next one remember which queues had deliveries that the store knows nothing of."""
-        for number, queue in self._by_number.items():
-            if queue.unsettled or queue.gave_back:
-                note_suspects(self.store, number, queue.last_sequence)
-
-    def _recover_queue(self, kept: QueueFound, clean: bool) -> None:
-        name = kept.key.removeprefix(QUEUE_PREFIX)
-        named = len(name) < len(kept.key)
-        queue = Queue(self, kept.key, self._policy_for(name, None) if named else self.policy, None)
-        self.queues[kept.key] = queue
-        self._by_number[kept.number] = queue
-        queue.recovered(kept, clean)
-        for binding in self._bindings_of(kept, queue):
-            self.bind(binding)
-            queue.bindings.append(binding)
-        if named and name.startswith(VIRTUAL_CONSUMER):
-            self._bind_virtual(queue, name)
-
-    def _bindings_of(self, kept: QueueFound, queue: Queue) -> list[Binding]:
-        try:
-            return restored_bindings(kept.note, queue)
-        except Exception as error:
-            # Whatever damage makes of a note, the queue's messages are there.
-            self.aside.keep(QUEUE_SPACE, kept.key, kept.note, str(error))
-            self.store.append(QueueMade(kept.number, kept.key, b""))
-            return []

@@ -8,7 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.base import Connector, Turn
+from gateway.connectors.base import Output, Turn
 from gateway.core.router import Broker
 from gateway.net.clock import Clock
 
@@ -32,7 +32,7 @@ class Flusher:
         self._clock = clock
         self._broker = broker
         self.turn = Turn(self._schedule)
-        self.transports: dict[Connector, Transport] = {}
+        self.transports: dict[Output, Transport] = {}
 
     def _schedule(self) -> None:
         self._loop.call_soon(self.flush)

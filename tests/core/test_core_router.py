@@ -336,11 +336,11 @@ def test_the_number_of_a_deleted_queue_is_given_again_only_once_the_store_has_no
 
     first = kept_queue("first")
     number = first.number
-    broker._next_number = number
+    broker.kept.next_number = number
     broker.delete_queue(first)
     store.release(broker)
     assert kept_queue("second").number != number
-    broker._next_number = number
+    broker.kept.next_number = number
     store.numbers_free.append(number)
     assert kept_queue("third").number == number
 

@@ -37,7 +37,7 @@ class Run:
         return Run(self.store.kept)
 
     def stop(self) -> "Run":
-        self.broker.note_unsettled()
+        self.broker.kept.note_unsettled()
         self.store.close(True)
         return Run(self.store.kept)
 

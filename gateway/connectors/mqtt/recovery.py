@@ -156,7 +156,7 @@ def _reacquire(
     through: dict[tuple[int, int], int] = {}
     for number, sequence, client_id, packet_id, received in sent:
         session = sessions.get(client_id)
-        queue = broker.kept_queue(number)
+        queue = broker.kept.get(number)
         entries = [] if session is None or queue is None else broker.store.fetch(number, [sequence])
         if session is None or queue is None or not entries:
             # Kept, it would name another message once the number is given again.
