@@ -57,6 +57,9 @@ _EXPIRES: Final = (
     f"CREATE INDEX entry_expires ON entry (id >> {SEQUENCE_BITS}, expires) WHERE expires > 0"
 )
 
+_EXPIRES_OF_ALL: Final = "CREATE INDEX entry_expires ON entry (expires) WHERE expires > 0"
+"""What it was before."""
+
 _FANOUT: Final = (
     "CREATE TABLE fanout (id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, size INTEGER NOT NULL,"
     " expires INTEGER NOT NULL, record BLOB NOT NULL, copies BLOB NOT NULL)"
@@ -87,8 +90,14 @@ MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
 
 def statements(version: int) -> tuple[str, ...]:
     """What makes an empty store of this version."""
-    later = [made for since, made in MIGRATIONS.items() if since >= version]
-    return tuple(text for text in TABLES if not any(text in made for made in later))
+    later = {text for since, made in MIGRATIONS.items() if since >= version for text in made}
+    return tuple(
+        _BEFORE[text] if text in later else text for text in TABLES if text not in later or text in _BEFORE
+    )
+
+
+_BEFORE: Final = {_EXPIRES: _EXPIRES_OF_ALL}
+"""What has taken the place of another, which stood where it stands in an older store."""
 
 
 Opener = Callable[[str], Database]

@@ -1,38 +1,30 @@
 """The store in an SQLite file: one writer thread, one commit stream.
 
 The thread of the loop appends and hands batches over; the writer thread commits one after the other, and between them
-answers requests for pages, checkpoints and sweeps.  Both meet in three places only: `_requests`, the callable that
-brings an outcome back to the loop, and `_writing`, which whoever uses the database holds: where the disk is quick, the
-loop's thread commits a few operations itself.
+answers requests for pages, checkpoints and sweeps.  This is the half of the loop's thread, `writer.py` the other; where
+the disk is quick, the loop's thread commits a few operations itself.
 """
 
 import logging
-import threading
-import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Final, final
 
 from gateway.core.journal import BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX, Batch, Journal
 from gateway.core.ports import DISK_FAILED, Entry, Page, Recovered, StoreListener
-from gateway.store import recovery
 from gateway.store.database import Database
-from gateway.store.errors import StoreDamaged, StoreError, StoreFailed, StoreFull
-from gateway.store.lock import StoreLock
-from gateway.store.replace import doubt
+from gateway.store.errors import StoreError, StoreFull
+from gateway.store.opened import OpenedStore
+from gateway.store.recovery import CHECK_BYTES_MAX
 from gateway.store.room import Room
-from gateway.store.schema import PAGE_SIZE, Opener
+from gateway.store.schema import Opener
 from gateway.store.segments import Segments
-from gateway.store.tables import FANOUT_MAX, Tables
-from gateway.store.upkeep import FREE_PAGES_KEPT, LOG_BYTES_KEPT, give_back, shorten_log
+from gateway.store.tables import FANOUT_MAX
+from gateway.store.writer import FULL_RETRY_S, Call, Outcomes, Writer
 
 log = logging.getLogger("gateway.store")
-
-Call = Callable[[], None]
 
 HOLD_S: Final = 0.002
 """How long messages may wait for their consumers before they are committed, where most leave as fast as that."""
@@ -52,23 +44,8 @@ QUICK_S: Final = 0.001
 PROBATION: Final = 64
 """Commits of a few operations that must have been quick, one after the other, before the loop's thread does them."""
 
-SWEEP_S: Final = 1.0
-"""How often some entries of deleted queues are removed while there is something else to do."""
-
-FULL_RETRY_S: Final = 1.0
-"""How often a full disk is tried again."""
-
-LOOK_S: Final = 1.0
-"""How often the disk's room is looked at while there is nothing to do."""
-
-LOOK_PAGES: Final = 64
-"""Pages of log after which it is looked at again."""
-
-IDLE_S: Final = 0.5
-"""Silence after which the writer thread looks after its file."""
-
-STEP_S: Final = 0.02
-"""Silence between two steps of that."""
+SCARCE_OPERATIONS: Final = 256
+"""Operations of one commit, at most, where there is little room."""
 
 
 @final
@@ -88,7 +65,7 @@ class SqliteStore(Journal):
         batch_operations_max: int = BATCH_OPERATIONS_MAX,
         batch_bytes_max: int = BATCH_BYTES_MAX,
         fanout_max: int = FANOUT_MAX,
-        check_bytes_max: int = recovery.CHECK_BYTES_MAX,
+        check_bytes_max: int = CHECK_BYTES_MAX,
     ) -> None:
         """Open or make the store at `path`.
 
@@ -101,43 +78,15 @@ class SqliteStore(Journal):
         self.pages = True
         self.trouble = ""
         """Why it is not accepting, for whoever runs the broker; empty while it is."""
-        self.damages: list[str] = []
-        """What could not be read, one line each; empty for a sound store."""
         self.failure: StoreError | None = None
         """Why nothing can be kept any more; the process should end."""
         self.commits = 0
         """Batches that reached the disk."""
-        self.compacting = False
-        """Is all given back that is not needed?  Until it is done."""
-        recovery.prepare(path)
-        self._lock = StoreLock(path)
-        self._segments = segments or Segments(path)
-        self._check_bytes_max = check_bytes_max
-        # Segments beside a file that is not there belong to one that was moved away.
-        fresh = not path.exists()
-        try:
-            self._room = room or Room(path)
-            self._database, self._lanes = self._opened(opener)
-            try:
-                named = self._database.rows("SELECT segment, count(*) FROM part GROUP BY segment")
-                self._tables = Tables(self._database, self._segments, fanout_max)
-                self._tables.fanout.set_aside(self.damages)
-                self._segments.begin(dict(named), keep=fresh or bool(self.damages))
-            except StoreError:
-                self._database.close()
-                raise
-        except StoreError:
-            self._lock.release()
-            raise
-        for damage in self.damages:
-            log.error("store: %s", damage)
-        # Pages of log since the room was looked at.
-        self._unlooked = 0
-        self._pending_most = bytes_max
+        self._opened = OpenedStore(path, opener, segments, room, bytes_max, fanout_max, check_bytes_max)
+        self.damages = self._opened.damages
+        """What could not be read, one line each; empty for a sound store."""
+        self._writer = Writer(self._opened, self._outcomes())
         self._batch_operations_most = batch_operations_max
-        # Is there too little room, and how much may wait for its commit, as the loop has been told.
-        self._said = (False, bytes_max)
-        self._requests: SimpleQueue[Batch | Page | _Nudge | None] = SimpleQueue()
         self._committing = False
         self._scheduled = False
         self._announcing = False
@@ -148,89 +97,48 @@ class SqliteStore(Journal):
         self._distrusted = 0
         # Quick commits that are still to be seen on the writer thread.
         self._probation = PROBATION
-        self._writing = threading.Lock()
         # With the position that must have been handed over before each.
         self._pages_asked: deque[tuple[int, Page]] = deque()
-        self._swept_s = time.monotonic()
         # Why nothing new is taken, as the loop has heard it.
         self._low = ""
         # No room: a batch waits for it, and what is asked meanwhile may be answered before it.
         self._stuck = False
         # Pages of which nothing is on the disk yet: asked for again once the batch before them is there.
         self._early: list[Page] = []
-        # What the writer thread had not committed when it was told to stop.
-        self._unwritten: Batch | None = None
-        # This start's number, until the store has it.
-        self._uncounted = 0
-        self._log_pages = 0
-        self._closing = threading.Event()
-        # Set by whoever commits; `failure` is the same as the loop has been told.
-        self._broken: StoreError | None = None
         self._listener: StoreListener | None = None
         self._soon: Callable[[Call], object] = _at_once
-        self._across: Callable[[Call], object] = _at_once
         self._later: Callable[[float, Call], object] | None = None
         self._on_failure: Callable[[StoreError], None] = _raise
-        self._thread: threading.Thread | None = None
+
+    def _outcomes(self) -> Outcomes:
+        return Outcomes(
+            committed=self._committed,
+            loaded=self._loaded,
+            later=self._read_later,
+            full=self._full,
+            judged=self._judge,
+            swept=self._swept,
+            failed=self._failed,
+        )
 
     # -- start
 
-    def _opened(self, opener: Opener) -> tuple[Database, recovery.Lanes]:
-        """Open the file; where the disk is full, with the reserve's room, or else with as little as can be."""
-        try:
-            return self._open(opener)
-        except StoreFull as error:
-            log.warning("store: %s", error)
-        while self._room.give_up():
-            with suppress(StoreFull):
-                return self._open(opener)
-
-        def alone(path: str) -> Database:
-            # The index of the log is then in memory, and needs no file; no other process can read meanwhile.
-            database = opener(path)
-            database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            return database
-
-        return self._open(alone)
-
-    def _open(self, opener: Opener) -> tuple[Database, recovery.Lanes]:
-        self.damages.clear()
-        return recovery.open_database(self.path, opener, self.damages, self._check_bytes_max)
-
     def recover(self) -> Recovered:
         """See Store."""
-        recovery.add_lanes(self._lanes, self._tables.fanout.lanes())
-        found = recovery.recover(self._database, self._lanes)
-        self._lanes = {}
-        # Nothing is committed before this start is counted.
-        self._uncounted = found.epoch
-        try:
-            self._count_start()
-        except StoreFull as error:
-            log.error("store: %s", error)
-            while self._uncounted and self._room.give_up():
-                with suppress(StoreFull):
-                    self._count_start()
-        self._room.look(self._reusable())
-        if self._uncounted or self._room.low:
-            self._said = (True, self._room.pending_max(self._pending_most))
-            self._judge(self._room.low or "there is no room on the disk", self._said[1])
+        found = self._opened.recover()
+        if (judged := self._opened.look()) is not None:
+            self._judge(*judged)
         return found
-
-    def _count_start(self) -> None:
-        if self._uncounted:
-            recovery.count_start(self._database, self._uncounted)
-            self._uncounted = 0
 
     def fetch(self, queue: int, sequences: list[int]) -> list[Entry]:
         """See Store."""
-        assert self._thread is None
-        return self._tables.fetch(queue, sequences)
+        assert not self._writer.running
+        return self._opened.tables.fetch(queue, sequences)
 
     def page(self, page: Page) -> list[Entry]:
         """See Store."""
-        assert self._thread is None
-        return self._tables.load(page)
+        assert not self._writer.running
+        return self._opened.tables.load(page)
 
     def start(
         self,
@@ -248,11 +156,9 @@ class SqliteStore(Journal):
         """
         self._listener = listener
         self._soon = soon
-        self._across = across
         self._on_failure = on_failure
         self._later = later
-        self._thread = threading.Thread(target=self._write, name="store", daemon=True)
-        self._thread.start()
+        self._writer.start(across)
         if self.waiting:
             self.wake()
 
@@ -266,7 +172,7 @@ class SqliteStore(Journal):
         """See Store.  While a batch waits for room the answer holds what is on the disk, and is not complete."""
         if self._stuck:
             page.complete = False
-            self._requests.put(page)
+            self._writer.put(page)
         else:
             page.complete = True
             self._pages_asked.append((self.position, page))
@@ -274,7 +180,7 @@ class SqliteStore(Journal):
 
     def _schedule(self) -> None:
         """Have `_hand_over` called, unless the end of the running commit will do so."""
-        if self._scheduled or self._committing or self._thread is None:
+        if self._scheduled or self._committing or not self._writer.running:
             return
         self._scheduled = True
         if self._holding and self._later is not None and not self._pages_asked:
@@ -284,7 +190,7 @@ class SqliteStore(Journal):
 
     def _after_hold(self, head: int) -> None:
         """What waits has waited a moment; if what was oldest then has left, what came since may wait as well."""
-        if self._closing.is_set():
+        if self._writer.retired:
             return
         if self.head > head and not self._pages_asked:
             self._distrust = 0
@@ -301,14 +207,14 @@ class SqliteStore(Journal):
 
     def cleared(self) -> None:
         """See Journal."""
-        if not self._announcing and not self._committing and self._thread is not None:
+        if not self._announcing and not self._committing and self._writer.running:
             self._announcing = True
             self._soon(self._announce)
 
     def _announce(self) -> None:
         """Messages that have left need no commit: who waits for their positions may go on."""
         self._announcing = False
-        if self._closing.is_set():
+        if self._writer.retired:
             return
         if not self._committing and self.advance() and self._listener is not None:
             self._listener.on_durable(self.durable)
@@ -316,7 +222,7 @@ class SqliteStore(Journal):
     def _hand_over(self) -> None:
         """Give the writer thread everything that waits; what is asked comes behind it, so that it is seen."""
         self._scheduled = False
-        if self._committing or self.failure is not None or self._closing.is_set():
+        if self._committing or self.failure is not None or self._writer.retired:
             return
         try:
             self._hand_over_batch()
@@ -340,13 +246,13 @@ class SqliteStore(Journal):
             self._tell_refused()
         finally:
             if self._probation or not self._commit_here(batch):
-                self._requests.put(batch)
+                self._writer.put(batch)
 
     def _hand_over_pages(self) -> None:
         """A question follows the batches with everything that was appended before it."""
         asked = self._pages_asked
         while asked and asked[0][0] <= self.taken:
-            self._requests.put(asked.popleft()[1])
+            self._writer.put(asked.popleft()[1])
 
     def _tell_refused(self) -> None:
         refused = self.refused
@@ -375,36 +281,22 @@ class SqliteStore(Journal):
 
         False when that is left to the writer thread after all.
         """
-        if not _few(batch) or not self._writing.acquire(blocking=False):
+        if not _few(batch):
             return False
-        try:
-            if self._broken is not None:
-                # The loop has not heard yet that nothing can be kept any more.
-                return False
-            if not self._log_pages or self._log_pages >= CHECKPOINT_PAGES:
-                # It must not sleep through the time to move the log.
-                self._requests.put(_Nudge())
-            took = self._apply(batch)
-        except StoreFull:
-            # It knows how to wait for room.
+        took = self._writer.commit_here(batch)
+        if took is None:
             return False
-        except StoreError as error:
-            self._give_up(error)
-            return True
-        finally:
-            self._writing.release()
-        self._committed(batch.position, took)
+        if took >= 0:
+            self._committed(batch, took)
         return True
 
-    def _committed(self, position: int, took_s: float) -> None:
-        """A batch is on the disk; `took_s` is not 0 where it was a few operations."""
-        if took_s > QUICK_S:
-            self._probation = PROBATION
-        elif took_s and self._probation:
-            self._probation -= 1
+    def _committed(self, batch: Batch, took_s: float) -> None:
+        """A batch is on the disk."""
+        if _few(batch):
+            self._probation = PROBATION if took_s > QUICK_S else max(self._probation - 1, 0)
         self.commits += 1
         self._committing = False
-        self.finish(position)
+        self.finish(batch.position)
         self.advance()
         try:
             if self._stuck:
@@ -486,7 +378,7 @@ class SqliteStore(Journal):
 
     def retire(self) -> None:
         """Do nothing more on the loop's thread: `close` follows, and may be called on another."""
-        self._closing.set()
+        self._writer.retire()
 
     def close(self, clean: bool) -> None:
         """Commit what waits and let go of the file.
@@ -494,276 +386,47 @@ class SqliteStore(Journal):
         `clean`: no delivery is unsettled, so the next run need not suspect that one was made.  Raises StoreError when
         it failed and nobody has been told.
         """
-        # What the writer thread still wants to say is read from `_broken`.
+        # What the writer thread still wants to say is read from `broken`.
         self.retire()
-        thread = self._thread
-        if thread is not None:
-            self._requests.put(None)
-            thread.join()
-            self._thread = None
+        self._writer.stop()
+        broken = self._writer.broken
         sure = False
         try:
-            if self.failure is None and self._broken is None:
+            if self.failure is None and broken is None:
                 self._close_in_order(clean)
                 sure = True
         except StoreFull as error:
             # Nobody was told that it is kept.
             log.error("store: %s: what was not committed is lost; it was confirmed to nobody", error)
         finally:
-            self._segments.close(sure)
-            self._database.close()
-            self._room.close()
-            self._lock.release()
-        if self._broken is not None and self.failure is None:
-            raise self._broken
+            self._opened.close(sure)
+        if broken is not None and self.failure is None:
+            raise broken
 
     def _close_in_order(self, clean: bool) -> None:
-        if self._stuck or self._uncounted:
-            self._room.give_up()
-        self._count_start()
-        if self._unwritten is not None:
-            self._tables.apply(self._unwritten)
-            self.finish(self._unwritten.position)
+        opened = self._opened
+        if self._stuck or opened.uncounted:
+            opened.room.give_up()
+        opened.count_start()
+        if (unwritten := self._writer.unwritten) is not None:
+            opened.tables.apply(unwritten)
+            self.finish(unwritten.position)
         self._committing = False
         while self.position > self.taken:
             batch = self.take()
             if batch is not None:
-                self._tables.apply(batch)
+                opened.tables.apply(batch)
                 self.finish(batch.position)
-        if clean:
-            self._database.execute("UPDATE meta SET value = 1 WHERE key = 'clean'")
-        with suppress(StoreFull):
-            # What stays in the log is read from there.
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        opened.note_clean(clean)
 
-    # -- on the writer thread
-
-    def _write(self) -> None:
-        """Serve requests until told to stop."""
-        quiet_s = IDLE_S
-        while True:
-            try:
-                request = self._requests.get(timeout=quiet_s)
-            except Empty:
-                with self._writing:
-                    more = self._broken is None and self._guarded(self._tidy)
-                    if self._broken is None:
-                        self._guarded(self._look)
-                quiet_s = min(STEP_S, IDLE_S) if more else LOOK_S
-                continue
-            quiet_s = IDLE_S
-            if request is None:
-                return
-            if self._broken is not None:
-                continue
-            with self._writing:
-                self._serve(request)
-
-    def _serve(self, request: "Batch | Page | _Nudge") -> None:
-        if isinstance(request, Batch):
-            self._commit(request)
-        elif isinstance(request, Page):
-            self._answer(request)
-        if self._tables.sweeping and time.monotonic() - self._swept_s > SWEEP_S and self._broken is None:
-            # A store that is never idle must not keep deleted queues for ever.
-            self._guarded(self._sweep)
-        if self._log_pages >= (SCARCE_PAGES if self._room.low else CHECKPOINT_PAGES) and self._broken is None:
-            self._log_pages = 0
-            self._guarded(self._checkpoint)
-        if self._tables.fanout.wasteful and self._broken is None:
-            self._guarded(self._clean)
-        if self.compacting and self._broken is None:
-            self._guarded(self._tidy)
-
-    def _commit(self, batch: Batch) -> None:
-        while True:
-            try:
-                took = self._apply(batch)
-                break
-            except StoreFull as error:
-                if self._give_up_reserve():
-                    continue
-                self._tell(partial(self._full, error))
-                self._guarded(self._shorten_log)
-                if not self._wait_for_room():
-                    self._unwritten = batch
-                    return
-            except StoreError as error:
-                self._give_up(error)
-                return
-        self._tell(partial(self._committed, batch.position, took))
-
-    def _apply(self, batch: Batch) -> float:
-        """Carry out a batch, under `_writing`; returns the seconds that a few operations took, 0 for more."""
-        began = time.perf_counter()
-        if self._uncounted:
-            self._count_start()
-            self._unlooked = LOOK_PAGES
-        try:
-            aside = self._tables.apply(batch)
-        except StoreError:
-            raise
-        except Exception as error:
-            # Not foreseen, so the state is unknown; a thread that ended without a word would hang everybody.
-            log.exception("store: internal error")
-            raise StoreFailed(f"{self.path}: {error}") from error
-        self._log_pages += (max(batch.bytes - aside, 0) >> 11) + 4
-        self._unlooked += (batch.bytes >> 12) + 1
-        took = time.perf_counter() - began if _few(batch) else 0
-        if self._unlooked >= LOOK_PAGES:
-            self._guarded(self._look)
-        return took
-
-    def _look(self) -> bool:
-        """See how much room there is, and tell the loop when that changes what it may do."""
-        self._unlooked = 0
-        self._count_start()
-        room = self._room
-        room.look(self._reusable())
-        found = (bool(room.low), room.pending_max(self._pending_most))
-        if found != self._said:
-            self._said = found
-            self._tell(partial(self._judge, room.low, found[1]))
-        return True
-
-    def _reusable(self) -> int:
-        """Bytes that lie free within the file."""
-        pages: int = self._database.value("PRAGMA freelist_count")
-        return pages * PAGE_SIZE
-
-    def _give_up_reserve(self) -> bool:
-        """The disk is full: make room once, and take nothing new.  False when there is nothing left to give up."""
-        if not self._room.give_up():
-            return False
-        log.error("store: the disk is full, some of the reserve is given up")
-        self._guarded(self._look)
-        # What is in the log goes into the file, so that the log can begin again where it began.
-        self._guarded(self._shorten_log)
-        return self._broken is None
-
-    def _shorten_log(self) -> bool:
-        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._log_pages = 0
-        return True
-
-    def _wait_for_room(self) -> bool:
-        """Serve reads for a while; False when the store is being closed."""
-        until = time.monotonic() + FULL_RETRY_S
-        while (left := until - time.monotonic()) > 0:
-            try:
-                request = self._requests.get(timeout=left)
-            except Empty:
-                break
-            if request is None:
-                # Also for `_write`, which is to end.
-                self._requests.put(None)
-                return False
-            if isinstance(request, Page):
-                request.complete = False
-                self._answer(request)
-        return True
-
-    def _answer(self, page: Page) -> None:
-        try:
-            entries = self._tables.load(page)
-        except StoreFull as error:
-            log.error("store: %s: what is asked for is read later", error)
-            self._tell(partial(self._read_later, page))
-            return
-        except (TypeError, OverflowError) as error:
-            # A row has values of other types, or beyond all bounds.
-            self._give_up(StoreDamaged(f"{self.path}: queue {page.queue}: {error}"))
-            return
-        except StoreError as error:
-            self._give_up(error)
-            return
-        self._tell(partial(self._loaded, page, entries))
-
-    def _give_up(self, error: StoreError) -> None:
-        """What is on the disk is not known any more: nothing is tried again on this file."""
-        if isinstance(error, StoreDamaged):
-            # The next start is to save what can be read, and not to come to the same place.
-            doubt(self.path, str(error))
-        self._broken = error
-        self._tell(partial(self._failed, error))
-
-    def _tell(self, what: Call) -> None:
-        """Have the loop's thread do something, unless the store is being closed by then."""
-        if not self._closing.is_set():
-            self._across(partial(self._hear, what))
-
-    def _hear(self, what: Call) -> None:
-        if not self._closing.is_set():
-            what()
-
-    def _checkpoint(self) -> bool:
-        """Move the log into the file, as far as readers allow."""
-        self._database.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        return True
+    @property
+    def compacting(self) -> bool:
+        """Is all given back that is not needed?  Until it is done."""
+        return self._writer.compacting
 
     def compact(self) -> None:
         """Give back all that is not needed: at once where there is quiet, else a little after each commit."""
-        if self._thread is not None and not self.compacting:
-            self.compacting = True
-            self._requests.put(_Nudge())
-
-    def _clean(self) -> bool:
-        self._tables.clean()
-        self._log_pages += 1
-        return True
-
-    def _tidy(self) -> bool:
-        """One step of what can wait for quiet; False when nothing is left."""
-        if self._tables.sweeping:
-            return self._sweep()
-        if self._tables.fanout.cleanable:
-            return self._clean()
-        if (segment := self._tables.sparse()) and self._tables.move(segment):
-            self._log_pages += 1
-            return True
-        if self._log_pages:
-            self._log_pages = 0
-            return self._checkpoint()
-        if give_back(self._database, 0 if self.compacting else FREE_PAGES_KEPT):
-            self._log_pages = 1
-            return True
-        shorten_log(self.path, self._database, 0 if self.compacting else LOG_BYTES_KEPT)
-        self.compacting = False
-        return False
-
-    def _sweep(self) -> bool:
-        """Remove some of what is left of deleted queues."""
-        number = self._tables.sweep()
-        self._swept_s = time.monotonic()
-        if number:
-            self._tell(partial(self._swept, number))
-        return True
-
-    def _guarded(self, step: Callable[[], bool]) -> bool:
-        """Carry out a step that nobody waits for; False when it did nothing."""
-        try:
-            return step()
-        except StoreFull:
-            return False
-        except StoreError as error:
-            self._give_up(error)
-            return False
-
-
-CHECKPOINT_PAGES: Final = 2_048
-"""Pages of log after which they are moved into the file: about 8 MiB, which is then written over."""
-
-
-SCARCE_OPERATIONS: Final = 256
-"""Operations of one commit, at most, where there is little room."""
-
-SCARCE_PAGES: Final = 128
-"""The same where there is little room: the log is not to grow."""
-
-
-@final
-class _Nudge:
-    """A request to look after the file."""
+        self._writer.compact()
 
 
 def _few(batch: Batch) -> bool:

@@ -21,7 +21,7 @@ from gateway.store.btree import (
     values_of,
 )
 from gateway.store.image import FIRST_OVERFLOW, FREE, INNER, ROOT, Image
-from gateway.store.schema import statements
+from gateway.store.schema import MIGRATIONS, statements
 from gateway.store.shapes import SHAPES, Shape
 
 DEPTH_MAX: Final = 40
@@ -242,12 +242,11 @@ def _new_roots(origin: int, version: int) -> dict[str, int]:
     database = sqlite3.connect(":memory:")
     try:
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        made: set[str] = set()
-        for step in range(origin, version + 1):
-            for text in statements(step):
-                if text.startswith("CREATE") and text not in made:
-                    database.execute(text)
-                    made.add(text)
+        for text in statements(origin):
+            database.execute(text)
+        for step in range(origin, version):
+            for text in MIGRATIONS[step]:
+                database.execute(text)
         rows = database.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'").fetchall()
         return {name: root for name, root in rows if name in known}
     finally:

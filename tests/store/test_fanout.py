@@ -75,9 +75,9 @@ def bodies(harness: SqliteHarness, queue: int) -> list[bytes]:
 
 
 def clean(harness: SqliteHarness) -> None:
-    with harness.sqlite._writing:
-        while harness.sqlite._tables.fanout.cleanable:
-            harness.sqlite._tables.clean()
+    with harness.sqlite._writer.lock:
+        while harness.sqlite._opened.tables.fanout.cleanable:
+            harness.sqlite._opened.tables.clean()
 
 
 # -- written
@@ -103,14 +103,14 @@ def test_a_message_that_few_queues_take_is_a_row_each_unless_it_is_long(harness:
 
 
 def test_above_the_bound_copies_are_rows_of_their_own(harness: SqliteHarness) -> None:
-    harness.sqlite._tables._fanout_max = len(MANY) + 1
+    harness.sqlite._opened.tables._fanout_max = len(MANY) + 1
     spread(harness, 1)
     spread(harness, 2)
     assert rows(harness, "SELECT count(*) FROM entry") == [(len(MANY),)]
     assert bodies(harness, 20) == [b"body 1", b"body 2"]
     take(harness.store, 20, 1)
     harness.settle()
-    assert harness.sqlite._tables.fanout.live == len(MANY) - 1
+    assert harness.sqlite._opened.tables.fanout.live == len(MANY) - 1
 
 
 def test_100_bytes_to_1000_queues_cost_less_than_100_bytes_a_copy(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_copies_for_a_queue_deleted_in_the_same_commit_are_not_written(harness: 
         harness.store.append(Enqueued(queue, 1, sent))
     harness.store.append(QueueDeleted(3))
     harness.settle()
-    assert harness.sqlite._tables.fanout.live == len(MANY) - 1
+    assert harness.sqlite._opened.tables.fanout.live == len(MANY) - 1
 
 
 def test_a_copy_that_failed_or_cannot_be_read_is_told_apart_from_the_others(harness: SqliteHarness) -> None:
@@ -283,7 +283,7 @@ def test_what_is_needed_is_written_again_and_the_rest_goes(
     clean(harness)
     after = rows(harness, "SELECT count(*), sum(length(record) + length(copies)) FROM fanout")[0]
     assert after < before
-    fanout = harness.sqlite._tables.fanout
+    fanout = harness.sqlite._opened.tables.fanout
     assert (fanout._bytes, fanout.live) == (after[1], 100 + 10 * (len(MANY) - 1))
     for _ in range(2):
         assert [(entry.sequence, len(entry.note)) for entry in harness.load(everything(9))] == [

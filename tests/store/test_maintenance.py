@@ -27,7 +27,7 @@ def used(tmp_path: Path):  # type: ignore[no-untyped-def]
     harness.store.append(Noted("mqtt.session", "c", b"{}"))
     harness.settle()
     yield harness
-    if harness.sqlite._thread is not None:
+    if harness.sqlite._writer.running:
         harness.close()
 
 

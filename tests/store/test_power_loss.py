@@ -21,7 +21,8 @@ from power_loss import (
 )
 from store_doubles import SqliteHarness, everything, make, message
 
-import gateway.store.sqlite
+import gateway.store.chores
+import gateway.store.writer
 from gateway.core.ports import Dequeued, Enqueued, Noted, QueueDeleted, Redelivered, Retained
 from gateway.store.database import Database
 from gateway.store.fanout import Fanout
@@ -146,7 +147,7 @@ def crashes(
     Returns what was wrong, and how many crashes there were.
     """
     # Small steps: the log is moved into the file and begun anew all the time.
-    monkeypatch.setattr(gateway.store.sqlite, "CHECKPOINT_PAGES", 8)
+    monkeypatch.setattr(gateway.store.chores, "CHECKPOINT_PAGES", 8)
     path = tmp_path / "store.db"
     SqliteStore(path).close(True)
     image = Image()
@@ -255,7 +256,7 @@ def test_nothing_is_lost_when_power_fails_while_records_are_moved(
         return move(tables, segment)
 
     # The writer thread is never at rest, and gives up what is not full of what is needed.
-    monkeypatch.setattr(gateway.store.sqlite, "IDLE_S", 0)
+    monkeypatch.setattr(gateway.store.writer, "IDLE_S", 0)
     monkeypatch.setattr("gateway.store.tables.SPARSE", 1)
     monkeypatch.setattr(Tables, "move", counted)
     wrong, count = crashes(tmp_path, monkeypatch, ApswDatabase, 1)
@@ -274,7 +275,7 @@ def test_nothing_is_lost_when_power_fails_while_the_log_of_copies_is_cleaned(
         cleaned.append(fanout.live)
         clean(fanout)
 
-    monkeypatch.setattr(gateway.store.sqlite, "IDLE_S", 0)
+    monkeypatch.setattr(gateway.store.writer, "IDLE_S", 0)
     monkeypatch.setattr("gateway.store.fanout.WASTE_MIN", 0)
     monkeypatch.setattr("gateway.store.fanout.WASTE_MAX", 0)
     monkeypatch.setattr("gateway.store.fanout.WASTE_SHARE", 0)

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from gateway.store import maintenance
 from gateway.store.database import Database
 from gateway.store.errors import StoreFailed
 from gateway.store.replace import SUFFIXES
+from gateway.store.schema import VERSION, begin
 from gateway.store.segments import KEPT_SUFFIX, Files, Place, directory_of, read_at, segments_in
 
 LARGE = 1_000
@@ -108,19 +108,22 @@ def test_a_record_that_went_to_several_queues_is_written_once(path: Path) -> Non
     harness.close()
 
 
-def test_what_an_older_version_wrote_is_there_and_goes_on(path: Path) -> None:
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_what_an_older_version_wrote_is_there_and_goes_on(path: Path, version: int) -> None:
     harness = SqliteHarness(path, large=0)
     harness.start()
     make(harness.store, 1)
     put(harness.store, 1, 1, body=BODY)
     harness.settle()
     harness.close()
-    older = sqlite3.connect(path)
-    older.execute("DROP TABLE part")
-    older.execute("DROP TABLE fanout")
-    older.execute("PRAGMA user_version = 1")
+    newer = path.rename(path.with_name("newer.db"))
+    older = begin(path, Database, version)
+    older.execute("ATTACH ? AS newer", (str(newer),))
+    for table in ("queue", "entry"):
+        older.execute(f"INSERT INTO {table} SELECT * FROM newer.{table}")
     older.close()
     harness = opened(path)
+    assert harness.sqlite.damages == []
     put(harness.store, 1, 2, body=BODY + b"2")
     harness.settle()
     harness.reopen()
@@ -174,7 +177,7 @@ def leave_with_their_queue(harness: SqliteHarness) -> None:
 def test_a_segment_goes_when_nothing_in_it_is_needed(
     path: Path, monkeypatch: pytest.MonkeyPatch, leave: Callable[[SqliteHarness], None]
 ) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.store.writer.IDLE_S", 0.01)
     harness = opened(path)
     make(harness.store, 1)
     for sequence in range(1, 21):
@@ -203,7 +206,7 @@ def test_a_record_that_came_and_went_in_one_batch_leaves_nothing(path: Path) -> 
 def test_what_is_needed_of_a_mostly_empty_segment_is_moved_and_its_file_goes(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.store.writer.IDLE_S", 0.01)
     monkeypatch.setattr("gateway.store.tables.MOVED_PER_STEP", 1)
     harness = opened(path)
     make(harness.store, 1)
@@ -237,7 +240,7 @@ def test_one_record_for_many_queues_counts_and_moves_once(
     take(harness.store, 1, *range(2, 7))
     harness.settle()
     harness.close()
-    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.store.writer.IDLE_S", 0.01)
     harness = opened(path)
     assert eventually(lambda: files_of(path) == [2])
     assert segments_in(directory_of(path))[2].read_bytes().count(BODY) == 1
@@ -253,14 +256,14 @@ def test_a_segment_that_was_mostly_empty_while_it_grew_is_emptied_once_it_is_ful
     harness.settle()
     take(harness.store, 1, *range(2, 7))
     harness.settle()
-    tables = harness.sqlite._tables
-    with harness.sqlite._writing:
+    tables = harness.sqlite._opened.tables
+    with harness.sqlite._writer.lock:
         assert tables.sparse() == 0
     # It is full: this begins another, and nothing leaves the first.
     put(harness.store, 1, 7, body=BODY)
     harness.settle()
     assert files_of(path) == [1, 2]
-    with harness.sqlite._writing:
+    with harness.sqlite._writer.lock:
         assert tables.sparse() == 1
     harness.close()
 
@@ -434,7 +437,7 @@ class FailingFiles(Files):
 
 
 def test_a_full_disk_is_tried_again_and_reads_go_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.FULL_RETRY_S", 0.05)
+    monkeypatch.setattr("gateway.store.writer.FULL_RETRY_S", 0.05)
     files = FailingFiles()
     harness = opened(path, files)
     make(harness.store, 1)
@@ -489,7 +492,7 @@ def test_a_new_name_that_could_not_be_synced_ends_it(path: Path, error: int) -> 
 def test_a_new_segment_is_synced_by_name_though_there_was_no_room_at_first(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.FULL_RETRY_S", 0.05)
+    monkeypatch.setattr("gateway.store.writer.FULL_RETRY_S", 0.05)
     done: list[str] = []
 
     class Files(FailingFiles):
@@ -646,8 +649,8 @@ def test_a_store_of_which_a_deleted_queue_is_being_removed_is_sound_and_can_be_r
     put(harness.store, 1, 1, 2, 3, body=BODY)
     harness.store.append(QueueDeleted(1))
     harness.settle()
-    with harness.sqlite._writing:
-        harness.sqlite._tables.sweep()
+    with harness.sqlite._writer.lock:
+        harness.sqlite._opened.tables.sweep()
     copy = tmp_path / "copy.db"
     maintenance.backup(path, copy, lambda done, total: None)
     assert rows(path, "SELECT id & 0xff FROM part") == [(2,), (3,)]

@@ -67,7 +67,7 @@ def test_another_error_costs_no_spare() -> None:
 def test_a_large_message_is_kept_whoever_holds_the_descriptors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int
 ) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.FULL_RETRY_S", 0.02)
+    monkeypatch.setattr("gateway.store.writer.FULL_RETRY_S", 0.02)
     files = Exhausted()
     harness = SqliteHarness(tmp_path / "store.db", large=80, files=files)
     harness.store.recover()

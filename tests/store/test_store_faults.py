@@ -241,7 +241,7 @@ class Fault:
 def test_a_full_disk_stops_confirming_serves_reads_and_recovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool
 ) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.FULL_RETRY_S", 0.05)
+    monkeypatch.setattr("gateway.store.writer.FULL_RETRY_S", 0.05)
     fault = Fault()
     harness = SqliteHarness(tmp_path / "store.db", fault.opener, here=here)
     harness.start()
@@ -323,7 +323,7 @@ def test_the_log_is_moved_though_only_the_loops_thread_commits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.store.sqlite.QUICK_S", WAIT_S)
-    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.store.writer.IDLE_S", 0.01)
     path = tmp_path / "store.db"
     harness = SqliteHarness(path, here=True)
     harness.start()
@@ -334,7 +334,7 @@ def test_the_log_is_moved_though_only_the_loops_thread_commits(
         size = path.stat().st_size
         for _ in range(300):
             pause.wait(0.01)
-            if not harness.sqlite._log_pages:
+            if not harness.sqlite._writer._chores.log_pages:
                 break
         put(harness.store, 1, sequence, body=b"m" * 50_000)
         harness.settle()
@@ -416,8 +416,8 @@ def test_publishers_had_better_wait_while_much_is_uncommitted(tmp_path: Path) ->
 def test_deleted_queues_are_swept_and_their_pages_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
-    monkeypatch.setattr("gateway.store.sqlite.FREE_PAGES_KEPT", 0)
+    monkeypatch.setattr("gateway.store.writer.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.store.chores.FREE_PAGES_KEPT", 0)
     monkeypatch.setattr("gateway.store.tables.SWEPT_PER_STEP", 700)
     path = filled(tmp_path / "store.db", 2_000)
     size = path.stat().st_size
@@ -467,7 +467,7 @@ def test_nothing_is_committed_by_the_loop_once_the_writer_has_failed(tmp_path: P
     make(harness.store, 1)
     harness.settle()
     commits = harness.sqlite.commits
-    harness.sqlite._broken = StoreFailed("for a test")
+    harness.sqlite._writer.broken = StoreFailed("for a test")
     put(harness.store, 1, 1)
     harness.loop.turn_out()
     assert harness.sqlite.commits == commits
@@ -488,7 +488,7 @@ def test_an_error_that_nobody_foresaw_ends_the_store_and_hangs_nobody(
     def fail(batch: object) -> int:
         raise OverflowError("int too large")
 
-    monkeypatch.setattr(harness.sqlite._tables, "apply", fail)
+    monkeypatch.setattr(harness.sqlite._opened.tables, "apply", fail)
     put(harness.store, 1, 1)
     harness.loop.turn_until(lambda: bool(harness.listener.failures))
     assert "int too large" in str(harness.listener.failures[0])

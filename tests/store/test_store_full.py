@@ -37,7 +37,7 @@ class Quota:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Quota:
-    monkeypatch.setattr("gateway.store.sqlite.FULL_RETRY_S", 0.02)
+    monkeypatch.setattr("gateway.store.writer.FULL_RETRY_S", 0.02)
     return Quota()
 
 
@@ -106,7 +106,7 @@ def test_a_page_asked_for_while_the_room_comes_back_does_not_overtake_what_waits
         tell(call)  # type: ignore[arg-type]
         commits.set()
 
-    harness.sqlite._across = across
+    harness.sqlite._writer._across = across
     disk.full = False
     # Message 2 is on the disk by now, 3 is not, and the loop has not heard of either.
     assert commits.wait(WAIT_S)
@@ -197,8 +197,8 @@ class Roomy(SqliteHarness):
 
 @pytest.fixture
 def roomy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Roomy]:
-    monkeypatch.setattr("gateway.store.sqlite.LOOK_S", 0.02)
-    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.02)
+    monkeypatch.setattr("gateway.store.writer.LOOK_S", 0.02)
+    monkeypatch.setattr("gateway.store.writer.IDLE_S", 0.02)
     harness = Roomy(tmp_path / "store.db", Volume())
     harness.store.recover()
     harness.start()

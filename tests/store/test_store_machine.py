@@ -150,8 +150,8 @@ class StoreMachine(RuleBasedStateMachine):
         """What is done when there is quiet."""
         self.harness.settle()
         if isinstance(self.harness, SqliteHarness):
-            with self.harness.sqlite._writing:
-                self.harness.sqlite._tables.clean()
+            with self.harness.sqlite._writer.lock:
+                self.harness.sqlite._opened.tables.clean()
 
     @rule()
     def settle(self) -> None:

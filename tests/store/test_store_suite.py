@@ -271,7 +271,7 @@ def test_largest_keys(harness: Harness) -> None:
 def test_the_number_of_a_deleted_queue_is_free_once_nothing_is_left_of_it(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.store.writer.IDLE_S", 0.01)
     harness.start()
     make(harness.store, 1, 2)
     put(harness.store, 1, 1, 2, 3)

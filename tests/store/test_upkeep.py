@@ -42,8 +42,8 @@ def log_of(path: Path) -> int:
 
 def test_one_step_gives_back_many_pages(tmp_path: Path) -> None:
     harness = emptied(tmp_path / "store.db")
-    database = harness.sqlite._database
-    with harness.sqlite._writing:
+    database = harness.sqlite._opened.database
+    with harness.sqlite._writer.lock:
         free = database.value("PRAGMA freelist_count")
         assert give_back(database)
         assert database.value("PRAGMA freelist_count") == free - PAGES_PER_STEP
@@ -54,7 +54,7 @@ def test_one_step_gives_back_many_pages(tmp_path: Path) -> None:
 def test_a_store_at_rest_has_a_short_log_and_few_free_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.store.sqlite.IDLE_S", 0.01)
+    monkeypatch.setattr("gateway.store.writer.IDLE_S", 0.01)
     path = tmp_path / "store.db"
     harness = emptied(path)
     assert eventually(lambda: log_of(path) <= LOG_BYTES_KEPT and path.stat().st_size < 6 << 20)
@@ -95,13 +95,13 @@ def test_a_reader_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     reader.rows("SELECT count(*) FROM entry")
     put(harness.store, 1, 300)
     harness.settle()
-    with harness.sqlite._writing:
-        shorten_log(path, harness.sqlite._database, 0)
+    with harness.sqlite._writer.lock:
+        shorten_log(path, harness.sqlite._opened.database, 0)
         assert log_of(path) > 0
         reader.execute("COMMIT")
-        shorten_log(path, harness.sqlite._database, 0)
+        shorten_log(path, harness.sqlite._opened.database, 0)
         assert log_of(path) == 0
-        assert harness.sqlite._database.value("PRAGMA busy_timeout") == 5_000
+        assert harness.sqlite._opened.database.value("PRAGMA busy_timeout") == 5_000
     reader.close()
     harness.close()
 
@@ -142,7 +142,7 @@ def test_expired_messages_are_found_by_an_index_of_their_queue(tmp_path: Path) -
     harness.settle()
     page = Page(2, -1, 1, 1_000, 10, 1 << 20, expired_by_ms=5_000)
     assert sequences(harness.load(page)) == list(range(100, 90, -1))
-    plan = harness.sqlite._database.rows(
+    plan = harness.sqlite._opened.database.rows(
         "EXPLAIN QUERY PLAN SELECT id FROM entry WHERE +id BETWEEN 1 AND 2 AND expires > 0 AND expires <= 5"
         " AND id >> 40 = 2 ORDER BY expires, id LIMIT 10"
     )
