@@ -2,6 +2,7 @@
 
 from harness import Gateway
 
+from gateway.connectors.limits import Limits
 from gateway.core.limits import BLOCK, REJECT, QueuePolicy
 from gateway.store.memory import HeldStore
 
@@ -17,6 +18,44 @@ def test_who_fills_a_queue_that_it_consumes_itself_is_read_on_so_that_it_can_ack
         assert frame.body == str(number)
         stomp >> f"ACK id:{frame.get('ack')}"
     assert gw.broker.queue("q").depth == 0
+
+
+def test_who_waits_for_room_and_was_too_fast_is_told_so_when_all_that_it_might_send_is_done() -> None:
+    gw = Gateway(
+        policy=QueuePolicy(messages_max=1, when_full=BLOCK),
+        mqtt_limits=Limits(message_rate=4),
+        stomp_limits=Limits(message_rate=4),
+    )
+    for name in ("m", "s"):
+        gw.broker.queue(name)
+    gw.mqtt("device", 5) >> "CONNECT device" << "CONNACK 0 present=0"
+    device, sender = gw.mqtt("device", 5), gw.stomp("sender")
+    device >> b"".join(device.write(f"PUBLISH $queue/m qos=1 id={n} {n}") for n in (1, 2, 3, 4))
+    sender >> b"".join(sender.write(f"SEND destination:/queue/s receipt:{n} body:{n}") for n in (1, 2, 3, 4))
+    assert not device.closed and not sender.closed
+    gw.advance(2_000)
+    bodies = {name: drain(gw, name) for name in ("m", "s")}
+    assert bodies == {"m": ["1", "2", "3"], "s": ["1", "2", "3"]}
+    device << "PUBACK 1" << "PUBACK 2" << "PUBACK 3" << "DISCONNECT 0x96"
+    (
+        sender
+        << "RECEIPT receipt-id:1"
+        << "RECEIPT receipt-id:2"
+        << "RECEIPT receipt-id:3"
+        << "ERROR receipt-id:4"
+    )
+    assert device.closed and sender.closed
+
+
+def drain(gw: Gateway, name: str) -> list[str]:
+    """The bodies that a reader of the queue gets, which makes room."""
+    reader = gw.stomp(f"reader of {name}")
+    reader >> f"SUBSCRIBE id:1 destination:/queue/{name} ack:auto"
+    bodies: list[str] = []
+    while found := reader.bodies():
+        bodies += found
+        gw.go_on()
+    return bodies
 
 
 def test_a_topic_of_which_a_queue_refuses_is_refused_to_every_publisher_in_its_own_words() -> None:

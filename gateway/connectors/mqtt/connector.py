@@ -44,7 +44,7 @@ from protocols.mqtt.topics import filter_error
 class MqttConnector(MqttPublishing):
     """See the module and Connector."""
 
-    __slots__ = ("_handshake", "_refusing", "_replays", "_undone", "_welcome", "sessions")
+    __slots__ = ("_exceeded", "_handshake", "_refusing", "_replays", "_undone", "_welcome", "sessions")
 
     def __init__(
         self,
@@ -63,6 +63,8 @@ class MqttConnector(MqttPublishing):
         self._refusing = False
         # Decoded and not handled: the client has to wait.
         self._undone: list[Packet] | None = None
+        # It has sent more than it may: told so once what it might send is done.
+        self._exceeded = False
         self._replays: list[Replay] | None = None
         self._handshake: Handshake | None = None
         self._welcome: Welcome | None = None
@@ -79,17 +81,18 @@ class MqttConnector(MqttPublishing):
         self._collect()
 
     def _take(self, data: bytes, now_ms: int) -> None:
-        packets = self._wire.receive_data(data, now_ms)
+        packets = [] if self._exceeded else self._wire.receive_data(data, now_ms)
         count = len(packets)
         admitted = self.admit(count, len(data), now_ms)
         if admitted < count:
             packets = packets[:admitted]
+            self._exceeded = True
         if self._undone is not None:
             packets = self._undone + packets
             self._undone = None
         if packets:
             self._carry_out(packets, now_ms)
-        if admitted < count and not self.closing:
+        if self._exceeded and self._undone is None and not self.closing:
             self.on_rate_exceeded()
 
     def _carry_out(self, packets: list[Packet], now_ms: int) -> None:

@@ -45,6 +45,7 @@ class StompConnector(StompSender):
     """See the module and Connector."""
 
     __slots__ = (
+        "_beyond",
         "_leaving",
         "_refusing",
         "_subscriptions",
@@ -91,6 +92,8 @@ class StompConnector(StompSender):
         self._leaving = False
         # Decoded and not handled: the client has to wait.
         self._undone: list[Frame] | None = None
+        # The first frame that it may not send: told so once what it might send is done.
+        self._beyond: Frame | None = None
         # Made when first used.
         self._subscriptions: Subscriptions | None = None
 
@@ -106,19 +109,19 @@ class StompConnector(StompSender):
         self._collect()
 
     def _take(self, data: bytes, now_ms: int) -> None:
-        frames = self._wire.receive_data(data, now_ms)
+        frames = [] if self._beyond is not None else self._wire.receive_data(data, now_ms)
         count = len(frames)
         admitted = self.admit(count, len(data), now_ms)
-        beyond = None if admitted == count else frames[admitted]
-        if beyond is not None:
+        if admitted < count:
+            self._beyond = frames[admitted]
             frames = frames[:admitted]
         if self._undone is not None:
             frames = self._undone + frames
             self._undone = None
         if frames:
             self._carry_out(frames, now_ms)
-        if beyond is not None and not self.closing:
-            self._too_fast(beyond.receipt)
+        if self._beyond is not None and self._undone is None and not self.closing:
+            self._too_fast(self._beyond.receipt)
 
     def _carry_out(self, frames: list[Frame], now_ms: int) -> None:
         """One after the other, as long as the client need not wait."""

@@ -61,6 +61,7 @@ class JsonConnector(Connector):
         "_asked",
         "_connect",
         "_connect_by_ms",
+        "_exceeded",
         "_known",
         "_last_in_ms",
         "_last_out_ms",
@@ -109,6 +110,8 @@ class JsonConnector(Connector):
         self._known = False
         self._connect: Connect | None = None
         self._waiting: list[Operation] = []
+        # It has sent more than it may: told so once what it might send is done.
+        self._exceeded = False
         self._waiting_bytes = 0
         self._subscriptions: dict[str, JsonSubscription] = {}
         self._replays: Replays | None = None
@@ -124,6 +127,9 @@ class JsonConnector(Connector):
         self.counters.bytes_in += len(data)
         if not data:
             self._obey_waiting()
+            self._look_at_rate()
+            return
+        if self._exceeded:
             return
         self._last_in_ms = now_ms
         try:
@@ -139,7 +145,13 @@ class JsonConnector(Connector):
             self._waiting_bytes += len(data)
             if self._waiting_bytes > HELD_BYTES_MAX + self.limits.max_frame_size:
                 self._end(c.LIMIT, "too much was sent before the answer to connect")
-        if admitted < len(operations) and not self.closing:
+        if admitted < len(operations):
+            self._exceeded = True
+            self._look_at_rate()
+
+    def _look_at_rate(self) -> None:
+        """Whoever has to wait for others is told that it was too much when what it might send is done."""
+        if self._exceeded and not self.closing and not (self._waiting and self.throttled):
             self.on_rate_exceeded()
 
     def eof(self, now_ms: int) -> None:

@@ -528,6 +528,19 @@ def test_a_batch_that_crosses_the_rate_is_carried_out_up_to_there() -> None:
     assert client.world.broker.queues["queue:q"].depth == 2
 
 
+def test_who_waits_for_room_and_sent_too_much_is_told_so_when_all_that_it_might_send_is_done() -> None:
+    world = World(limits=Limits(message_rate=3), policy=QueuePolicy(messages_max=1, when_full="block"))
+    client = world.client()
+    client.say([{"op": "publish", "id": n, "to": "queue:q", "body": n} for n in (1, 2, 3, 4)])
+    assert [answer.get("id") for answer in client.heard()] == [1, 2]
+    assert client.connector.throttled and not client.connector.closing
+    queue = world.broker.queue("q")
+    queue.purge()
+    client.connector.go_on(world.now_ms)
+    assert [answer.get("id") for answer in client.heard()] == [3, None]
+    assert client.connector.closing
+
+
 def test_several_destinations_get_it_all_or_none_and_the_answer_says_so() -> None:
     world = World(policy=QueuePolicy(messages_max=1, when_full="reject"))
     client = world.client()
