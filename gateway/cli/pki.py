@@ -11,11 +11,12 @@ from cryptography import x509
 from rich.console import Console
 from rich.table import Table
 
+from gateway.cli.output import legible_output
 from gateway.cli.passphrase import HELP, KeyPassphrase, Passphrase, for_key, passphrase
 from gateway.pki import check as checking
 from gateway.pki import export as exporting
-from gateway.pki import files, importing, issue, keys, names, show
-from gateway.pki.authority import load_certificate, load_certificates, now
+from gateway.pki import files, importing, issue, keys, names, revoking, show
+from gateway.pki.authority import later, load_certificate, load_certificates, now
 from gateway.pki.database import REASONS, hexadecimal
 from gateway.pki.errors import PkiError
 from gateway.pki.folder import INTERMEDIATE, INTERMEDIATE_SUBJECT, ROOT, ROOT_SUBJECT, Folder, Plan
@@ -28,6 +29,9 @@ app = typer.Typer(
 )
 
 PIPE_WIDTH: Final = 160
+
+HOURS_MAX: Final = 100_000_000
+"""More than any calendar has; so much is refused, and can still be counted."""
 
 Dir = Annotated[Path, typer.Option("--dir", help="The PKI folder.")]
 Name = Annotated[str, typer.Option(help="Of the files under issued/, and the common name.")]
@@ -43,7 +47,15 @@ CrlUri = Annotated[
     str, typer.Option(help="Where the revocation list can be fetched, to be told in the certificate.")
 ]
 
+Publish = Annotated[bool, typer.Option(help="Publish the revocation list at once.")]
+
 CERTS: Final = Path("certs")
+
+
+@app.callback()
+def pki() -> None:
+    """Certificates: authorities of one's own, and what they issue."""
+    legible_output()
 
 
 @contextlib.contextmanager
@@ -54,10 +66,14 @@ def _said() -> Iterator[None]:
     except PkiError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+    except OSError as error:
+        # Looking whether a file is there fails too, as for a name that is too long.
+        typer.echo(f"{error.filename}: {error.strerror}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _authority_passphrase(folder: Folder, source: str, role: str = INTERMEDIATE) -> bytes | None:
-    authority = folder.root if role == ROOT else folder.intermediate
+    authority = folder.authority(role)
     return for_key(source, authority.key_path, authority.name)
 
 
@@ -195,14 +211,19 @@ def sign(
     subject: Subject = "",
     days: Days = LEAF_DAYS,
     crl_uri: CrlUri = "",
+    as_requested: Annotated[
+        bool,
+        typer.Option("--as-requested", help="Take the subject and every alternative name of the request."),
+    ] = False,
     passphrase: Passphrase = "",
 ) -> None:
-    """Sign somebody else's request.  Names that are given replace those in the request."""
+    """Sign somebody else's request, as CN=NAME.  Without names given here a server's hosts are those of the request."""
     folder = Folder(dir)
     with _said():
         wanted = issue.load_request(files.read(request), str(request))
+        alternative = names.alternative_names(dns, ip, uri, email)
         order = issue.Order(
-            profile, name, subject, names.alternative_names(dns, ip, uri, email), days, crl_uri=crl_uri
+            profile, name, subject, alternative, days, crl_uri=crl_uri, as_requested=as_requested
         )
         certificate = issue.sign(folder, order, wanted, _authority_passphrase(folder, passphrase))
         _made(folder.leaf(name).chain, certificate)
@@ -263,16 +284,50 @@ def revoke(
     which: Annotated[str, typer.Argument(help="Name, serial number, or intermediate-ca.")],
     dir: Dir = CERTS,
     reason: Annotated[str, typer.Option(help=f"One of {', '.join(REASONS)}.")] = "unspecified",
-    publish: Annotated[bool, typer.Option(help="Publish the revocation list at once.")] = True,
+    publish: Publish = True,
     passphrase: Passphrase = "",
 ) -> None:
-    """Revoke a certificate, and publish the revocation list of its authority."""
+    """Revoke all certificates of a name, or one by its number, and publish the revocation list of their authority."""
     folder = Folder(dir)
     with _said():
-        role, certificate = issue.revoke(folder, which, reason)
-        typer.echo(f"revoked {hexadecimal(certificate.serial_number)} {certificate.subject.rfc4514_string()}")
-        if publish:
-            _publish(folder, role, passphrase, 0)
+        secret = _list_passphrase(folder, which, passphrase) if publish else None
+        change = revoking.revoke(folder, which, reason, secret, publish=publish)
+        for entry in change.changed:
+            typer.echo(f"revoked {hexadecimal(entry.serial)} {entry.subject}")
+        for entry in change.remaining:
+            typer.echo(
+                f"still valid: {hexadecimal(entry.serial)} {entry.subject} until {entry.expires:%Y-%m-%d}"
+            )
+        _published(folder, change)
+
+
+@app.command()
+def release(
+    which: Annotated[str, typer.Argument(help="Name or serial number.")],
+    dir: Dir = CERTS,
+    publish: Publish = True,
+    passphrase: Passphrase = "",
+) -> None:
+    """Lift a certificateHold, and publish the revocation list of the authority."""
+    folder = Folder(dir)
+    with _said():
+        secret = _list_passphrase(folder, which, passphrase) if publish else None
+        change = revoking.release(folder, which, secret, publish=publish)
+        for entry in change.changed:
+            typer.echo(f"valid again: {hexadecimal(entry.serial)} {entry.subject}")
+        _published(folder, change)
+
+
+def _list_passphrase(folder: Folder, which: str, source: str) -> bytes | None:
+    """For the key of the authority that `which` is of."""
+    return _authority_passphrase(folder, source, revoking.issued_here(folder, which)[0])
+
+
+def _published(folder: Folder, change: revoking.Change) -> None:
+    if change.listed is None:
+        typer.echo("not published: nobody knows of it until `gateway pki crl` makes the list")
+    else:
+        _say_list(folder, change.role, change.listed)
 
 
 @app.command()
@@ -287,13 +342,17 @@ def crl(
     with _said():
         if authority not in (ROOT, INTERMEDIATE):
             raise PkiError(f"unknown authority {authority!r}: {ROOT} or {INTERMEDIATE}")
-        _publish(folder, authority, passphrase, hours)
+        _publish(folder, authority, passphrase, min(hours, HOURS_MAX))
 
 
 def _publish(folder: Folder, role: str, source: str, hours: int) -> None:
     secret = _authority_passphrase(folder, source, role)
     with files.locked(folder.path):
         made = folder.write_crl(role, secret, hours)
+    _say_list(folder, role, made)
+
+
+def _say_list(folder: Folder, role: str, made: x509.CertificateRevocationList) -> None:
     typer.echo(
         f"{folder.crl_path(role)}: {len(made)} revoked, next due {made.next_update_utc:%Y-%m-%d %H:%M} UTC"
     )
@@ -306,9 +365,8 @@ def list_command(dir: Dir = CERTS) -> None:
         lines = show.listing(Folder(dir), now())
     table = Table("name", "subject", "status", "expires", "authority", "serial", box=None, pad_edge=False)
     for line in lines:
-        table.add_row(
-            line.name, line.subject, line.status, f"{line.expires:%Y-%m-%d}", line.authority, line.serial
-        )
+        expires = "" if line.expires is None else f"{line.expires:%Y-%m-%d}"
+        table.add_row(line.name, line.subject, line.status, expires, line.authority, line.serial)
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
@@ -338,7 +396,7 @@ def check(
 ) -> None:
     """Expiry, chains, names, weak keys and signatures, revocation lists, file modes: exit code 0, 1 (warning) or 2."""
     with _said():
-        at = now() + timedelta(days=in_days)
+        at = later(now(), timedelta(days=min(in_days, 10_000_000)))
         findings = checking.check(Folder(dir), at, warn_days, critical_days, host)
     for finding in findings:
         typer.echo(f"{checking.LEVELS[finding.level]:<8}  {finding.what}: {finding.text}")

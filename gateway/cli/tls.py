@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.output import legible_output
 from gateway.pki import names, probe
 from gateway.pki.authority import load_certificates, now
 from gateway.pki.errors import PkiError
@@ -15,6 +16,7 @@ app = typer.Typer(help="Looking at TLS servers.", no_args_is_help=True, add_comp
 @app.callback()
 def tls() -> None:
     """Looking at TLS servers."""
+    legible_output()
 
 
 @app.command()
@@ -34,7 +36,7 @@ def check(
         host, port = probe.parse_address(address)
         roots = [found for path in ca for found in load_certificates(path)]
         seen = probe.probe(probe.Target(host, port, server_name, roots, cert, key, alpn), now())
-    except PkiError as error:
+    except (PkiError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     _show(seen)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
     CertificatePublicKeyTypes,
@@ -27,6 +28,30 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
+def later(time: datetime, by: timedelta) -> datetime:
+    """`time` and `by` added.  Raises PkiError beyond the year 9999."""
+    try:
+        return time + by
+    except OverflowError:
+        raise PkiError(f"{by.days} days from now no calendar goes on") from None
+
+
+def readable(found: x509.Certificate | x509.CertificateSigningRequest, what: str) -> None:
+    """Raise PkiError for one whose parts cannot be read: they are parsed late, where nobody expects an error."""
+    try:
+        found.subject.rfc4514_string()
+        found.public_key()
+        list(found.extensions)
+        _ = found.signature_hash_algorithm
+        if isinstance(found, x509.Certificate):
+            found.issuer.rfc4514_string()
+            _ = found.not_valid_before_utc, found.not_valid_after_utc
+    except UnsupportedAlgorithm:
+        raise PkiError(f"{what}: its key or signature is of an unknown kind") from None
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise PkiError(f"{what}: a name, date or extension in it is malformed") from None
+
+
 def load_certificates(path: Path) -> list[x509.Certificate]:
     """The certificates in a PEM or DER file, at least one.  Raises PkiError."""
     data = files.read(path)
@@ -42,6 +67,8 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
         raise PkiError(f"{path}: no certificate, or a damaged one") from None
     if len(found) > CERTIFICATES_MAX:
         raise PkiError(f"{path}: more than {CERTIFICATES_MAX} certificates")
+    for certificate in found:
+        readable(certificate, str(path))
     return found
 
 
@@ -158,13 +185,14 @@ class Authority:
         self, passphrase: bytes | None, valid: timedelta | None = None
     ) -> x509.CertificateRevocationList:
         """A new list of what is revoked, valid for `valid` (else as the .cnf says).  Raises PkiError."""
-        signer = self.key(passphrase)
         start = now()
+        due = later(start, valid or timedelta(days=self.crl_days))
+        signer = self.key(passphrase)
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
             .last_update(start)
-            .next_update(start + (valid or timedelta(days=self.crl_days)))
+            .next_update(due)
             .add_extension(x509.CRLNumber(self.database.next_crl_number()), False)
             .add_extension(self._key_identifier(), False)
         )

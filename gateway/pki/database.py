@@ -25,6 +25,9 @@ REASONS: Final = {
 }
 """Reasons of a revocation as openssl spells them (RFC 5280 §5.3.1)."""
 
+HOLD: Final = "certificateHold"
+"""The one reason that can be lifted (RFC 5280 §5.3.1)."""
+
 # What openssl writes when it is told more than a reason.
 _OTHER_REASONS: Final = {
     "keyTime": "keyCompromise",
@@ -99,6 +102,19 @@ def _text(entry: Entry) -> str:
     )
 
 
+def check_reason(reason: str) -> None:
+    """Raise PkiError for what is no reason."""
+    if reason not in REASONS:
+        raise PkiError(f"unknown reason {reason!r}: one of {', '.join(REASONS)}")
+
+
+def _one(entries: list[Entry], serial: int) -> Entry:
+    for entry in entries:
+        if entry.serial == serial:
+            return entry
+    raise PkiError(f"{hexadecimal(serial)} was not issued by this authority")
+
+
 @final
 class Database:
     """The three files of one authority.  Whoever changes them holds the folder's lock."""
@@ -136,20 +152,33 @@ class Database:
         self._write([*self.entries(), entry])
 
     def revoke(self, serial: int, reason: str, now: datetime) -> Entry:
-        """Mark a certificate as revoked.  Raises PkiError if it is unknown or was revoked before."""
-        if reason not in REASONS:
-            raise PkiError(f"unknown reason {reason!r}: one of {', '.join(REASONS)}")
+        """Mark a certificate as revoked.  Raises PkiError if it is unknown or was revoked before.
+
+        One on hold may be revoked for good; the date stays that of the hold.
+        """
+        check_reason(reason)
         entries = self.entries()
-        for entry in entries:
-            if entry.serial == serial:
-                if entry.status == REVOKED:
-                    raise PkiError(f"{hexadecimal(serial)} is revoked already")
-                entry.status = REVOKED
-                entry.revoked = now
-                entry.reason = reason
-                self._write(entries)
-                return entry
-        raise PkiError(f"{hexadecimal(serial)} was not issued by this authority")
+        entry = _one(entries, serial)
+        if entry.status == REVOKED and (entry.reason != HOLD or reason == HOLD):
+            raise PkiError(f"{hexadecimal(serial)} is revoked already")
+        if entry.status != REVOKED:
+            entry.revoked = now
+        entry.status = REVOKED
+        entry.reason = reason
+        self._write(entries)
+        return entry
+
+    def release(self, serial: int) -> Entry:
+        """Lift a hold.  Raises PkiError where there is none."""
+        entries = self.entries()
+        entry = _one(entries, serial)
+        if entry.status != REVOKED or entry.reason != HOLD:
+            raise PkiError(f"{hexadecimal(serial)} is not on hold")
+        entry.status = VALID
+        entry.revoked = None
+        entry.reason = ""
+        self._write(entries)
+        return entry
 
     def _write(self, entries: list[Entry]) -> None:
         if self.index.exists():
@@ -169,6 +198,8 @@ class Database:
         text = files.read_text(path).strip()
         try:
             number = int(text, 16)
+            if number < 0:
+                raise ValueError
         except ValueError:
             raise PkiError(f"{path}: not a hexadecimal number") from None
         files.write(path, f"{hexadecimal(number + 1)}\n".encode())

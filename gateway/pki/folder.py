@@ -71,14 +71,15 @@ class Folder:
     @property
     def root(self) -> Authority:
         """The root authority.  Raises PkiError."""
-        return self._authority(ROOT)
+        return self.authority(ROOT)
 
     @property
     def intermediate(self) -> Authority:
         """The authority that issues leaves.  Raises PkiError."""
-        return self._authority(INTERMEDIATE)
+        return self.authority(INTERMEDIATE)
 
-    def _authority(self, role: str) -> Authority:
+    def authority(self, role: str) -> Authority:
+        """The authority of a role.  Raises PkiError."""
         conf = self.path / role / f"{role}.cnf"
         adopted = self.path / ADOPTED
         if adopted.exists():
@@ -207,7 +208,7 @@ class Folder:
         self, role: str, passphrase: bytes | None, hours: int = 0
     ) -> x509.CertificateRevocationList:
         """Publish a new revocation list of an authority, valid for `hours` or as its .cnf says.  Raises PkiError."""
-        made = self._authority(role).revocation_list(passphrase, timedelta(hours=hours) if hours else None)
+        made = self.authority(role).revocation_list(passphrase, timedelta(hours=hours) if hours else None)
         files.write(self.crl_path(role), made.public_bytes(Encoding.PEM))
         return made
 

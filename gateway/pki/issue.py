@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.pki import files, keys, names, profiles
-from gateway.pki.authority import build, load_certificate, now
+from gateway.pki.authority import build, load_certificate, readable
 from gateway.pki.errors import PkiError
 from gateway.pki.folder import INTERMEDIATE, ROOT, Folder, Leaf
 from gateway.pki.profiles import LEAF_DAYS, Profile
@@ -31,6 +31,8 @@ class Order:
     """For the new key."""
     crl_uri: str = ""
     """Where the revocation list can be fetched; empty: the certificate does not say."""
+    as_requested: bool = False
+    """Of a request that is signed: its subject and every alternative name, where none are said here."""
 
     def subject_name(self) -> x509.Name:
         """Raises PkiError."""
@@ -92,24 +94,28 @@ def request(folder: Folder, order: Order) -> x509.CertificateSigningRequest:
 def load_request(data: bytes, what: str) -> x509.CertificateSigningRequest:
     """A request as PEM or DER.  Raises PkiError."""
     try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_csr(data)
-        return x509.load_der_x509_csr(data)
+        found = x509.load_pem_x509_csr(data) if b"-----BEGIN" in data else x509.load_der_x509_csr(data)
     except ValueError:
         raise PkiError(f"{what}: no certificate request, or a damaged one") from None
+    readable(found, what)
+    return found
 
 
 def sign(
     folder: Folder, order: Order, wanted: x509.CertificateSigningRequest, passphrase: bytes | None
 ) -> x509.Certificate:
-    """Sign a foreign request; names in `order` replace those it asks for.  Raises PkiError."""
+    """Sign a foreign request as `order` says.  Raises PkiError.
+
+    The request brings its key, and the hosts of a server unless `order` has alternative names.  Whoever made it can write
+    any other name into it, so what else it asks for is taken only with `order.as_requested`, and never unchecked.
+    """
     leaf = folder.leaf(order.name)
     if leaf.certificate.exists():
         raise PkiError(f"{leaf.certificate} is there: nothing is overwritten")
     kind = profiles.profile(order.profile)
     profiles.refuse_request(kind, wanted)
-    subject = order.subject_name() if order.subject or not list(wanted.subject) else wanted.subject
-    alternative = order.alternative or names.alternative_names_of(wanted)
+    subject = _signed_subject(order, wanted)
+    alternative = order.alternative or _requested_names(kind, order, wanted)
     if leaf.key.exists() and keys.spki(wanted.public_key()) != _public(leaf):
         raise PkiError(f"{leaf.key} belongs to another request: sign under another --name")
     authority = folder.intermediate
@@ -120,6 +126,25 @@ def sign(
         certificate = authority.sign(subject, wanted.public_key(), order.days, extensions, passphrase)
         folder.write_leaf(leaf, _chain(folder, certificate))
     return certificate
+
+
+def _signed_subject(order: Order, wanted: x509.CertificateSigningRequest) -> x509.Name:
+    if order.as_requested and not order.subject and list(wanted.subject):
+        return names.checked_subject(wanted.subject)
+    return order.subject_name()
+
+
+def _requested_names(
+    kind: Profile, order: Order, wanted: x509.CertificateSigningRequest
+) -> list[x509.GeneralName]:
+    found = names.checked_alternative_names(names.alternative_names_of(wanted))
+    for name in found:
+        host = kind.needs_host and isinstance(name, x509.DNSName | x509.IPAddress)
+        if not host and not order.as_requested:
+            raise PkiError(
+                f"the request wants to be {names.shown(name)}: say which alternative names it gets, or --as-requested"
+            )
+    return found
 
 
 def _public(leaf: Leaf) -> bytes:
@@ -233,17 +258,3 @@ def find(folder: Folder, which: str) -> x509.Certificate:
         if found is not None:
             return found
     raise PkiError(f"neither authority has issued {which}")
-
-
-def revoke(folder: Folder, which: str, reason: str) -> tuple[str, x509.Certificate]:
-    """Revoke a certificate; returns the role of its authority, whose list is to be published.  Raises PkiError."""
-    certificate = find(folder, which)
-    for role in (INTERMEDIATE, ROOT):
-        authority = folder.intermediate if role == INTERMEDIATE else folder.root
-        if certificate.issuer == certificate.subject:
-            raise PkiError(f"{which} is signed by itself: it is withdrawn by no longer being trusted")
-        if authority.has_issued(certificate):
-            with files.locked(folder.path):
-                authority.database.revoke(certificate.serial_number, reason, now())
-            return role, certificate
-    raise PkiError(f"{which} was not issued here: its authority must revoke it")

@@ -18,6 +18,9 @@ _DNS: Final = re.compile(
     r"(?=.{1,253}$)(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 )
 
+_EMAIL: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(.+)")
+"""RFC 5321 §4.1.2, without quotes."""
+
 # As openssl abbreviates them in a line.
 _SHORT: Final = {
     NameOID.COMMON_NAME: "CN",
@@ -35,6 +38,15 @@ _SHORT: Final = {
     NameOID.TITLE: "title",
 }
 
+_PLAIN: Final = {
+    NameOID.COUNTRY_NAME,
+    NameOID.SERIAL_NUMBER,
+    NameOID.DN_QUALIFIER,
+    NameOID.JURISDICTION_COUNTRY_NAME,
+}
+_PRINTABLE: Final = re.compile(r"[A-Za-z0-9 '()+,./:=?-]+")
+"""What a PrintableString may have (X.680 §41.4), which those of _PLAIN are."""
+
 
 def check_file_name(name: str) -> str:
     """`name`, if it may be a file's name.  Raises PkiError."""
@@ -51,8 +63,22 @@ def subject(text: str) -> x509.Name:
         name = x509.Name.from_rfc4514_string(text, {"emailAddress": NameOID.EMAIL_ADDRESS})
     except ValueError as error:
         raise PkiError(f"{text!r} is no subject like CN=device-17,O=Example: {error}") from None
+    return checked_subject(name)
+
+
+def checked_subject(name: x509.Name) -> x509.Name:
+    """`name`, if it may be signed: nothing in it is empty or cannot be printed.  Raises PkiError."""
     if not list(name):
         raise PkiError("a subject needs at least one part, like CN=device-17")
+    for attribute in name:
+        value = attribute.value
+        if attribute.oid in _PLAIN and isinstance(value, str) and not _PRINTABLE.fullmatch(value):
+            raise PkiError(
+                f"the subject's {_SHORT.get(attribute.oid, 'part')} {value!r} may only have ASCII letters"
+            )
+        # A NUL or line feed ends the name for some who read it, and not for others.
+        if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            raise PkiError(f"the subject's {_SHORT.get(attribute.oid, 'part')} {value!r} cannot be signed")
     return name
 
 
@@ -87,15 +113,43 @@ def alternative_names(
             found.append(x509.IPAddress(ipaddress.ip_address(address)))
         except ValueError:
             raise PkiError(f"{address!r} is no IP address") from None
-    for text in uri:
-        if not urlsplit(text).scheme or not text.isascii() or not text.isprintable() or " " in text:
-            raise PkiError(f"{text!r} is no URI")
-        found.append(x509.UniformResourceIdentifier(text))
-    for text in email:
-        if text.count("@") != 1 or not text.isascii() or not text.isprintable():
-            raise PkiError(f"{text!r} is no e-mail address")
-        found.append(x509.RFC822Name(text))
+    found += [_uri(text) for text in uri]
+    found += [_email(text) for text in email]
     return list(dict.fromkeys(found))
+
+
+def _uri(text: str) -> x509.UniformResourceIdentifier:
+    try:
+        scheme = urlsplit(text).scheme
+    except ValueError:
+        scheme = ""
+    if not scheme or not text.isascii() or not text.isprintable() or " " in text:
+        raise PkiError(f"{text!r} is no URI")
+    return x509.UniformResourceIdentifier(text)
+
+
+def _email(text: str) -> x509.RFC822Name:
+    found = _EMAIL.fullmatch(text)
+    if found is None or not _DNS.fullmatch(found[1]) or found[1].startswith("*"):
+        raise PkiError(f"{text!r} is no e-mail address")
+    return x509.RFC822Name(text)
+
+
+def checked_alternative_names(found: Iterable[x509.GeneralName]) -> list[x509.GeneralName]:
+    """Names that somebody else wrote down, each held to what `alternative_names` takes.  Raises PkiError."""
+    checked: list[x509.GeneralName] = []
+    for name in found:
+        if isinstance(name, x509.DNSName):
+            checked += alternative_names(dns=[name.value])
+        elif isinstance(name, x509.IPAddress):
+            checked += alternative_names(ip=[str(name.value)])
+        elif isinstance(name, x509.UniformResourceIdentifier):
+            checked.append(_uri(name.value))
+        elif isinstance(name, x509.RFC822Name):
+            checked.append(_email(name.value))
+        else:
+            raise PkiError(f"an alternative name of the kind {shown(name)} is not signed here")
+    return list(dict.fromkeys(checked))
 
 
 def alternative_names_of(

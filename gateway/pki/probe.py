@@ -74,7 +74,7 @@ def parse_address(address: str) -> tuple[str, int]:
     """`HOST:PORT` or `[HOST]:PORT`.  Raises PkiError."""
     host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+    if not host or not (port.isascii() and port.isdigit()) or len(port) > 5 or not 0 < int(port) < 65_536:
         raise PkiError(f"{address!r} is not HOST:PORT")
     return host, int(port)
 
@@ -107,11 +107,16 @@ def _context(target: Target, version: str = "", ciphers: str = "") -> ssl.SSLCon
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if target.alpn:
-        context.set_alpn_protocols(list(target.alpn))
+        try:
+            context.set_alpn_protocols(list(target.alpn))
+        except (ssl.SSLError, ValueError):
+            raise PkiError(
+                f"{', '.join(target.alpn)!r} is no protocol to offer: 1 to 255 ASCII letters"
+            ) from None
     if target.certificate is not None:
         try:
             context.load_cert_chain(target.certificate, target.key)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise PkiError(f"{target.certificate}: {_reason(error)}") from None
     # Level 0 only so that a server's old protocols and ciphers can be found out.
     context.set_ciphers(f"{ciphers or 'ALL:!aNULL:!eNULL'}:@SECLEVEL=0")
@@ -130,7 +135,8 @@ def _context(target: Target, version: str = "", ciphers: str = "") -> ssl.SSLCon
 def _connect(target: Target) -> socket.socket:
     try:
         return socket.create_connection((target.host, target.port), target.timeout_s)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        # ValueError: a host that no resolver takes.
         raise PkiError(f"{target.host}:{target.port}: {_reason(error)}") from None
 
 

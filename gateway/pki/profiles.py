@@ -107,6 +107,7 @@ def leaf_extensions(
     if alternative:
         found.append((x509.SubjectAlternativeName(alternative), False))
     if crl_uri:
+        names.alternative_names(uri=[crl_uri])
         point = x509.DistributionPoint([x509.UniformResourceIdentifier(crl_uri)], None, None, None)
         found.append((x509.CRLDistributionPoints([point]), False))
     return found

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from gateway.pki import chain, keys, names
 from gateway.pki.authority import load_certificate
 from gateway.pki.database import REVOKED, hexadecimal
+from gateway.pki.errors import PkiError
 from gateway.pki.folder import INTERMEDIATE, ROOT, Folder
 
 
@@ -23,8 +24,10 @@ class Line:
     serial: str
     status: str
     """`valid`, `expired`, `revoked (reason)`."""
-    expires: datetime
+    expires: datetime | None
+    """None when the certificate cannot be read."""
     subject: str
+    """`/O=Example/CN=x`, or why the certificate cannot be read."""
     name: str
     """Of its files under issued/; empty when it has none there."""
 
@@ -32,7 +35,12 @@ class Line:
 def listing(folder: Folder, now: datetime) -> list[Line]:
     """All that both authorities have issued, whoever gave the command, and what was imported."""
     found: list[Line] = []
-    leaves = {load_certificate(leaf.certificate): leaf.name for leaf in folder.leaves()}
+    leaves: dict[x509.Certificate, str] = {}
+    for leaf in folder.leaves():
+        try:
+            leaves[load_certificate(leaf.certificate)] = leaf.name
+        except PkiError as error:
+            found.append(Line("", "", "unreadable", None, str(error), leaf.name))
     by_serial = {(cert.issuer, cert.serial_number): name for cert, name in leaves.items()}
     for role in (ROOT, INTERMEDIATE):
         authority = folder.root if role == ROOT else folder.intermediate

@@ -18,7 +18,7 @@ from clients import Inbox
 from cryptography import x509
 from tls_gateway import TIMEOUT_S, TlsGateway, running
 
-from gateway.pki import issue, keys
+from gateway.pki import issue, keys, revoking
 from gateway.pki.authority import load_certificates
 from gateway.pki.export import export, trust_store
 
@@ -218,8 +218,7 @@ def test_a_java_client_with_the_exported_stores(gateway: TlsGateway, tmp_path: P
 def test_a_revoked_client_is_out_within_five_seconds(own_gateway: TlsGateway) -> None:
     device = PahoTls(own_gateway, "mutual", "device-17").wait()
     other = PahoTls(own_gateway, "mutual", "other").wait()
-    role, _ = issue.revoke(own_gateway.folder, "device-17", "keyCompromise")
-    own_gateway.folder.write_crl(role, None)
+    revoking.revoke(own_gateway.folder, "device-17", "keyCompromise")
     assert device.ended.get(timeout=5.0) != "Success"
     failed = own_gateway.status("mutual")["handshakes_failed"]
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography import x509
 
 from gateway.net.tls import KeyPair, TlsSettings
-from gateway.pki import issue, keys, names, profiles
+from gateway.pki import issue, keys, names, profiles, revoking
 from gateway.pki.authority import now, pem
 from gateway.pki.folder import Folder, Plan
 
@@ -42,8 +42,7 @@ class Pki:
         return self.folder.crl_path("intermediate-ca")
 
     def revoke(self, name: str) -> None:
-        role, _ = issue.revoke(self.folder, name, "keyCompromise")
-        self.folder.write_crl(role, None)
+        revoking.revoke(self.folder, name, "keyCompromise")
 
     def settings(self, client_certificates: str = "no", **more: object) -> TlsSettings:
         ca = (self.root,)

@@ -11,8 +11,9 @@ from gateway.pki import chain, names, profiles
 from gateway.pki.authority import build, load_certificate, now
 from gateway.pki.check import CRITICAL, OK, WARNING, Finding, check
 from gateway.pki.folder import Folder
-from gateway.pki.issue import Order, issue, renew, revoke, self_signed
+from gateway.pki.issue import Order, issue, renew, self_signed
 from gateway.pki.keys import generate, load
+from gateway.pki.revoking import revoke
 
 
 def _of(found: list[Finding], what: str) -> list[tuple[int, str]]:
@@ -86,7 +87,7 @@ def test_a_chain_file_of_another(issued: Folder) -> None:
 
 
 def test_revoked_and_a_list_that_does_not_say_so(issued: Folder) -> None:
-    revoke(issued, "broker", "superseded")
+    revoke(issued, "broker", "superseded", publish=False)
     found = check(issued, now())
     assert (CRITICAL, "is revoked") in _of(found, "broker")
     assert "does not list 1 that are revoked" in _of(found, "intermediate-ca")[0][1]

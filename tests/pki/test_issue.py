@@ -14,7 +14,7 @@ from gateway.pki.authority import load_certificate, load_certificates, now
 from gateway.pki.errors import PkiError
 from gateway.pki.folder import Folder, Plan
 from gateway.pki.importing import import_leaf
-from gateway.pki.issue import Order, issue, load_request, renew, request, revoke, self_signed, sign
+from gateway.pki.issue import Order, issue, load_request, renew, request, self_signed, sign
 
 HOST = names.alternative_names(["localhost"])
 
@@ -71,8 +71,17 @@ NO_NAMES = [
     ("dns", "-x"),
     ("dns", "1.2.3.4"),
     ("ip", "localhost"),
+    ("dns", "*"),
+    ("dns", "a\0.example"),
+    ("dns", "bücher.example"),
     ("uri", "x"),
+    ("uri", "http://["),
     ("email", "x"),
+    ("email", "@"),
+    ("email", "a@"),
+    ("email", "@example"),
+    ("email", "a b@example"),
+    ("email", "a@*.example"),
 ]
 
 
@@ -91,6 +100,9 @@ def test_names_that_are_none_are_refused(kind: str, text: str) -> None:
         (Order("client", "../x"), "cannot be a name"),
         (Order("client", "x-chain"), "cannot be a name"),
         (Order("client", "x", "CN"), "is no subject"),
+        (Order("client", "x", r"CN=admin\00,O=x"), "cannot be signed|is no subject"),
+        (Order("client", "x", crl_uri="nowhere"), "is no URI"),
+        (Order("client", "x", crl_uri="http://bücher.example/"), "is no URI"),
         (Order("client", "broker"), "nothing is overwritten"),
     ],
 )
@@ -122,14 +134,60 @@ def test_csr_then_sign_elsewhere_then_import(folder: Folder, tmp_path: Path) -> 
     assert len(load_certificates(folder.leaf("web").chain)) == 2
 
 
-def test_sign_takes_names_from_the_request_or_from_the_order(folder: Folder) -> None:
+def test_sign_takes_the_hosts_from_the_request_and_the_subject_from_the_order(folder: Folder) -> None:
     asked = foreign_request(x509.SubjectAlternativeName([x509.DNSName("asked")]))
     made = sign(folder, Order("server", "a"), asked, None)
-    assert made.subject.rfc4514_string() == "CN=foreign,O=Else"
+    assert made.subject.rfc4514_string() == "CN=a"
     assert names.fits_host(made, "asked")
     made = sign(folder, Order("server", "b", "CN=told", HOST), asked, None)
     assert made.subject.rfc4514_string() == "CN=told"
     assert not names.fits_host(made, "asked")
+    made = sign(folder, Order("server", "c", as_requested=True), asked, None)
+    assert made.subject.rfc4514_string() == "CN=foreign,O=Else"
+
+
+def test_sign_makes_nobody_of_a_request_whom_the_operator_did_not_name(folder: Folder) -> None:
+    asked = foreign_request(x509.SubjectAlternativeName([x509.RFC822Name("admin@example")]))
+    for profile in ("client", "both"):
+        with pytest.raises(PkiError, match="wants to be email:admin@example"):
+            sign(folder, Order(profile, "x"), asked, None)
+    told = names.alternative_names(email=["device@example"])
+    assert names.alternative_names_of(sign(folder, Order("client", "x", "", told), asked, None)) == told
+    made = sign(folder, Order("client", "y", as_requested=True), asked, None)
+    assert [names.shown(name) for name in names.alternative_names_of(made)] == ["email:admin@example"]
+
+
+class RawNames(x509.UnrecognizedExtension):
+    """Alternative names as bytes that no library would write."""
+
+    def __init__(self, *names_: tuple[int, bytes]) -> None:
+        inner = b"".join([bytes([0x80 | tag, len(value)]) + value for tag, value in names_])
+        super().__init__(x509.SubjectAlternativeName.oid, bytes([0x30, len(inner)]) + inner)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        RawNames((2, b"*")),
+        RawNames((2, b"good\0.evil.example")),
+        RawNames((2, "bücher.example".encode())),
+        RawNames((2, "bücher.example".encode("latin-1"))),
+        RawNames((2, b"")),
+        RawNames((2, b"ok"), (2, b"a b")),
+        RawNames((2, b"ok"), (1, b"@")),
+        RawNames((2, b"ok"), (6, b"no uri")),
+        RawNames((7, bytes([10, 0, 0, 0, 255, 0, 0, 0]))),
+        RawNames((7, b"abc")),
+    ],
+)
+@pytest.mark.parametrize("as_requested", [False, True])
+def test_sign_refuses_alternative_names_that_are_none(
+    folder: Folder, wanted: x509.ExtensionType, as_requested: bool
+) -> None:
+    data = foreign_request(wanted).public_bytes(keys.Encoding.PEM)
+    with pytest.raises(PkiError):
+        sign(folder, Order("server", "x", as_requested=as_requested), load_request(data, "x.csr"), None)
+    assert folder.intermediate.database.entries() == []
 
 
 @pytest.mark.parametrize(
@@ -171,7 +229,7 @@ def test_a_request_cut_short_is_none() -> None:
         load_request(data[:-60], "x")
 
 
-# -- renew and revoke
+# -- renew
 
 
 def test_renew_keeps_the_names_and_changes_key_and_dates(issued: Folder) -> None:
@@ -207,35 +265,6 @@ def test_renewing_the_intermediate_keeps_its_leaves_valid(issued: Folder) -> Non
     path = load_certificates(issued.leaf("broker").chain)
     assert path[1] == issued.intermediate.certificate
     assert chain.problems([*path, root], [root], now()) == []
-
-
-def test_revoke_enters_the_reason_and_the_list_has_it(issued: Folder) -> None:
-    role, certificate = revoke(issued, "device-17", "keyCompromise")
-    issued.write_crl(role, None)
-    listed = x509.load_pem_x509_crl(issued.crl_path(role).read_bytes())
-    [found] = listed
-    assert found.serial_number == certificate.serial_number
-    assert found.extensions.get_extension_for_class(x509.CRLReason).value.reason.value == "keyCompromise"
-    with pytest.raises(PkiError, match="revoked already"):
-        revoke(issued, "device-17", "keyCompromise")
-
-
-def test_revoke_takes_a_serial_number_and_the_intermediate(issued: Folder) -> None:
-    serial = load_certificate(issued.leaf("broker").certificate).serial_number
-    assert revoke(issued, f"{serial:x}", "superseded")[0] == "intermediate-ca"
-    assert revoke(issued, "intermediate-ca", "CACompromise")[0] == "root-ca"
-
-
-@pytest.mark.parametrize("which", ["nobody", "ABCDEF", "x/../y"])
-def test_revoke_of_what_is_not_there(issued: Folder, which: str) -> None:
-    with pytest.raises(PkiError):
-        revoke(issued, which, "superseded")
-
-
-def test_revoke_of_an_unknown_reason_changes_nothing(issued: Folder) -> None:
-    with pytest.raises(PkiError, match="unknown reason"):
-        revoke(issued, "broker", "boredom")
-    assert {entry.status for entry in issued.intermediate.database.entries()} == {"V"}
 
 
 def test_numbers_of_revocation_lists_rise(folder: Folder) -> None:

@@ -11,7 +11,8 @@ from gateway.pki import check, show
 from gateway.pki.authority import load_certificate, now
 from gateway.pki.database import REVOKED
 from gateway.pki.folder import Folder, Plan
-from gateway.pki.issue import Order, find, issue, revoke
+from gateway.pki.issue import Order, find, issue
+from gateway.pki.revoking import revoke
 
 CA = ("ca", "-batch", "-config", "intermediate-ca/intermediate-ca.cnf")
 
