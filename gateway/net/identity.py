@@ -72,6 +72,7 @@ class Keeper:
         """Read the files for the first time.  Raises TlsError."""
         self._loaded = self._pending = _signature(self.settings.files())
         self.identity = await self._loop.run_in_executor(None, tls.load, self.settings)
+        self._warn_unfit(self.identity)
         self.warn(datetime.now(UTC))
 
     def tick(self, now_s: int) -> None:
@@ -121,11 +122,16 @@ class Keeper:
         log.info(
             "%s: certificates reloaded: %d days left, %d revoked", self.name, days, len(identity.revoked)
         )
+        self._warn_unfit(identity)
         self.warn(datetime.now(UTC))
         if self.on_change is not None:
             self.on_change(identity)
 
     # -- warnings
+
+    def _warn_unfit(self, identity: Identity) -> None:
+        for text in identity.unfit:
+            log.warning("%s: clients will refuse the certificate: %s", self.name, text)
 
     def warn(self, now: datetime) -> None:
         """Say in the log what has come near its end since it was last said."""
@@ -148,6 +154,7 @@ class Keeper:
         if identity is None:
             return []
         found = [_expiry(item, now) for item in identity.certificates if _threshold(item, now) < 1_000]
+        found += [f"clients will refuse the certificate: {text}" for text in identity.unfit]
         if identity.next_crl is not None and identity.next_crl <= now:
             found.append("a revocation list is overdue: client certificates are refused")
         if self.reload_problem:

@@ -14,6 +14,8 @@ from typing import Final, final
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from gateway.pki import chain, fitness
+
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """TLS 1.2: forward secrecy and authenticated encryption only.  Those of TLS 1.3 are all of that kind."""
 
@@ -103,6 +105,8 @@ class Identity:
     by_name: dict[str, ssl.SSLContext] = field(default_factory=dict)
     """SNI: names in lower case, wildcards included."""
     revoked: frozenset[CertificateId] = frozenset()
+    unfit: tuple[str, ...] = ()
+    """Why clients will refuse what is shown to them, a line each; it is used all the same."""
     next_crl: datetime | None = None
     """When the first of the revocation lists is due."""
 
@@ -122,6 +126,7 @@ def load(settings: TlsSettings) -> Identity:
     contexts = [_context(settings, pair) for pair in pairs]
     certificates = [_leaf(pair.certificate) for pair in pairs]
     identity = Identity(contexts[0], certificates)
+    identity.unfit = tuple([text for pair in pairs for text in _unfit(pair.certificate)])
     for context, certificate in zip(contexts, certificates, strict=True):
         for name in host_names(certificate):
             # The first that is written down wins.
@@ -238,6 +243,15 @@ def _read(path: Path) -> bytes:
     if len(data) > FILE_BYTES_MAX:
         raise TlsError(f"{path}: larger than {FILE_BYTES_MAX} bytes")
     return data
+
+
+def _unfit(path: Path) -> list[str]:
+    """What clients that know the root will not take in the chain at `path`."""
+    try:
+        found = x509.load_pem_x509_certificates(_read(path))
+        return chain.unfit(found, fitness.SERVER)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return [f"{path}: a name or extension in it is malformed"]
 
 
 def _leaf(path: Path) -> x509.Certificate:

@@ -6,8 +6,9 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ObjectIdentifier
 
-from gateway.pki import keys, names
+from gateway.pki import fitness, keys, names
 
 DEPTH_MAX: Final = 10
 """Certificates between a leaf and its root, both included."""
@@ -45,8 +46,13 @@ def build(
     return path
 
 
-def problems(path: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], now: datetime) -> list[str]:
-    """What a client would find wrong in a path that `build` made."""
+def problems(
+    path: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    now: datetime,
+    purpose: ObjectIdentifier | None = None,
+) -> list[str]:
+    """What the other side would find wrong in a path that `build` made; `purpose` is what its leaf is shown as."""
     found: list[str] = []
     if path[-1] not in roots:
         issuer = names.common_name(path[-1].issuer) or path[-1].issuer.rfc4514_string()
@@ -56,7 +62,15 @@ def problems(path: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]
         found += [f"{who}: {text}" for text in own_problems(certificate, now)]
         if depth:
             found += [f"{who}: {text}" for text in _authority_problems(certificate, depth - 1)]
-    return found
+    return found + ([] if purpose is None else unfit(path, purpose))
+
+
+def unfit(path: Sequence[x509.Certificate], purpose: ObjectIdentifier) -> list[str]:
+    """Why the other side would refuse a chain, however well it is signed, a line each."""
+    return [
+        f"{names.common_name(certificate.subject) or certificate.subject.rfc4514_string()}: {text}"
+        for certificate, text in fitness.misfits(path, purpose)
+    ]
 
 
 def own_problems(certificate: x509.Certificate, now: datetime) -> list[str]:

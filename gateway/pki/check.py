@@ -7,7 +7,7 @@ from typing import Final, final
 
 from cryptography import x509
 
-from gateway.pki import chain, files, keys, names, profiles
+from gateway.pki import chain, files, fitness, keys, names, profiles
 from gateway.pki.authority import Authority, load_certificate, load_certificates
 from gateway.pki.database import REVOKED
 from gateway.pki.errors import PkiError
@@ -102,12 +102,15 @@ class _Checker:
     def _leaf_chain(self, leaf: Leaf, certificate: x509.Certificate, others: list[x509.Certificate]) -> None:
         roots = [self._root.certificate]
         path = chain.build(certificate, [*others, self._intermediate.certificate], roots)
-        for text in chain.problems(path, roots, self._now):
+        purpose = fitness.purpose_of(certificate)
+        for text in chain.problems(path, roots, self._now, purpose):
             # One that was imported leads to a root of others, which this folder need not have.
             foreign = "unknown" in text and certificate.issuer != self._intermediate.certificate.subject
             self._add(WARNING if foreign else CRITICAL, leaf.name, text)
         if self._is_revoked(self._intermediate, certificate):
             self._add(CRITICAL, leaf.name, "is revoked")
+        if any(self._is_revoked(self._root, above) for above in path[1:]):
+            self._add(CRITICAL, leaf.name, "is below an authority that is revoked")
 
     def _leaf_names(self, leaf: Leaf, certificate: x509.Certificate) -> None:
         try:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.pki import files, keys, names, templates
 from gateway.pki.authority import Authority, build, load_certificate, pem
-from gateway.pki.database import VALID, Database, Entry, hexadecimal
+from gateway.pki.database import REVOKED, VALID, Database, Entry, hexadecimal
 from gateway.pki.errors import PkiError
 from gateway.pki.profiles import CRL_DAYS, INTERMEDIATE_DAYS, LEAF_DAYS, ROOT_DAYS, authority_extensions
 
@@ -77,6 +77,14 @@ class Folder:
     def intermediate(self) -> Authority:
         """The authority that issues leaves.  Raises PkiError."""
         return self.authority(INTERMEDIATE)
+
+    def issuing(self) -> Authority:
+        """The authority that issues leaves, if it still may.  Raises PkiError."""
+        authority = self.intermediate
+        entry = self.root.database.find(authority.certificate.serial_number)
+        if entry is not None and entry.status == REVOKED:
+            raise PkiError(f"{authority.name} is revoked: nothing that it issues would be believed")
+        return authority
 
     def authority(self, role: str) -> Authority:
         """The authority of a role.  Raises PkiError."""

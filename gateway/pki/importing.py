@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from gateway.pki import chain, files, keys, names
+from gateway.pki import chain, files, fitness, keys, names
 from gateway.pki.authority import load_certificates, now
 from gateway.pki.errors import PkiError
 from gateway.pki.folder import Folder
@@ -33,7 +33,8 @@ def import_leaf(
     if chain.is_authority(certificate):
         raise PkiError(f"{certificate_path}: the first certificate is an authority's, not a leaf")
     path = chain.build(certificate, [*found[1:], *others], roots)
-    wrong = chain.problems(path, roots, now())
+    purpose = fitness.SERVER if hosts else fitness.purpose_of(certificate)
+    wrong = chain.problems(path, roots, now(), purpose)
     if wrong:
         raise PkiError(f"{certificate_path}: {wrong[0]}")
     for host in hosts:

@@ -60,7 +60,7 @@ def issue(folder: Folder, order: Order, passphrase: bytes | None) -> x509.Certif
     """Make a key and a certificate for it.  Raises PkiError."""
     leaf = _fresh(folder, order.name)
     kind = profiles.profile(order.profile)
-    authority = folder.intermediate
+    authority = folder.issuing()
     key = keys.generate(order.key_type)
     extensions = profiles.leaf_extensions(
         kind, key.public_key(), authority.certificate, order.alternative, order.crl_uri
@@ -118,7 +118,7 @@ def sign(
     alternative = order.alternative or _requested_names(kind, order, wanted)
     if leaf.key.exists() and keys.spki(wanted.public_key()) != _public(leaf):
         raise PkiError(f"{leaf.key} belongs to another request: sign under another --name")
-    authority = folder.intermediate
+    authority = folder.issuing()
     extensions = profiles.leaf_extensions(
         kind, wanted.public_key(), authority.certificate, alternative, order.crl_uri
     )
@@ -177,7 +177,7 @@ def renew(
         kind = profiles.profile_of(old)
     except PkiError as error:
         raise PkiError(f"{leaf.certificate}: {error}") from None
-    authority = folder.intermediate
+    authority = folder.issuing()
     public_key = old.public_key()
     written: bytes | None = None
     if not keep_key:

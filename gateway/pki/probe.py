@@ -13,7 +13,8 @@ from typing import Any, Final, final
 
 from cryptography import x509
 
-from gateway.pki import chain, names
+from gateway.pki import chain, fitness, names
+from gateway.pki.authority import readable
 from gateway.pki.errors import PkiError
 
 TIMEOUT_S: Final = 5.0
@@ -185,6 +186,7 @@ def _sent_chain(sock: ssl.SSLSocket) -> list[x509.Certificate]:
     for item in inner.get_unverified_chain() or ():
         data = item if isinstance(item, bytes) else item.public_bytes(2)
         found.append(x509.load_der_x509_certificate(data))
+        readable(found[-1], f"certificate {len(found)} of the server")
     return found
 
 
@@ -212,7 +214,7 @@ def _problems(target: Target, seen: Seen, now: datetime) -> list[str]:
         return ["the server sent no certificate"]
     leaf = seen.chain[0]
     roots = list(target.roots) or system_roots()
-    found += chain.problems(chain.build(leaf, seen.chain[1:], roots), roots, now)
+    found += chain.problems(chain.build(leaf, seen.chain[1:], roots), roots, now, fitness.SERVER)
     if not names.fits_host(leaf, target.name):
         said = ", ".join([names.shown(name) for name in names.alternative_names_of(leaf)]) or "no host"
         found.append(f"the certificate is not for {target.name}, but for {said}")

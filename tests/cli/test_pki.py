@@ -194,6 +194,18 @@ def test_tls_check_names_every_problem(
     assert "problem     CN=broker expires in" in out
 
 
+def test_tls_check_says_that_a_certificate_is_not_a_servers(
+    server: Callable[..., Server], gateway_command: Command, tmp_path: Path
+) -> None:
+    issued = tmp_path / "certs" / "issued"
+    running = server(
+        lambda context: context.load_cert_chain(issued / "device-chain.crt", issued / "device.key")
+    )
+    root = str(tmp_path / "certs" / "root-ca.crt")
+    code, out, _ = gateway_command("tls", "check", f"127.0.0.1:{running.port}", "--ca", root)
+    assert (code, "problem     device: its extended key usage is not that of a server" in out) == (1, True)
+
+
 def test_tls_check_says_that_a_client_certificate_is_needed(
     server: Callable[..., Server], gateway_command: Command, tmp_path: Path
 ) -> None:

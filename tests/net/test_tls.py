@@ -149,6 +149,13 @@ def test_a_server_certificate_signed_with_sha1_is_refused(pki: Pki) -> None:
         load(TlsSettings(KeyPair(directory / "x.crt", directory / "x.key")))
 
 
+def test_what_clients_will_refuse_is_known_at_the_start(pki: Pki) -> None:
+    assert load(pki.settings()).unfit == ()
+    assert load(TlsSettings(pki.pair("device"))).unfit == (
+        "device: its extended key usage is not that of a server",
+    )
+
+
 def test_client_certificates_need_an_authority(pki: Pki, tmp_path: Path) -> None:
     with pytest.raises(TlsError, match="has no authority"):
         load(TlsSettings(pki.pair(), client_certificates="need"))
