@@ -57,8 +57,6 @@ class Queue(Sink):
 
     __slots__ = (
         "_dispatching",
-        "_roster",
-        "_selections",
         "_sequence",
         "_starved",
         "bindings",
@@ -73,6 +71,8 @@ class Queue(Sink):
         "number",
         "owner",
         "room",
+        "roster",
+        "selections",
         "suspect_through",
     )
 
@@ -96,9 +96,9 @@ class Queue(Sink):
         self.enqueued_total = 0
         self.gave_back = False
         """Consumers have had messages of it in this run that came back with nothing counted."""
-        self._roster = Roster()
+        self.roster = Roster()
         # Made when first used: most queues have no selectors.
-        self._selections: Selections | None = None
+        self.selections: Selections | None = None
         self._starved = True
         self._dispatching = False
         self._sequence = 0
@@ -168,7 +168,7 @@ class Queue(Sink):
     @property
     def consumers_count(self) -> int:
         """Consumers attached to it, those that stand by for an exclusive one included."""
-        return self._roster.count
+        return self.roster.count
 
     def browse(self) -> list[Delivery]:
         """What waits, in the order in which it would leave, as far as it is in memory.  Nothing is taken."""
@@ -256,9 +256,10 @@ class Queue(Sink):
             return False
         if self.contents.backlog.count < RESIDENT_MIN and self.contents.resident_bytes < PAGE_BYTES_MAX:
             return False
-        return self._crowded()
+        return self.crowded
 
-    def _crowded(self) -> bool:
+    @property
+    def crowded(self) -> bool:
         """Is so much in memory, here or in all queues, that what the store has had better stay there?"""
         broker = self.broker
         bytes_max = self.policy.bytes_max
@@ -290,8 +291,8 @@ class Queue(Sink):
     def _admit(self, delivery: Delivery) -> None:
         self.contents.backlog.push(delivery)
         self._plan_expiry(delivery.message.expires_at_ms)
-        if self._selections is not None:
-            self._selections.offer(delivery, False)
+        if self.selections is not None:
+            self.selections.offer(delivery, False)
         if not self._starved:
             self.wake()
 
@@ -360,7 +361,7 @@ class Queue(Sink):
 
     def call(self, consumer: Consumer) -> None:
         """A consumer that was not ready may be now: let it have its turn again.  Called by its Credit."""
-        self._roster.call(consumer)
+        self.roster.call(consumer)
         self.wake()
 
     def wake(self) -> None:
@@ -378,13 +379,13 @@ class Queue(Sink):
 
     def _dispatch(self) -> bool:
         """Deliver until nothing waits; False when it stopped earlier for want of a ready consumer."""
-        if self._selections is not None:
-            self._dispatch_selected(self._selections)
+        if self.selections is not None:
+            self.selections.dispatch()
             # Whatever comes may find its consumer, whoever was ready for what there is.
             return True
         backlog = self.contents.backlog
         while backlog.count or self.paged:
-            consumer = self._roster.next_ready()
+            consumer = self.roster.next_ready()
             if consumer is None:
                 return False
             paged = self.contents.paged
@@ -395,43 +396,13 @@ class Queue(Sink):
                     return False
             delivery = backlog.pop()
             if delivery.message.expires_at_ms and delivery.message.expired(self.broker.now_ms):
-                self._bury_expired(delivery)
+                self.bury_expired(delivery)
             else:
-                self._hand_over(delivery, consumer)
+                self.hand_over(delivery, consumer)
         return True
 
-    def _dispatch_selected(self, selections: Selections) -> None:
-        """The same where consumers have selectors: in turn, each takes the first that it wants."""
-        if self.contents.paged is not None and self.contents.backlog.count < RESIDENT_MIN:
-            self.contents.paged.ask()
-        while self.contents.backlog.count and self._serve_selected(selections):
-            pass
-        paged = self.contents.paged
-        if paged is not None and paged.count and not self._crowded() and self._roster.ready():
-            # What waits is wanted by nobody who is ready; what they want may be further back.
-            paged.ask()
-
-    def _serve_selected(self, selections: Selections) -> bool:
-        """Hand over one message; False when nobody who is ready wants any."""
-        for consumer in self._roster.ready():
-            delivery = self._take_for(consumer, selections)
-            if delivery is not None:
-                self._roster.served(consumer)
-                self._hand_over(delivery, consumer)
-                return True
-        return False
-
-    def _take_for(self, consumer: Consumer, selections: Selections) -> Delivery | None:
-        """Take the first live message that `consumer` wants; None when nothing does."""
-        while True:
-            delivery = selections.take(consumer)
-            if delivery is None:
-                return None
-            if not delivery.message.expires_at_ms or not delivery.message.expired(self.broker.now_ms):
-                return delivery
-            self._bury_expired(delivery)
-
-    def _hand_over(self, delivery: Delivery, consumer: Consumer) -> None:
+    def hand_over(self, delivery: Delivery, consumer: Consumer) -> None:
+        """Let `consumer` have what was taken out of the backlog for it."""
         delivery.state = ACQUIRED
         delivery.consumer = consumer
         self.contents.unsettled += 1
@@ -485,7 +456,7 @@ class Queue(Sink):
         if outcome == UNREPRESENTABLE:
             return self._bury(delivery, REASON_UNREPRESENTABLE)
         if outcome == EXPIRED:
-            return self._bury_expired(delivery)
+            return self.bury_expired(delivery)
         position = NOTHING
         if outcome == FAILED:
             delivery.failures += 1
@@ -507,8 +478,8 @@ class Queue(Sink):
         """Let it wait in its old place again."""
         self.contents.backlog.push_back(delivery)
         self._plan_expiry(delivery.message.expires_at_ms)
-        if self._selections is not None:
-            self._selections.offer(delivery, True)
+        if self.selections is not None:
+            self.selections.offer(delivery, True)
 
     def _forget(self, delivery: Delivery) -> int:
         """The message leaves this queue."""
@@ -554,13 +525,14 @@ class Queue(Sink):
         backlog = self.contents.backlog
         if 0 < backlog.expires_at_ms <= now_ms:
             for delivery in backlog.remove_expired(now_ms):
-                self._bury_expired(delivery)
+                self.bury_expired(delivery)
 
     def _plan_expiry(self, expires_at_ms: int) -> None:
         if expires_at_ms:
             self.broker.queue_expiry.plan(self, expires_at_ms)
 
-    def _bury_expired(self, delivery: Delivery) -> int:
+    def bury_expired(self, delivery: Delivery) -> int:
+        """The message has left the backlog, and its time has run out."""
         self.broker.counters.expired += 1
         return self._bury(delivery, REASON_EXPIRED)
 
@@ -570,17 +542,17 @@ class Queue(Sink):
         """Let `consumer` compete for the messages from now on, or stand by while another has them for itself."""
         self.room.count_own(consumer.outlet.publishes_as, 1)
         if consumer.selector is not None:
-            if self._selections is None:
-                self._selections = Selections(self.contents.backlog)
+            if self.selections is None:
+                self.selections = Selections(self)
                 self._starved = False
-            self._selections.begin(consumer.selector)
-        if self._roster.add(consumer):
+            self.selections.begin(consumer, consumer.selector)
+        if self.roster.add(consumer):
             self.wake()
 
     def detach(self, consumer: Consumer) -> None:
         """`consumer` gets no more.  What it has acquired stays with it until each delivery is settled."""
-        others_let_in = consumer is self._roster.exclusive
-        there = self._roster.remove(consumer)
+        others_let_in = consumer is self.roster.exclusive
+        there = self.roster.remove(consumer)
         if there:
             self.room.count_own(consumer.outlet.publishes_as, -1)
         # An outlet knows its consumers: together they would stay until the collector comes.
@@ -590,9 +562,9 @@ class Queue(Sink):
         if self.enqueued_total == 0 and self.unused:
             self.broker.unused.left(self)
         if consumer.selector is not None:
-            assert self._selections is not None
-            if not self._selections.end(consumer.selector):
-                self._selections = None
+            assert self.selections is not None
+            if not self.selections.end(consumer):
+                self.selections = None
                 # Others may have waited beside it, but for something else than it.
                 self.wake()
         if others_let_in:
@@ -609,7 +581,7 @@ class Queue(Sink):
         for delivery in paged.answered(page, entries):
             self._note_resident(delivery)
             if page.expired_by_ms:
-                self._bury_expired(delivery)
+                self.bury_expired(delivery)
             else:
                 self._put_back(delivery)
         if page.expired_by_ms and entries and self.contents.paged is not None:
@@ -691,6 +663,6 @@ class Queue(Sink):
             len(waiting) + self.contents.unsettled
         )
         self.contents.resident_bytes = 0
-        for consumer in self._roster.all():
+        for consumer in self.roster.all():
             self.detach(consumer)
         self.room.close()

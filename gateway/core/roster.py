@@ -1,12 +1,15 @@
 """The consumers of a queue: they compete, each in turn, or stand by while one has the queue for itself.
 
 A consumer that was found not ready in its turn is parked: it is not looked at again until its `Credit` calls it, which
-costs the same however many there are.
+costs the same however many there are.  One whose selector has selected nothing rests until it has.
 """
 
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from gateway.core.subscription import Consumer
+
+if TYPE_CHECKING:
+    from gateway.core.selection import Selection
 
 
 @final
@@ -62,13 +65,14 @@ class Ring:
 class Roster:
     """Who gets what a queue delivers, and whose turn it is."""
 
-    __slots__ = ("_heirs", "_parked", "_ready", "_standby", "exclusive")
+    __slots__ = ("_heirs", "_parked", "_ready", "_resting", "_standby", "exclusive")
 
     def __init__(self) -> None:
         # Those that may be ready: each is, or is found out when its turn comes.
         self._ready = Ring()
         # The others are made when first used: most queues have no exclusive consumer, and many are always ready.
         self._parked: Ring | None = None
+        self._resting: Ring | None = None
         self._standby: Ring | None = None
         # Those that stand by and want to be exclusive, the oldest first.
         self._heirs: dict[Consumer, None] | None = None
@@ -81,6 +85,8 @@ class Roster:
         count = self._ready.count
         if self._parked is not None:
             count += self._parked.count
+        if self._resting is not None:
+            count += self._resting.count
         if self._standby is not None:
             count += self._standby.count
         return count
@@ -90,6 +96,8 @@ class Roster:
         found = self._ready.all()
         if self._parked is not None:
             found += self._parked.all()
+        if self._resting is not None:
+            found += self._resting.all()
         if self._standby is not None:
             found += self._standby.all()
         return found
@@ -108,28 +116,60 @@ class Roster:
                 return consumer
             self._park(consumer)
 
-    def ready(self) -> list[Consumer]:
-        """All that can take a delivery, in turn.  Who cannot is parked."""
-        found: list[Consumer] = []
-        for consumer in self._ready.all():
-            if consumer.ready:
-                found.append(consumer)
-            else:
-                self._park(consumer)
-        return found
-
-    def served(self, consumer: Consumer) -> None:
-        """One of `ready` has had its turn."""
-        if consumer.following is not None:
-            self._ready.turn = consumer.following
+    def has_ready(self) -> bool:
+        """Can anybody take a delivery, were there one that it wants?  Who is found that cannot is parked."""
+        if self.exclusive is not None:
+            return self.exclusive.ready
+        for ring in (self._ready, self._resting):
+            while ring is not None and ring.turn is not None:
+                if ring.turn.ready:
+                    return True
+                self._park(ring.turn)
+        return False
 
     def _park(self, consumer: Consumer) -> None:
         if self._parked is None:
             self._parked = Ring()
-        self._ready.remove(consumer)
+        if consumer.resting:
+            self._end_rest(consumer)
+        else:
+            self._ready.remove(consumer)
         self._parked.add(consumer)
         consumer.parked = True
         consumer.credit.park(consumer)
+        self._leave_to_others(consumer)
+
+    # -- selections
+
+    def rest(self, consumer: Consumer) -> None:
+        """Its selector has selected nothing of what waits."""
+        assert consumer.selection is not None
+        if self._resting is None:
+            self._resting = Ring()
+        self._ready.remove(consumer)
+        self._resting.add(consumer)
+        consumer.resting = True
+        consumer.selection.resting.add(consumer)
+
+    def rouse(self, selection: "Selection") -> None:
+        """It has selected something: the consumer that has rested longest has turns again, if any rests."""
+        consumer = selection.resting.first
+        if consumer is not None:
+            self._end_rest(consumer)
+            self._ring_of(consumer).add(consumer)
+
+    def _end_rest(self, consumer: Consumer) -> None:
+        assert self._resting is not None
+        assert consumer.selection is not None
+        self._resting.remove(consumer)
+        consumer.selection.resting.remove(consumer)
+        consumer.resting = False
+
+    def _leave_to_others(self, consumer: Consumer) -> None:
+        """It has no more turns: what is selected for it goes to another with the same selector, though that one rests."""
+        selection = consumer.selection
+        if selection is not None and selection.entries:
+            self.rouse(selection)
 
     def call(self, consumer: Consumer) -> None:
         """A parked consumer may be ready now: called by its Credit, by way of the queue."""
@@ -167,8 +207,11 @@ class Roster:
             self._parked.remove(consumer)
             consumer.parked = False
             consumer.credit.forget(consumer)
+        elif consumer.resting:
+            self._end_rest(consumer)
         else:
             self._ring_of(consumer).remove(consumer)
+            self._leave_to_others(consumer)
         if consumer is self.exclusive:
             self._let_next_in()
         elif self._heirs is not None:

@@ -1,36 +1,64 @@
-"""What selectors have selected among the messages that wait in a queue.
+"""What selectors have selected among the messages that wait in a queue, and who gets what where consumers have selectors.
 
-Each message is looked at once for each selector when it comes, and once more when it comes back; a consumer that is
-ready finds the first one that it wants without looking at the others.
+Each message is looked at once by each selector that could want it when it comes, and once more when it comes back; a
+consumer that is ready finds the first one that it wants without looking at the others.  A selector that needs a property
+to equal something is not asked about messages where it does not: see `gateway.core.selection_index`.  Where more than a
+few are to be asked, that goes on in later turns, for one message after the other, so that order stays what it is.
+
+A consumer that wants nothing of what waits rests until there is something for its selector, so giving out a message costs
+the same however many there are.  Whenever a selection has entries, one of its consumers is in turn, or none rests.
 """
 
-from typing import Final, final
+from collections import deque
+from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.backlog import Backlog
+from gateway.core.chores import Chore
+from gateway.core.credit import Line
 from gateway.core.delivery import ACQUIRED, READY, Delivery
+from gateway.core.paging import RESIDENT_MIN
+from gateway.core.selection_index import SelectionIndex
 from gateway.core.selector import Selector
 from gateway.core.subscription import Consumer
 
+if TYPE_CHECKING:
+    from gateway.core.queue import Queue
+
 ENTRIES_SPARE: Final = 64
 """Entries beyond twice as many as wait in the queue: then those of messages that are gone are cleared away."""
+
+LOOKS_AT_ONCE: Final = 32
+"""Selectors that are asked about one message at once."""
+
+LOOKS_A_STEP: Final = 64
+"""Questions to selectors in one step of what goes on later."""
 
 
 @final
 class Selection:
     """The entries of one selector.  An entry counts only while its delivery is READY: others may have taken it."""
 
-    __slots__ = ("_entries", "consumers", "selector")
+    __slots__ = ("_entries", "complete", "consumers", "resting", "selector")
 
     def __init__(self, selector: Selector) -> None:
         self.selector = selector
         self.consumers = 0
         """How many share it."""
+        self.complete = False
+        """It has been asked about everything that waited before it came.  Until then it gives out nothing."""
+        self.resting = Line()
+        """Its consumers that wait for something that it selects."""
         self._entries = Backlog()
 
-    def offer(self, delivery: Delivery, waiting: int, back: bool) -> None:
-        """Look at a message that has come to the queue (or `back` to it), where `waiting` wait."""
+    @property
+    def entries(self) -> int:
+        """How many it has, those of messages that are gone included."""
+        return self._entries.count
+
+    def offer(self, delivery: Delivery, waiting: int, back: bool) -> bool:
+        """Look at a message that has come to the queue (or `back` to it), where `waiting` wait; is it selected?"""
         if not self._wants(delivery):
-            return
+            return False
         entries = self._entries
         if entries.count > 2 * waiting + ENTRIES_SPARE:
             entries.keep_ready()
@@ -38,11 +66,12 @@ class Selection:
             entries.push_back(delivery)
         else:
             entries.push(delivery)
+        return True
 
     def take(self) -> Delivery | None:
         """The first that still waits, its entry taken out; None when there is none."""
         entries = self._entries
-        while entries.count:
+        while entries.count and self.complete:
             delivery = entries.pop()
             # What has been with another consumer since it was looked at is not what it was: JMSRedelivered.
             if delivery.state == READY and (not _came_back(delivery) or self._wants(delivery)):
@@ -58,48 +87,203 @@ def _came_back(delivery: Delivery) -> bool:
 
 
 @final
-class Selections:
+class _Look:
+    """A message about which many selectors are to be asked."""
+
+    __slots__ = ("at", "back", "delivery", "selections")
+
+    def __init__(self, delivery: Delivery, back: bool) -> None:
+        self.delivery = delivery
+        self.back = back
+        # Who is to be asked, known when its turn comes.
+        self.selections: list[Selection] | None = None
+        self.at = 0
+
+
+@final
+class Selections(Chore):
     """The selections of one queue: one for each selector that its consumers have, however many have the same."""
 
-    __slots__ = ("_backlog", "_by_text")
+    __slots__ = (
+        "_by_text",
+        "_index",
+        "_looks",
+        "_looks_for",
+        "_newcomers",
+        "_older",
+        "_older_at",
+        "_queue",
+        "_working",
+    )
 
-    def __init__(self, backlog: Backlog) -> None:
-        self._backlog = backlog
-        """What waits in the queue, whoever wants it."""
+    def __init__(self, queue: "Queue") -> None:
+        self._queue = queue
         self._by_text: dict[str, Selection] = {}
+        self._index = SelectionIndex()
+        # What is looked at in later turns, in order; and the sequences of those that nobody has been asked about yet.
+        self._looks: deque[_Look] = deque()
+        self._looks_for: set[int] = set()
+        # Those that are to be asked about what waited before they came; and what that is, for the first of them.
+        self._newcomers: deque[Selection] = deque()
+        self._older: list[Delivery] | None = None
+        self._older_at = 0
+        self._working = False
 
-    def begin(self, selector: Selector) -> None:
+    # -- who comes and goes
+
+    def begin(self, consumer: Consumer, selector: Selector) -> None:
         """One more consumer has this selector; the first one has all that waits looked through, once."""
         selection = self._by_text.get(selector.text)
         if selection is None:
             selection = self._by_text[selector.text] = Selection(selector)
-            for delivery in self._backlog.all():
-                selection.offer(delivery, self._backlog.count, False)
+            self._index.add(selection)
+            self._newcomers.append(selection)
         selection.consumers += 1
+        consumer.selection = selection
+        if self._newcomers and not self._working and self._look_on():
+            self._work()
 
-    def end(self, selector: Selector) -> bool:
+    def end(self, consumer: Consumer) -> bool:
         """One less; answers whether any consumer has a selector."""
-        selection = self._by_text[selector.text]
+        selection = consumer.selection
+        assert selection is not None
+        consumer.selection = None
         selection.consumers -= 1
         if selection.consumers == 0:
-            del self._by_text[selector.text]
+            self._index.remove(selection)
+            del self._by_text[selection.selector.text]
         return bool(self._by_text)
+
+    # -- messages come
 
     def offer(self, delivery: Delivery, back: bool) -> None:
         """Note for whom a message is that has come, or come `back`."""
-        for selection in self._by_text.values():
-            selection.offer(delivery, self._backlog.count, back)
+        if not self._looks:
+            selections = self._index.candidates(delivery)
+            if len(selections) <= LOOKS_AT_ONCE:
+                for selection in selections:
+                    self._ask(selection, delivery, back)
+                return
+        # Not twice: one that comes and goes again and again must not pile up.
+        if delivery.sequence not in self._looks_for:
+            self._looks_for.add(delivery.sequence)
+            self._looks.append(_Look(delivery, back))
+            self._work()
 
-    def take(self, consumer: Consumer) -> Delivery | None:
+    def _ask(self, selection: Selection, delivery: Delivery, back: bool) -> None:
+        queue = self._queue
+        if selection.offer(delivery, queue.contents.backlog.count, back) and selection.complete:
+            queue.roster.rouse(selection)
+
+    # -- what goes on later
+
+    def _work(self) -> None:
+        if not self._working:
+            self._working = True
+            self._queue.broker.chores.add(self)
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        queue = self._queue
+        # Not only at the end: were a step to fail, the next message would begin anew.
+        self._working = False
+        if queue.selections is not self:
+            return False
+        more = self._look_on()
+        self._working = more
+        queue.wake()
+        return more
+
+    def _look_on(self) -> bool:
+        """Ask a few about what came, and one that is new about what was there; is there more to do?"""
+        self._look_at_what_came()
+        if self._newcomers:
+            self._look_at_what_was_there(self._newcomers[0])
+        return len(self._looks) > 0 or len(self._newcomers) > 0
+
+    def _look_at_what_came(self) -> None:
+        left = LOOKS_A_STEP
+        while self._looks and left > 0:
+            look = self._looks[0]
+            selections = look.selections
+            if selections is None:
+                self._looks_for.discard(look.delivery.sequence)
+                selections = look.selections = self._index.candidates(look.delivery)
+            end = min(look.at + left, len(selections))
+            left -= end - look.at + 1
+            for selection in selections[look.at : end]:
+                if look.delivery.state == READY and selection.consumers:
+                    self._ask(selection, look.delivery, look.back)
+            look.at = end
+            if end == len(selections):
+                self._looks.popleft()
+
+    def _look_at_what_was_there(self, selection: Selection) -> None:
+        older = self._older
+        if older is None:
+            older = self._older = self._queue.browse()
+            self._older_at = 0
+        if selection.consumers:
+            end = min(self._older_at + LOOKS_A_STEP, len(older))
+        else:
+            # They have left meanwhile.
+            end = self._older_at = len(older)
+        waiting = self._queue.contents.backlog.count
+        for delivery in older[self._older_at : end]:
+            if delivery.state == READY:
+                # By sequence, since newer ones may have come.
+                selection.offer(delivery, waiting, True)
+        self._older_at = end
+        if end == len(older):
+            self._older = None
+            self._newcomers.popleft()
+            selection.complete = True
+            while selection.resting.first is not None:
+                self._queue.roster.rouse(selection)
+
+    # -- messages go
+
+    def dispatch(self) -> None:
+        """Give out what waits: in turn, each consumer takes the first that it wants, or rests."""
+        queue = self._queue
+        contents = queue.contents
+        backlog = contents.backlog
+        if contents.paged is not None and backlog.count < RESIDENT_MIN:
+            contents.paged.ask()
+        while backlog.count:
+            consumer = queue.roster.next_ready()
+            if consumer is None:
+                break
+            delivery = self._take_for(consumer)
+            if delivery is not None:
+                queue.hand_over(delivery, consumer)
+            elif consumer.selection is not None:
+                queue.roster.rest(consumer)
+        paged = contents.paged
+        if paged is not None and paged.count and not queue.crowded and queue.roster.has_ready():
+            # What waits is wanted by nobody who is ready; what they want may be further back.
+            paged.ask()
+
+    def _take_for(self, consumer: Consumer) -> Delivery | None:
+        """Take the first live message that `consumer` wants; None when nothing does."""
+        queue = self._queue
+        while True:
+            delivery = self._take(consumer)
+            if delivery is None or not delivery.message.expired(queue.broker.now_ms):
+                return delivery
+            queue.bury_expired(delivery)
+
+    def _take(self, consumer: Consumer) -> Delivery | None:
         """Take the first that `consumer` wants out of the backlog; None when it wants nothing."""
-        backlog = self._backlog
-        if consumer.selector is None:
+        backlog = self._queue.contents.backlog
+        selection = consumer.selection
+        if selection is None:
             if not backlog.count:
                 return None
             first = backlog.pop()
             first.state = ACQUIRED
             return first
-        selected = self._by_text[consumer.selector.text].take()
+        selected = selection.take()
         if selected is not None:
             selected.state = ACQUIRED
             backlog.taken()

@@ -31,6 +31,30 @@ MULTIPLY: Final = 2
 DIVIDE: Final = 3
 REMAINDER: Final = 4
 
+EQUALITIES_MAX: Final = 64
+"""Equalities of which a selector needs one, beyond which it is asked about every message."""
+
+HEADER_NAMES: Final = frozenset(
+    {
+        "JMSPriority",
+        "JMSDeliveryMode",
+        "JMSExpiration",
+        "JMSDestination",
+        "JMSRedelivered",
+        "JMSXDeliveryCount",
+        "JMSType",
+        "JMSCorrelationID",
+        "JMSMessageID",
+        "JMSTimestamp",
+        "JMSReplyTo",
+        "JMSXGroupID",
+        "JMSXGroupSeq",
+        "JMSXUserID",
+        "JMSXAppID",
+    }
+)
+"""Names that `Subject` does not look for among the properties alone."""
+
 NUMBER_LENGTH_MAX: Final = 40
 """Characters of a text that may be read as a number."""
 
@@ -103,13 +127,15 @@ class Subject:
 class Selector:
     """One parsed selector."""
 
-    __slots__ = ("_root", "converts", "text")
+    __slots__ = ("_root", "converts", "one_of", "text")
 
     def __init__(self, text: str, root: "Node", converts: bool) -> None:
         self.text = text
         """As it was written; two selectors with the same text select the same."""
         self._root = root
         self.converts = converts
+        self.one_of = root.one_of()
+        """Names and the values of which one must be what the message has there; None when that is not known."""
 
     def matches(self, message: Message, failures: int = 0, redelivered: bool = False) -> bool:
         """Does it select `message`, of which `failures` deliveries have failed?  `redelivered`: it may have had others."""
@@ -131,35 +157,39 @@ class Node:
         """What it comes to for this message."""
         raise NotImplementedError
 
+    def one_of(self) -> list[tuple[str, object]] | None:
+        """Where this is true, one of these names equals the value beside it; None when there is no such list."""
+        return None
+
 
 @final
 class Literal(Node):
     """A value as written."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("written",)
 
     def __init__(self, value: object, kind: int) -> None:
         super().__init__(kind, 1)
-        self._value: object = value
+        self.written: object = value
 
     def value(self, subject: Subject) -> object:
         """See Node."""
-        return self._value
+        return self.written
 
 
 @final
 class Name(Node):
     """A property or header field."""
 
-    __slots__ = ("_name",)
+    __slots__ = ("name",)
 
     def __init__(self, name: str) -> None:
         super().__init__(ANY, 1)
-        self._name = name
+        self.name = name
 
     def value(self, subject: Subject) -> object:
         """See Node."""
-        return subject.named(self._name)
+        return subject.named(self.name)
 
 
 @final
@@ -184,6 +214,26 @@ class Junction(Node):
             elif holds == decides:
                 return decides
         return None if unknown else not decides
+
+    def one_of(self) -> list[tuple[str, object]] | None:
+        """See Node.  AND needs what any of its parts needs, so the shortest list; OR what all of them need."""
+        if self._decides:
+            return self._all_needs()
+        best: list[tuple[str, object]] | None = None
+        for part in self._parts:
+            needs = part.one_of()
+            if needs is not None and (best is None or len(needs) < len(best)):
+                best = needs
+        return best
+
+    def _all_needs(self) -> list[tuple[str, object]] | None:
+        together: list[tuple[str, object]] = []
+        for part in self._parts:
+            needs = part.one_of()
+            if needs is None or len(together) + len(needs) > EQUALITIES_MAX:
+                return None
+            together += needs
+        return together
 
 
 @final
@@ -217,6 +267,17 @@ class Comparison(Node):
     def value(self, subject: Subject) -> object:
         """See Node."""
         return compare(self._operator, self._left.value(subject), self._right.value(subject), subject)
+
+    def one_of(self) -> list[tuple[str, object]] | None:
+        """See Node: `name = value`, either way round."""
+        if self._operator != EQUAL:
+            return None
+        left, right = self._left, self._right
+        if isinstance(left, Name) and isinstance(right, Literal):
+            return [(left.name, right.written)]
+        if isinstance(left, Literal) and isinstance(right, Name):
+            return [(right.name, left.written)]
+        return None
 
 
 @final
@@ -258,6 +319,13 @@ class In(Node):
         if part is None:
             return None
         return isinstance(part, str) and part in self._texts
+
+    def one_of(self) -> list[tuple[str, object]] | None:
+        """See Node."""
+        part = self._part
+        if not isinstance(part, Name) or len(self._texts) > EQUALITIES_MAX:
+            return None
+        return [(part.name, text) for text in sorted(self._texts)]
 
 
 @final
@@ -356,6 +424,19 @@ def plain(value: object) -> object:
             return inner
         return inner if isinstance(inner, str) else b""
     return value
+
+
+def comparable(value: object, converts: bool) -> object:
+    """The same for all values that `compare` can find equal, as a key; None for what equals nothing."""
+    if isinstance(value, str):
+        if not converts:
+            return value
+        holds = _boolean_of(value)
+        if holds is not None:
+            return holds
+        number = _number_in(value)
+        return value if number is None else number
+    return value if isinstance(value, (bool, int, float)) else None
 
 
 def truth(value: object, subject: Subject) -> bool | None:

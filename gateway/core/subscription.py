@@ -11,6 +11,7 @@ from gateway.core.selector import Selector
 if TYPE_CHECKING:
     from gateway.core.delivery import Delivery
     from gateway.core.queue import Queue
+    from gateway.core.selection import Selection
 
 
 class Sink:
@@ -125,6 +126,8 @@ class Consumer:
         "parked",
         "preceding",
         "queue",
+        "resting",
+        "selection",
         "selector",
         "tag",
     )
@@ -152,12 +155,16 @@ class Consumer:
         """While it is there no other gets anything; the next one takes over when it leaves."""
         self.parked = False
         """Its queue has found it not ready, and waits for its Credit to call."""
+        self.selection: Selection | None = None
+        """What its selector selects, while it is attached."""
+        self.resting = False
+        """Nothing of what waits is selected for it, and its selection calls it when something is."""
         self.following: Consumer | None = None
         self.preceding: Consumer | None = None
         """Its neighbours in a Ring of its queue's Roster."""
         self.before: Consumer | None = None
         self.behind: Consumer | None = None
-        """Its neighbours in a Line of its Credit, while it is parked."""
+        """Its neighbours in a Line: of its Credit while it is parked, of its selection while it rests."""
 
     @property
     def ready(self) -> bool:

@@ -33,7 +33,7 @@ def turns(roster: Roster, count: int) -> list[Consumer | None]:
 def test_an_empty_roster_has_nobody_ready() -> None:
     roster = Roster()
     assert roster.next_ready() is None
-    assert (roster.count, roster.all(), roster.ready()) == (0, [], [])
+    assert (roster.count, roster.all(), roster.has_ready()) == (0, [], False)
 
 
 def test_each_has_its_turn() -> None:

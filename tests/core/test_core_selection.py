@@ -9,9 +9,11 @@ import gateway.core.selector
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, FAILED, RELEASED
 from gateway.core.limits import DROP_OLDEST, REJECT, QueuePolicy
-from gateway.core.message import Fields
+from gateway.core.message import Fields, Message
 from gateway.core.queue import Queue
+from gateway.core.roster import Roster
 from gateway.core.router import Broker
+from gateway.core.selection import LOOKS_A_STEP, LOOKS_AT_ONCE
 from gateway.core.selector_parser import parse_selector
 from gateway.core.subscription import Binding, Consumer
 from gateway.core.transaction import TransactionRefused
@@ -167,18 +169,18 @@ def test_purge_and_deletion_leave_no_selection_behind() -> None:
     assert outlet.ids == []
     broker.delete_queue(queue)
     assert queue.consumers_count == 0
-    assert queue._selections is None
+    assert queue.selections is None
 
 
 def test_without_selecting_consumers_nothing_is_kept_for_them() -> None:
     broker = broker_with()
     queue = broker.queue("q")
     consumers = [wants(queue, LogOutlet(), "colour = 'red'") for _ in range(2)]
-    assert queue._selections is not None
-    assert len(queue._selections._by_text) == 1
+    assert queue.selections is not None
+    assert len(queue.selections._by_text) == 1
     for consumer in consumers:
         queue.detach(consumer)
-    assert queue._selections is None
+    assert queue.selections is None
 
 
 def test_each_message_is_looked_at_once_however_often_consumers_wake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +196,7 @@ def test_each_message_is_looked_at_once_however_often_consumers_wake(monkeypatch
     broker = broker_with()
     queue = broker.queue("q")
     outlet = LogOutlet()
-    consumer = wants(queue, outlet, "colour = 'red'", 1)
+    consumer = wants(queue, outlet, "colour LIKE 'red'", 1)
     for _ in range(500):
         coloured(broker, queue, "blue")
     for _ in range(500):
@@ -219,8 +221,8 @@ def test_messages_taken_and_released_again_and_again_do_not_pile_up() -> None:
         taker.credit.available = -1
         busy.open.pop().settle(RELEASED)
     assert waiting_ids(queue) == [one]
-    assert queue._selections is not None
-    [selection] = queue._selections._by_text.values()
+    assert queue.selections is not None
+    [selection] = queue.selections._by_text.values()
     assert selection._entries.count < 100
 
 
@@ -236,6 +238,158 @@ def test_subscription_queue_takes_in_only_what_its_binding_selects() -> None:
     broker.publish(message(broker, "t", priority=3), topic)
     broker.publish(message(broker, "t", priority=8), topic)
     assert queue.depth == 1
+
+
+# -- very many selectors
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts of the selectors that are asked from now on, one for each question."""
+    asked: list[str] = []
+    matches = gateway.core.selector.Selector.matches
+
+    def counting(
+        self: gateway.core.selector.Selector, message: Message, failures: int = 0, redelivered: bool = False
+    ) -> bool:
+        asked.append(self.text)
+        return matches(self, message, failures, redelivered)
+
+    monkeypatch.setattr(gateway.core.selector.Selector, "matches", counting)
+    return asked
+
+
+def test_of_a_thousand_selectors_only_those_are_asked_whose_equality_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    outlets = [LogOutlet() for _ in range(1_000)]
+    for number, outlet in enumerate(outlets):
+        wants(queue, outlet, f"colour = '{number}'")
+    asked = counted(monkeypatch)
+    ids = [coloured(broker, queue, str(number)) for number in (7, 999, 7)]
+    assert asked == ["colour = '7'", "colour = '999'", "colour = '7'"]
+    assert outlets[7].ids == [ids[0], ids[2]]
+    assert outlets[999].ids == [ids[1]]
+
+
+def test_who_has_nothing_to_do_is_not_looked_at_for_each_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    outlets = [LogOutlet() for _ in range(1_000)]
+    for number, outlet in enumerate(outlets):
+        wants(queue, outlet, f"colour = '{number}'")
+    coloured(broker, queue, "nobody's")
+    turns = 0
+    next_ready = Roster.next_ready
+
+    def counting(self: Roster) -> Consumer | None:
+        nonlocal turns
+        turns += 1
+        return next_ready(self)
+
+    monkeypatch.setattr(Roster, "next_ready", counting)
+    for number in range(500):
+        coloured(broker, queue, str(number))
+    assert [len(outlet.ids) for outlet in outlets] == [1] * 500 + [0] * 500
+    # One turn to take, one to find that there is no more, and one to see that nobody else is in turn.
+    assert turns <= 3 * 500
+
+
+def test_selectors_that_must_all_be_asked_are_asked_some_a_turn_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    outlets = [LogOutlet() for _ in range(10 * LOOKS_AT_ONCE)]
+    for number, outlet in enumerate(outlets):
+        wants(queue, outlet, f"colour LIKE '%' AND {number} = {number}", 1)
+    broker.chores.driven_by(lambda: None)
+    asked = counted(monkeypatch)
+    ids = [coloured(broker, queue, "red") for _ in range(4)]
+    assert asked == []
+    while broker.chores:
+        before = len(asked)
+        broker.chores.step()
+        assert len(asked) - before <= LOOKS_A_STEP
+    # Each message has gone to somebody as soon as one wanted it, and nobody is asked about what is gone.
+    assert len(asked) < len(outlets)
+    assert sorted(id for outlet in outlets for id in outlet.ids) == ids
+    assert queue.waiting == 0
+
+
+def test_a_new_selector_looks_through_what_waits_some_a_turn_and_nothing_newer_overtakes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    ids = [coloured(broker, queue, colour) for colour in ("red", "blue") * 500]
+    broker.chores.driven_by(lambda: None)
+    asked = counted(monkeypatch)
+    outlet, other = LogOutlet(), LogOutlet()
+    wants(queue, outlet, "colour = 'red'", 10_000)
+    wants(queue, other, "colour = 'green'", 10_000)
+    ids.append(coloured(broker, queue, "red"))
+    green = coloured(broker, queue, "green")
+    assert len(asked) <= LOOKS_A_STEP + 2
+    assert outlet.ids == []
+    while broker.chores:
+        before = len(asked)
+        broker.chores.step()
+        assert len(asked) - before <= LOOKS_A_STEP
+    assert outlet.ids == [id for place, id in enumerate(ids) if place % 2 == 0]
+    assert other.ids == [green]
+    assert len(asked) <= 2 * 1_000 + 2
+
+
+def test_selectors_whose_consumers_leave_meanwhile_are_asked_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    for _ in range(1_000):
+        coloured(broker, queue, "blue")
+    broker.chores.driven_by(lambda: None)
+    stays = LogOutlet()
+    gone = [wants(queue, LogOutlet(), f"colour = '{number}'") for number in range(50)]
+    wants(queue, stays, "colour = 'red'")
+    for consumer in gone:
+        queue.detach(consumer)
+    one = coloured(broker, queue, "red")
+    asked = counted(monkeypatch)
+    broker.chores.finish()
+    assert set(asked) == {"colour = 'red'"}
+    assert stays.ids == [one]
+
+
+def test_what_is_selected_for_one_that_cannot_take_it_goes_to_another_with_the_same_selector() -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    first, second, third = LogOutlet(), LogOutlet(), LogOutlet()
+    consumer = wants(queue, first, "colour = 'red'", 1)
+    wants(queue, second, "colour = 'red'", 1)
+    coloured(broker, queue, "blue")
+    # Both rest; each is called by one message, and has no credit for a second.
+    ids = [coloured(broker, queue, "red") for _ in range(3)]
+    assert (first.ids, second.ids) == ([ids[0]], [ids[1]])
+    wants(queue, third, "colour = 'red'", 1)
+    assert third.ids == [ids[2]]
+    queue.detach(consumer)
+    first.open[0].settle(RELEASED)
+    second.open[0].settle(ACCEPTED)
+    assert second.ids == [ids[1], ids[0]]
+
+
+def test_consumers_that_rest_while_another_has_the_queue_for_itself_have_turns_when_it_leaves() -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    usual, alone = LogOutlet(), LogOutlet()
+    wants(queue, usual, "colour = 'red'")
+    coloured(broker, queue, "green")
+    exclusive = wants(queue, alone, "colour = 'blue'", exclusive=True)
+    ids = [coloured(broker, queue, colour) for colour in ("red", "blue", "red")]
+    assert (usual.ids, alone.ids) == ([], [ids[1]])
+    queue.detach(exclusive)
+    assert usual.ids == [ids[0], ids[2]]
+    assert queue.consumers_count == 1
 
 
 # -- exclusive
@@ -308,19 +462,22 @@ COLOURS = ("red", "blue")
     st.lists(
         st.one_of(
             st.tuples(st.just("offer"), st.sampled_from(COLOURS), st.sampled_from([-1, 9])),
-            st.tuples(st.just("credit"), st.integers(0, 2), st.integers(1, 3)),
-            st.tuples(st.just("settle"), st.integers(0, 2), st.sampled_from([ACCEPTED, RELEASED])),
+            st.tuples(st.just("credit"), st.integers(0, 4), st.integers(1, 3)),
+            st.tuples(st.just("settle"), st.integers(0, 4), st.sampled_from([ACCEPTED, RELEASED])),
+            st.tuples(st.just("leave"), st.integers(0, 4), st.just(0)),
+            st.tuples(st.just("come"), st.integers(0, 4), st.integers(0, 2)),
         ),
         max_size=60,
     )
 )
 @settings(deadline=None)
 def test_model_every_consumer_gets_the_first_that_it_wants(steps: list[tuple[str, object, object]]) -> None:
-    """Three consumers: red, blue, any.  After each step whatever waits is wanted by nobody who is ready."""
+    """Two for red, blue, not red, any.  After each step whatever waits is wanted by nobody who is ready."""
     broker = broker_with()
     queue = broker.queue("q")
-    outlets = [LogOutlet() for _ in range(3)]
-    texts = ["colour = 'red'", "colour = 'blue'", None]
+    outlets = [LogOutlet() for _ in range(5)]
+    texts = ["colour = 'red'", "colour = 'red'", "colour = 'blue'", "colour <> 'red'", None]
+    colours = ("red", "red", "blue", "blue", "")
     consumers = [wants(queue, outlet, text, 0) for outlet, text in zip(outlets, texts, strict=True)]
     expected: dict[int, tuple[str, int]] = {}
     for step, first, second in steps:
@@ -333,6 +490,11 @@ def test_model_every_consumer_gets_the_first_that_it_wants(steps: list[tuple[str
             assert isinstance(second, int)
             if step == "credit":
                 consumers[first].credit.give(second)
+            elif step == "leave":
+                queue.detach(consumers[first])
+            elif step == "come":
+                if consumers[first] not in queue.roster.all():
+                    consumers[first] = wants(queue, outlets[first], texts[first], second)
             elif outlets[first].open:
                 delivery = outlets[first].open.pop()
                 if second == ACCEPTED:
@@ -344,8 +506,8 @@ def test_model_every_consumer_gets_the_first_that_it_wants(steps: list[tuple[str
         )
         assert waiting_ids(queue) == waiting
         assert queue.depth == len(expected)
-        for consumer, colour in zip(consumers, ("red", "blue", ""), strict=True):
+        for consumer, colour in zip(consumers, colours, strict=True):
             if consumer.ready:
                 assert [i for i in waiting if not colour or expected[i][0] == colour] == []
-        for outlet, colour in zip(outlets[:2], COLOURS, strict=True):
+        for outlet, colour in zip(outlets[:4], colours[:4], strict=True):
             assert all(expected[d.message.id][0] == colour for d in outlet.open)
