@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from typing import Final, final
 
+from gateway.core.destination import TEMPORARY_PREFIX
+from gateway.core.flow import Publisher
 from gateway.core.pattern import Pattern
+from gateway.core.queue import Queue
+from gateway.core.router import Broker
 
 SHARE_KEY_PREFIX: Final = "share:"
 
@@ -39,3 +43,36 @@ def share_key(group: str, pattern: Pattern) -> str:
 def durable_key(client_id: str, name: str) -> str:
     """The key of a durable subscription's queue."""
     return f"sub:{client_id}/{name}"
+
+
+def may_read(
+    broker: Broker, publisher: Publisher, kind: int, pattern: Pattern, whole: bool = False, owner: str = ""
+) -> bool:
+    """May a client subscribe to it?  See Authorizer.may_subscribe.
+
+    Temporary destinations are read by their owner alone: `owner` names the connection, if it can have any.
+    """
+    name = str(pattern)
+    if name.startswith(TEMPORARY_PREFIX) and not (owner and name.startswith(f"{TEMPORARY_PREFIX}{owner}.")):
+        return False
+    return broker.authorizer.may_subscribe(publisher, kind, pattern, whole)
+
+
+def belongs_to(broker: Broker, queue: Queue, publisher: Publisher) -> bool:
+    """May a client have this durable subscription?  Where names are verified, nobody gets another user's."""
+    if not broker.authorizer.verifies_names:
+        return True
+    owners = [binding.owner for binding in queue.bindings if binding.owner is not None]
+    return all(owner.user == publisher.user for owner in owners)
+
+
+def give_to(broker: Broker, queue: Queue, publisher: Publisher) -> None:
+    """The durable subscription is this client's from now on, so what it may receive goes by the rules for it."""
+    for binding in list(queue.bindings):
+        owner = binding.owner
+        same = owner is not None and (owner.user, owner.client_id) == (publisher.user, publisher.client_id)
+        if not same:
+            # Routes know what its owner may receive.
+            broker.unbind_queue(queue, binding)
+            binding.owner = publisher
+            broker.bind_queue(queue, binding)

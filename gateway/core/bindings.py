@@ -18,7 +18,9 @@ def stored_bindings(bindings: list[Binding]) -> bytes:
     rows: list[list[Any]] = []
     for binding in bindings:
         no_local = None if binding.no_local is None else binding.no_local.id
-        owner = None if binding.owner is None else [binding.owner.id, binding.owner.user]
+        owner = None
+        if binding.owner is not None:
+            owner = [binding.owner.id, binding.owner.user, binding.owner.client_id]
         selector = None if binding.selector is None else [binding.selector.text, binding.selector.converts]
         rows.append([list(binding.pattern.levels), no_local, owner, selector])
     return json.dumps(rows).encode()
@@ -36,6 +38,8 @@ def restored_bindings(note: bytes, sink: Sink) -> list[Binding]:
         if owner is not None:
             binding.owner = Publisher(owner[0], None)
             binding.owner.user = owner[1]
+            # Earlier versions did not note it.
+            binding.owner.client_id = owner[2] if len(owner) > 2 else ""
         if selector is not None:
             # It was within the limits when it was made.
             binding.selector = parse_selector(selector[0], len(selector[0]), DEPTH_MAX, selector[1])

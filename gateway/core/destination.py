@@ -13,6 +13,9 @@ TOPIC: Final = 1
 TEMPORARY_PREFIX: Final = "mx.tmp."
 """Temporary destinations are ordinary ones whose name starts so; they die with the connection that owns them."""
 
+TEMPORARY_LEVELS: Final = 3
+"""Levels of a temporary name that say whose it is."""
+
 NAME_BYTES_MAX: Final = 65_535
 """A name must fit every protocol; MQTT's UTF-8 strings are the shortest (MQTT 5.0 §1.5.4)."""
 

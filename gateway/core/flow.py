@@ -33,12 +33,14 @@ class Publisher:
     keep a dead connection in memory.
     """
 
-    __slots__ = ("_behind", "_let_in", "address", "id", "user", "valve")
+    __slots__ = ("_behind", "_let_in", "address", "client_id", "id", "user", "valve")
 
     def __init__(self, id: str, valve: Valve | None) -> None:
         self.id = id
         """Client id or connection id, for logs and broker-verified identity."""
         self.user: str | None = None
+        self.client_id = ""
+        """The id that the client gives itself, for rules; empty for none."""
         self.address = ""
         """Where it comes from, without the port; empty where that is not known."""
         self.valve = valve

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore
+from gateway.core.destination import TEMPORARY_PREFIX
 from gateway.core.flow import Publisher
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
@@ -35,6 +36,9 @@ class LastValues(Chore):
 
         Returns the position for which who published it is to wait.
         """
+        if name.startswith(TEMPORARY_PREFIX):
+            # It dies with its owner, and nobody else may see it.
+            return NOTHING
         if not message.origin.body():
             return self.clear(message, name)
         broker = self._broker

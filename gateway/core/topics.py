@@ -4,7 +4,7 @@ from collections import deque
 from typing import Final, final
 
 from gateway.core.chores import Chores
-from gateway.core.destination import TOPIC, Destination
+from gateway.core.destination import TEMPORARY_LEVELS, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.pattern import MANY, ONE, Pattern
 from gateway.core.ports import Authorizer
 from gateway.core.routes import BINDINGS_REMEMBERED_MAX, OVER, Claims, Route, Routes
@@ -65,6 +65,7 @@ class TopicTree:
 
     __slots__ = (
         "_bytes_max",
+        "_hides_temporary",
         "_order",
         "_root",
         "_topics",
@@ -79,7 +80,10 @@ class TopicTree:
         bytes_max: int = TOPICS_BYTES_MAX,
         bindings_max: int = BINDINGS_REMEMBERED_MAX,
         chores: Chores | None = None,
+        hides_temporary: bool = True,
     ) -> None:
+        """`hides_temporary`: wildcards do not reach temporary names, which are their owner's alone."""
+        self._hides_temporary = hides_temporary
         self._root = _Node(False)
         self._topics: dict[str, Topic] = {}
         # The same topics, the oldest first.
@@ -207,7 +211,12 @@ class TopicTree:
         # on several ways; `seen` keeps the walk within nodes x levels.
         pending: list[tuple[_Node, int]] = [(self._root, 0)]
         seen: set[tuple[_Node, int]] | None = None
-        hidden = levels[0].startswith("$")
+        # Wildcards do not stand for levels before this.
+        closed = 0
+        if levels[0].startswith("$"):
+            closed = 1
+        elif self._hides_temporary and name.startswith(TEMPORARY_PREFIX):
+            closed = TEMPORARY_LEVELS
         while pending:
             node, depth = pending.pop()
             if node.repeats:
@@ -219,7 +228,7 @@ class TopicTree:
                 # It stands for one level more, too.
                 if depth < count:
                     pending.append((node, depth + 1))
-            shown = depth > 0 or not hidden
+            shown = depth >= closed
             if node.many is not None and shown:
                 # For no level, to begin with.
                 pending.append((node.many, depth))

@@ -15,6 +15,8 @@ VIRTUAL_TOPIC: Final = "VirtualTopic."
 
 def virtual_topic_of(queue_name: str) -> str:
     """The topic of which the queue gets copies; empty when it is no virtual consumer's."""
+    if not queue_name.startswith(VIRTUAL_CONSUMER):
+        return ""
     start = queue_name.find(VIRTUAL_TOPIC, len(VIRTUAL_CONSUMER))
     if start > len(VIRTUAL_CONSUMER) and queue_name[start - 1] == ".":
         return queue_name[start:]

@@ -30,7 +30,8 @@ class Watching:
 
     def __init__(self, chores: Chores) -> None:
         self._chores = chores
-        self._tree = TopicTree()
+        # Who watches looks itself whose a temporary queue is.
+        self._tree = TopicTree(hides_temporary=False)
 
     def begin(self, watcher: QueueWatcher, pattern: Pattern, queues: list[Queue]) -> Binding:
         """Tell `watcher` of those of `queues` that match, in this turn or later ones, and of each that is made."""

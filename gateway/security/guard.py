@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.destination import Destination
+from gateway.core.destination import QUEUE, TOPIC, Destination
 from gateway.core.flow import Publisher
-from gateway.core.pattern import Pattern
+from gateway.core.pattern import Pattern, literal
 from gateway.core.ports import Asker, Authorizer, Credentials
+from gateway.core.virtual import virtual_topic_of
 from gateway.security.passwords import PasswordChecks
 from gateway.security.rules import Rules, Who
 
@@ -115,9 +116,17 @@ class Guard(Authorizer):
         """See Authorizer."""
         if not self._rules:
             return True
+        who = self._who(publisher)
+        if kind != QUEUE:
+            return self._rules.may_subscribe(who, kind, pattern, whole)
         # The names of queues are flat, but rules see levels in them.
-        wanted = Pattern(tuple(".".join(pattern.levels).split("."))) if len(pattern.levels) == 1 else pattern
-        return self._rules.may_subscribe(self._who(publisher), kind, wanted, whole)
+        name = ".".join(pattern.levels)
+        wanted = literal(name) if len(pattern.levels) == 1 else pattern
+        if not self._rules.may_subscribe(who, kind, wanted, whole):
+            return False
+        topic = virtual_topic_of(name) if pattern.literal else ""
+        # What it holds was sent to the topic; several share it.
+        return not topic or self._rules.may_subscribe(who, TOPIC, literal(topic), True)
 
     def may_receive(self, publisher: Publisher, destination: Destination) -> bool:
         """See Authorizer."""
@@ -140,7 +149,7 @@ class Guard(Authorizer):
     def _key(
         self, publisher: Publisher, action: int, kind: int, name: str
     ) -> tuple[str | None, str, int, int, str]:
-        return (publisher.user, publisher.id if self._rules.personal else "", action, kind, name)
+        return (publisher.user, publisher.client_id if self._rules.personal else "", action, kind, name)
 
     def _remember(self, key: tuple[str | None, str, int, int, str], allowed: bool) -> bool:
         names = (key[0] or "", key[1], key[4])
@@ -156,7 +165,7 @@ class Guard(Authorizer):
 
     def _who(self, publisher: Publisher) -> Who:
         user = None if publisher.user is None else self._users.get(publisher.user)
-        return Who(publisher.user, frozenset() if user is None else user.groups, publisher.id)
+        return Who(publisher.user, frozenset() if user is None else user.groups, publisher.client_id)
 
     def close(self) -> None:
         """The gateway stops."""

@@ -47,6 +47,9 @@ class Area:
         for level in name.split("."):
             if level != "*" and level != ">" and ("*" in level or ">" in level):
                 raise BadRule(f"{text!r}: a wildcard is a whole level")
+            if level.count(USER_PLACE) + level.count(CLIENT_PLACE) > 1:
+                # Where the one ends and the other begins nobody could tell: `a-b` and `c` would be `a` and `b-c`.
+                raise BadRule(f"{text!r}: a level has one name in it at most")
             levels.append(ONE if level == "*" else MANY if level == ">" else level)
         return Area(KINDS[kind], tuple(levels), USER_PLACE in name or CLIENT_PLACE in name)
 
@@ -55,14 +58,15 @@ class Area:
         if not self.personal:
             return Pattern(self.levels)
         levels = []
-        for level in self.levels:
-            if (USER_PLACE in level and not user) or (CLIENT_PLACE in level and not client_id):
-                return None
+        for at, level in enumerate(self.levels):
             for place, value in ((USER_PLACE, user or ""), (CLIENT_PLACE, client_id)):
                 if place in level:
-                    if not _is_level(value):
+                    own = level_of(value)
+                    if own is None or (at == 0 and level.startswith(place) and own.startswith("$")):
+                        # `$SYS` is nobody's own.
                         return None
-                    level = level.replace(place, value)
+                    level = level.replace(place, own)
+                    break
             levels.append(level)
         return Pattern(tuple(levels))
 
@@ -73,9 +77,15 @@ class Area:
         )
 
 
-def _is_level(value: str) -> bool:
-    """A name with a separator or a wildcard in it would reach further than its own level."""
-    return "." not in value and "\0" not in value and value not in ("*", ">")
+def level_of(value: str) -> str | None:
+    """The level that is a name's own, whatever it is; no other name has it.  None where there is none.
+
+    A dot within a level is a slash, as everywhere in canonical names; so a name that has slashes has no level, or it
+    would be that of the name with dots.
+    """
+    if not value or "/" in value or "\0" in value:
+        return None
+    return value.replace(".", "/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +173,9 @@ class Rules:
                 continue
             for area in rule.areas:
                 if area.kind == kind:
-                    matches = area.widest().matches(name)
+                    # `$` in front of a name hides a topic from wildcards, not from the rule.
+                    hidden = area.personal and name.startswith("$")
+                    matches = hidden or area.widest().matches(name)
                     if matches and area.personal:
                         return name
                     within.append(matches)

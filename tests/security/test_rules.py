@@ -18,6 +18,7 @@ from gateway.security.rules import (
     Rules,
     Who,
     covers,
+    level_of,
     overlaps,
 )
 
@@ -95,12 +96,65 @@ def test_places_for_names_and_ids() -> None:
     assert not rules.may_subscribe(ANN, TOPIC, pattern("home.*.x"), False)
 
 
-@pytest.mark.parametrize("name", ["*", ">", "a.b", "a.>", "a\0b", ""])
-def test_a_name_that_would_reach_further_than_its_level_fits_nowhere(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [
+        ("me@plant.example", "me@plant/example"),
+        ("pump-3.plant.example", "pump-3/plant/example"),
+        ("CN=a,O=b+c", "CN=a,O=b+c"),
+        ("{client_id}", "{client_id}"),
+        ("{user}", "{user}"),
+        ("*", "*"),
+        (">", ">"),
+        ("a.>", "a/>"),
+        (".", "/"),
+        ("$SYS", "$SYS"),
+    ],
+)
+def test_a_name_stands_for_one_level_whatever_it_contains(name: str, level: str) -> None:
+    rules = Rules([rule(True, "publish subscribe", "topic:home.{user}", "queue:q-{user}.x")])
+    who = Who(name, frozenset(), "c")
+    assert rules.may_publish(who, TOPIC, f"home.{level}")
+    assert rules.may_publish(who, QUEUE, f"q-{level}.x")
+    assert not rules.may_publish(ANN, TOPIC, f"home.{level}")
+    assert not rules.may_publish(who, TOPIC, f"home.{name}.") and not rules.may_publish(who, TOPIC, "home.c")
+    assert not rules.may_subscribe(who, TOPIC, pattern("home.*"), False)
+    assert not rules.may_subscribe(who, TOPIC, pattern("home.>"), False)
+
+
+@pytest.mark.parametrize("name", ["a/b", "/", "a\0b", ""])
+def test_a_name_without_a_level_of_its_own_fits_nowhere(name: str) -> None:
     rules = Rules([rule(True, "publish subscribe", "topic:home.{user}")])
     who = Who(name, frozenset(), "c")
-    assert not rules.may_publish(who, TOPIC, f"home.{name}")
+    for level in (name, name.replace("/", "."), "*"):
+        assert not rules.may_publish(who, TOPIC, f"home.{level}")
     assert not rules.may_subscribe(who, TOPIC, pattern("home.*"), False)
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_no_two_names_have_the_same_level(one: str, other: str) -> None:
+    levels = [level_of(one), level_of(other)]
+    assert all(level is None or "." not in level for level in levels)
+    assert one == other or levels[0] != levels[1] or levels == [None, None]
+
+
+def test_a_name_does_not_reach_what_is_hidden() -> None:
+    rules = Rules([rule(True, "publish subscribe", "topic:{client_id}.>")])
+    for name in ("$SYS", "$x"):
+        who = Who("u", frozenset(), name)
+        assert not rules.may_subscribe(who, TOPIC, Pattern((name, MANY)), False)
+        assert not rules.may_publish(who, TOPIC, f"{name}.a")
+
+
+def test_topics_that_are_one_users_share_no_route_with_anothers() -> None:
+    rules = Rules([rule(True, SUBSCRIBE, "topic:${user}.>"), rule(False, SUBSCRIBE, "topic:>")])
+    assert rules.receivers(TOPIC, "$ann.x") != rules.receivers(TOPIC, "$bob.x")
+
+
+@pytest.mark.parametrize("text", ["topic:{user}{client_id}", "queue:a.{user}-{user}"])
+def test_two_names_in_one_level_could_be_told_apart_by_nobody(text: str) -> None:
+    with pytest.raises(BadRule, match="one name"):
+        Area.parse(text)
 
 
 def test_a_subscription_must_be_covered_by_the_rule_that_allows_it() -> None:

@@ -5,6 +5,7 @@ from typing import Final, final
 from gateway.connectors.http.answering import Answering
 from gateway.connectors.http.requests import HttpRefusal
 from gateway.connectors.replay import Replays, RetainedOutlet
+from gateway.connectors.sources import may_read
 from gateway.connectors.websocket.addresses import pattern_of
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.destination import TOPIC
@@ -89,6 +90,6 @@ def patterns_in(connector: Answering, request: Request) -> list[Pattern]:
     if not patterns or len(patterns) > connector.limits.max_subscriptions:
         raise HttpRefusal(400, "say what you want to see: /events?destination=topic:FILTER")
     for pattern in patterns:
-        if not connector.broker.authorizer.may_subscribe(connector.publisher, TOPIC, pattern):
+        if not may_read(connector.broker, connector.publisher, TOPIC, pattern):
             raise HttpRefusal(403, f"not allowed to read from topic:{pattern}")
     return patterns

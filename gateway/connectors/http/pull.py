@@ -7,6 +7,7 @@ from gateway.connectors.http.answering import Answering
 from gateway.connectors.http.receipts import Receipts
 from gateway.connectors.http.requests import ENVELOPE_TYPE, META, HttpRefusal, number_of, wants_envelope
 from gateway.connectors.http.settings import HttpSettings
+from gateway.connectors.sources import may_read
 from gateway.connectors.websocket.messages import BYTES_TYPE, dump, json_of, raw_parts
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, REJECTED, RELEASED, Delivery
@@ -179,12 +180,8 @@ def pull_from(
     settings: HttpSettings,
 ) -> Pull:
     """GET /queues/NAME: the pull, not yet begun.  Raises HttpRefusal and LimitReached."""
-    if not connector.broker.authorizer.may_subscribe(
-        connector.publisher, QUEUE, Pattern((destination.name,))
-    ):
+    if not may_read(connector.broker, connector.publisher, QUEUE, Pattern((destination.name,))):
         raise HttpRefusal(403, f"not allowed to read from {destination}")
-    if destination.temporary:
-        raise HttpRefusal(403, "a temporary queue is read by its owner alone")
     count = number_of(request, "max", 1, 1, settings.pull_max)
     wait_ms = number_of(request, "wait", 0, 0, settings.wait_max_ms)
     if count > 1 and not wants_envelope(request):

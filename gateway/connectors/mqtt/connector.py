@@ -14,7 +14,8 @@ from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.mqtt.welcome import Welcome
-from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, InvalidName
+from gateway.connectors.sources import may_read
+from gateway.core.destination import QUEUE, TOPIC, InvalidName
 from gateway.core.pattern import literal
 from gateway.core.ports import NOTHING
 from gateway.core.router import Broker, LimitReached
@@ -368,11 +369,7 @@ class MqttConnector(MqttPublishing):
             return self._subscription_failed(ReasonCode.TOPIC_FILTER_INVALID)
         kind = QUEUE if filter.queue else TOPIC
         pattern = literal(filter.queue) if filter.queue else filter.pattern
-        # A temporary queue is read by its owner alone, which speaks another protocol.
-        foreign = filter.queue.startswith(TEMPORARY_PREFIX)
-        if foreign or not self.broker.authorizer.may_subscribe(
-            self.publisher, kind, pattern, bool(filter.group)
-        ):
+        if not may_read(self.broker, self.publisher, kind, pattern, bool(filter.group)):
             return self._subscription_failed(ReasonCode.NOT_AUTHORIZED)
         count = 0 if session.subscriptions is None else len(session.subscriptions)
         new = session.subscriptions is None or request.filter not in session.subscriptions

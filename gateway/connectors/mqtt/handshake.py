@@ -180,6 +180,7 @@ class Handshake:
         assert will is not None
         authorizer = self._connector.broker.authorizer
         publisher = Publisher(client_id, None)
+        publisher.client_id = client_id
         publisher.user = user
         if not authorizer.may_claim(publisher, claims_of(will)):
             self.refuse(ReasonCode.NOT_AUTHORIZED, "the will claims to be from another user")

@@ -90,6 +90,7 @@ class MqttSession(Outlet):
         self.number = broker.next_message_id()
         """Tells it from an earlier session of the same client, of which the store may still have something."""
         self.publisher = Publisher(client_id, None)
+        self.publisher.client_id = client_id
         self.publishes_as = self.publisher
         self.connector: MqttConnector | None = None
         self.expiry_s = 0

@@ -295,6 +295,7 @@ class StompConnector(StompSender):
             self._refuse("bad login or passcode")
             return
         self.publisher.user = user
+        self.publisher.client_id = self.client_id
         if self._wire.silence_max_ms == 0 and self.limits.idle_timeout_ms:
             self._wire.silence_max_ms = self.limits.idle_timeout_ms
         self._wire.send_connected(f"{self.node}-{self.owner}", SERVER)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.replay import RetainedOutlet
-from gateway.connectors.sources import SHARE_KEY_PREFIX
+from gateway.connectors.sources import SHARE_KEY_PREFIX, may_read
 from gateway.connectors.stomp.mapping import message_id, tail_of
 from gateway.core.chores import Chore
 from gateway.core.credit import UNLIMITED, Credit
@@ -250,9 +250,8 @@ class StompSubscription(RetainedOutlet):
         connector = self._connector
         if queue.destination.temporary and queue.owner is not connector:
             return False
-        return connector.broker.authorizer.may_subscribe(
-            connector.publisher, QUEUE, Pattern((queue.destination.name,))
-        )
+        pattern = Pattern((queue.destination.name,))
+        return may_read(connector.broker, connector.publisher, QUEUE, pattern, False, connector.owner)
 
     def wake(self) -> None:
         """Take deliveries again."""

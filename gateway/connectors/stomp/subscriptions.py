@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.replay import Replays
-from gateway.connectors.sources import Source, durable_key, share_key
+from gateway.connectors.sources import Source, belongs_to, durable_key, give_to, may_read, share_key
 from gateway.connectors.stomp.addresses import destination_of, sources_of
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.subscription import StompSubscription
 from gateway.core.browsing import Browsing, Viewer
 from gateway.core.chores import Chore
-from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
+from gateway.core.destination import QUEUE, TOPIC, Destination
+from gateway.core.flow import Publisher
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
@@ -114,15 +115,16 @@ class Subscriptions:
 
     def _check(self, subscribe: Subscribe, sources: list[Source]) -> None:
         connector = self._connector
-        own = f"{TEMPORARY_PREFIX}{connector.owner}."
         for source in sources:
-            name = source.queue or str(source.pattern)
-            if name.startswith(TEMPORARY_PREFIX) and not name.startswith(own):
-                raise StompRefusal(f"{subscribe.destination} belongs to another connection")
             if subscribe.browser and source.kind != QUEUE:
                 raise StompRefusal("only queues can be browsed")
-            if not source.durable_key and not connector.broker.authorizer.may_subscribe(
-                connector.publisher, source.kind, source.pattern, bool(source.group)
+            if not source.durable_key and not may_read(
+                connector.broker,
+                connector.publisher,
+                source.kind,
+                source.pattern,
+                bool(source.group),
+                connector.owner,
             ):
                 raise StompRefusal(f"not allowed to subscribe to {subscribe.destination}")
 
@@ -149,7 +151,7 @@ class Subscriptions:
                 queues.append(self._durable_there(subscribe, source))
             elif source.group:
                 key = share_key(source.group, source.pattern)
-                queues.append(self._bound(subscribe, subscription, key, [source.pattern], False))
+                queues.append(self._bound(subscribe, subscription, key, [source.pattern], None))
             elif source.kind == TOPIC:
                 topics.append(source.pattern)
             elif source.queue:
@@ -160,25 +162,37 @@ class Subscriptions:
             return queues
         if subscribe.durable_name:
             key = durable_key(self._connector.client_id, subscribe.durable_name)
-            queues.append(self._bound(subscribe, subscription, key, topics, False))
+            self._durable(key)
+            queues.append(self._bound(subscribe, subscription, key, topics, self._connector.publisher))
         elif subscribe.ack == AckMode.AUTO:
             for pattern in topics:
                 subscription.bind(pattern, subscribe.no_local)
         else:
             key = f"sub:{self._connector.node}-{self._connector.owner}/{subscription.number}"
-            queues.append(self._bound(subscribe, subscription, key, topics, True))
+            subscription.private = self._bound(
+                subscribe, subscription, key, topics, self._connector.publisher
+            )
+            queues.append(subscription.private)
         return queues
+
+    def _durable(self, key: str) -> Queue | None:
+        """The durable subscription of this key, if there is one and the client may have it."""
+        broker = self._connector.broker
+        queue = broker.queues.get(key)
+        if queue is not None and not belongs_to(broker, queue, self._connector.publisher):
+            raise StompRefusal("the durable subscription is another user's")
+        return queue
 
     def _durable_there(self, subscribe: Subscribe, source: Source) -> Queue:
         """The durable subscription that /dsub/ names."""
         connector = self._connector
-        queue = connector.broker.queues.get(source.durable_key)
+        broker = connector.broker
+        queue = self._durable(source.durable_key)
         if queue is None:
             raise StompRefusal(f"there is no durable subscription {subscribe.destination}")
         for binding in queue.bindings:
-            if not connector.broker.authorizer.may_subscribe(
-                connector.publisher, TOPIC, binding.pattern, True
-            ):
+            # Without an owner nothing was held back from what waits in it.
+            if not may_read(broker, connector.publisher, TOPIC, binding.pattern, binding.owner is None):
                 raise StompRefusal(f"not allowed to subscribe to {subscribe.destination}")
         return queue
 
@@ -188,17 +202,16 @@ class Subscriptions:
         subscription: StompSubscription,
         key: str,
         patterns: list[Pattern],
-        private: bool,
+        owner: Publisher | None,
     ) -> Queue:
-        """The queue of a shared, durable or private subscription, bound to what it asks for."""
+        """The queue of a shared, durable or private subscription, bound to what it asks for.  Shared ones have no owner."""
         connector = self._connector
         broker = connector.broker
+        private = owner is not None and not subscribe.durable_name
         policy = broker.policy.passing() if private else broker.policy
         if policy.durable and key not in broker.queues and not broker.store.accepting:
             raise StompRefusal(broker.store.refusal)
         queue = broker.bound_queue(key, policy)
-        if private:
-            subscription.private = queue
         selector = subscription.selector
         if queue.bindings and not _same(queue, patterns, selector):
             if queue.consumers_count:
@@ -210,7 +223,7 @@ class Subscriptions:
         no_local = connector.publisher if subscribe.no_local else None
         if not queue.bindings:
             for pattern in patterns:
-                binding = Binding(pattern, queue, no_local, connector.publisher if private else None)
+                binding = Binding(pattern, queue, no_local, owner)
                 binding.selector = selector
                 try:
                     broker.bind_queue(queue, binding)
@@ -224,6 +237,8 @@ class Subscriptions:
             for binding in queue.bindings:
                 # The client's own messages are now those of this connection.
                 binding.no_local = no_local
+            if owner is not None:
+                give_to(broker, queue, owner)
         return queue
 
     def _keep_retained(self, queue: Queue) -> None:
@@ -315,7 +330,7 @@ class Subscriptions:
             raise StompRefusal(f"there is no subscription {key}")
         if unsubscribe.durable_name:
             broker = self._connector.broker
-            queue = broker.queues.get(durable_key(self._connector.client_id, unsubscribe.durable_name))
+            queue = self._durable(durable_key(self._connector.client_id, unsubscribe.durable_name))
             if queue is not None and queue.consumers_count == 0:
                 broker.delete_queue(queue)
 

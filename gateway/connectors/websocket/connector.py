@@ -5,13 +5,13 @@ from typing import Final, final
 from gateway.connectors.base import TOO_SLOW, Connector, Counters, Limits, Turn
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
 from gateway.connectors.replay import Replays
-from gateway.connectors.sources import Source, durable_key, share_key
+from gateway.connectors.sources import Source, belongs_to, durable_key, give_to, may_read, share_key
 from gateway.connectors.websocket.addresses import destination_of, source_of
 from gateway.connectors.websocket.messages import JSON, message_from
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED
-from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination, InvalidName
+from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Credentials
@@ -332,6 +332,7 @@ class JsonConnector(Connector):
         self._known = True
         self.stranger = False
         self.publisher.user = user
+        self.publisher.client_id = self.client_id
         self._waiting_bytes = 0
         self._obey_waiting()
 
@@ -418,12 +419,8 @@ class JsonConnector(Connector):
             self.counters.limit_hits += 1
             raise JsonRefusal(c.LIMIT, "too many subscriptions")
         source = source_of(subscribe.source)
-        if not self.broker.authorizer.may_subscribe(
-            self.publisher, source.kind, source.pattern, bool(source.group)
-        ):
+        if not may_read(self.broker, self.publisher, source.kind, source.pattern, bool(source.group)):
             raise JsonRefusal(c.NOT_ALLOWED, f"not allowed to read from {subscribe.source[:200]}")
-        if source.kind == QUEUE and source.queue.startswith(TEMPORARY_PREFIX):
-            raise JsonRefusal(c.NOT_ALLOWED, "a temporary queue is read by its owner alone")
         if subscribe.durable is not None and not (
             self.client_id and source.kind == TOPIC and not source.group
         ):
@@ -471,13 +468,17 @@ class JsonConnector(Connector):
             policy = policy.passing()
             subscription.private = True
         queue = self._bound_queue(key, policy)
+        owner = None if source.group else self.publisher
+        if owner is not None:
+            if not belongs_to(broker, queue, owner):
+                raise JsonRefusal(c.NOT_ALLOWED, "the durable subscription is another user's")
+            give_to(broker, queue, owner)
         if queue.bindings and str(queue.bindings[0].pattern) != str(source.pattern):
             # A durable subscription that changes its topic starts anew (JMS 2.0 §8.3.3).
             broker.unbind_queue(queue, queue.bindings[0])
             queue.purge()
         if not queue.bindings:
             no_local = self.publisher if subscribe.no_local else None
-            owner = None if source.group else self.publisher
             self._bind(queue, Binding(source.pattern, queue, no_local, owner))
         return queue
 

@@ -1,0 +1,463 @@
+"""One table of rules, and every way in: what a client may not have or do, it may not by any protocol or detour.
+
+The clients are driven with bytes, and what they hear is searched for bodies: a leak shows whatever form it takes.
+"""
+
+import base64
+import json
+from collections.abc import Callable
+
+import pytest
+
+from gateway.connectors.base import Connector, Limits, Turn
+from gateway.connectors.http.service import HttpService
+from gateway.connectors.http.settings import HttpSettings
+from gateway.connectors.mqtt.service import MqttService
+from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.service import Service
+from gateway.connectors.stomp.service import StompService
+from gateway.connectors.stomp.settings import StompSettings
+from gateway.connectors.websocket.service import JsonService
+from gateway.connectors.websocket.settings import JsonSettings
+from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.ports import Asker, Credentials
+from gateway.core.router import Broker
+from gateway.security.guard import Guard
+from gateway.security.passwords import PasswordChecks
+from gateway.security.rules import Area, Rule, Rules
+from gateway.store.memory import Kept, MemoryStore
+from protocols.mqtt.codec import encode_packet, encode_publish
+from protocols.mqtt.frames import Connect, Subscribe, SubscriptionRequest, Will
+from protocols.mqtt.properties import Properties
+
+KEPT = Properties()
+KEPT.session_expiry_s = 1_000
+
+NOW_MS = 1_700_000_000_000
+
+PRIVATE = ("topic:private.>", "queue:private.>", "topic:VirtualTopic.private")
+TABLE = (
+    Rule(
+        False,
+        frozenset({"receive"}),
+        frozenset({"bob"}),
+        frozenset(),
+        (Area.parse("topic:sensors.*.secret"),),
+    ),
+    Rule(
+        False,
+        frozenset({"publish", "subscribe"}),
+        frozenset({"bob"}),
+        frozenset(),
+        tuple([Area.parse(text) for text in PRIVATE]),
+    ),
+    Rule(
+        True,
+        frozenset({"publish", "subscribe", "receive"}),
+        frozenset({"ann", "bob"}),
+        frozenset(),
+        (Area.parse("topic:>"), Area.parse("queue:>")),
+    ),
+)
+"""bob may not have what is secret, though he may subscribe to the sensors, and has no business with what is private."""
+
+OPEN = "open.x"
+FORBIDDEN = ("sensors.x.secret", "private.x")
+
+
+class Believing(Guard):
+    """The guard of a gateway with users, whose passwords are right."""
+
+    def authenticate(self, credentials: Credentials, asker: Asker) -> None:
+        asker.answer(True, credentials.user)
+
+
+class World:
+    """All protocols on one broker, over what the store has kept."""
+
+    def __init__(self) -> None:
+        self._kept = Kept()
+        self._start()
+
+    def restart(self) -> None:
+        """The gateway is killed and comes back."""
+        self.store.commit()
+        self._start()
+
+    def _start(self) -> None:
+        checks = PasswordChecks(lambda work: None, 1, 0)
+        guard = Believing({}, Rules(TABLE), checks, lambda: None, True)
+        store = self.store = MemoryStore(self._kept, held=True, pages=True)
+        self.broker = Broker(store, guard, CoreLimits(), QueuePolicy(dead_letters="DLQ"))
+        self.broker.now_ms = NOW_MS
+        store.listener = self.broker
+        mqtt = MqttService(self.broker, MqttSettings())
+        self._services: dict[str, Service] = {
+            "mqtt": mqtt,
+            "stomp": StompService(self.broker, StompSettings()),
+            "json": JsonService(self.broker, JsonSettings()),
+            "http": HttpService(self.broker, HttpSettings(), {}),
+        }
+        self.turn = Turn(lambda: None)
+        found = store.recover()
+        self.broker.recover(found)
+        mqtt.recover(found, NOW_MS)
+
+    def client(self, protocol: str, user: str, id: str = "", will: Will | None = None) -> "Client":
+        """One that has connected."""
+        acceptor = self._services[protocol].acceptor(protocol, protocol, Limits(allow_anonymous=False))
+        return Client(
+            self, protocol, user, id or f"{user}s", acceptor.accept("127.0.0.1:1", self.turn, NOW_MS), will
+        )
+
+    def send(self, topic: str, body: str, *headers: str) -> None:
+        """ann, who may, sends to a topic or queue: `topic` is /topic/NAME or /queue/NAME."""
+        ann = self.client("stomp", "ann")
+        ann.frame("SEND", f"destination:{topic}", "receipt:r", "persistent:true", *headers, body=body)
+        assert b"RECEIPT" in ann.heard()
+        ann.drop()
+
+
+class Client:
+    """One connection of any protocol, in bytes."""
+
+    def __init__(
+        self, world: World, protocol: str, user: str, id: str, connector: Connector, will: Will | None
+    ) -> None:
+        self.world = world
+        self.connector = connector
+        self.user = user
+        if protocol == "mqtt":
+            self.raw(encode_packet(Connect(id, False, 0, 5, will, user, b"", KEPT), 5))
+        elif protocol == "stomp":
+            self.frame("CONNECT", "accept-version:1.2", "host:h", f"login:{user}", f"client-id:{id}")
+        elif protocol == "json":
+            self.op("connect", user=user, password="x", client_id=id)
+
+    def raw(self, data: bytes) -> None:
+        self.connector.bytes_in(data, NOW_MS)
+
+    def heard(self) -> bytes:
+        """What it was told, in this turn and those that follow of themselves."""
+        heard = b""
+        for _ in range(5):
+            self.world.broker.chores.finish()
+            self.world.store.commit()
+            heard += b"".join(self.connector.bytes_out(NOW_MS))
+            self.connector.written()
+            self.connector.marked = False
+        return heard
+
+    def drop(self) -> None:
+        self.connector.eof(NOW_MS)
+
+    def frame(self, command: str, *headers: str, body: str = "") -> None:
+        """STOMP."""
+        self.raw("\n".join([command, *headers, "", body]).encode() + b"\0")
+
+    def op(self, op: str, **fields: object) -> None:
+        """gateway.json; `from_` stands for `from`."""
+        named = {name.rstrip("_"): value for name, value in fields.items()}
+        self.raw(json.dumps({"op": op, **named}).encode())
+
+    def subscribe(self, filter: str, qos: int = 1) -> None:
+        """MQTT."""
+        self.raw(encode_packet(Subscribe(1, [SubscriptionRequest(filter, qos)]), 5))
+
+    def ask(self, method: str, target: str, body: str = "", *headers: str) -> None:
+        """HTTP."""
+        access = base64.b64encode(f"{self.user}:x".encode()).decode()
+        lines = [f"{method} {target} HTTP/1.1", "Host: localhost", f"Authorization: Basic {access}", *headers]
+        self.raw("\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]).encode())
+
+
+def _stomp(*headers: str) -> Callable[[World, str], Client]:
+    def subscribe(world: World, user: str) -> Client:
+        client = world.client("stomp", user)
+        client.frame("SUBSCRIBE", "id:1", *headers)
+        return client
+
+    return subscribe
+
+
+def _mqtt(filter: str) -> Callable[[World, str], Client]:
+    def subscribe(world: World, user: str) -> Client:
+        client = world.client("mqtt", user)
+        client.subscribe(filter)
+        return client
+
+    return subscribe
+
+
+def _json(**fields: object) -> Callable[[World, str], Client]:
+    def subscribe(world: World, user: str) -> Client:
+        client = world.client("json", user)
+        client.op("subscribe", sub="s", id=1, **fields)
+        return client
+
+    return subscribe
+
+
+def _http(target: str) -> Callable[[World, str], Client]:
+    def subscribe(world: World, user: str) -> Client:
+        client = world.client("http", user)
+        client.ask("GET", target)
+        return client
+
+    return subscribe
+
+
+DURABLE = "activemq.subscriptionName:d"
+
+TOPICS: dict[str, Callable[[World, str], Client]] = {
+    "MQTT": _mqtt("#"),
+    "MQTT as JSON": _mqtt("$json/#"),
+    "MQTT, a level": _mqtt("+/x/#"),
+    "STOMP": _stomp("destination:/topic/>"),
+    "STOMP, acknowledged": _stomp("destination:/topic/>", "ack:client-individual"),
+    "STOMP, exchange": _stomp("destination:/exchange/amq.topic/#"),
+    "STOMP, several": _stomp("destination:/topic/open.>,/topic/*.>"),
+    "STOMP, durable": _stomp("destination:/topic/>", DURABLE),
+    "JSON": _json(from_="topic:>"),
+    "JSON, acknowledged": _json(from_="topic:>", ack="client"),
+    "JSON, durable": _json(from_="topic:>", durable="d"),
+    "HTTP events": _http("/events?destination=topic:%3E"),
+}
+"""Wildcards, which bob may have: what he may not have is left out."""
+
+KEPT_WAYS = ("MQTT", "MQTT as JSON", "MQTT, a level", "STOMP, durable", "JSON, durable")
+
+SHARED: dict[str, Callable[[World, str], Client]] = {
+    "MQTT": _mqtt("$share/g/#"),
+    "MQTT as JSON": _mqtt("$json/$share/g/#"),
+    "STOMP": _stomp("destination:/share/g/>"),
+    "JSON": _json(from_="share:g/>"),
+}
+"""From these nothing can be left out."""
+
+RETAINED: dict[str, Callable[[World, str], Client]] = {
+    "MQTT": _mqtt("#"),
+    "STOMP": _stomp("destination:/topic/>", "retained:true"),
+    "STOMP, durable": _stomp("destination:/topic/>", DURABLE, "retained:true"),
+    "JSON": _json(from_="topic:>", retained=True),
+    "JSON, durable": _json(from_="topic:>", durable="d", retained=True),
+    "HTTP events": _http("/events?destination=topic:%3E&retained=true"),
+}
+
+
+def queue_ways(name: str) -> dict[str, Callable[[World, str], Client]]:
+    """All that reads a queue."""
+    return {
+        "MQTT": _mqtt(f"$queue/{name}"),
+        "MQTT as JSON": _mqtt(f"$json/$queue/{name}"),
+        "STOMP": _stomp(f"destination:/queue/{name}"),
+        "STOMP, bare": _stomp(f"destination:{name}"),
+        "STOMP, other spelling": _stomp(f"destination:/amq/queue/{name}"),
+        "STOMP, wildcard": _stomp("destination:/queue/>"),
+        "STOMP, browser": _stomp(f"destination:/queue/{name}", "browser:true"),
+        "STOMP, browser of all": _stomp("destination:/queue/>", "browser:true"),
+        "JSON": _json(from_=f"queue:{name}"),
+        "HTTP": _http(f"/queues/{name}"),
+    }
+
+
+def send_all(world: World, *headers: str) -> None:
+    for topic in (*FORBIDDEN, OPEN):
+        world.send(f"/topic/{topic}", f"<{topic}>", *headers)
+
+
+def assert_only_open(heard: bytes) -> None:
+    assert b"<open.x>" in heard
+    for topic in FORBIDDEN:
+        assert f"<{topic}>".encode() not in heard
+
+
+@pytest.mark.parametrize("way", TOPICS)
+def test_what_may_not_be_received_is_left_out(way: str) -> None:
+    world = World()
+    ann = world.client("mqtt", "ann", "other")
+    ann.subscribe("#")
+    bob = TOPICS[way](world, "bob")
+    send_all(world)
+    assert_only_open(bob.heard())
+    heard = ann.heard()
+    assert all(f"<{topic}>".encode() in heard for topic in FORBIDDEN)
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["", "restart"])
+@pytest.mark.parametrize("way", KEPT_WAYS)
+def test_nor_is_it_kept_for_who_is_away(way: str, restart: bool) -> None:
+    world = World()
+    TOPICS[way](world, "bob").drop()
+    if restart:
+        world.restart()
+    send_all(world)
+    if restart:
+        world.restart()
+    assert_only_open(TOPICS[way](world, "bob").heard())
+
+
+@pytest.mark.parametrize("way", SHARED)
+def test_a_share_is_all_or_nothing(way: str) -> None:
+    world = World()
+    bob = SHARED[way](world, "bob")
+    send_all(world)
+    assert b"<" not in bob.heard()
+    assert not [key for key in world.broker.queues if key.startswith("share:")]
+    ann = SHARED[way](world, "ann")
+    send_all(world)
+    assert b"<private.x>" in ann.heard()
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["", "restart"])
+@pytest.mark.parametrize("way", RETAINED)
+def test_last_values_follow_the_same_rules(way: str, restart: bool) -> None:
+    world = World()
+    send_all(world, "retain:true")
+    if restart:
+        world.restart()
+    assert_only_open(RETAINED[way](world, "bob").heard())
+
+
+@pytest.mark.parametrize("way", queue_ways(""))
+@pytest.mark.parametrize(
+    ("name", "sent_to"),
+    [("private.q", "/queue/private.q"), ("Consumer.b.VirtualTopic.private", "/topic/VirtualTopic.private")],
+)
+def test_a_queue_is_read_by_nobody_who_may_not(way: str, name: str, sent_to: str) -> None:
+    world = World()
+    # What makes a virtual topic's queue is that somebody reads it.
+    _stomp(f"destination:/queue/{name}")(world, "ann").drop()
+    bob = queue_ways(name)[way](world, "bob")
+    world.send(sent_to, "<private>")
+    assert b"<private>" not in bob.heard()
+    again = queue_ways(name)[way](world, "bob")
+    assert b"<private>" not in again.heard()
+    bob.drop()
+    again.drop()
+    ann = _stomp(f"destination:/queue/{name}")(world, "ann")
+    assert b"<private>" in ann.heard()
+
+
+@pytest.mark.parametrize("protocol", ["stomp", "json"])
+@pytest.mark.parametrize("restart", [False, True], ids=["", "restart"])
+def test_a_durable_subscription_is_its_users_alone(protocol: str, restart: bool) -> None:
+    world = World()
+    mine = _durable(world, protocol, "ann")
+    assert mine.heard()
+    mine.drop()
+    world.send("/topic/open.x", "<mine>")
+    if restart:
+        world.restart()
+    for by in ("stomp", "json"):
+        thief = _durable(world, by, "bob")
+        assert b"<mine>" not in thief.heard()
+        thief.drop()
+    thief = world.client("stomp", "bob", "anns")
+    thief.frame("SUBSCRIBE", "id:1", "destination:/dsub/anns/d")
+    assert b"ERROR" in thief.heard()
+    thief = world.client("stomp", "bob", "anns")
+    thief.frame("UNSUBSCRIBE", "id:1", DURABLE)
+    assert b"ERROR" in thief.heard()
+    # Another topic would have emptied it.
+    thief = world.client("stomp", "bob", "anns")
+    thief.frame("SUBSCRIBE", "id:1", "destination:/topic/open.y", DURABLE)
+    assert b"ERROR" in thief.heard()
+    back = _durable(world, protocol, "ann")
+    assert b"<mine>" in back.heard()
+
+
+def _durable(world: World, protocol: str, user: str) -> Client:
+    client = world.client(protocol, user, "anns")
+    if protocol == "stomp":
+        client.frame("SUBSCRIBE", "id:1", "destination:/topic/open.x", DURABLE, "receipt:r")
+    else:
+        client.op("subscribe", sub="s", id=1, from_="topic:open.x", durable="d")
+    return client
+
+
+def test_by_its_name_a_durable_subscription_is_found_by_its_user() -> None:
+    world = World()
+    world.client("stomp", "bob")
+    mine = _stomp("destination:/topic/>", DURABLE)(world, "bob")
+    mine.drop()
+    send_all(world)
+    bob = _stomp("destination:/dsub/bobs/d")(world, "bob")
+    assert_only_open(bob.heard())
+
+
+PUBLISHES: dict[str, Callable[[Client, str], None]] = {
+    "mqtt": lambda client, name: client.raw(encode_publish(name, b"<leak>", 1, False, False, 1, b"")),
+    "stomp": lambda client, name: client.frame("SEND", f"destination:{name}", body="<leak>"),
+    "json": lambda client, name: client.op("publish", to=name, body="<leak>"),
+    "http": lambda client, name: client.ask("POST", name, "<leak>"),
+    "many": lambda client, name: client.ask(
+        "POST", "/messages", json.dumps([{"to": name, "body": "<leak>"}])
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name"),
+    [
+        ("mqtt", "private/x"),
+        ("mqtt", "$queue/private.x"),
+        ("stomp", "/topic/private.x"),
+        ("stomp", "/queue/private.x"),
+        ("stomp", "private.x"),
+        ("stomp", "/exchange/amq.topic/private.x"),
+        ("stomp", "/topic/open.y,/topic/private.x"),
+        ("json", "topic:private.x"),
+        ("json", "queue:private.x"),
+        ("http", "/topics/private.x"),
+        ("http", "/queues/private.x"),
+        ("many", "topic:private.x"),
+        ("many", "queue:private.x"),
+    ],
+)
+def test_nobody_sends_where_they_may_not(protocol: str, name: str) -> None:
+    world = World()
+    watch = world.client("mqtt", "ann", "watch")
+    watch.subscribe("private/#")
+    readers = [watch, _stomp("destination:/queue/private.x")(world, "ann")]
+    bob = world.client("http" if protocol == "many" else protocol, "bob")
+    bob.heard()
+    PUBLISHES[protocol](bob, name)
+    assert bob.heard()
+    assert all(b"<leak>" not in reader.heard() for reader in readers)
+    ann = world.client("http" if protocol == "many" else protocol, "ann")
+    PUBLISHES[protocol](ann, name)
+    assert b"<leak>" in b"".join([reader.heard() for reader in readers])
+
+
+@pytest.mark.parametrize("topic", ["private/x", "$queue/private.x"])
+def test_nor_leaves_a_will_there(topic: str) -> None:
+    world = World()
+    bob = world.client("mqtt", "bob", will=Will(topic, b"<leak>", 1, False, b""))
+    assert bob.heard()[:1] == b"\x20"
+    assert bob.connector.closing
+    bob.drop()
+    assert "queue/private.x" not in world.broker.queues
+
+
+TEMPORARY = TOPICS | {
+    "MQTT, by name": _mqtt("mx/tmp/#"),
+    "MQTT, by part of the name": _mqtt("mx/+/+/x"),
+    "STOMP, by name": _stomp("destination:/topic/mx.tmp.>"),
+    "STOMP, by part of the name": _stomp("destination:/topic/*.tmp.>"),
+    "JSON, by name": _json(from_="topic:mx.tmp.*.x"),
+    "HTTP events, by name": _http("/events?destination=topic:mx.tmp.%3E"),
+    "JSON, shared": _json(from_="share:g/mx.tmp.>"),
+}
+
+
+@pytest.mark.parametrize("way", TEMPORARY)
+def test_a_temporary_topic_is_read_by_its_owner_alone(way: str) -> None:
+    world = World()
+    owner = world.client("stomp", "ann", "owner")
+    owner.frame("SUBSCRIBE", "id:1", "destination:/temp-topic/x")
+    early = TEMPORARY[way](world, "bob")
+    owner.frame("SEND", "destination:/temp-topic/x", "retain:true", body="<reply>")
+    assert b"<reply>" in owner.heard()
+    late = TEMPORARY[way](world, "ann")
+    assert b"<reply>" not in early.heard() + late.heard()
