@@ -42,6 +42,11 @@ class Aside:
         self.say(f"{space} {_shown(key)} cannot be read and is set aside: {why}")
         self._broker.store.append(Noted(SPACE_PREFIX + space, key, value))
 
+    def lost(self, line: str) -> None:
+        """What is not there any more, of which something else is kept."""
+        self.count += 1
+        self.say(line)
+
     def say(self, line: str) -> None:
         """Something else that was lost."""
         if len(self.lines) < NAMED_MAX:

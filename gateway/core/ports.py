@@ -319,6 +319,8 @@ class Recovered:
     """Space → key → value."""
     numbers_used: set[int]
     """Numbers that no new queue may have yet."""
+    damaged: bool
+    """Some of it may be lost, in this run's start or in one that has not ended in order since."""
 
     def __init__(
         self,
@@ -328,6 +330,7 @@ class Recovered:
         retained: list[tuple[str, bytes]],
         notes: dict[str, dict[str, bytes]],
         numbers_used: set[int],
+        damaged: bool = False,
     ) -> None:
         self.epoch = epoch
         self.clean = clean
@@ -335,6 +338,7 @@ class Recovered:
         self.retained = retained
         self.notes = notes
         self.numbers_used = numbers_used
+        self.damaged = damaged
 
 
 # Called once a commit, so it may be implemented by what is not compiled.

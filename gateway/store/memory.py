@@ -32,6 +32,7 @@ class Kept:
         self.retained: dict[str, bytes] = {}
         self.notes: dict[tuple[str, str], bytes] = {}
         self.quarantine: list[tuple[int, str, object]] = []
+        self.damaged = False
 
     def apply(self, batch: Batch) -> None:
         """Carry out one batch."""
@@ -104,7 +105,8 @@ class Kept:
             QueueFound(made.number, made.key, made.note, self._lanes(made.number))
             for _, made in sorted(self.queues.items())
         ]
-        return Recovered(self.epoch, clean, queues, list(self.retained.items()), notes, set(self.queues))
+        retained = list(self.retained.items())
+        return Recovered(self.epoch, clean, queues, retained, notes, set(self.queues), self.damaged)
 
     def _lanes(self, number: int) -> list[LaneFound]:
         lanes: dict[int, LaneFound] = {}

@@ -64,6 +64,8 @@ class OpenedStore:
         self._pending_most = bytes_max
         # Is there too little room, and how much may wait for its commit, as has been said.
         self._said = (False, bytes_max)
+        # Has a damage taken something of what `recover` found?  Nobody has seen to it before that.
+        self._damaged: bool | None = None
         self.uncounted = 0
         """This start's number, until the store has it."""
 
@@ -94,6 +96,7 @@ class OpenedStore:
         recovery.add_lanes(self._lanes, self.tables.fanout.lanes())
         found = recovery.recover(self.database, self._lanes)
         self._lanes = {}
+        found.damaged = self._damaged = found.damaged or bool(self.damages)
         # Nothing is committed before this start is counted.
         self.uncounted = found.epoch
         try:
@@ -108,7 +111,7 @@ class OpenedStore:
     def count_start(self) -> None:
         """Have the store remember this start, unless it does.  Raises StoreError."""
         if self.uncounted:
-            recovery.count_start(self.database, self.uncounted)
+            recovery.count_start(self.database, self.uncounted, bool(self._damaged))
             self.uncounted = 0
 
     def look(self) -> tuple[str, int] | None:
@@ -133,7 +136,7 @@ class OpenedStore:
     def note_clean(self, clean: bool) -> None:
         """The run ends in order: say so in the store, and move the log into the file if there is room."""
         if clean:
-            self.database.execute("UPDATE meta SET value = 1 WHERE key = 'clean'")
+            recovery.count_end(self.database, seen_to=self._damaged is not None)
         with suppress(StoreFull):
             # What stays in the log is read from there.
             self.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

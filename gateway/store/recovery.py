@@ -18,6 +18,7 @@ from gateway.store.errors import StoreDamaged, StoreError, StoreFull, StoreRefus
 from gateway.store.replace import DAMAGED, doubt, doubted, finish, kept_for, part_of, remove, replace
 from gateway.store.salvage import is_ours, salvage
 from gateway.store.schema import (
+    VERSION,
     Opener,
     check_header,
     configure,
@@ -253,7 +254,8 @@ def recover(database: Database, found_lanes: Lanes) -> Recovered:
     meta: dict[str, int] = dict(database.rows("SELECT key, value FROM meta"))
     epoch = meta.get("epoch", 0) + 1
     used = {queue.number for queue in queues} | gone | _numbers_left(database)
-    return Recovered(epoch, bool(meta.get("clean", 0)), queues, retained, notes, used)
+    damaged = bool(meta.get("damaged", 0))
+    return Recovered(epoch, bool(meta.get("clean", 0)), queues, retained, notes, used, damaged)
 
 
 def _name_of(database: Database, number: int, taken: set[str]) -> str:
@@ -269,9 +271,19 @@ def _name_of(database: Database, number: int, taken: set[str]) -> str:
     return key
 
 
-def count_start(database: Database, epoch: int) -> None:
+def count_start(database: Database, epoch: int, damaged: bool) -> None:
     """Have the store remember this start, which has not ended in order yet."""
-    database.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?), ('clean', 0)", (epoch,))
+    database.execute(
+        "INSERT OR REPLACE INTO meta VALUES ('epoch', ?), ('clean', 0), ('damaged', ?), ('version', ?)",
+        (epoch, damaged, VERSION),
+    )
+
+
+def count_end(database: Database, seen_to: bool) -> None:
+    """It has; `seen_to`: so was what a damage had left, if there was one."""
+    database.execute("UPDATE meta SET value = 1 WHERE key = 'clean'")
+    if seen_to:
+        database.execute("UPDATE meta SET value = 0 WHERE key = 'damaged' AND value = 1")
 
 
 def _numbers_left(database: Database) -> set[int]:

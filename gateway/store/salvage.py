@@ -18,7 +18,7 @@ from gateway.store.database import Database
 from gateway.store.errors import StoreFailed
 from gateway.store.image import Image
 from gateway.store.rising import rising
-from gateway.store.schema import APPLICATION_ID, VERSION, Opener, begin, number_at
+from gateway.store.schema import APPLICATION_ID, VERSION, Opener, begin, note_version, number_at
 from gateway.store.shapes import Shape, message_at, shapes_of
 from gateway.store.strays import find_strays
 from gateway.store.trees import Account, Lost, Trees, account_of, page_of, row_of, texts_of
@@ -54,18 +54,28 @@ def is_ours(path: Path, index: Index) -> bool:
     """Is there a store at `path`, whatever its header says?"""
     with Image(path, index) as image:
         account = account_of(image)
-        if account.version > VERSION and account.texts:
-            # Written by a newer version of this program, as far as one can tell.
-            return False
-        if account.texts & texts_of(VERSION):
+        if account.texts & texts_of(VERSION) and account.version <= VERSION:
             return True
-        trees = Trees(image, VERSION, account.roots)
-        shape = next(shape for shape in shapes_of(VERSION) if shape.table == "meta")
-        return any(
-            not row.fault and row.values[0] in ("epoch", "clean")
-            for number in trees.pages_of("meta")
-            for row in rows_in(image, number, shape)
-        )
+        meta = _meta_of(image, account)
+        if account.version > VERSION and account.texts:
+            # Written by a newer version of this program, unless the store says otherwise in another place.
+            return 1 <= meta.get("version", account.version) <= VERSION
+        return not meta.keys().isdisjoint(("epoch", "clean"))
+
+
+def _meta_of(image: Image, account: Account) -> dict[str, int]:
+    """What can be read of the table meta; of several values the highest."""
+    trees = Trees(image, VERSION, account.roots)
+    shape = next(shape for shape in shapes_of(VERSION) if shape.table == "meta")
+    found: dict[str, int] = {}
+    for number in trees.pages_of("meta"):
+        for row in rows_in(image, number, shape):
+            if not row.fault:
+                key, value = row.values
+                assert isinstance(key, str)
+                assert isinstance(value, int)
+                found[key] = max(value, found.get(key, 0))
+    return found
 
 
 def version_of(image: Image, account: Account) -> int:
@@ -93,7 +103,7 @@ def salvage(path: Path, part: Path, index: Index, opener: Opener) -> list[str]:
         try:
             copy.execute("PRAGMA journal_mode = OFF")
             copy.execute("PRAGMA synchronous = OFF")
-            report = _Copying(path, image, trees, copy).all(shapes_of(version))
+            report = _Copying(path, image, trees, copy, version).all(shapes_of(version))
         finally:
             copy.close()
         if len(image.unreadable) > UNREADABLE_MAX:
@@ -151,8 +161,9 @@ def _key_of(row: Row, shape: Shape) -> tuple[object, ...]:
 class _Copying:
     """Fills `copy` with what the trees of `image` hold."""
 
-    def __init__(self, store: Path, image: Image, trees: Trees, copy: Database) -> None:
+    def __init__(self, store: Path, image: Image, trees: Trees, copy: Database, version: int) -> None:
         self._store = store
+        self._version = version
         self._image = image
         self._trees = trees
         self._copy = copy
@@ -268,6 +279,9 @@ class _Copying:
 
     def _count_starts(self) -> None:
         """Messages are numbered by the starts: where their count is lost it goes on well above what was seen."""
+        # Until a run has ended in order, what is not there may be lost: no start is to tidy it away.
+        self._copy.execute("INSERT OR REPLACE INTO meta VALUES ('damaged', 1)")
+        note_version(self._copy, self._version)
         if self._copy.rows("SELECT 1 FROM meta WHERE key = 'epoch'"):
             return
         epoch = (self._newest >> EPOCH_SHIFT) + EPOCHS_SKIPPED

@@ -2,7 +2,8 @@
 
 | table | row |
 |---|---|
-| meta | epoch (starts so far), clean (the last run ended in order) |
+| meta | epoch (starts so far), clean (the last run ended in order), version (as the header has it, where one flipped bit
+could make it a newer one's), damaged (1 since a damage, until a run has ended in order) |
 | queue | number → key and what it is bound to |
 | entry | number << 40 + sequence → one message of one queue; a queue's messages lie together, in order |
 | part | the same key → where the record of this entry lies in the segments; that of the entry itself is empty |
@@ -127,6 +128,7 @@ def begin(path: Path, opener: Opener, version: int) -> Database:
             database.execute(statement)
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         database.execute(f"PRAGMA user_version = {version}")
+        note_version(database, version)
         database.execute("COMMIT")
     except StoreError:
         database.close()
@@ -211,11 +213,17 @@ def migrate(path: Path, database: Database) -> None:
                 database.execute(statement)
             version += 1
             database.execute(f"PRAGMA user_version = {version}")
+            note_version(database, version)
             database.execute("COMMIT")
         except StoreError:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise
+
+
+def note_version(database: Database, version: int = VERSION) -> None:
+    """Have the table meta say it too."""
+    database.execute("INSERT OR REPLACE INTO meta VALUES ('version', ?)", (version,))
 
 
 def _version_fault(path: Path, version: int) -> str:

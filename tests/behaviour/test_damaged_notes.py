@@ -47,3 +47,28 @@ def test_what_waits_for_a_client_is_there_though_its_sessions_note_is_not() -> N
     lives.commit()
     gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
     assert gw.broker.queues["sub:s/"].depth == 1
+
+
+def test_what_waits_for_a_client_outlives_the_loss_of_its_session_where_the_store_was_damaged() -> None:
+    lives = filled()
+    del lives._kept.notes[("mqtt.session", "s")]
+    lives._kept.damaged = True
+    gw = lives.kill()
+    lives.commit()
+    assert gw.broker.aside.lines == [
+        "mqtt.session s is lost; 1 messages that wait for it are kept for 7 days"
+    ]
+    # It is a session again, which a later start need not find.
+    lives._kept.damaged = False
+    gw = lives.kill()
+    lives.commit()
+    assert gw.broker.aside.count == 0
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    assert gw.broker.queues["sub:s/"].depth == 1
+
+
+def test_what_waits_for_a_client_whose_session_had_ended_goes_where_nothing_was_damaged() -> None:
+    lives = filled()
+    del lives._kept.notes[("mqtt.session", "s")]
+    gw = lives.kill()
+    assert "sub:s/" not in gw.broker.queues

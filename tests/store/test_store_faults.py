@@ -86,9 +86,41 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = filled(tmp_path / "store.db", 1)
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.execute(f"UPDATE meta SET value = {VERSION + 1} WHERE key = 'version'")
+    connection.commit()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     assert f"newer version of this program (store version {VERSION + 1}" in refused(path)
+
+
+@pytest.mark.parametrize("bit", [2, 3, 10, 31])
+def test_a_flipped_bit_makes_no_newer_version_of_it(tmp_path: Path, bit: int) -> None:
+    path = filled(tmp_path / "store.db", 3)
+    with path.open("r+b") as file:
+        file.seek(60)
+        version = int.from_bytes(file.read(4), "big") ^ 1 << bit
+        file.seek(60)
+        file.write(version.to_bytes(4, "big"))
+    harness = SqliteHarness(path)
+    assert harness.sqlite.damages
+    assert harness.sqlite.recover().damaged
+    harness.start()
+    assert sequences(harness.load(everything(1))) == [1, 2, 3]
+    harness.close()
+
+
+def test_a_damage_is_remembered_until_a_run_has_ended_in_order(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.db", 3)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 1)
+    SqliteHarness(path).close()
+    seen = []
+    for clean in (False, True, True):
+        harness = SqliteHarness(path)
+        seen.append(harness.sqlite.recover().damaged)
+        harness.start()
+        harness.sqlite.close(clean)
+    assert seen == [True, True, False]
 
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def recover_sessions(
         if will is not None:
             session.keep_will(WillMessage(will[0], will[1]))
         sessions[client_id] = session
+    if found.damaged:
+        _keep_orphans(broker, found, sessions, make)
     _recover_subscriptions(broker, found, sessions)
     for session in sessions.values():
         session.find_queue()
@@ -92,6 +94,31 @@ def _make_do(session: MqttSession, found: Recovered) -> None:
         if journal.split_key(key)[0] == session.client_id:
             with suppress(Exception):
                 session.number = max(session.number, journal.read_subscription(value)[4])
+
+
+def _keep_orphans(
+    broker: Broker, found: Recovered, sessions: dict[str, MqttSession], make: Callable[[str], MqttSession]
+) -> None:
+    """A damage may have taken sessions and left what waits for their clients: that is kept as for one not readable.
+
+    It goes as any session does: when its client asks for a new one, or when its time is over.
+    """
+    for queue in list(broker.queues.values()):
+        client_id = _client_of(queue.key)
+        if client_id is not None and client_id not in sessions:
+            session = sessions[client_id] = make(client_id)
+            _make_do(session, found)
+            broker.aside.lost(
+                f"{journal.SESSION} {client_id} is lost; {queue.depth} messages that wait for it are kept "
+                f"for {MADE_DO_EXPIRY_S // 86_400} days"
+            )
+
+
+def _client_of(key: str) -> str | None:
+    """Whose session a queue belongs to; None for one that belongs to none."""
+    if key.startswith(SESSION_KEY_PREFIX) and key.endswith("/"):
+        return key[len(SESSION_KEY_PREFIX) : -1]
+    return None
 
 
 MADE_DO_EXPIRY_S: Final = 604_800
@@ -199,8 +226,9 @@ def _drop_orphans(broker: Broker, sessions: dict[str, MqttSession]) -> None:
     """Queues of sessions that are gone; and shared ones nobody is a member of take nothing more in."""
     for queue in list(broker.queues.values()):
         key = queue.key
-        if key.startswith(SESSION_KEY_PREFIX) and key.endswith("/"):
-            if key[len(SESSION_KEY_PREFIX) : -1] not in sessions:
+        client_id = _client_of(key)
+        if client_id is not None:
+            if client_id not in sessions:
                 broker.delete_queue(queue)
         elif key.startswith(SHARE_KEY_PREFIX) and queue.consumers_count == 0:
             if queue.depth == 0:
