@@ -20,6 +20,13 @@ SCARCE_PAGES: Final = 128
 """The same where there is little room: the log is not to grow."""
 
 
+MERGES_AT_ONCE: Final = 3
+"""Steps of merging after one commit: together they take more copies than a batch may bring."""
+
+MERGE_LOG_PAGES: Final = 256
+"""Pages of log that a step of it takes, about."""
+
+
 @final
 class Chores:
     """See the module.  Every step raises StoreError; those that return a bool say whether there was anything to do."""
@@ -43,6 +50,9 @@ class Chores:
             yield self.sweep
         if self.log_pages >= (SCARCE_PAGES if self._opened.room.low else CHECKPOINT_PAGES):
             yield self.checkpoint
+        for _ in range(MERGES_AT_ONCE):
+            if self._tables.merging.due:
+                yield self.merge
         if self._tables.fanout.wasteful:
             yield self.clean
 
@@ -64,6 +74,12 @@ class Chores:
         """The same, and the log begins again where it began."""
         self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.log_pages = 0
+        return True
+
+    def merge(self) -> bool:
+        """Make entries of some of what many queues took."""
+        self._tables.merge()
+        self.log_pages += MERGE_LOG_PAGES
         return True
 
     def clean(self) -> bool:

@@ -182,6 +182,20 @@ class Fanout:
                 break
         return found
 
+    def numbers(self) -> list[int]:
+        """The queues of which there are copies, in order."""
+        return sorted(self._queues)
+
+    def oldest(self, queue: int, count_max: int) -> list[tuple[int, Body, bytes]]:
+        """Sequence, message and note of the first copies of one queue."""
+        copies = self._queues.get(queue)
+        if copies is None:
+            return []
+        return [
+            (copies.sequences[at], copies.bodies[at], copies.notes[at])
+            for at in copies.between(0, SEQUENCE_MAX)[:count_max]
+        ]
+
     def queues(self) -> dict[int, Iterator[tuple[int, Body]]]:
         """Sequence and message of all copies, by queue."""
         return {

@@ -17,6 +17,7 @@ from gateway.store.database import Database
 from gateway.store.errors import StoreError
 from gateway.store.fanout import Body, Fanout
 from gateway.store.groups import Group, divided
+from gateway.store.merging import Merging
 from gateway.store.segments import Place, Segments
 
 ROWS_MAX: Final = 512
@@ -64,6 +65,7 @@ class Tables:
         self.segments = segments
         self.fanout = Fanout(database)
         self._fanout_max = fanout_max
+        self.merging = Merging(self.fanout, fanout_max)
         # Segments of places that the running transaction names no longer.
         self._left: list[int] = []
         self._adding = False
@@ -328,6 +330,16 @@ class Tables:
         self._begin()
         try:
             self.fanout.clean()
+            self._commit([])
+        except StoreError:
+            self._roll_back()
+            raise
+
+    def merge(self) -> None:
+        """Make entries of some of the copies in the table `fanout`, as one transaction."""
+        self._begin()
+        try:
+            self._insert(self.merging.take())
             self._commit([])
         except StoreError:
             self._roll_back()

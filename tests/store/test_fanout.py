@@ -29,6 +29,7 @@ from gateway.store import maintenance
 from gateway.store.copies import pack_copies, pack_runs, unpack_copies, unpack_runs
 from gateway.store.database import Database
 from gateway.store.errors import StoreFull
+from gateway.store.merging import Merging
 from gateway.store.schema import Opener, create
 from gateway.store.segments import Segments
 from gateway.store.tables import Tables
@@ -149,6 +150,80 @@ def test_100_bytes_to_1000_queues_cost_less_than_100_bytes_a_copy(tmp_path: Path
     reader = Database(str(tmp_path / "store.db"), read_only=True)
     assert reader.rows("SELECT count(*) FROM fanout") == [(0,)]
     reader.close()
+
+
+# -- above the bound
+
+
+def bound(harness: SqliteHarness, copies_max: int) -> None:
+    tables = harness.sqlite._opened.tables
+    tables._fanout_max = copies_max
+    tables.merging = Merging(tables.fanout, copies_max)
+
+
+def test_above_the_bound_copies_share_pages(tmp_path: Path) -> None:
+    """Bytes written a copy, the log and checkpoints included, where five times the bound wait."""
+    disk = Disk()
+    layer = "merging-bytes"
+    vfs = RecordingVfs(layer, disk)
+    harness = SqliteHarness(tmp_path / "store.db", lambda path: ApswDatabase(path, layer))
+    harness.store.recover()
+    harness.start()
+    bound(harness, 8_000)
+    queues = range(1, 201)
+    make(harness.store, *queues)
+    harness.settle()
+    disk.events.clear()
+    chance = random.Random(1)
+    for sequence in range(1, 201):
+        sent = message(sequence, chance.randbytes(100))
+        for queue in queues:
+            harness.store.append(Enqueued(queue, sequence, sent, b"\x02\x01"))
+        if sequence % 10 == 0:
+            harness.settle()
+            assert harness.sqlite._opened.tables.fanout.live <= 8_000
+    assert [entry.sequence for entry in harness.load(everything(77))] == list(range(1, 201))
+    harness.close()
+    written = sum(len(event[3]) for event in disk.events if event[0] == "write")
+    vfs.unregister()
+    assert written / 40_000 < 1_000
+
+
+def test_what_became_entries_is_there_once_and_in_order_after_a_crash(harness: SqliteHarness) -> None:
+    for sequence in range(1, 6):
+        spread(harness, sequence)
+    take(harness.store, 3, 2)
+    harness.settle()
+    tables = harness.sqlite._opened.tables
+    with harness.sqlite._writer.lock:
+        tables.merge()
+    assert tables.fanout.live == 0
+    spread(harness, 6)
+    harness.reopen(clean=False)
+    harness.store.recover()
+    harness.start()
+    assert bodies(harness, 3) == [b"body 1", b"body 3", b"body 4", b"body 5", b"body 6"]
+    assert bodies(harness, 7) == [b"body %d" % number for number in range(1, 7)]
+
+
+def test_a_merge_that_fails_leaves_the_copies_where_they_were(
+    harness: SqliteHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread(harness, 1)
+    spread(harness, 2)
+    tables = harness.sqlite._opened.tables
+    full = StoreFull("for a test")
+
+    def fail(added: list[int]) -> None:
+        raise full
+
+    with harness.sqlite._writer.lock, monkeypatch.context() as patch:
+        patch.setattr(type(tables), "_commit", lambda self, added: fail(added))
+        with pytest.raises(StoreFull):
+            tables.merge()
+    assert tables.fanout.live == 2 * len(MANY)
+    assert bodies(harness, 7) == [b"body 1", b"body 2"]
+    assert rows(harness, "SELECT count(*) FROM entry") == [(0,)]
 
 
 # -- read

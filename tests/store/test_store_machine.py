@@ -154,6 +154,14 @@ class StoreMachine(RuleBasedStateMachine):
                 self.harness.sqlite._opened.tables.clean()
 
     @rule()
+    def merge(self) -> None:
+        """What is done where too many copies wait."""
+        self.harness.settle()
+        if isinstance(self.harness, SqliteHarness):
+            with self.harness.sqlite._writer.lock:
+                self.harness.sqlite._opened.tables.merge()
+
+    @rule()
     def settle(self) -> None:
         self.harness.settle()
 
