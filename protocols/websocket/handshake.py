@@ -58,6 +58,9 @@ class Handshake:
         for extension in protocol.extensions:
             if isinstance(extension, PerMessageDeflate):
                 self._deflate = extension
+        # The protocol and its parser, a generator, know each other, and it has made packers of 90 KiB, which nobody uses:
+        # else they would stay until the collector comes.
+        protocol.parser.close()
 
     def inflater(self) -> Inflater | None:
         """For what the client sends; None without compression."""
