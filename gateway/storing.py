@@ -85,6 +85,7 @@ class Storing:
         if self._found is not None:
             for service in services:
                 service.recover(self._found, self._broker.now_ms)
+            self._broker.fan_outs.finish_found()
             # Its retained records can be large.
             self._found = None
             for line in self._broker.aside.lines:

@@ -14,18 +14,20 @@ CONFIRMED_MAX: Final = 256
 class Confirmations:
     """Confirmations to a publisher, in order, each held until its position is durable."""
 
-    __slots__ = ("_pending", "bytes")
+    __slots__ = ("_pending", "bytes", "suspended")
 
     def __init__(self) -> None:
         self._pending: deque[tuple[int, bytes]] = deque()
+        self.suspended = 0
+        """How many of the publisher's messages have not reached all of very many: none may go before that."""
         self.bytes = 0
         """What they take."""
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self._pending) + self.suspended
 
     def __bool__(self) -> bool:
-        return bool(self._pending)
+        return len(self._pending) > 0 or self.suspended > 0
 
     def add(self, position: int, frame: bytes) -> None:
         """Hold `frame` until `position` is durable and all before it have gone."""
@@ -36,6 +38,8 @@ class Confirmations:
         """The frames that may go now, CONFIRMED_MAX at most."""
         pending = self._pending
         ready: list[bytes] = []
+        if self.suspended:
+            return ready
         while pending and pending[0][0] <= durable and len(ready) < CONFIRMED_MAX:
             frame = pending.popleft()[1]
             self.bytes -= len(frame) + FRAME_BYTES
@@ -44,4 +48,4 @@ class Confirmations:
 
     def due(self, durable: int) -> bool:
         """May one more go now?"""
-        return bool(self._pending) and self._pending[0][0] <= durable
+        return not self.suspended and bool(self._pending) and self._pending[0][0] <= durable

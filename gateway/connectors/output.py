@@ -248,14 +248,31 @@ class Output(Valve):
         if position <= self.broker.store.durable and not waiting:
             self.say(frame)
             return
+        waiting = self._waiting_confirmations()
+        waiting.add(position, frame)
+        if waiting.bytes > self.limits.output_buffer:
+            self._look_at_answers()
+
+    def _waiting_confirmations(self) -> Confirmations:
+        """Those that wait; one will from now on."""
+        waiting = self._confirmations
         if waiting is None:
             waiting = self._confirmations = Confirmations()
         if not waiting:
             self._waiter = _ConfirmationWaiter(self)
             self.broker.wait(self._waiter)
-        waiting.add(position, frame)
-        if waiting.bytes > self.limits.output_buffer:
-            self._look_at_answers()
+        return waiting
+
+    def suspend(self) -> None:
+        """See Valve."""
+        self._waiting_confirmations().suspended += 1
+
+    def resume(self) -> None:
+        """See Valve."""
+        waiting = self._confirmations
+        if waiting is not None and waiting.suspended:
+            waiting.suspended -= 1
+            self.broker.waiters.on_durable(self.broker.store.durable)
 
     def appended_since(self, before: int) -> int:
         """The position to wait for when the store has been told something since it stood at `before`."""

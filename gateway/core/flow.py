@@ -20,6 +20,14 @@ class Valve:
         """
         raise NotImplementedError
 
+    def suspend(self) -> None:
+        """Confirm nothing to the publisher before as many calls of `resume`."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """See `suspend`."""
+        raise NotImplementedError
+
     def cut_off(self, why: str) -> None:
         """End the connection: something that the publisher sent is lost, so nothing is confirmed to it any more."""
         raise NotImplementedError

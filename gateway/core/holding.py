@@ -69,6 +69,11 @@ class HeldPublishes:
         """Does anything wait on this topic?"""
         return topic.name in self._waiting
 
+    def last_point(self, topic: "Topic") -> HoldPoint | None:
+        """Behind which what is published on this topic now comes."""
+        waiting = self._waiting.get(topic.name)
+        return None if waiting is None else waiting[-1][0]
+
     def add(self, point: HoldPoint | None, message: "Message", topic: "Topic") -> None:
         """One more, of the transaction of `point`, or behind whatever waits on the topic (None)."""
         waiting = self._waiting.get(topic.name)

@@ -188,6 +188,9 @@ class Queue(Sink):
         """Take one message; see Sink.offer.  REFUSED when there is no room and the policy is to reject."""
         if binding is not None and binding.unwanted(message):
             return NOTHING
+        copying = self.broker.copying
+        if copying is not None and self.number in copying.had:
+            return NOTHING
         if self.room.full and not self._make_room(message, binding):
             return REFUSED if self.policy.when_full in (REJECT, BLOCK) else NOTHING
         return self._take_in(message, binding)
@@ -242,6 +245,8 @@ class Queue(Sink):
         note = b"" if binding is None else binding.stored()
         position = store.append(Enqueued(self.number, delivery.sequence, delivery.message, note))
         delivery.position = position
+        if broker.copying is not None:
+            broker.copying.queues.append(self.number)
         if store.congested:
             broker.hold_publisher(delivery.message.publisher)
         return position

@@ -6,10 +6,11 @@ from typing import Final, final
 from gateway.core.aside import RETAINED_SPACE, Aside
 from gateway.core.bindings import stored_bindings
 from gateway.core.chores import Chores
+from gateway.core.copying import Copying
 from gateway.core.counters import CoreCounters
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.expiry import QueueExpiry
-from gateway.core.fan_out import GOES_ON, WIDE, FanOut
+from gateway.core.fan_out import WIDE, FanOuts
 from gateway.core.flow import Gate, Places, Publisher
 from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.kept import KeptQueues
@@ -72,8 +73,10 @@ class Broker(StoreListener):
         "asynchronous",
         "authorizer",
         "chores",
+        "copying",
         "counters",
         "decoder",
+        "fan_outs",
         "holding",
         "kept",
         "limits",
@@ -109,6 +112,10 @@ class Broker(StoreListener):
         """Wall clock, set from outside before each call in."""
         self.chores = Chores()
         """What goes on in later turns."""
+        self.copying: Copying | None = None
+        """What is published now is the next step of a message for very many."""
+        self.fan_outs = FanOuts(self)
+        """Messages for very many."""
         self.aside = Aside(self)
         """What earlier runs have left that cannot be read."""
         self.queues: dict[str, Queue] = {}
@@ -158,12 +165,12 @@ class Broker(StoreListener):
         self._next_message += 1
         return self._next_message
 
-    def publish(self, message: Message, topic: Topic, fan_out: FanOut | None = None) -> int:
+    def publish(self, message: Message, topic: Topic) -> int:
         """Hand `message` to everything bound to `topic`, and keep it there if it is to be retained.
 
         Returns the store's position to wait for before confirming, NOTHING (0) when nothing durable took the
-        message, UNROUTED when nobody took it at all, REFUSED when it is persistent and the store can keep nothing; with
-        `fan_out`, where very many are to have it, GOES_ON: they get it in later turns.
+        message, UNROUTED when nobody took it at all, REFUSED when it is persistent and the store can keep nothing.
+        Where very many are to have it they get it in later turns, and its publisher's confirmations wait for that.
         """
         if message.persistent and not self.store.accepting:
             self.counters.refused += 1
@@ -174,7 +181,7 @@ class Broker(StoreListener):
         self.counters.published += 1
         if message.expires_at_ms and message.expired(self.now_ms):
             return self._stillborn(message, topic)
-        position = self.announce(message, topic, fan_out)
+        position = self.announce(message, topic)
         if position == UNROUTED:
             self.counters.unroutable += 1
         return position
@@ -186,7 +193,7 @@ class Broker(StoreListener):
         valve is opened.  Whoever publishes without asking has its message taken nevertheless.
         """
         waits = False
-        for binding in self._route(topic):
+        for binding in self.route(topic):
             if binding.no_local is not publisher and binding.sink.keeps_waiting(publisher):
                 waits = True
         return waits
@@ -198,36 +205,37 @@ class Broker(StoreListener):
         queue = self.queues.get(QUEUE_PREFIX + destination.name)
         return queue is not None and queue.keeps_waiting(publisher)
 
-    def is_wide(self, topic: Topic) -> bool:
-        """Do so many receive from `topic` that a message for all of them would keep everybody else waiting?"""
-        return len(self._route(topic)) > WIDE
-
-    def announce(self, message: Message, topic: Topic, fan_out: FanOut | None = None) -> int:
+    def announce(self, message: Message, topic: Topic) -> int:
         """As `publish`, for what the broker has to say itself, which is not counted."""
         position = NOTHING
         if message.retain:
             position = self.values.take(message, topic.name)
-        route = self._route(topic)
+        route = self.route(topic)
         if not route:
             return position or UNROUTED
+        if (len(route) > WIDE or self.fan_outs.count) and self.fan_outs.takes(message, len(route)):
+            return max(position, self.fan_outs.begin(message, topic.route, self._point_of(topic)))
         if self.holding is not None or self._held_publishes is not None:
             return max(position, self._announce_held(message, topic))
-        if fan_out is not None:
-            fan_out.begin(message, route, position)
-            self.chores.add(fan_out)
-            return GOES_ON
         for binding in route:
             taken = binding.sink.offer(message, binding)
             if taken > position:
                 position = taken
         return position
 
-    def _route(self, topic: Topic) -> list[Binding]:
+    def route(self, topic: Topic) -> list[Binding]:
         """Who gets what is published to `topic` now."""
         route = topic.route.bindings
         if route is None or topic.generation != self.topics.generation:
             route = self.topics.refresh(topic, self.authorizer)
         return route
+
+    def _point_of(self, topic: Topic) -> HoldPoint | None:
+        """What is published on `topic` now waits until this is safe."""
+        held = self._held_publishes
+        if self.holding is not None or held is None:
+            return self.holding
+        return held.last_point(topic)
 
     def _announce_held(self, message: Message, topic: Topic) -> int:
         """The same where transactions are not safe yet: live subscribers see nothing of them, nor what is behind."""
@@ -236,7 +244,7 @@ class Broker(StoreListener):
         late = point is not None or (held is not None and held.holds(topic))
         position = NOTHING
         passes = False
-        for binding in self._route(topic):
+        for binding in self.route(topic):
             if late and binding.sink.passes(message, binding):
                 passes = True
             else:
@@ -256,7 +264,7 @@ class Broker(StoreListener):
         if held is None:
             return
         for message, topic in held.take(durable):
-            for binding in self._route(topic):
+            for binding in self.route(topic):
                 if binding.sink.passes(message, binding):
                     binding.sink.offer(message, binding)
         if not held.count:
@@ -269,7 +277,7 @@ class Broker(StoreListener):
     def refusers(self, message: Message, topic: Topic) -> list[Queue]:
         """The queues to which `message` would go and that may refuse it."""
         found: list[Queue] = []
-        for binding in self._route(topic):
+        for binding in self.route(topic):
             queue = binding.sink.refuser(message, binding)
             if queue is not None:
                 found.append(queue)
@@ -486,6 +494,8 @@ class Broker(StoreListener):
             if self._unanswered:
                 self._ask_again()
         finally:
+            if self.fan_outs.count:
+                self.fan_outs.look()
             # Whatever goes wrong with one queue, the others do not wait for ever.
             if self._gate is not None:
                 self._let_publishers_in()
@@ -560,6 +570,7 @@ class Broker(StoreListener):
         if store.position <= store.durable:
             # Nothing of it had to be stored: no commit will come for it.
             self._release_held(store.durable)
+            self.fan_outs.look()
 
     def _release_held(self, position: int) -> None:
         self._release_publishes(position)
@@ -582,6 +593,7 @@ class Broker(StoreListener):
         self._next_message = found.epoch << EPOCH_SHIFT
         self.kept.recover(found)
         self.schedule.recover(found.notes.get(SCHEDULE_SPACE, {}))
+        self.fan_outs.recover(found)
         decoder = self.decoder
         for topic, record in found.retained:
             try:

@@ -34,13 +34,21 @@ class Claims:
 class Route:
     """One binding for each sink that gets what is published to its topics."""
 
-    __slots__ = ("bindings", "claims", "key")
+    __slots__ = ("_loose", "bindings", "claims", "key")
 
     def __init__(self, key: tuple[object, ...], claims: list[Claims], bindings: list[Binding] | None) -> None:
         self.key = key
         self.claims = claims
         self.bindings = bindings
-        """None when it is over."""
+        """None when it is over; else it stays as it is."""
+        # Looked for when first asked.
+        self._loose: set[Binding] | None = None
+
+    def loose(self) -> set[Binding]:
+        """Those of its bindings that stand for several of one sink, and are never bound themselves."""
+        if self._loose is None:
+            self._loose = {binding for binding in self.bindings or () if binding.place < 0}
+        return self._loose
 
     @property
     def cost(self) -> int:
@@ -105,6 +113,7 @@ class Routes:
             if claims.routes is not None:
                 claims.routes.pop(route, None)
         route.bindings = None
+        route._loose = None
         route.claims = []
         route.key = ()
 

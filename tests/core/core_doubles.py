@@ -103,17 +103,24 @@ if not COMPILED:
     class LogValve(Valve):
         """Remembers how it was turned."""
 
-        __slots__ = ("cut_offs", "turns")
+        __slots__ = ("cut_offs", "suspended", "turns")
 
         def __init__(self) -> None:
             self.turns: list[bool] = []
             self.cut_offs: list[str] = []
+            self.suspended = 0
 
         def throttle(self, shut: bool) -> None:
             self.turns.append(shut)
 
         def cut_off(self, why: str) -> None:
             self.cut_offs.append(why)
+
+        def suspend(self) -> None:
+            self.suspended += 1
+
+        def resume(self) -> None:
+            self.suspended -= 1
 
         @property
         def shut(self) -> bool:

@@ -13,6 +13,7 @@ from gateway.connectors.mqtt.sending import ELSEWHERE, UNSPECIFIED
 from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.mqtt.subscribing import Subscribing, Unsubscribing
 from gateway.connectors.mqtt.welcome import Welcome
 from gateway.connectors.sources import may_read
 from gateway.core.destination import QUEUE, TOPIC, InvalidName
@@ -304,33 +305,36 @@ class MqttConnector(MqttPublishing):
     # -- subscribing
 
     def _on_subscribe(self, subscribe: Subscribe) -> None:
+        Subscribing(self, self._session(), subscribe).begin()
+
+    def subscribe_to(
+        self, request: SubscriptionRequest, identifier: int, replays: list[tuple[MqttBinding, Filter]]
+    ) -> int:
+        """One filter of a SUBSCRIBE; its reason code.  `replays` gets what is to be followed by retained messages."""
         session = self._session()
-        codes: list[int] = []
-        replays: list[tuple[MqttBinding, Filter]] = []
-        for request in subscribe.requests:
-            before = None if session.subscriptions is None else session.subscriptions.get(request.filter)
-            code = self._subscribe_one(session, request, subscribe.subscription_id)
-            codes.append(code)
-            if (
-                code < UNSPECIFIED
-                and request.retain_handling != 2
-                and not (before and request.retain_handling == 1)
-            ):
-                assert session.subscriptions is not None
-                subscription = session.subscriptions[request.filter]
-                if subscription.consumer is None:
-                    replays.append((subscription.binding, subscription.filter))
+        before = None if session.subscriptions is None else session.subscriptions.get(request.filter)
+        code = self._subscribe_one(session, request, identifier)
+        handling = request.retain_handling
+        if code < UNSPECIFIED and handling != 2 and not (before and handling == 1):
+            assert session.subscriptions is not None
+            subscription = session.subscriptions[request.filter]
+            if subscription.consumer is None:
+                replays.append((subscription.binding, subscription.filter))
+        return code
+
+    def subscribed(self, packet_id: int, codes: list[int], replays: list[tuple[MqttBinding, Filter]]) -> None:
+        """All filters of a SUBSCRIBE have been looked at: answer it."""
         why = (
             None
             if max(codes) < UNSPECIFIED or self._version != 5
             else self._why(self._explained(max(codes)), len(codes))
         )
         self._collect()
-        self._wire.send_suback(subscribe.packet_id, codes, why)
+        self._wire.send_suback(packet_id, codes, why)
         self._confirm_collected()
         # Retained messages follow the SUBACK, which some clients rely on.
         for binding, filter in replays:
-            search = self.broker.values.search([filter.pattern], session.publisher)
+            search = self.broker.values.search([filter.pattern], self.publisher)
             self._replay(Replay(binding.replaying(), search))
 
     def _confirm_collected(self) -> None:
@@ -397,13 +401,12 @@ class MqttConnector(MqttPublishing):
         return ReasonCode(code).name.replace("_", " ").lower()
 
     def _on_unsubscribe(self, unsubscribe: Unsubscribe) -> None:
-        session = self._session()
-        codes: list[int] = []
-        for text in unsubscribe.filters:
-            found = session.unsubscribe(text)
-            codes.append(0 if found else ReasonCode.NO_SUBSCRIPTION_EXISTED.value)
+        Unsubscribing(self, self._session(), unsubscribe).begin()
+
+    def unsubscribed(self, packet_id: int, codes: list[int]) -> None:
+        """All filters of an UNSUBSCRIBE have been looked at: answer it."""
         self._collect()
-        self._wire.send_unsuback(unsubscribe.packet_id, codes)
+        self._wire.send_unsuback(packet_id, codes)
         self._confirm_collected()
 
     # -- the exchanges of deliveries

@@ -11,7 +11,6 @@ from gateway.connectors.mqtt.sending import MqttSender
 from gateway.connectors.mqtt.settings import ACKNOWLEDGE, MqttSettings
 from gateway.connectors.text import is_utf8
 from gateway.core.destination import QUEUE, InvalidName
-from gateway.core.fan_out import GOES_ON, FanOut
 from gateway.core.ports import NOTHING
 from gateway.core.room import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached, QueueGone
@@ -82,12 +81,6 @@ class MqttPublishing(MqttSender):
         elif self._begin_exchange(publish):
             message = message_from(publish, topic.destination, broker, self.publisher, items)
             if publish.qos == 1:
-                if broker.is_wide(topic):
-                    spreading = _Spreading(self, publish)
-                    position = broker.publish(message, topic, spreading)
-                    if position != GOES_ON:
-                        spreading.fanned_out(position)
-                    return
                 self._confirm_publish(publish, broker.publish(message, topic))
                 return
             # The message and its packet id are kept, or lost, together.
@@ -96,12 +89,6 @@ class MqttPublishing(MqttSender):
                 self._confirm_publish(publish, broker.publish(message, topic))
             finally:
                 broker.store.end()
-
-    @final
-    def spread(self, publish: Publish, position: int) -> None:
-        """All have the message now that were very many."""
-        if self.session is not None and not self.closing:
-            self._confirm_publish(publish, position)
 
     @final
     def _must_wait(self, publish: Publish) -> bool:
@@ -300,19 +287,3 @@ class MqttPublishing(MqttSender):
             position = journal.forget_received(session, pubrel.packet_id)
         reason = 0 if known or self._version != 5 else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND.value
         self._conclude(position, encode_pubcomp(pubrel.packet_id, reason, self._version))
-
-
-@final
-class _Spreading(FanOut):
-    """A PUBLISH of QoS 1 for very many.  At QoS 2 they get it at once: all, and the packet id, or nobody after a crash."""
-
-    __slots__ = ("_connector", "_publish")
-
-    def __init__(self, connector: MqttPublishing, publish: Publish) -> None:
-        super().__init__()
-        self._connector = connector
-        self._publish = publish
-
-    def fanned_out(self, position: int) -> None:
-        """See FanOut."""
-        self._connector.spread(self._publish, position)

@@ -65,10 +65,9 @@ class Sessions(Chore):
     def __bool__(self) -> bool:
         return bool(self._by_id)
 
-    @property
-    def queued(self) -> int:
-        """Messages that wait in all of them."""
-        return sum([session.queued for session in self._by_id.values()])
+    def all(self) -> list[MqttSession]:
+        """Those that are there now."""
+        return list(self._by_id.values())
 
     def get(self, client_id: str) -> MqttSession | None:
         """The session of `client_id`, if there is one."""

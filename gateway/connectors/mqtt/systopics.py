@@ -4,11 +4,16 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from gateway.connectors.mqtt.mapping import own_message
+from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.service import Acceptor
+from gateway.core.chores import Chore
 from gateway.core.router import Broker
 
 ROOT: Final = "$SYS/broker/"
+
+COUNTED_AT_ONCE: Final = 512
+"""Sessions whose messages are counted in one step."""
 
 AVERAGED_MIN: Final = (1, 5, 15)
 """Minutes over which loads are averaged."""
@@ -46,6 +51,7 @@ class SysTopics:
     __slots__ = (
         "_acceptors",
         "_broker",
+        "_counting",
         "_interval_ms",
         "_last_ms",
         "_loads",
@@ -63,6 +69,7 @@ class SysTopics:
         self._broker = broker
         self._sessions = sessions
         self._acceptors = acceptors
+        self._counting = False
         self._interval_ms = interval_s * 1000
         self._version = version
         self._started_ms = 0
@@ -80,7 +87,14 @@ class SysTopics:
         if self._started_ms == 0:
             self._started_ms = self._last_ms = now_ms
         self._next_ms = now_ms + self._interval_ms
-        for name, value in self._values(now_ms):
+        if not self._counting:
+            self._counting = True
+            self._broker.chores.add(_Counting(self, self._sessions.all(), now_ms))
+
+    def counted(self, queued: int, now_ms: int) -> None:
+        """So many messages wait in all sessions: publish what has changed."""
+        self._counting = False
+        for name, value in self._values(queued, now_ms):
             if self._said.get(name) != value:
                 self._said[name] = value
                 self._publish(name, value)
@@ -89,7 +103,7 @@ class SysTopics:
         message = own_message(ROOT + name, value.encode(), self._broker)
         self._broker.announce(message, self._broker.topics.topic(message.destination.name))
 
-    def _values(self, now_ms: int) -> list[tuple[str, str]]:
+    def _values(self, queued: int, now_ms: int) -> list[tuple[str, str]]:
         """All topics below ROOT, and what they say now."""
         received = sent = bytes_in = bytes_out = connections = dropped = 0
         for acceptor in self._acceptors:
@@ -125,7 +139,7 @@ class SysTopics:
             ("bytes/sent", str(bytes_out)),
             ("subscriptions/count", str(broker.topics.bindings_count)),
             ("retained messages/count", str(broker.retained.count)),
-            ("messages/stored", str(broker.retained.count + sessions.queued)),
+            ("messages/stored", str(broker.retained.count + queued)),
         ]
         self._add_loads(values, (received, sent, bytes_in, bytes_out, connections), now_ms)
         return values
@@ -138,3 +152,29 @@ class SysTopics:
                 load.look(total, elapsed_ms)
             for minutes, rate in zip(AVERAGED_MIN, load.rates, strict=True):
                 values.append((f"load/{load.name}/{minutes}min", f"{rate:.2f}"))
+
+
+@final
+class _Counting(Chore):
+    """Counts the messages that wait in all sessions, a part of them at a time."""
+
+    __slots__ = ("_at", "_now_ms", "_queued", "_sessions", "_topics")
+
+    def __init__(self, topics: SysTopics, sessions: list[MqttSession], now_ms: int) -> None:
+        self._topics = topics
+        self._sessions = sessions
+        self._now_ms = now_ms
+        self._at = 0
+        self._queued = 0
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        sessions = self._sessions
+        end = min(self._at + COUNTED_AT_ONCE, len(sessions))
+        while self._at < end:
+            self._queued += sessions[self._at].queued
+            self._at += 1
+        if end < len(sessions):
+            return True
+        self._topics.counted(self._queued, self._now_ms)
+        return False

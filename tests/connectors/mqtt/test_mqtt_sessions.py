@@ -6,8 +6,22 @@ from mqtt_client import Client, Properties, Will, World, payloads
 from gateway.connectors.mqtt.agenda import DEAD_MIN
 from gateway.connectors.mqtt.sessions import DUE_AT_ONCE, FORGOTTEN_AT_ONCE
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.mqtt.subscribing import FILTERS_AT_ONCE
+from gateway.connectors.mqtt.systopics import COUNTED_AT_ONCE
+from protocols.mqtt.codec import encode_packet
 from protocols.mqtt.constants import ReasonCode
-from protocols.mqtt.frames import Connack, Puback, Suback
+from protocols.mqtt.frames import (
+    Connack,
+    Packet,
+    Pingreq,
+    Pingresp,
+    Puback,
+    Suback,
+    Subscribe,
+    SubscriptionRequest,
+    Unsuback,
+    Unsubscribe,
+)
 
 
 def kept(seconds: int) -> Properties:
@@ -73,7 +87,7 @@ def test_clocks_take_no_more_room_than_there_are_sessions_however_often_clients_
 
 
 def test_what_is_due_for_very_many_is_done_a_few_at_a_time() -> None:
-    world = World()
+    world = World(MqttSettings(sys_interval_s=0))
     sessions = world.service.sessions
     for n in range(5 * DUE_AT_ONCE):
         world.client(f"c{n}", 5, properties=kept(9)).lose()
@@ -239,3 +253,66 @@ def test_a_subscription_that_is_refused_for_want_of_room_leaves_nothing_behind()
     client.lose()
     assert not world.broker.queues
     assert not [key for key in world.broker.queues if key.startswith("share:")]
+
+
+# -- a part at a time
+
+
+def test_a_subscribe_and_an_unsubscribe_of_very_many_filters_are_carried_out_a_part_at_a_time() -> None:
+    world = World()
+    topics = world.broker.topics
+    chores = world.broker.chores
+    client = world.client("c")
+    client.received()
+    chores.driven_by(lambda: None)
+    filters = [f"t/{n}" for n in range(3 * FILTERS_AT_ONCE)]
+    requests = [SubscriptionRequest(text, 1) for text in filters]
+    packets: list[Packet] = [Subscribe(1, requests), Unsubscribe(2, filters), Pingreq()]
+    # It is not heard meanwhile, so what it says next comes behind.
+    client.raw(b"".join([encode_packet(packet, 4) for packet in packets]))
+    assert topics.bindings_count == 0
+    for step in (1, 2):
+        assert chores.step()
+        assert topics.bindings_count == step * FILTERS_AT_ONCE
+    # That it is alive is said at once.
+    assert [type(packet) for packet in client.received()] == [Pingresp]
+    chores.finish()
+    suback = client.received()[0]
+    assert isinstance(suback, Suback)
+    assert suback.codes == [1] * len(filters)
+    for left in (2, 1):
+        client.connector.go_on(world.now_ms)
+        assert chores.step()
+        assert topics.bindings_count == left * FILTERS_AT_ONCE
+    chores.finish()
+    client.connector.go_on(world.now_ms)
+    assert topics.bindings_count == 0
+    assert [type(packet) for packet in client.received()] == [Unsuback]
+
+
+def test_a_client_that_leaves_amid_its_subscribe_leaves_nothing() -> None:
+    world = World()
+    client = world.client("c")
+    world.broker.chores.driven_by(lambda: None)
+    client.subscribe(*[(f"t/{n}", 1) for n in range(3 * FILTERS_AT_ONCE)])
+    world.broker.chores.step()
+    client.lose()
+    again = world.client("c")
+    world.broker.chores.finish()
+    assert world.broker.topics.bindings_count == 0
+    assert not again.connector.throttled
+
+
+def test_messages_of_all_sessions_are_counted_a_part_at_a_time() -> None:
+    world = World(MqttSettings(sys_interval_s=10))
+    for n in range(COUNTED_AT_ONCE + 1):
+        world.client(f"s{n}", clean_start=False).subscribe(("t", 1)).lose()
+    world.client("p").publish("t", qos=1, packet_id=1)
+    watcher = world.client("w").subscribe(("$SYS/broker/messages/stored", 0))
+    watcher.received()
+    world.broker.chores.driven_by(lambda: None)
+    world.service.tick(world.now_ms)
+    assert world.broker.chores.step()
+    assert watcher.publishes() == []
+    world.broker.chores.finish()
+    assert payloads(watcher.publishes()) == [b"%d" % (COUNTED_AT_ONCE + 1)]

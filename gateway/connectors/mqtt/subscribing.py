@@ -1,0 +1,122 @@
+"""SUBSCRIBE and UNSUBSCRIBE: one may name very many filters, and is then carried out in later turns of the loop.
+
+The client is not heard meanwhile, and is answered when all of them have been looked at.
+"""
+
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.connectors.mqtt.addresses import Filter
+from gateway.connectors.mqtt.binding import MqttBinding
+from gateway.core.chores import Chore
+from gateway.core.flow import Gate
+from protocols.mqtt.constants import ReasonCode
+from protocols.mqtt.frames import Subscribe, Unsubscribe
+
+if TYPE_CHECKING:
+    from gateway.connectors.mqtt.connector import MqttConnector
+    from gateway.connectors.mqtt.session import MqttSession
+
+FILTERS_AT_ONCE: Final = 32
+"""Filters in one step."""
+
+
+class ManyFilters(Chore):
+    """Either of them."""
+
+    __slots__ = ("_at", "_count", "_gate", "_session", "codes", "connector")
+
+    def __init__(self, connector: "MqttConnector", session: "MqttSession", count: int) -> None:
+        self.connector = connector
+        self.codes: list[int] = []
+        """The reason codes, so far."""
+        self._session = session
+        self._count = count
+        self._at = 0
+        self._gate = Gate(_nobody_is_next)
+
+    @final
+    def begin(self) -> None:
+        """Carry it out, at once unless it is too much for that."""
+        connector = self.connector
+        if self._count <= FILTERS_AT_ONCE:
+            self._some()
+            self.answer()
+        else:
+            self._gate.hold(connector.publisher)
+            connector.broker.chores.add(self)
+
+    @final
+    def go_on(self) -> bool:
+        """See Chore."""
+        connector = self.connector
+        try:
+            if connector.session is self._session and not connector.closing:
+                self._some()
+                if self._at < self._count:
+                    return True
+                self.answer()
+        except Exception as error:
+            connector.broke(error)
+        self._gate.open()
+        return False
+
+    @final
+    def _some(self) -> None:
+        end = min(self._at + FILTERS_AT_ONCE, self._count)
+        while self._at < end:
+            self.codes.append(self.one(self._at))
+            self._at += 1
+
+    def one(self, at: int) -> int:
+        """Carry out the filter in this place; its reason code."""
+        raise NotImplementedError
+
+    def answer(self) -> None:
+        """All are carried out."""
+        raise NotImplementedError
+
+
+@final
+class Subscribing(ManyFilters):
+    """A SUBSCRIBE."""
+
+    __slots__ = ("_packet", "_replays")
+
+    def __init__(self, connector: "MqttConnector", session: "MqttSession", packet: Subscribe) -> None:
+        super().__init__(connector, session, len(packet.requests))
+        self._packet = packet
+        # What retained messages are to follow.
+        self._replays: list[tuple[MqttBinding, Filter]] = []
+
+    def one(self, at: int) -> int:
+        """See ManyFilters."""
+        packet = self._packet
+        return self.connector.subscribe_to(packet.requests[at], packet.subscription_id, self._replays)
+
+    def answer(self) -> None:
+        """See ManyFilters."""
+        self.connector.subscribed(self._packet.packet_id, self.codes, self._replays)
+
+
+@final
+class Unsubscribing(ManyFilters):
+    """An UNSUBSCRIBE."""
+
+    __slots__ = ("_packet",)
+
+    def __init__(self, connector: "MqttConnector", session: "MqttSession", packet: Unsubscribe) -> None:
+        super().__init__(connector, session, len(packet.filters))
+        self._packet = packet
+
+    def one(self, at: int) -> int:
+        """See ManyFilters."""
+        found = self._session.unsubscribe(self._packet.filters[at])
+        return 0 if found else ReasonCode.NO_SUBSCRIPTION_EXISTED.value
+
+    def answer(self) -> None:
+        """See ManyFilters."""
+        self.connector.unsubscribed(self._packet.packet_id, self.codes)
+
+
+def _nobody_is_next() -> None:
+    """Whoever waits here waits for itself alone."""
