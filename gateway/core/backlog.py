@@ -86,24 +86,28 @@ class Backlog:
         self._lane(delivery.message.priority).fresh.append(delivery)
         self.count += 1
         if delivery.message.expires_at_ms:
-            self._note_expiry(delivery.message.expires_at_ms)
+            self.note_expiry(delivery.message.expires_at_ms)
 
     def push_back(self, delivery: Delivery) -> None:
         """Give a delivery that was taken before its old place again."""
         heappush(self._lane(delivery.message.priority).returned, delivery)
         self.count += 1
         if delivery.message.expires_at_ms:
-            self._note_expiry(delivery.message.expires_at_ms)
+            self.note_expiry(delivery.message.expires_at_ms)
 
-    def _note_expiry(self, expires_at_ms: int) -> None:
+    def note_expiry(self, expires_at_ms: int) -> None:
+        """One of them expires at that time."""
         if self.expires_at_ms == 0 or expires_at_ms < self.expires_at_ms:
             self.expires_at_ms = expires_at_ms
 
     def first(self) -> Delivery:
         """The delivery that `pop` would take."""
-        if self._stale:
-            self._tidy()
-        return self._first_lane().first()
+        lane = self._first_lane()
+        while self._stale and lane.first().state != READY:
+            lane.pop()
+            self._stale -= 1
+            lane = self._first_lane()
+        return lane.first()
 
     def pop(self) -> Delivery:
         """Take out the oldest delivery of the highest priority.  There must be one."""
@@ -159,29 +163,6 @@ class Backlog:
             else:
                 result.extend(lane.fresh)
         return result
-
-    def remove_expired(self, now_ms: int) -> list[Delivery]:
-        """Take out all whose time has run out."""
-        if self._stale:
-            self._tidy()
-        gone: list[Delivery] = []
-        for lane in self._chosen():
-            late = [d for d in lane.fresh if d.message.expired(now_ms)]
-            late_returned = [d for d in lane.returned if d.message.expired(now_ms)]
-            if late:
-                lane.fresh = deque([d for d in lane.fresh if not d.message.expired(now_ms)])
-            if late_returned:
-                # A sorted list is a heap.
-                lane.returned = sorted([d for d in lane.returned if not d.message.expired(now_ms)])
-            gone.extend(late_returned)
-            gone.extend(late)
-        self.count -= len(gone)
-        self.expires_at_ms = 0
-        for lane in self._chosen():
-            for delivery in [*lane.fresh, *lane.returned]:
-                if delivery.message.expires_at_ms:
-                    self._note_expiry(delivery.message.expires_at_ms)
-        return gone
 
     def clear(self) -> list[Delivery]:
         """Take out everything."""

@@ -44,10 +44,12 @@ if TYPE_CHECKING:
 class Contents:
     """See the module."""
 
-    __slots__ = ("backlog", "held", "looked_at_ms", "paged", "resident_bytes", "unsettled")
+    __slots__ = ("backlog", "expiring", "held", "looked_at_ms", "paged", "resident_bytes", "unsettled")
 
     def __init__(self) -> None:
         self.backlog = Backlog()
+        self.expiring = False
+        """It is being looked through for messages whose time has run out.  See Expiring."""
         self.held: HeldDeliveries | None = None
         self.paged: Paged | None = None
         self.unsettled = 0

@@ -90,10 +90,19 @@ class LastValues(Chore):
 
     def catch_up(self) -> None:
         """Bring the store up to date with the values for which it had no room."""
+        if self._unkept:
+            self._broker.chores.add(_CatchingUp(self))
+
+    def catch_up_with_some(self) -> bool:
+        """With no more than a step may; is there more, and room for it?"""
         unkept = self._unkept
-        self._unkept = {}
-        for name in unkept:
-            self._broker.store.append(Retained(name, self.tree.get(name)))
+        store = self._broker.store
+        for _ in range(VALUES_AT_ONCE):
+            if not unkept or not store.accepting:
+                return False
+            name = unkept.popitem()[0]
+            store.append(Retained(name, self.tree.get(name)))
+        return len(unkept) > 0
 
     def search(self, patterns: list[Pattern], receiver: Publisher) -> Search:
         """What `receiver` may have of the values that topics under `patterns` have now; to be begun whenever it likes."""
@@ -124,3 +133,17 @@ class LastValues(Chore):
                 broker.store.append(Retained(name, None))
             else:
                 self._note_unkept(name)
+
+
+@final
+class _CatchingUp(Chore):
+    """The store learns what has changed while it had no room, some at a time."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: LastValues) -> None:
+        self._values = values
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        return self._values.catch_up_with_some()

@@ -6,6 +6,7 @@ the latter three bound to topic patterns.
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.core.burying import LOOKED_AT_ONCE, Expiring, bury, bury_expired
 from gateway.core.contents import Contents
 from gateway.core.delivery import (
     ACCEPTED,
@@ -16,7 +17,6 @@ from gateway.core.delivery import (
     HELD,
     READY,
     REASON_DELIVERY_LIMIT,
-    REASON_EXPIRED,
     REASON_MAXLEN,
     REASON_REJECTED,
     REASON_UNREPRESENTABLE,
@@ -38,6 +38,7 @@ from gateway.core.room import REFUSED, Room
 from gateway.core.roster import Roster
 from gateway.core.selection import Selections
 from gateway.core.subscription import NOBODY, Binding, Consumer, Sink
+from gateway.core.unused import is_unused
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
@@ -143,17 +144,9 @@ class Queue(Sink):
         """Messages that only the store holds."""
         return self.contents.paged_count
 
-    @property
-    def unused(self) -> bool:
-        """Is it a named queue that nothing was ever in, that nothing is to come into, and that nobody reads?"""
-        return (
-            self.enqueued_total == 0
-            and self.number == 0
-            and self.owner is None
-            and not self.bindings
-            and self.consumers_count == 0
-            and self.key.startswith(QUEUE_PREFIX)
-        )
+    def is_named(self, name: str) -> bool:
+        """Is it the named queue of that name?"""
+        return self.key == QUEUE_PREFIX + name
 
     @property
     def fetching(self) -> bool:
@@ -278,7 +271,7 @@ class Queue(Sink):
         if paged is None:
             paged = self.contents.paged = Paged(self)
         paged.add(delivery)
-        self._plan_expiry(delivery.message.expires_at_ms)
+        self.plan_expiry(delivery.message.expires_at_ms)
         if not self._starved:
             self.wake()
 
@@ -295,7 +288,7 @@ class Queue(Sink):
 
     def _admit(self, delivery: Delivery) -> None:
         self.contents.backlog.push(delivery)
-        self._plan_expiry(delivery.message.expires_at_ms)
+        self.plan_expiry(delivery.message.expires_at_ms)
         if self.selections is not None:
             self.selections.offer(delivery, False)
         if not self._starved:
@@ -356,7 +349,7 @@ class Queue(Sink):
             if not backlog.count:
                 return
             self.broker.counters.dropped_full += 1
-            self._bury(backlog.pop(), REASON_MAXLEN)
+            bury(self, backlog.pop(), REASON_MAXLEN)
 
     def keeps_waiting(self, publisher: Publisher) -> bool:
         """See Sink."""
@@ -376,16 +369,20 @@ class Queue(Sink):
         self._dispatching = True
         # A connector that fails must not stop the queue for the others: whatever comes next tries again.
         starved = False
+        counters = self.broker.counters
+        expired_max = counters.expired + LOOKED_AT_ONCE
         try:
-            starved = not self._dispatch()
+            starved = not self._dispatch(expired_max)
         finally:
             self._starved = starved
             self._dispatching = False
+        if counters.expired >= expired_max:
+            self.broker.waking.later(self)
 
-    def _dispatch(self) -> bool:
-        """Deliver until nothing waits; False when it stopped earlier for want of a ready consumer."""
+    def _dispatch(self, expired_max: int) -> bool:
+        """Deliver until nothing waits, or so many have been found expired; False when nobody is ready before that."""
         if self.selections is not None:
-            self.selections.dispatch()
+            self.selections.dispatch(expired_max)
             # Whatever comes may find its consumer, whoever was ready for what there is.
             return True
         backlog = self.contents.backlog
@@ -401,7 +398,9 @@ class Queue(Sink):
                     return False
             delivery = backlog.pop()
             if delivery.message.expires_at_ms and delivery.message.expired(self.broker.now_ms):
-                self.bury_expired(delivery)
+                bury_expired(self, delivery)
+                if self.broker.counters.expired >= expired_max:
+                    return True
             else:
                 self.hand_over(delivery, consumer)
         return True
@@ -455,19 +454,19 @@ class Queue(Sink):
     def _conclude(self, delivery: Delivery, outcome: int) -> int:
         """Let the message go, or put it back."""
         if outcome == ACCEPTED or self.deleted:
-            return self._forget(delivery)
+            return self.forget(delivery)
         if outcome == REJECTED:
-            return self._bury(delivery, REASON_REJECTED)
+            return bury(self, delivery, REASON_REJECTED)
         if outcome == UNREPRESENTABLE:
-            return self._bury(delivery, REASON_UNREPRESENTABLE)
+            return bury(self, delivery, REASON_UNREPRESENTABLE)
         if outcome == EXPIRED:
-            return self.bury_expired(delivery)
+            return bury_expired(self, delivery)
         position = NOTHING
         if outcome == FAILED:
             delivery.failures += 1
             limit = self.policy.deliveries_max
             if limit and delivery.failures > limit:
-                return self._bury(delivery, REASON_DELIVERY_LIMIT)
+                return bury(self, delivery, REASON_DELIVERY_LIMIT)
             if delivery.message.persistent and self.policy.durable:
                 position = self.broker.store.append(
                     Redelivered(self.number, delivery.sequence, delivery.failures)
@@ -482,11 +481,11 @@ class Queue(Sink):
     def _put_back(self, delivery: Delivery) -> None:
         """Let it wait in its old place again."""
         self.contents.backlog.push_back(delivery)
-        self._plan_expiry(delivery.message.expires_at_ms)
+        self.plan_expiry(delivery.message.expires_at_ms)
         if self.selections is not None:
             self.selections.offer(delivery, True)
 
-    def _forget(self, delivery: Delivery) -> int:
+    def forget(self, delivery: Delivery) -> int:
         """The message leaves this queue."""
         delivery.state = SETTLED
         if self.deleted:
@@ -500,27 +499,6 @@ class Queue(Sink):
             return self.broker.store.append(Dequeued(self.number, delivery.sequence, delivery.position))
         return NOTHING
 
-    def _bury(self, delivery: Delivery, reason: str) -> int:
-        """The message leaves for the dead letters, or for nowhere when there are none."""
-        broker = self.broker
-        broker.store.begin()
-        try:
-            return self._move_away(delivery, reason)
-        finally:
-            broker.store.end()
-
-    def _move_away(self, delivery: Delivery, reason: str) -> int:
-        broker = self.broker
-        position = self._forget(delivery)
-        dead_letters = self.policy.dead_letters
-        if self.policy.buries_refused_only and reason in (REASON_EXPIRED, REASON_MAXLEN):
-            dead_letters = None
-        if dead_letters is None or QUEUE_PREFIX + dead_letters == self.key:
-            broker.counters.discarded += 1
-        else:
-            position = max(position, broker.bury(delivery.message, self.key, dead_letters, reason))
-        return position
-
     # -- time
 
     def expire(self, now_ms: int) -> None:
@@ -528,18 +506,15 @@ class Queue(Sink):
         if self.contents.paged is not None:
             self.contents.paged.ask_expired(now_ms)
         backlog = self.contents.backlog
-        if 0 < backlog.expires_at_ms <= now_ms:
-            for delivery in backlog.remove_expired(now_ms):
-                self.bury_expired(delivery)
+        if 0 < backlog.expires_at_ms <= now_ms and not self.contents.expiring:
+            expiring = Expiring(self, now_ms)
+            if expiring.go_on():
+                self.broker.chores.add(expiring)
 
-    def _plan_expiry(self, expires_at_ms: int) -> None:
+    def plan_expiry(self, expires_at_ms: int) -> None:
+        """Something in it expires at that time, if that is not 0."""
         if expires_at_ms:
             self.broker.queue_expiry.plan(self, expires_at_ms)
-
-    def bury_expired(self, delivery: Delivery) -> int:
-        """The message has left the backlog, and its time has run out."""
-        self.broker.counters.expired += 1
-        return self._bury(delivery, REASON_EXPIRED)
 
     # -- consumers
 
@@ -564,7 +539,7 @@ class Queue(Sink):
         consumer.outlet = NOBODY
         if not there:
             return
-        if self.enqueued_total == 0 and self.unused:
+        if self.enqueued_total == 0 and is_unused(self):
             self.broker.unused.left(self)
         if consumer.selector is not None:
             assert self.selections is not None
@@ -586,7 +561,7 @@ class Queue(Sink):
         for delivery in paged.answered(page, entries):
             self._note_resident(delivery)
             if page.expired_by_ms:
-                self.bury_expired(delivery)
+                bury_expired(self, delivery)
             else:
                 self._put_back(delivery)
         if page.expired_by_ms and entries and self.contents.paged is not None:
@@ -608,7 +583,7 @@ class Queue(Sink):
         self.number = found.number
         for lane in found.lanes:
             self._sequence = max(self._sequence, lane.last)
-            self._plan_expiry(lane.expires_at_ms)
+            self.plan_expiry(lane.expires_at_ms)
         if not clean:
             self.suspect_through = self._sequence
 
@@ -639,11 +614,11 @@ class Queue(Sink):
         """Let go of everything that waits; returns how many messages that were."""
         count = self.waiting
         for delivery in self.contents.backlog.clear():
-            self._forget(delivery)
+            self.forget(delivery)
         held = self.contents.held
         if held is not None:
             for delivery in held.all():
-                self._forget(delivery)
+                self.forget(delivery)
             self.contents.held = None
         if self.contents.paged is not None:
             self.contents.paged.clear()

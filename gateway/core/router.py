@@ -41,9 +41,10 @@ from gateway.core.schedule import Schedule
 from gateway.core.subscription import Binding
 from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
-from gateway.core.unused import UnusedQueues
+from gateway.core.unused import UnusedQueues, is_unused
 from gateway.core.virtual import VIRTUAL_CONSUMER, VirtualConsumer, virtual_topic_of
 from gateway.core.waiters import Waiter, Waiters
+from gateway.core.waking import Waking
 from gateway.core.watching import QueueWatcher, Watching
 
 __all__ = ["UNROUTED", "Broker", "LimitReached", "QueueGone"]
@@ -95,6 +96,7 @@ class Broker(StoreListener):
         "unused",
         "values",
         "waiters",
+        "waking",
         "watching",
     )
 
@@ -125,6 +127,8 @@ class Broker(StoreListener):
         """Which queues are to be looked into for expired messages, and when."""
         self.unused = UnusedQueues(self)
         """Queues that nobody reads any more."""
+        self.waking = Waking(self.chores)
+        """Queues that are to look again whether they can deliver."""
         self.watching = Watching(self.chores)
         """Subscriptions to all queues of a pattern."""
         self.counters = CoreCounters()
@@ -416,7 +420,7 @@ class Broker(StoreListener):
 
     def drop_unused(self, queue: Queue) -> None:
         """Forget a named queue that was only ever read from, once nobody does; whoever reads it again makes it again."""
-        if queue.unused:
+        if is_unused(queue):
             self.delete_queue(queue)
 
     def delete_queue(self, queue: Queue) -> None:
@@ -528,8 +532,7 @@ class Broker(StoreListener):
         """See StoreListener."""
         if accepting:
             self.values.catch_up()
-            for queue in self.kept.all():
-                queue.wake()
+            self.waking.wake(self.kept.all())
 
     def hold_publisher(self, publisher: Publisher | None) -> None:
         """The store is behind: make a publisher wait for it."""

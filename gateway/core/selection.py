@@ -13,6 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.backlog import Backlog
+from gateway.core.burying import bury_expired
 from gateway.core.chores import Chore
 from gateway.core.credit import Line
 from gateway.core.delivery import ACQUIRED, READY, Delivery
@@ -243,8 +244,11 @@ class Selections(Chore):
 
     # -- messages go
 
-    def dispatch(self) -> None:
-        """Give out what waits: in turn, each consumer takes the first that it wants, or rests."""
+    def dispatch(self, expired_max: int) -> None:
+        """Give out what waits: in turn, each consumer takes the first that it wants, or rests.
+
+        It stops when as many messages have been found expired as the counter is to say at most.
+        """
         queue = self._queue
         contents = queue.contents
         backlog = contents.backlog
@@ -254,9 +258,11 @@ class Selections(Chore):
             consumer = queue.roster.next_ready()
             if consumer is None:
                 break
-            delivery = self._take_for(consumer)
+            delivery = self._take_for(consumer, expired_max)
             if delivery is not None:
                 queue.hand_over(delivery, consumer)
+            elif queue.broker.counters.expired >= expired_max:
+                return
             elif consumer.selection is not None:
                 queue.roster.rest(consumer)
         paged = contents.paged
@@ -264,14 +270,16 @@ class Selections(Chore):
             # What waits is wanted by nobody who is ready; what they want may be further back.
             paged.ask()
 
-    def _take_for(self, consumer: Consumer) -> Delivery | None:
-        """Take the first live message that `consumer` wants; None when nothing does."""
+    def _take_for(self, consumer: Consumer, expired_max: int) -> Delivery | None:
+        """Take the first live message that `consumer` wants; None when there is none, or no more is to be looked at."""
         queue = self._queue
         while True:
             delivery = self._take(consumer)
             if delivery is None or not delivery.message.expired(queue.broker.now_ms):
                 return delivery
-            queue.bury_expired(delivery)
+            bury_expired(queue, delivery)
+            if queue.broker.counters.expired >= expired_max:
+                return None
 
     def _take(self, consumer: Consumer) -> Delivery | None:
         """Take the first that `consumer` wants out of the backlog; None when it wants nothing."""

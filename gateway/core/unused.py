@@ -47,3 +47,15 @@ class UnusedQueues(Chore):
             self._broker.drop_unused(left.pop())
         self._working = len(left) > 0
         return self._working
+
+
+def is_unused(queue: "Queue") -> bool:
+    """Is it a named queue that nothing was ever in, that nothing is to come into, and that nobody reads?"""
+    return (
+        queue.enqueued_total == 0
+        and queue.number == 0
+        and queue.owner is None
+        and not queue.bindings
+        and queue.consumers_count == 0
+        and queue.is_named(queue.destination.name)
+    )

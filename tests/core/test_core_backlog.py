@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.backlog import Backlog
-from gateway.core.delivery import Delivery
+from gateway.core.delivery import SETTLED, Delivery
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import PRIORITY_DEFAULT, PRIORITY_NONE
 from gateway.core.queue import Queue
@@ -64,16 +64,17 @@ def test_the_returned_take_their_old_places_before_the_fresh() -> None:
     assert drain(backlog) == [1, 2, 3, 4, 5, 6]
 
 
-def test_expired_are_taken_out_wherever_they_are() -> None:
+def test_the_first_is_found_behind_those_that_were_taken_without_looking_at_the_others() -> None:
     backlog = Backlog()
-    for sequence in range(1, 9):
-        backlog.push(delivery(sequence, 9 if sequence > 6 else PRIORITY_NONE, 100 if sequence % 2 else 200))
-    for back in [backlog.pop() for _ in range(4)]:
-        backlog.push_back(back)
-    assert sorted([d.sequence for d in backlog.remove_expired(100)]) == [1, 3, 5, 7]
+    made = [delivery(sequence, 9 if sequence > 6 else PRIORITY_NONE) for sequence in range(1, 9)]
+    for one in made:
+        backlog.push(one)
+    for one in (made[6], made[7], made[0], made[3]):
+        one.state = SETTLED
+        backlog.taken()
+    assert backlog.first() is made[1]
     assert backlog.count == 4
-    assert backlog.remove_expired(100) == []
-    assert drain(backlog) == [8, 2, 4, 6]
+    assert drain(backlog) == [2, 3, 5, 6]
 
 
 def test_clear_takes_out_everything_in_order() -> None:

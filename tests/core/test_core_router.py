@@ -235,7 +235,7 @@ def test_values_that_the_store_had_no_room_for_are_kept_when_there_is_room() -> 
     store.accepting = True
     broker.on_accepting(True)
     # What is remembered of it is bounded as the values are.
-    assert store.operations == [Retained("a", None), Retained("b", broker.retained.get("b"))]
+    assert store.operations == [Retained("b", broker.retained.get("b")), Retained("a", None)]
     broker.on_accepting(True)
     assert len(store.operations) == 2
 

@@ -1,0 +1,86 @@
+"""Messages that leave a queue without having been accepted: to the dead letters, or to nowhere when there are none."""
+
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.chores import Chore
+from gateway.core.delivery import ACQUIRED, READY, REASON_EXPIRED, REASON_MAXLEN, Delivery
+
+if TYPE_CHECKING:
+    from gateway.core.queue import Queue
+
+LOOKED_AT_ONCE: Final = 64
+"""Messages that are looked at, and perhaps buried, in one step of looking for expired ones."""
+
+
+def bury(queue: "Queue", delivery: Delivery, reason: str) -> int:
+    """Let the message go from `queue`; the position that makes it durable, or 0."""
+    broker = queue.broker
+    broker.store.begin()
+    try:
+        return _move_away(queue, delivery, reason)
+    finally:
+        broker.store.end()
+
+
+def _move_away(queue: "Queue", delivery: Delivery, reason: str) -> int:
+    broker = queue.broker
+    position = queue.forget(delivery)
+    dead_letters = queue.policy.dead_letters
+    if queue.policy.buries_refused_only and reason in (REASON_EXPIRED, REASON_MAXLEN):
+        dead_letters = None
+    if dead_letters is None or queue.is_named(dead_letters):
+        broker.counters.discarded += 1
+    else:
+        position = max(position, broker.bury(delivery.message, queue.key, dead_letters, reason))
+    return position
+
+
+def bury_expired(queue: "Queue", delivery: Delivery) -> int:
+    """The same for a message whose time has run out, and that is not in the backlog any more."""
+    queue.broker.counters.expired += 1
+    return bury(queue, delivery, REASON_EXPIRED)
+
+
+@final
+class Expiring(Chore):
+    """Looks through what waits in a queue's memory for messages whose time has run out, some at a time."""
+
+    __slots__ = ("_at", "_next_ms", "_now_ms", "_queue", "_waiting")
+
+    def __init__(self, queue: "Queue", now_ms: int) -> None:
+        self._queue = queue
+        self._now_ms = now_ms
+        self._waiting = queue.browse()
+        self._at = 0
+        # When the first of those expires that stay.  What comes meanwhile is noted by the backlog.
+        self._next_ms = 0
+        queue.contents.backlog.expires_at_ms = 0
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        contents = self._queue.contents
+        # Not only at the end: were a step to fail, the next look would begin anew.
+        contents.expiring = False
+        end = min(self._at + LOOKED_AT_ONCE, len(self._waiting))
+        for delivery in self._waiting[self._at : end]:
+            if delivery.state == READY and delivery.message.expires_at_ms:
+                self._look_at(delivery)
+        self._at = end
+        if end < len(self._waiting):
+            contents.expiring = True
+            return True
+        self._waiting = []
+        if self._next_ms:
+            contents.backlog.note_expiry(self._next_ms)
+            self._queue.plan_expiry(self._next_ms)
+        return False
+
+    def _look_at(self, delivery: Delivery) -> None:
+        expires_at_ms = delivery.message.expires_at_ms
+        if expires_at_ms > self._now_ms:
+            if self._next_ms == 0 or expires_at_ms < self._next_ms:
+                self._next_ms = expires_at_ms
+            return
+        delivery.state = ACQUIRED
+        self._queue.contents.backlog.taken()
+        bury_expired(self._queue, delivery)

@@ -1,0 +1,59 @@
+"""gateway/core/waking.py"""
+
+from core_doubles import LogOutlet, broker_with, consume, message, needs_outlet, store_of
+
+from gateway.core.destination import TOPIC
+from gateway.core.flow import Publisher
+from gateway.core.last_values import VALUES_AT_ONCE
+from gateway.core.ports import Retained
+
+pytestmark = needs_outlet
+
+
+def test_when_the_store_accepts_again_queues_look_one_at_a_time() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    outlets = []
+    for number in range(5):
+        queue = broker.queue(f"q{number}")
+        outlets.append(LogOutlet())
+        outlets[-1].congested = True
+        consume(queue, outlets[-1], 10)
+        queue.offer(message(broker, f"q{number}", persistent=True))
+    for outlet in outlets:
+        outlet.congested = False
+    # As if their Credit had not called them: they are to look by themselves.
+    for queue in broker.kept.all():
+        for consumer in queue.roster.all():
+            if consumer.parked:
+                consumer.credit.forget(consumer)
+                queue.roster.call(consumer)
+    broker.on_accepting(True)
+    served = [0]
+    while broker.chores:
+        broker.chores.step()
+        served.append(sum(len(outlet.ids) for outlet in outlets))
+    assert served == [0, 1, 2, 3, 4, 5]
+
+
+def test_values_that_the_store_had_no_room_for_follow_some_a_turn_and_stop_when_it_is_full_again() -> None:
+    broker = broker_with()
+    store = store_of(broker)
+    broker.chores.driven_by(lambda: None)
+    store.accepting = False
+    publisher = Publisher("c", None)
+    for number in range(3 * VALUES_AT_ONCE):
+        one = message(broker, f"t.{number}", kind=TOPIC, retain=True, publisher=publisher)
+        broker.publish(one, broker.topics.topic(f"t.{number}"))
+    store.accepting = True
+    broker.on_accepting(True)
+    broker.chores.step()
+    assert len(store.operations) == VALUES_AT_ONCE
+    store.accepting = False
+    broker.chores.finish()
+    assert len(store.operations) == VALUES_AT_ONCE
+    store.accepting = True
+    broker.on_accepting(True)
+    broker.chores.finish()
+    kept = [operation.topic for operation in store.operations if isinstance(operation, Retained)]
+    assert sorted(kept) == sorted([f"t.{number}" for number in range(3 * VALUES_AT_ONCE)])
