@@ -1,5 +1,8 @@
 """gateway/security/rules.py"""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -259,3 +262,30 @@ def test_destinations_under_the_same_areas_have_equal_receivers_unless_an_area_i
     assert rules.receivers(TOPIC, "a") == rules.receivers(TOPIC, "b.c")
     assert rules.receivers(TOPIC, "a") != rules.receivers(TOPIC, "secret.x")
     assert rules.receivers(TOPIC, "in.ann.x") == "in.ann.x"
+
+
+def test_the_rules_that_the_readme_shows_mean_what_it_says() -> None:
+    text = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    example = next(part for part in text.split("```") if part.startswith("toml") and "[[rule]]" in part)
+    config = tomllib.loads(example.removeprefix("toml"))
+    rules = Rules([_rule_of(written) for written in config["rule"]])
+    user = config["user"][0]
+    device = Who(user["name"], frozenset(user["groups"]), "c")
+    own = f"sensors.{user['name']}"
+    assert rules.may_subscribe(device, TOPIC, pattern(f"{own}.>"), False)
+    assert rules.may_publish(device, TOPIC, f"{own}.secret")
+    assert rules.may_receive(device, TOPIC, f"{own}.open")
+    assert not rules.may_receive(device, TOPIC, f"{own}.secret")
+    assert not rules.may_subscribe(device, TOPIC, pattern(f"{own}.>"), True)
+    assert not rules.may_subscribe(device, TOPIC, pattern("sensors.other.>"), False)
+    assert rules.may_subscribe(device, QUEUE, pattern("jobs"), False)
+
+
+def _rule_of(written: dict[str, list[str]]) -> Rule:
+    return rule(
+        "allow" in written,
+        " ".join(written.get("allow") or written["deny"]),
+        *written["destinations"],
+        users=tuple(written.get("users", ())),
+        groups=tuple(written.get("groups", ())),
+    )
