@@ -25,6 +25,7 @@ from gateway.connectors.stomp.service import StompService
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.connectors.websocket.service import JsonService
 from gateway.connectors.websocket.settings import JsonSettings
+from gateway.core.destination import bound_separators
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import DECODERS
 from gateway.core.pattern import MANY, ONE, Pattern
@@ -241,6 +242,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.guard = guard(config, self._post, self._bring_clock_up_to_date)
+        bound_separators(config.core.separators_max)
         self.broker = Broker(PassingStore(), self.guard, core_limits(config), queue_policy(config))
         self.listeners: list[Listener] = []
         """With their real ports, once started."""

@@ -34,6 +34,8 @@ class CoreSection(Section):
     """Bytes of topics that are remembered with their routes; above that the oldest are forgotten, until their next use."""
     route_bindings_max: int = Field(1_000_000, ge=1)
     """Subscriptions in all remembered routes; topics that match the same filters share one.  Eight bytes each."""
+    separators_max: int = Field(255, ge=1, le=1_023)
+    """Separators in a name or filter; a lower number ends what deeper filters kept sessions have."""
     retained_messages_max: int = Field(1_000_000, ge=0)
     """Topics that have a retained message."""
     retained_bytes_max: int = Field(268_435_456, ge=0)

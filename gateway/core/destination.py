@@ -19,8 +19,27 @@ TEMPORARY_LEVELS: Final = 3
 NAME_BYTES_MAX: Final = 65_535
 """A name must fit every protocol; MQTT's UTF-8 strings are the shortest (MQTT 5.0 §1.5.4)."""
 
-LEVELS_MAX: Final = 200
-"""Levels of a name, and of a filter: Mosquitto's guard against deep topics; it bounds the walk of a match."""
+SEPARATORS_MAX: Final = 255
+"""Separators of a name, and of a filter, unless the operator says otherwise; what they may be bounds the walk of a match."""
+
+
+@final
+class _Depth:
+    """How deep names may be: one answer for the process, since a name is the same whoever looks at it."""
+
+    __slots__ = ("separators_max",)
+
+    def __init__(self) -> None:
+        self.separators_max = SEPARATORS_MAX
+
+
+_depth: Final = _Depth()
+
+
+def bound_separators(most: int) -> None:
+    """Take names and filters with up to `most` separators from now on; said once, before there are any."""
+    _depth.separators_max = most
+
 
 _KIND_NAMES: Final = ("queue", "topic")
 
@@ -70,5 +89,11 @@ def check_name(name: str) -> None:
 
 def check_levels(name: str) -> None:
     """Raise InvalidName for a name with more levels than a match could look at in a reasonable time."""
-    if name.count(".") >= LEVELS_MAX:
-        raise InvalidName(f"a destination may have {LEVELS_MAX} levels")
+    check_separators(name.count("."))
+
+
+def check_separators(count: int) -> None:
+    """The same for a name or filter that is in pieces already."""
+    most = _depth.separators_max
+    if count > most:
+        raise InvalidName(f"a destination may have {most + 1} levels")

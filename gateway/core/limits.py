@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, final
 
+from gateway.core.destination import SEPARATORS_MAX
+
 # What happens to a message for which a queue has no room.
 BLOCK: Final = "block"
 """It is taken, and its producer's socket is not read until there is room."""
@@ -110,6 +112,8 @@ class CoreLimits:
     """Bytes of topics that are remembered with their routes."""
     route_bindings_max: int
     """Bindings in all routes that are remembered; topics that match the same patterns share a route."""
+    separators_max: int
+    """Separators of a name or filter; see destination.bound_separators."""
     retained_messages_max: int
     retained_bytes_max: int
     memory_max: int
@@ -151,8 +155,10 @@ class CoreLimits:
         queues_per_address_max: int = 50_000,
         transaction_bytes_max: int = 134_217_728,
         transactions_bytes_max: int = 268_435_456,
+        separators_max: int = SEPARATORS_MAX,
     ) -> None:
         self.queues_max = queues_max
+        self.separators_max = separators_max
         self.queues_per_user_max = queues_per_user_max
         self.queues_per_address_max = queues_per_address_max
         self.subscriptions_max = subscriptions_max

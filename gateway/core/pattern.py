@@ -6,7 +6,7 @@ Each protocol parses its own wildcards into this form, so one tree matches them 
 from dataclasses import dataclass
 from typing import Final, final
 
-from gateway.core.destination import LEVELS_MAX, InvalidName
+from gateway.core.destination import InvalidName, check_separators
 
 # U+0000 is refused in every name, so no literal level can be mistaken for a wildcard.
 ONE: Final = "\0one"
@@ -74,8 +74,7 @@ def literal(name: str) -> Pattern:
 
 def filter_from(levels: list[str]) -> Pattern:
     """The pattern of what a client asks for.  Raises InvalidName for one that would take too long to match."""
-    if len(levels) > LEVELS_MAX:
-        raise InvalidName(f"a filter may have {LEVELS_MAX} levels")
+    check_separators(len(levels) - 1)
     # Any number of levels behind any number is any number.
     kept = [level for at, level in enumerate(levels) if level != MANY or at == 0 or levels[at - 1] != MANY]
     if kept.count(MANY) > MANY_INSIDE_MAX + (1 if kept[-1] == MANY else 0):

@@ -1,13 +1,7 @@
 """Topic names and filters: what they may be (§4.7)."""
 
-from typing import Final
-
-from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
 from protocols.mqtt.strings import has_control_characters, text_of
-
-LEVELS_MAX: Final = 200
-"""Mosquitto's guard against topics made to cost time."""
 
 
 def check_topic_name(raw: bytes, control_characters: bool = True) -> str:
@@ -24,8 +18,6 @@ def check_topic_name(raw: bytes, control_characters: bool = True) -> str:
     if "+" in name or "#" in name:
         # [MQTT-3.3.2-2]
         raise MalformedPacket("a wildcard in a topic name")
-    if name.count("/") >= LEVELS_MAX:
-        raise ProtocolViolation(f"a topic of more than {LEVELS_MAX} levels", ReasonCode.TOPIC_NAME_INVALID)
     return name
 
 
@@ -41,8 +33,6 @@ def filter_error(text: str) -> str:
             return "a wildcard in the name of a shared subscription"
         text = parts[2]
     levels = text.split("/")
-    if len(levels) > LEVELS_MAX:
-        return f"a topic filter of more than {LEVELS_MAX} levels"
     last = len(levels) - 1
     for at, level in enumerate(levels):
         if "#" in level and (level != "#" or at != last):

@@ -3,14 +3,16 @@
 import pytest
 
 from gateway.core.destination import (
-    LEVELS_MAX,
     NAME_BYTES_MAX,
     QUEUE,
+    SEPARATORS_MAX,
     TOPIC,
     Destination,
     InvalidName,
+    bound_separators,
     check_name,
 )
+from gateway.core.pattern import ONE, filter_from
 
 
 def test_equal_by_kind_and_name() -> None:
@@ -30,7 +32,7 @@ def test_temporary_is_a_prefix() -> None:
     assert not Destination(QUEUE, "mx.tmpfile").temporary
 
 
-@pytest.mark.parametrize("name", ["a", "a.b", ".", "ä", "x" * NAME_BYTES_MAX, "." * (LEVELS_MAX - 1)])
+@pytest.mark.parametrize("name", ["a", "a.b", ".", "ä", "x" * NAME_BYTES_MAX, "." * SEPARATORS_MAX])
 def test_names_that_can_be(name: str) -> None:
     check_name(name)
 
@@ -43,9 +45,22 @@ def test_names_that_can_be(name: str) -> None:
         ("\ud800", "surrogates"),
         ("x" * (NAME_BYTES_MAX + 1), "longer"),
         ("ä" * (NAME_BYTES_MAX // 2 + 1), "longer"),
-        ("." * LEVELS_MAX, "200 levels"),
+        ("." * (SEPARATORS_MAX + 1), "256 levels"),
     ],
 )
 def test_names_that_cannot_be(name: str, what: str) -> None:
     with pytest.raises(InvalidName, match=what):
         check_name(name)
+
+
+def test_how_deep_names_may_be_is_for_the_operator_to_say() -> None:
+    bound_separators(3)
+    try:
+        check_name("a.b.c.d")
+        assert str(filter_from(["a", ONE, "c", "d"])) == "a.*.c.d"
+        with pytest.raises(InvalidName, match="4 levels"):
+            check_name("a.b.c.d.e")
+        with pytest.raises(InvalidName, match="4 levels"):
+            filter_from(["a", ONE, "c", "d", "e"])
+    finally:
+        bound_separators(SEPARATORS_MAX)

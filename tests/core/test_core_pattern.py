@@ -3,7 +3,7 @@
 import pytest
 from core_doubles import pattern
 
-from gateway.core.destination import LEVELS_MAX, InvalidName
+from gateway.core.destination import SEPARATORS_MAX, InvalidName
 from gateway.core.pattern import MANY, MANY_INSIDE_MAX, Pattern, filter_from, literal
 
 
@@ -70,12 +70,12 @@ def test_many_manys_do_not_explode() -> None:
 
 def test_any_number_behind_any_number_is_any_number() -> None:
     assert filter_from([MANY, MANY, "a", MANY, MANY]) == pattern(">.a.>")
-    assert filter_from([MANY] * LEVELS_MAX) == pattern(">")
+    assert filter_from([MANY] * (SEPARATORS_MAX + 1)) == pattern(">")
 
 
 def test_a_filter_that_would_take_long_to_match_is_refused() -> None:
     inside = [MANY, "a"] * MANY_INSIDE_MAX
     assert filter_from([*inside, MANY]) == Pattern((*inside, MANY))
-    for levels in ([*inside, MANY, "a"], ["a"] * (LEVELS_MAX + 1)):
+    for levels in ([*inside, MANY, "a"], ["a"] * (SEPARATORS_MAX + 2)):
         with pytest.raises(InvalidName):
             filter_from(levels)

@@ -11,7 +11,7 @@ def test_topic_names(name: str) -> None:
     assert check_topic_name(name.encode()) == name
 
 
-@pytest.mark.parametrize("raw", [b"", b"a/+", b"#", b"a\0b", b"\xed\xa0\x80", b"\xff", b"/" * 200])
+@pytest.mark.parametrize("raw", [b"", b"a/+", b"#", b"a\0b", b"\xed\xa0\x80", b"\xff"])
 def test_no_topic_names(raw: bytes) -> None:
     with pytest.raises(MqttError):
         check_topic_name(raw)
@@ -24,7 +24,7 @@ def test_topic_filters(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a#", "#/a", "a/#/b", "a+", "+a/b", "$share/g", "$share//a", "$share/g/", "$share/+/a", "/" * 200],
+    ["", "a#", "#/a", "a/#/b", "a+", "+a/b", "$share/g", "$share//a", "$share/g/", "$share/+/a"],
 )
 def test_no_topic_filters(text: str) -> None:
     assert filter_error(text) != ""
