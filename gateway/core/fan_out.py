@@ -260,6 +260,10 @@ class FanOuts(Chore):
             done.setdefault(number, set()).update([queue for (queue,) in _NUMBER.iter_unpack(value[:whole])])
             parts[number] = max(parts.get(number, 0), int(part) if part.isdecimal() else 0)
         unfinished = found.notes.get(SPACE, {})
+        for key in found.notes.get(DONE_SPACE, {}):
+            if key.partition(" ")[0] not in unfinished:
+                # Of one that could not be read.
+                self._broker.store.append(Noted(DONE_SPACE, key, None))
         for number in sorted(unfinished, key=_as_number):
             try:
                 message = self._broker.decoder.message(unfinished[number])

@@ -271,6 +271,16 @@ def kept_for(seconds: int) -> Properties:
     return properties
 
 
+def test_one_that_cannot_be_read_after_a_crash_is_set_aside_and_nothing_of_it_stays(kept: Kept) -> None:
+    kept.notes[(SPACE, "5")] = b"?"
+    kept.notes[(DONE_SPACE, "5 0")] = b"\x01\0\0\0?"
+    world = begin(kept)
+    commit(world)
+    assert world.broker.aside.count == 1
+    commit(begin(kept))
+    assert notes(world) == []
+
+
 # -- transactions
 
 
