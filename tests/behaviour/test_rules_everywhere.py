@@ -430,6 +430,56 @@ def test_nobody_sends_where_they_may_not(protocol: str, name: str) -> None:
     assert b"<leak>" in b"".join([reader.heard() for reader in readers])
 
 
+def _in_transaction(world: World, user: str) -> Client:
+    client = world.client("stomp", user)
+    client.frame("BEGIN", "transaction:t")
+    client.frame("SEND", "destination:/queue/private.x", "transaction:t", body="<leak>")
+    client.frame("COMMIT", "transaction:t")
+    return client
+
+
+def _later(world: World, user: str) -> Client:
+    client = world.client("stomp", user)
+    client.frame("SEND", "destination:/queue/private.x", "AMQ_SCHEDULED_DELAY:1", body="<leak>")
+    return client
+
+
+def _json_transaction(world: World, user: str) -> Client:
+    client = world.client("json", user)
+    client.op("begin", tx="t")
+    client.op("publish", to=["queue:open", "queue:private.x"], tx="t", body="<leak>")
+    client.op("commit", tx="t")
+    return client
+
+
+@pytest.mark.parametrize("way", [_in_transaction, _later, _json_transaction])
+def test_nor_later_nor_in_a_transaction(way: Callable[[World, str], Client]) -> None:
+    world = World()
+    reader = _stomp("destination:/queue/private.x")(world, "ann")
+    assert way(world, "bob").heard()
+    world.broker.tick(NOW_MS + 2_000)
+    assert b"<leak>" not in reader.heard()
+    way(world, "ann").heard()
+    world.broker.tick(NOW_MS + 4_000)
+    assert b"<leak>" in reader.heard()
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["", "restart"])
+def test_a_session_is_its_users_alone(restart: bool) -> None:
+    world = World()
+    mine = world.client("mqtt", "ann", "anns")
+    mine.subscribe("open/x")
+    mine.heard()
+    mine.drop()
+    world.send("/topic/open.x", "<mine>")
+    if restart:
+        world.restart()
+    thief = world.client("mqtt", "bob", "anns")
+    assert b"<mine>" not in thief.heard()
+    assert thief.connector.closing
+    assert b"<mine>" in world.client("mqtt", "ann", "anns").heard()
+
+
 @pytest.mark.parametrize("topic", ["private/x", "$queue/private.x"])
 def test_nor_leaves_a_will_there(topic: str) -> None:
     world = World()
