@@ -30,10 +30,11 @@ class HoldPoint:
 class HeldDeliveries:
     """What waits so in one queue, in order."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_last", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[HoldPoint, Delivery]] = deque()
+        self._last = HoldPoint()
 
     @property
     def count(self) -> int:
@@ -46,7 +47,13 @@ class HeldDeliveries:
 
     def add(self, point: HoldPoint | None, delivery: Delivery) -> None:
         """One more, of the transaction of `point`, or behind whatever waits (None)."""
-        self._waiting.append((self._waiting[-1][0] if point is None else point, delivery))
+        if point is not None:
+            self._last = point
+        self._waiting.append((self._last, delivery))
+
+    def drop(self) -> Delivery:
+        """The oldest, though it may not be safe yet.  There must be one."""
+        return self._waiting.popleft()[1]
 
     def take(self, durable: int) -> Delivery | None:
         """The first, if it is safe now."""

@@ -331,7 +331,7 @@ class Queue(Sink):
             # Its own acknowledgements would free the queue, so it must be read; but not without end.
             if room.within(2, 1):
                 return True
-        elif when_full == DROP_OLDEST and (self.contents.backlog.count or self.paged):
+        elif when_full == DROP_OLDEST and self.waiting:
             self._drop_oldest(True)
             return True
         self.broker.counters.dropped_full += 1
@@ -346,10 +346,15 @@ class Queue(Sink):
                 # It makes room when the store has given it back.
                 paged.ask()
                 return
-            if not backlog.count:
+            held = self.contents.held
+            if backlog.count:
+                oldest = backlog.pop()
+            elif held is not None and held.count:
+                oldest = held.drop()
+            else:
                 return
             self.broker.counters.dropped_full += 1
-            bury(self, backlog.pop(), REASON_MAXLEN)
+            bury(self, oldest, REASON_MAXLEN)
 
     def keeps_waiting(self, publisher: Publisher) -> bool:
         """See Sink."""

@@ -5,6 +5,7 @@ from harness import DROP, Gateway
 
 from gateway.connectors.base import Limits
 from gateway.connectors.stomp.settings import StompSettings
+from gateway.core.destination import SEPARATORS_MAX
 from gateway.core.limits import REJECT, QueuePolicy
 from gateway.store.memory import HeldStore
 
@@ -695,7 +696,7 @@ def test_message_that_comes_twice_to_one_old_subscription_is_acknowledged_twice(
 
 
 def test_a_filter_may_have_as_many_levels_as_a_topic(gw: Gateway) -> None:
-    deep = ".".join("a" * 200)
+    deep = ".".join("a" * (SEPARATORS_MAX + 1))
     party = gw.stomp("s") >> f"SUBSCRIBE id:1 destination:/topic/{deep}"
     party >> f"SEND destination:/topic/{deep} body:x" << "MESSAGE subscription:1 body:x"
     party >> f"SUBSCRIBE id:2 destination:/topic/{deep}.a" << "ERROR"

@@ -211,3 +211,25 @@ def test_a_message_that_has_expired_already_reaches_nobody_and_is_no_last_value(
     assert live.ids == [earlier.id]
     assert broker.counters.expired == 1
     assert broker.retained.get("t") is None
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["within a transaction", "behind one"])
+def test_the_oldest_is_dropped_though_a_transaction_holds_it_back(behind: bool) -> None:
+    broker = broker_with(policy=QueuePolicy(messages_max=10, when_full=DROP_OLDEST))
+    queue = broker.queue("q")
+    transaction = broker.transaction()
+    ids = []
+    for number in range(15):
+        one = message(broker, persistent=True)
+        ids.append(one.id)
+        if number == 0 or not behind:
+            transaction.publish(one)
+            if number in (0 if behind else 14, 14):
+                transaction.commit()
+        else:
+            assert queue.offer(one) > 0
+    assert (queue.depth, broker.counters.dropped_full) == (10, 5)
+    store_of(broker).release(broker)
+    outlet = LogOutlet(ACCEPTED)
+    consume(queue, outlet, 1)
+    assert outlet.ids == ids[5:]

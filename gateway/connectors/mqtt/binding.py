@@ -5,7 +5,7 @@ from typing import final
 from gateway.connectors.mqtt.addresses import Filter
 from gateway.connectors.mqtt.stored import stored_options
 from gateway.connectors.sources import SHARE_KEY_PREFIX
-from gateway.core.delivery import ACCEPTED, FAILED, Delivery
+from gateway.core.delivery import Delivery
 from gateway.core.flow import Publisher
 from gateway.core.pattern import Pattern
 from gateway.core.subscription import Binding, Consumer, Sink
@@ -103,15 +103,13 @@ def merged_bindings(bindings: list[Binding], sink: Sink, subscriber: Publisher, 
     )
 
 
-def outcome_of_leaving(delivery: Delivery) -> int:
-    """What becomes of an unfinished delivery of a queue that others read too, when its session ends.
+def comes_again(delivery: Delivery) -> bool:
+    """Does another reader of its queue get an unfinished delivery when its session ends?
 
     Another member of a shared subscription gets it at QoS 1, but not at QoS 2 [MQTT-4.8.2-5].
     """
     shared = delivery.queue.key.startswith(SHARE_KEY_PREFIX)
-    if shared and min(delivery.message.qos, binding_of(delivery).qos) == 2:
-        return ACCEPTED
-    return FAILED
+    return not shared or min(delivery.message.qos, binding_of(delivery).qos) != 2
 
 
 def binding_of(delivery: Delivery) -> MqttBinding:

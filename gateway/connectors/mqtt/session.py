@@ -13,8 +13,8 @@ from gateway.connectors.mqtt.binding import (
     MqttBinding,
     MqttSubscription,
     binding_of,
+    comes_again,
     merged_bindings,
-    outcome_of_leaving,
 )
 from gateway.connectors.mqtt.footprint import Footprint, bytes_of
 from gateway.connectors.mqtt.json_view import JsonView
@@ -25,6 +25,7 @@ from gateway.core.bodies_away import let_go
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, REJECTED, UNREPRESENTABLE, Delivery
 from gateway.core.flow import Publisher
+from gateway.core.leaving import give_back
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Entry
@@ -642,9 +643,14 @@ class MqttSession(Outlet):
         unfinished = self.inflight
         self.inflight = None
         if unfinished is not None:
+            left: list[Delivery] = []
             for delivery in unfinished.values():
-                # Those of its own queue are gone with that, but the broker still counts their bytes.
-                delivery.settle(ACCEPTED if delivery.queue is queue else outcome_of_leaving(delivery))
+                # Those of its own queue are gone with that.
+                if delivery.queue is queue or not comes_again(delivery):
+                    delivery.settle(ACCEPTED)
+                else:
+                    left.append(delivery)
+            give_back(left, True)
 
     def forget_subscriptions(self, count_max: int, successor: "MqttSession | None") -> bool:
         """Undo so many subscriptions of an ended session; answers whether there are more.

@@ -360,7 +360,7 @@ class StompConnector(StompSender):
 
         §DISCONNECT: whoever has it may close the socket without losing anything.
         """
-        self._let_go()
+        self._let_go(tried=False)
         self.confirm_frame(self.broker.store.position, disconnect.receipt)
         self._collect()
         if self.unconfirmed:
@@ -393,7 +393,7 @@ class StompConnector(StompSender):
         self._collect()
         self.hang_up()
 
-    def _let_go(self) -> None:
+    def _let_go(self, tried: bool = True) -> None:
         """Give back everything: no more deliveries, then what was not acknowledged, in order, then what was its own."""
         subscriptions = self._subscriptions
         self._subscriptions = None
@@ -405,7 +405,7 @@ class StompConnector(StompSender):
             for transaction in transactions.values():
                 transaction.abort()
         if subscriptions is not None:
-            subscriptions.give_back()
+            subscriptions.give_back(tried)
         self._topics = None
         self._queues = None
         temporary = self._temporary

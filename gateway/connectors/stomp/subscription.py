@@ -7,9 +7,10 @@ from gateway.connectors.sources import SHARE_KEY_PREFIX, may_read
 from gateway.connectors.stomp.mapping import message_id, tail_of
 from gateway.core.chores import Chore
 from gateway.core.credit import UNLIMITED, Credit
-from gateway.core.delivery import FAILED, Delivery
+from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE
 from gateway.core.flow import Publisher
+from gateway.core.leaving import give_back
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING
@@ -282,11 +283,14 @@ class StompSubscription(RetainedOutlet):
         if leaving.go_on():
             broker.chores.add(leaving)
 
-    def give_back(self) -> None:
-        """What was not acknowledged counts as failed; a queue of its own goes, a shared one with its last member."""
-        for delivery in list(self.unacked.values()):
-            delivery.settle(FAILED)
+    def give_back(self, tried: bool) -> None:
+        """What was not acknowledged goes back; a queue of its own goes, a shared one with its last member.
+
+        `tried`: see `leaving.give_back`.
+        """
+        unacked = list(self.unacked.values())
         self.unacked.clear()
+        give_back(unacked, tried)
         broker = self._connector.broker
         if self.private is not None:
             broker.delete_queue(self.private)

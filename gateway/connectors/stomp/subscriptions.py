@@ -345,7 +345,7 @@ class Subscriptions:
         if self._replays is not None:
             self._replays.drop(subscription)
         subscription.detach()
-        subscription.give_back()
+        subscription.give_back(False)
         return True
 
     # -- ACK and NACK
@@ -405,10 +405,10 @@ class Subscriptions:
         for subscription in self._by_key.values():
             subscription.detach()
 
-    def give_back(self) -> None:
+    def give_back(self, tried: bool) -> None:
         """The end: what was not acknowledged goes back, in order."""
         for subscription in self._by_key.values():
-            subscription.give_back()
+            subscription.give_back(tried)
 
 
 @final

@@ -6,8 +6,9 @@ from gateway.connectors.replay import RetainedOutlet
 from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.credit import Credit
-from gateway.core.delivery import FAILED, RELEASED, Delivery
+from gateway.core.delivery import Delivery
 from gateway.core.flow import Publisher
+from gateway.core.leaving import give_back
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
@@ -144,12 +145,12 @@ class JsonSubscription(RetainedOutlet):
             self.consumer.queue.detach(self.consumer)
 
     def give_back(self, released: bool) -> None:
-        """What was not acknowledged goes back: untried when its client asked for that, else as failed."""
-        for tag, delivery in list(self.unacked.items()):
+        """What was not acknowledged goes back: untried when its client asked for that; see `leaving.give_back`."""
+        for tag in self.unacked:
             self._connector.tags.pop(tag, None)
-            delivery.returned = True
-            delivery.settle(RELEASED if released else FAILED)
+        unacked = list(self.unacked.values())
         self.unacked.clear()
+        give_back(unacked, not released)
         consumer = self.consumer
         if consumer is not None:
             queue = consumer.queue

@@ -196,7 +196,11 @@ def test_acknowledged_messages_are_gone_others_come_again() -> None:
     assert first.op("ack", id=1, tag=got[0]["tag"]) == [{"op": "ok", "id": 1}]
     first.drop()
     again = world.client().op("subscribe", sub="s", from_="queue:q", ack="client")
-    assert [(m["body"], m["redelivered"], m["delivery_count"]) for m in again] == [(1, True, 1), (2, True, 1)]
+    # The oldest may have been at hand when the client was lost; the other had only been sent ahead.
+    assert [(m["body"], m["redelivered"], m.get("delivery_count")) for m in again] == [
+        (1, True, 1),
+        (2, True, None),
+    ]
 
 
 def test_what_was_there_at_a_crash_may_have_been_delivered_before() -> None:
