@@ -34,7 +34,7 @@ REASON_EXPIRED: Final = "expired"
 REASON_MAXLEN: Final = "maxlen"
 REASON_UNREPRESENTABLE: Final = "unrepresentable"
 
-# Where it is: see `gateway.core.places`.
+# Where it is: see `gateway.core.contents`.
 READY: Final = 0
 """In memory, for whoever is ready."""
 ACQUIRED: Final = 1

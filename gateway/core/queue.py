@@ -53,7 +53,7 @@ RESIDENT_OVERHEAD: Final = 600
 class Queue(Sink):
     """One queue.  Invariant: when it has both a waiting message and a ready consumer, it delivers before it returns.
 
-    Where its messages are, and what each step from place to place does, is written in `gateway.core.places`.
+    Where its messages are, and what each step from place to place does, is written in `gateway.core.contents`.
     """
 
     __slots__ = (
