@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, final
@@ -417,9 +418,9 @@ class Gateway:
         except Exception:
             log.exception("internal error while time passed")
         machinery.reports.tick(now_ms)
+        now = datetime.now(UTC)
         for listener in self.listeners:
-            if listener.keeper is not None:
-                listener.keeper.tick(now_ms // 1000)
+            listener.tick(now)
         self._heap.look(self.broker.resident_bytes)
         self._sample()
 

@@ -48,7 +48,9 @@ class TlsSection(KeyPairSection):
     crl_check: Literal["leaf", "chain"] = "leaf"
     """Whose revocation is looked for: the client's, or that of every authority above it too."""
     revoked_sessions: Literal["end", "keep"] = "end"
-    """What happens to a client that is connected when its certificate is revoked."""
+    """What happens to a client that is connected when its certificate, or with `chain` its authority's, is revoked."""
+    expired_sessions: Literal["end", "keep"] = "keep"
+    """What happens to a client that is connected when its certificate expires."""
     versions: tuple[Literal["1.2", "1.3"], ...] = Field(("1.2", "1.3"), min_length=1)
     """Versions of TLS."""
     ciphers: str = ""

@@ -59,8 +59,10 @@ class Keeper:
         self._pending: Signature = ()
         self._next_look_s = 0
         self._working: asyncio.Task[None] | None = None
+        self.next_expiry = tls.FOREVER
+        """No certificate of a connected client ends before; kept only if their sessions are to end with it."""
         self._warned: dict[int, int] = {}
-        self._warned_crl = False
+        self._warned_crl = ""
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -74,6 +76,11 @@ class Keeper:
         self.identity = await self._loop.run_in_executor(None, tls.load, self.settings)
         self._warn_unfit(self.identity)
         self.warn(datetime.now(UTC))
+
+    def expires(self, when: datetime) -> None:
+        """A client has come whose certificate ends then."""
+        if self.settings.expired_sessions == "end" and when < self.next_expiry:
+            self.next_expiry = when
 
     def tick(self, now_s: int) -> None:
         """Look whether something has changed, at most as often as the settings say."""
@@ -117,7 +124,7 @@ class Keeper:
         self.reloads += 1
         self.reload_problem = ""
         self._warned.clear()
-        self._warned_crl = False
+        self._warned_crl = ""
         days = tls.days_left(identity.certificates[0])
         log.info(
             "%s: certificates reloaded: %d days left, %d revoked", self.name, days, len(identity.revoked)
@@ -143,10 +150,10 @@ class Keeper:
             if threshold < self._warned.get(number, 1_000):
                 self._warned[number] = threshold
                 log.warning("%s: %s", self.name, _expiry(certificate, now))
-        overdue = identity.next_crl is not None and identity.next_crl <= now
-        if overdue and not self._warned_crl:
-            log.warning("%s: a revocation list is overdue: client certificates are refused", self.name)
-        self._warned_crl = overdue
+        said = _lists(identity, now)
+        if said and said != self._warned_crl:
+            log.warning("%s: %s", self.name, said)
+        self._warned_crl = said
 
     def warnings(self, now: datetime) -> list[str]:
         """What there is to worry about, for the status."""
@@ -155,8 +162,9 @@ class Keeper:
             return []
         found = [_expiry(item, now) for item in identity.certificates if _threshold(item, now) < 1_000]
         found += [f"clients will refuse the certificate: {text}" for text in identity.unfit]
-        if identity.next_crl is not None and identity.next_crl <= now:
-            found.append("a revocation list is overdue: client certificates are refused")
+        lists = _lists(identity, now)
+        if lists:
+            found.append(lists)
         if self.reload_problem:
             found.append(f"the old certificates stay in use: {self.reload_problem}")
         return found
@@ -187,6 +195,16 @@ class Keeper:
             "reloads": self.reloads,
             "warnings": self.warnings(now),
         }
+
+
+def _lists(identity: Identity, now: datetime) -> str:
+    """What there is to say of revocation lists; empty when all is well."""
+    due, early = identity.next_crl, identity.warn_crl
+    if due is not None and due <= now:
+        return "a revocation list is overdue: client certificates are refused"
+    if due is not None and early is not None and early <= now:
+        return f"a revocation list is due on {due:%Y-%m-%d %H:%M} UTC: then client certificates are refused"
+    return ""
 
 
 def _threshold(certificate: x509.Certificate, now: datetime) -> int:

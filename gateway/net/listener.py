@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, final
 
 from gateway.connectors.base import REFUSED_TALKING_MAX, Counters
@@ -16,7 +17,7 @@ from gateway.net.doorway import Doorway
 from gateway.net.identity import Keeper
 from gateway.net.reports import Reports
 from gateway.net.secure import SecureSocket
-from gateway.net.tls import Identity
+from gateway.net.tls import FOREVER, Identity
 from gateway.net.transport import Transport
 from gateway.net.turn import Flusher
 from gateway.net.unix import UnixSocket
@@ -162,8 +163,27 @@ class Listener:
         now_ms = self.clock.now_ms()
         self.broker.now_ms = now_ms
         for transport in list(self.transports):
-            if transport.certificate in identity.revoked:
+            if identity.is_revoked(transport.certificate):
                 transport.end("the client's certificate was revoked", now_ms)
+
+    def tick(self, now: datetime) -> None:
+        """Look after the TLS files, and end sessions whose certificate has, if that is wanted."""
+        keeper = self.keeper
+        if keeper is None:
+            return
+        now_ms = self.clock.now_ms()
+        keeper.tick(now_ms // 1000)
+        if now < keeper.next_expiry:
+            return
+        keeper.next_expiry = FOREVER
+        for transport in list(self.transports):
+            expires = transport.certificate_expires
+            if expires is None:
+                continue
+            if expires <= now:
+                transport.end("the client's certificate has expired", now_ms)
+            else:
+                keeper.expires(expires)
 
     # -- called by its transports, and by what stands before them
 

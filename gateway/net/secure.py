@@ -6,6 +6,7 @@ handshake is bounded in time and number before any connector exists, and what a 
 
 import asyncio
 import ssl
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from cryptography import x509
@@ -50,6 +51,7 @@ class SecureSocket(asyncio.Protocol, Timed):
         "_state",
         "_tls",
         "certificate",
+        "expires",
         "user",
     )
 
@@ -67,6 +69,8 @@ class SecureSocket(asyncio.Protocol, Timed):
         self._due_ms = 0
         self.certificate: tls.CertificateId | None = None
         """The client's; None without one."""
+        self.expires: datetime | None = None
+        """When it does."""
         self.user: str | None = None
         """Whom it names."""
 
@@ -172,9 +176,14 @@ class SecureSocket(asyncio.Protocol, Timed):
         except ValueError:
             return "the client's certificate cannot be read"
         identity = self._keeper.identity
-        if identity is not None and self.certificate in identity.revoked:
+        now = datetime.now(UTC)
+        if identity is not None and identity.is_revoked(self.certificate):
             return "certificate revoked"
-        return "certificate has expired" if tls.days_left(certificate) < 0 else ""
+        if identity is not None and identity.is_overdue(self.certificate, now):
+            return "the revocation list of the client's authority is overdue"
+        self._keeper.expires(certificate.not_valid_after_utc)
+        self.expires = certificate.not_valid_after_utc
+        return "certificate has expired" if self.expires < now else ""
 
     def _open(self) -> None:
         self._keeper.handshakes += 1
@@ -185,7 +194,7 @@ class SecureSocket(asyncio.Protocol, Timed):
     def _attach(self) -> asyncio.Protocol | None:
         """The client has said something: have somebody listen.  None when its certificate was revoked meanwhile."""
         identity = self._keeper.identity
-        if identity is not None and self.certificate in identity.revoked:
+        if identity is not None and identity.is_revoked(self.certificate):
             self._report("TLS: certificate revoked")
             self.close()
             return None
@@ -310,11 +319,13 @@ class SecureSocket(asyncio.Protocol, Timed):
         return 0 if self._socket is None else self._socket.get_write_buffer_size()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See asyncio.Transport; `certificate` and `certificate_user` are the client's, `alpn` what was agreed on."""
+        """See asyncio.Transport; `certificate…` is of the client's, `alpn` what was agreed on."""
         if name == "certificate_user":
             return self.user
         if name == "certificate":
             return self.certificate
+        if name == "certificate_expires":
+            return self.expires
         if name == "alpn":
             return self._tls.selected_alpn_protocol()
         if name == "socket":

@@ -7,7 +7,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, final
 
@@ -43,6 +43,11 @@ VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 FILE_BYTES_MAX: Final = 67_108_864
 """No certificate, key or revocation list is larger."""
 
+CRL_WARN: Final = timedelta(days=3)
+"""How long before a revocation list is due that is said, or in the last quarter of its time where that is shorter."""
+
+FOREVER: Final = datetime.max.replace(tzinfo=UTC)
+
 CertificateId = tuple[bytes, int]
 """Issuer's name in DER, serial number."""
 
@@ -74,6 +79,7 @@ class TlsSettings:
     crl: tuple[Path, ...] = ()
     crl_check: str = "leaf"
     revoked_sessions: str = "end"
+    expired_sessions: str = "keep"
     client_certificates: str = "no"
     user_from: str = "cn"
     versions: tuple[str, ...] = ("1.2", "1.3")
@@ -109,6 +115,26 @@ class Identity:
     """Why clients will refuse what is shown to them, a line each; it is used all the same."""
     next_crl: datetime | None = None
     """When the first of the revocation lists is due."""
+    lists_due: dict[bytes, datetime] = field(default_factory=dict)
+    """Issuer's name in DER → when its list is due."""
+    warn_crl: datetime | None = None
+    """From when on it is high time to publish the next list."""
+    revoked_issuers: frozenset[bytes] = frozenset()
+    """Names in DER of authorities in `ca` that are revoked, where the whole chain is looked at."""
+
+    def is_revoked(self, certificate: CertificateId | None) -> bool:
+        """Is a client's certificate revoked, or the authority that issued it?"""
+        return certificate is not None and (
+            certificate in self.revoked or certificate[0] in self.revoked_issuers
+        )
+
+    def is_overdue(self, certificate: CertificateId, now: datetime) -> bool:
+        """Is nothing known of a certificate's revocation, since its authority's list is overdue or not there?  Never
+        without any list."""
+        if not self.lists_due:
+            return False
+        due = self.lists_due.get(certificate[0])
+        return due is None or due <= now
 
     def choose(self, sock: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         """OpenSSL's question, in the middle of a handshake: which certificate for the host `name`?"""
@@ -134,7 +160,7 @@ def load(settings: TlsSettings) -> Identity:
     if settings.more:
         contexts[0].sni_callback = identity.choose
     if settings.crl:
-        identity.revoked, identity.next_crl = _revoked(settings.crl)
+        _read_lists(identity, settings)
     return identity
 
 
@@ -218,11 +244,18 @@ def _trust(context: ssl.SSLContext, settings: TlsSettings) -> None:
         return
     need = settings.client_certificates == "need"
     context.verify_mode = ssl.CERT_REQUIRED if need else ssl.CERT_OPTIONAL
-    # An intermediate authority may be trusted by itself: clients then need not send it.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    if settings.crl:
-        leaf = settings.crl_check == "leaf"
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF if leaf else ssl.VERIFY_CRL_CHECK_CHAIN
+    if settings.crl and settings.crl_check == "chain":
+        # A chain must reach its root, or OpenSSL finds nobody whose list could speak of the last authority.  That in
+        # `ca` may be any authority's, and clients still need not send it.
+        lonely = _without_root(_authorities(settings.ca))
+        if lonely:
+            raise TlsError(f'crl_check = "chain" needs the root above {lonely} in `ca`')
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+    else:
+        # An intermediate authority may be trusted by itself: clients then need not send it.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        if settings.crl:
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     for path in (*settings.ca, *settings.crl):
         try:
             context.load_verify_locations(path)
@@ -261,20 +294,55 @@ def _leaf(path: Path) -> x509.Certificate:
         raise TlsError(f"{path}: no certificate, or a damaged one") from None
 
 
-def _revoked(paths: Iterable[Path]) -> tuple[frozenset[CertificateId], datetime | None]:
-    """All that is revoked, and when the first list is due."""
+def _read_lists(identity: Identity, settings: TlsSettings) -> None:
+    """All that is revoked, and when lists are due."""
     found: set[CertificateId] = set()
-    due: list[datetime] = []
-    for path in paths:
+    for path in settings.crl:
         try:
             listed = x509.load_pem_x509_crl(_read(path))
         except ValueError:
             raise TlsError(f"{path}: no revocation list in PEM form, or a damaged one") from None
         issuer = listed.issuer.public_bytes()
         found.update([(issuer, entry.serial_number) for entry in listed])
-        if listed.next_update_utc is not None:
-            due.append(listed.next_update_utc)
-    return frozenset(found), min(due, default=None)
+        due = listed.next_update_utc
+        # A list that names no end is never overdue.
+        identity.lists_due[issuer] = max(due or FOREVER, identity.lists_due.get(issuer, due or FOREVER))
+        if due is not None:
+            early = due - min(CRL_WARN, (due - listed.last_update_utc) / 4)
+            identity.next_crl = due if identity.next_crl is None else min(due, identity.next_crl)
+            identity.warn_crl = early if identity.warn_crl is None else min(early, identity.warn_crl)
+    identity.revoked = frozenset(found)
+    if settings.crl_check == "chain":
+        identity.revoked_issuers = _revoked_issuers(settings.ca, identity.revoked)
+
+
+def _authorities(paths: Iterable[Path]) -> list[x509.Certificate]:
+    found: list[x509.Certificate] = []
+    for path in paths:
+        try:
+            found += x509.load_pem_x509_certificates(_read(path))
+        except ValueError:
+            raise TlsError(f"{path}: nothing in PEM form in it, or something damaged") from None
+    return found
+
+
+def _revoked_issuers(ca: Iterable[Path], revoked: frozenset[CertificateId]) -> frozenset[bytes]:
+    """Authorities all of whose certificates are revoked, by name: a renewed one goes on."""
+    by_name: dict[bytes, list[bool]] = {}
+    for certificate in _authorities(ca):
+        by_name.setdefault(certificate.subject.public_bytes(), []).append(
+            certificate_id(certificate) in revoked
+        )
+    return frozenset([name for name, all_revoked in by_name.items() if all(all_revoked)])
+
+
+def _without_root(authorities: list[x509.Certificate]) -> str:
+    """The first authority that leads to no root among the others; empty when all do."""
+    roots = [item for item in authorities if item.issuer == item.subject]
+    for certificate in authorities:
+        if chain.build(certificate, authorities, roots)[-1] not in roots:
+            return certificate.subject.rfc4514_string()
+    return ""
 
 
 # -- what is in a certificate

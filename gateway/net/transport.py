@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, cast, final
 
 from gateway.connectors.base import Connector
@@ -80,6 +81,14 @@ class Transport(asyncio.Protocol, Timed):
         """Issuer and serial number of the client's TLS certificate; None without one."""
         found: CertificateId | None = (
             None if self._socket is None else self._socket.get_extra_info("certificate")
+        )
+        return found
+
+    @property
+    def certificate_expires(self) -> datetime | None:
+        """When that certificate ends."""
+        found: datetime | None = (
+            None if self._socket is None else self._socket.get_extra_info("certificate_expires")
         )
         return found
 

@@ -6,93 +6,19 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from line_doubles import LineAcceptor, LineConnector
+from line_doubles import LineConnector
+from secure_net import SecureNet, Streams
 from tls_files import HERE, Pki
 
-from gateway.connectors.base import Limits
-from gateway.core.limits import CoreLimits, QueuePolicy
-from gateway.core.ports import Authorizer
-from gateway.core.router import Broker
-from gateway.net.clock import Clock
-from gateway.net.deadlines import Deadlines
-from gateway.net.identity import Keeper
-from gateway.net.listener import Listener, Machinery
-from gateway.net.reports import Reports
 from gateway.net.tls import TlsSettings
-from gateway.net.turn import Flusher
 from gateway.pki import issue, names
 from gateway.pki.folder import Folder, Plan
-from gateway.store.memory import MemoryStore
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-class SecureNet:
-    """Listeners with TLS, and clients for them."""
-
-    def __init__(self) -> None:
-        broker = Broker(MemoryStore(), Authorizer(), CoreLimits(), QueuePolicy())
-        loop = asyncio.get_running_loop()
-        clock = Clock()
-        self.machinery = Machinery(
-            loop, clock, broker, Flusher(loop, clock, broker), Deadlines(loop, clock), Reports()
-        )
-        self.acceptor = LineAcceptor(broker, Limits(maximum_connections=100, connect_timeout_ms=300))
-        self.keeper: Keeper
-        self.listener: Listener
-        self.writers: list[asyncio.StreamWriter] = []
-
-    async def open(self, settings: TlsSettings, secure: bool = True, doors: tuple[str, ...] = ()) -> None:
-        self.keeper = Keeper("lines", settings, self.machinery.loop)
-        await self.keeper.load()
-        found = dict.fromkeys(doors, self.acceptor)
-        self.listener = Listener(self.acceptor, "127.0.0.1", 0, self.machinery, self.keeper, found, secure)
-        await self.listener.open()
-
-    async def client(self, context: ssl.SSLContext | None, name: str = "localhost") -> Streams:
-        host = name if context else None
-        streams = await asyncio.open_connection(
-            "127.0.0.1", self.listener.port, ssl=context, server_hostname=host
-        )
-        self.writers.append(streams[1])
-        return streams
-
-    async def says(self, streams: Streams, line: str = "hello") -> bytes:
-        """Send a line, and what comes back for it."""
-        streams[1].write(line.encode() + b"\n")
-        async with asyncio.timeout(10):
-            return await streams[0].readline()
-
-    async def refused(self, context: ssl.SSLContext) -> str:
-        """Come with `context`; the reason why that was in vain, as the client sees it."""
-        try:
-            streams = await self.client(context)
-            # In TLS 1.3 the client learns of it only afterwards.
-            said = await self.says(streams)
-        except (ssl.SSLError, ConnectionError) as error:
-            return str(error).upper()
-        assert said == b"", said
-        return "CLOSED"
-
-    async def until(self, true: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
-            while not true():
-                await asyncio.sleep(0.005)
-
-    async def close(self) -> None:
-        self.listener.stop_accepting()
-        for writer in self.writers:
-            writer.transport.abort()
-        for transport in list(self.listener.transports):
-            transport.abort()
-        await self.until(lambda: not self.listener.transports)
-        self.machinery.deadlines.close()
 
 
 @pytest.fixture
