@@ -41,6 +41,10 @@ Uri = Annotated[list[str], typer.Option(help="A URI; may be given often.")]
 Email = Annotated[list[str], typer.Option(help="An e-mail address; may be given often.")]
 Subject = Annotated[str, typer.Option(help="Instead of CN=NAME: CN=device-17,OU=Attic,O=Example")]
 Days = Annotated[int, typer.Option(min=1, help="How long it is valid.")]
+LeafDays = Annotated[
+    int,
+    typer.Option(min=0, help=f"How long it is valid; 0 is {LEAF_DAYS}, or what is left of the authority."),
+]
 KeyType = Annotated[str, typer.Option(help=f"One of {', '.join(keys.KEY_TYPES)}.")]
 Kind = Annotated[str, typer.Argument(help=f"One of {', '.join(PROFILES)}.", metavar="PROFILE")]
 CrlUri = Annotated[
@@ -161,7 +165,7 @@ def issue_command(
     uri: Uri = [],  # noqa: B006
     email: Email = [],  # noqa: B006
     subject: Subject = "",
-    days: Days = LEAF_DAYS,
+    days: LeafDays = 0,
     key_type: KeyType = "p256",
     crl_uri: CrlUri = "",
     passphrase: Passphrase = "",
@@ -209,7 +213,7 @@ def sign(
     uri: Uri = [],  # noqa: B006
     email: Email = [],  # noqa: B006
     subject: Subject = "",
-    days: Days = LEAF_DAYS,
+    days: LeafDays = 0,
     crl_uri: CrlUri = "",
     as_requested: Annotated[
         bool,
@@ -258,7 +262,12 @@ def import_command(
 def renew(
     name: Annotated[str, typer.Argument(help="Of a leaf, or intermediate-ca.")],
     dir: Dir = CERTS,
-    days: Annotated[int, typer.Option(min=0, help="How long it is valid; 0 is as long as usual.")] = 0,
+    days: Annotated[
+        int,
+        typer.Option(
+            min=0, help="How long it is valid; 0 is as long as usual, or what is left of the authority."
+        ),
+    ] = 0,
     keep_key: Annotated[bool, typer.Option("--keep-key", help="Do not make a new key.")] = False,
     passphrase: Passphrase = "",
     key_passphrase: KeyPassphrase = "",
@@ -269,13 +278,11 @@ def renew(
         authority = name == INTERMEDIATE
         secret = _authority_passphrase(folder, passphrase, ROOT if authority else INTERMEDIATE)
         if authority:
-            made = issue.renew(folder, name, days or INTERMEDIATE_DAYS, secret)
+            made = issue.renew(folder, name, days, secret)
             _made(folder.path / f"{INTERMEDIATE}.crt", made)
             return
         key_secret = for_key(key_passphrase, folder.leaf(name).key, f"the key of {name}")
-        made = issue.renew(
-            folder, name, days or LEAF_DAYS, secret, keep_key=keep_key, key_passphrase=key_secret
-        )
+        made = issue.renew(folder, name, days, secret, keep_key=keep_key, key_passphrase=key_secret)
         _made(folder.leaf(name).chain, made)
 
 
@@ -417,22 +424,22 @@ def export(
     ] = "",
     key_passphrase: KeyPassphrase = "",
 ) -> None:
-    """Write a certificate as PEM, DER, PKCS#12 (key included), PKCS#7, or the authorities as a Java trust store."""
+    """Write a certificate as PEM, DER, PKCS#12 or JKS (key included), PKCS#7, or the authorities as a Java trust store."""
     folder = Folder(dir)
     with _said():
+        form = exporting.format_of(form)
         if out.exists():
             raise PkiError(f"{out} is there: nothing is overwritten")
-        authorities = [folder.root.certificate]
-        chain = [folder.intermediate.certificate]
         key = None
-        if form == "truststore":
-            authorities += chain
+        if form == "truststore" or (form == "jks" and not name):
+            chain, authorities = [], [folder.root.certificate, folder.intermediate.certificate]
         elif not name:
             raise PkiError("which one? --name NAME")
         else:
             leaf = folder.leaf(name)
-            chain = load_certificates(leaf.chain)
-            if form == "pkcs12" or (form == "pem" and with_key):
+            chain = load_certificates(leaf.chain if leaf.chain.exists() else leaf.certificate)
+            authorities = folder.roots_above(chain)
+            if form in exporting.SECRET_FORMATS or (form == "pem" and with_key):
                 key = keys.load(leaf.key, for_key(key_passphrase, leaf.key, f"the key of {name}"))
         secret = passphrase(passphrase_source, str(out), new=True)
         data = exporting.export(form, name, chain, key, authorities, secret)

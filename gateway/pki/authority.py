@@ -23,6 +23,10 @@ CERTIFICATES_MAX: Final = 100
 """Certificates in one file."""
 
 
+SLOW_CLOCKS: Final = timedelta(minutes=5)
+"""How much the clock of somebody who looks at a new certificate or list may be behind ours."""
+
+
 def now() -> datetime:
     """The time, in whole seconds as certificates have it."""
     return datetime.now(UTC).replace(microsecond=0)
@@ -91,8 +95,8 @@ def build(
     days: int,
     extensions: Extensions,
 ) -> x509.Certificate:
-    """Sign a certificate that is valid from now on.  Raises PkiError."""
-    start = now()
+    """Sign a certificate that is valid from now on, and for clocks that are a little slow.  Raises PkiError."""
+    start = now() - SLOW_CLOCKS
     try:
         builder = (
             x509.CertificateBuilder()
@@ -146,6 +150,13 @@ class Authority:
             raise PkiError(f"{self.key_path} is not the key of {self.certificate_path}")
         return key
 
+    def days_for(self, usual: int) -> int:
+        """`usual`, or what is left of the authority where that is less.  Raises PkiError when nothing is."""
+        left = (self.certificate.not_valid_after_utc - now()).days
+        if left < 1:
+            raise PkiError(f"{self.name} has no whole day left: it must be renewed first")
+        return min(usual, left)
+
     def sign(
         self,
         subject: x509.Name,
@@ -185,8 +196,8 @@ class Authority:
         self, passphrase: bytes | None, valid: timedelta | None = None
     ) -> x509.CertificateRevocationList:
         """A new list of what is revoked, valid for `valid` (else as the .cnf says).  Raises PkiError."""
-        start = now()
-        due = later(start, valid or timedelta(days=self.crl_days))
+        start = now() - SLOW_CLOCKS
+        due = later(now(), valid or timedelta(days=self.crl_days))
         signer = self.key(passphrase)
         builder = (
             x509.CertificateRevocationListBuilder()

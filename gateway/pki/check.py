@@ -34,13 +34,12 @@ class Finding:
 def check(
     folder: Folder, now: datetime, warn_days: int = 30, critical_days: int = 7, host: str = ""
 ) -> list[Finding]:
-    """Everything in a folder; one finding at least for each certificate.  Raises PkiError without authorities.
+    """Everything in a folder; one finding at least for each certificate.  Raises PkiError where there is none at all.
 
     `host` is a name that server certificates must be good for.
     """
     checker = _Checker(folder, now, warn_days, critical_days, host)
-    for role in (ROOT, INTERMEDIATE):
-        checker.authority(role)
+    checker.authorities()
     for leaf in folder.leaves():
         checker.leaf(leaf)
     return checker.findings
@@ -57,18 +56,32 @@ class _Checker:
         self._warn_days = warn_days
         self._critical_days = critical_days
         self._host = host
-        self._root = folder.root
-        self._intermediate = folder.intermediate
+        alone = not folder.has_authorities() and folder.leaves()
+        self._root: Authority | None = None if alone else folder.root
+        self._intermediate: Authority | None = None if alone else folder.intermediate
+        self._roots = [] if self._root is None else [self._root.certificate]
 
     def _add(self, level: int, what: str, text: str) -> None:
         self.findings.append(Finding(level, what, text))
 
-    def authority(self, role: str) -> None:
+    def authorities(self) -> None:
+        """Root and intermediate, where this folder has them."""
+        if self._root is not None and self._intermediate is not None:
+            self._authority(ROOT, self._root)
+            self._authority(INTERMEDIATE, self._intermediate)
+            self._time_to_issue(self._intermediate)
+
+    def _time_to_issue(self, authority: Authority) -> None:
+        left = (authority.certificate.not_valid_after_utc - self._now).days
+        if 0 <= left < profiles.LEAF_DAYS:
+            text = f"has {left} days left, and nothing that it issues lasts longer: renew it"
+            self._add(WARNING, INTERMEDIATE, text)
+
+    def _authority(self, role: str, authority: Authority) -> None:
         """Certificate, key and revocation list of an authority."""
-        authority = self._root if role == ROOT else self._intermediate
         before = len(self.findings)
-        path = chain.build(authority.certificate, [], [self._root.certificate])
-        for text in chain.problems(path, [self._root.certificate], self._now):
+        path = chain.build(authority.certificate, [], self._roots)
+        for text in chain.problems(path, self._roots, self._now):
             self._add(CRITICAL, role, text)
         if not chain.is_authority(authority.certificate):
             self._add(CRITICAL, role, "is no authority")
@@ -100,12 +113,15 @@ class _Checker:
         self._days(leaf.name, certificate, before)
 
     def _leaf_chain(self, leaf: Leaf, certificate: x509.Certificate, others: list[x509.Certificate]) -> None:
-        roots = [self._root.certificate]
-        path = chain.build(certificate, [*others, self._intermediate.certificate], roots)
+        roots = self._roots
+        ours = [] if self._intermediate is None else [self._intermediate.certificate]
+        path = chain.build(certificate, [*others, *ours], roots)
         purpose = fitness.purpose_of(certificate)
         for text in chain.problems(path, roots, self._now, purpose):
             # One that was imported leads to a root of others, which this folder need not have.
-            foreign = "unknown" in text and certificate.issuer != self._intermediate.certificate.subject
+            foreign = "without a trusted root" in text and certificate.issuer not in [
+                item.subject for item in ours
+            ]
             self._add(WARNING if foreign else CRITICAL, leaf.name, text)
         if self._is_revoked(self._intermediate, certificate):
             self._add(CRITICAL, leaf.name, "is revoked")
@@ -127,8 +143,8 @@ class _Checker:
             said = ", ".join([names.shown(name) for name in alternative])
             self._add(CRITICAL, leaf.name, f"is not for {self._host}, but for {said}")
 
-    def _is_revoked(self, authority: Authority, certificate: x509.Certificate) -> bool:
-        if certificate.issuer != authority.certificate.subject:
+    def _is_revoked(self, authority: Authority | None, certificate: x509.Certificate) -> bool:
+        if authority is None or certificate.issuer != authority.certificate.subject:
             return False
         entry = authority.database.find(certificate.serial_number)
         return entry is not None and entry.status == REVOKED

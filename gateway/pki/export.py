@@ -14,14 +14,38 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from gateway.pki import keys, names
+from gateway.pki import jks, keys, names
+from gateway.pki.authority import now
 from gateway.pki.errors import PkiError
 
-FORMATS: Final = ("pem", "der", "pkcs12", "pkcs7", "truststore")
-"""truststore: the authorities only, as Java's keytool and clients read it."""
+FORMATS: Final = ("pem", "der", "pkcs12", "pkcs7", "jks", "truststore")
+"""truststore: the authorities only, as Java's keytool and clients read it; jks: for Java before 9, with the key of a leaf
+or, without one, a trust store too."""
 
-SECRET_FORMATS: Final = ("pem", "pkcs12")
-"""Formats that have the private key in them."""
+OTHER_WORDS: Final = {
+    "p12": "pkcs12",
+    "pfx": "pkcs12",
+    "p7b": "pkcs7",
+    "p7c": "pkcs7",
+    "crt": "pem",
+    "cer": "der",
+}
+"""What files of these formats are called."""
+
+SECRET_FORMATS: Final = ("pkcs12", "jks")
+"""Formats that always have the private key of a leaf in them."""
+
+
+JKS_PASSPHRASE_MIN: Final = 6
+"""As keytool has it."""
+
+
+def format_of(word: str) -> str:
+    """The format that `word` means.  Raises PkiError."""
+    form = OTHER_WORDS.get(word.lower(), word.lower())
+    if form not in FORMATS:
+        raise PkiError(f"unknown format {word!r}: one of {', '.join(FORMATS)}")
+    return form
 
 
 def export(
@@ -33,6 +57,7 @@ def export(
     passphrase: bytes | None,
 ) -> bytes:
     """A leaf (`chain` starts with it) in another format.  `key` None leaves it out.  Raises PkiError."""
+    form = format_of(form)
     if form == "pem":
         certificates = b"".join([certificate.public_bytes(Encoding.PEM) for certificate in chain])
         return certificates if key is None else keys.pem(key, passphrase) + certificates
@@ -50,9 +75,24 @@ def export(
             [*chain[1:], *authorities],
             _encryption(passphrase),
         )
-    if form == "truststore":
-        return trust_store(authorities, passphrase)
-    raise PkiError(f"unknown format {form!r}: one of {', '.join(FORMATS)}")
+    if form == "jks":
+        return _jks(name, chain, key, authorities, passphrase)
+    return trust_store(authorities, passphrase)
+
+
+def _jks(
+    name: str,
+    chain: list[x509.Certificate],
+    key: CertificateIssuerPrivateKeyTypes | None,
+    authorities: list[x509.Certificate],
+    passphrase: bytes | None,
+) -> bytes:
+    if not passphrase or len(passphrase) < JKS_PASSPHRASE_MIN:
+        raise PkiError(f"a Java key store needs a passphrase of at least {JKS_PASSPHRASE_MIN} letters")
+    if key is not None:
+        return jks.key_store(name, key, [*chain, *authorities], passphrase.decode(), now())
+    trusted = [(names.common_name(item.subject).lower() or "ca", item) for item in authorities]
+    return jks.trust_store(trusted, passphrase.decode(), now())
 
 
 def trust_store(authorities: list[x509.Certificate], passphrase: bytes | None) -> bytes:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -77,6 +78,21 @@ class Folder:
     def intermediate(self) -> Authority:
         """The authority that issues leaves.  Raises PkiError."""
         return self.authority(INTERMEDIATE)
+
+    def has_authorities(self) -> bool:
+        """Or only leaves, as where another authority signs what `csr` asks for?"""
+        return any((self.path / name).exists() for name in (ADOPTED, ROOT, INTERMEDIATE))
+
+    def roots_above(self, chain: list[x509.Certificate]) -> list[x509.Certificate]:
+        """Our root, if `chain` leads to it."""
+        if not self.has_authorities():
+            return []
+        root = self.root.certificate
+        try:
+            chain[-1].verify_directly_issued_by(root)
+        except (ValueError, TypeError, InvalidSignature):
+            return []
+        return [root]
 
     def issuing(self) -> Authority:
         """The authority that issues leaves, if it still may.  Raises PkiError."""

@@ -11,7 +11,7 @@ from gateway.pki import files, keys, names, profiles
 from gateway.pki.authority import build, load_certificate, readable
 from gateway.pki.errors import PkiError
 from gateway.pki.folder import INTERMEDIATE, ROOT, Folder, Leaf
-from gateway.pki.profiles import LEAF_DAYS, Profile
+from gateway.pki.profiles import INTERMEDIATE_DAYS, LEAF_DAYS, Profile
 
 
 @final
@@ -25,7 +25,8 @@ class Order:
     subject: str = ""
     """RFC 4514; empty: CN=name."""
     alternative: Sequence[x509.GeneralName] = field(default_factory=list)
-    days: int = LEAF_DAYS
+    days: int = 0
+    """0: LEAF_DAYS, or what is left of the authority."""
     key_type: str = "p256"
     key_passphrase: bytes | None = None
     """For the new key."""
@@ -65,10 +66,9 @@ def issue(folder: Folder, order: Order, passphrase: bytes | None) -> x509.Certif
     extensions = profiles.leaf_extensions(
         kind, key.public_key(), authority.certificate, order.alternative, order.crl_uri
     )
+    days = order.days or authority.days_for(LEAF_DAYS)
     with files.locked(folder.path):
-        certificate = authority.sign(
-            order.subject_name(), key.public_key(), order.days, extensions, passphrase
-        )
+        certificate = authority.sign(order.subject_name(), key.public_key(), days, extensions, passphrase)
         folder.write_leaf(leaf, _chain(folder, certificate), keys.pem(key, order.key_passphrase))
     return certificate
 
@@ -122,8 +122,9 @@ def sign(
     extensions = profiles.leaf_extensions(
         kind, wanted.public_key(), authority.certificate, alternative, order.crl_uri
     )
+    days = order.days or authority.days_for(LEAF_DAYS)
     with files.locked(folder.path):
-        certificate = authority.sign(subject, wanted.public_key(), order.days, extensions, passphrase)
+        certificate = authority.sign(subject, wanted.public_key(), days, extensions, passphrase)
         folder.write_leaf(leaf, _chain(folder, certificate))
     return certificate
 
@@ -165,7 +166,8 @@ def renew(
 ) -> x509.Certificate:
     """A new certificate with the same names and, unless it is kept, a new key.  Raises PkiError.
 
-    The old one stays valid until it expires or is revoked.  `intermediate-ca` renews that authority, with its key.
+    `days` 0 is as long as usual, or what is left of the authority.  The old one stays valid until it expires or is
+    revoked.  `intermediate-ca` renews that authority, with its key.
     """
     if name == INTERMEDIATE:
         return _renew_intermediate(folder, days, passphrase)
@@ -191,6 +193,7 @@ def renew(
     extensions = profiles.leaf_extensions(
         kind, public_key, authority.certificate, names.alternative_names_of(old), _crl_uri(old)
     )
+    days = days or authority.days_for(LEAF_DAYS)
     with files.locked(folder.path):
         certificate = authority.sign(old.subject, public_key, days, extensions, passphrase)
         folder.write_leaf(leaf, _chain(folder, certificate), written)
@@ -202,6 +205,7 @@ def _renew_intermediate(folder: Folder, days: int, passphrase: bytes | None) -> 
     root = folder.root
     public_key = authority.certificate.public_key()
     extensions = profiles.authority_extensions(public_key, root.certificate.public_key(), 0)
+    days = days or root.days_for(INTERMEDIATE_DAYS)
     with files.locked(folder.path):
         certificate = root.sign(authority.certificate.subject, public_key, days, extensions, passphrase)
         data = certificate.public_bytes(Encoding.PEM)
@@ -234,7 +238,13 @@ def self_signed(folder: Folder, order: Order) -> x509.Certificate:
     subject = order.subject_name()
     extensions = profiles.leaf_extensions(kind, key.public_key(), None, order.alternative)
     certificate = build(
-        subject, subject, key.public_key(), key, x509.random_serial_number(), order.days, extensions
+        subject,
+        subject,
+        key.public_key(),
+        key,
+        x509.random_serial_number(),
+        order.days or LEAF_DAYS,
+        extensions,
     )
     files.make_directory(folder.path)
     folder.write_leaf(leaf, [certificate], keys.pem(key, order.key_passphrase))

@@ -42,8 +42,9 @@ def listing(folder: Folder, now: datetime) -> list[Line]:
         except PkiError as error:
             found.append(Line("", "", "unreadable", None, str(error), leaf.name))
     by_serial = {(cert.issuer, cert.serial_number): name for cert, name in leaves.items()}
-    for role in (ROOT, INTERMEDIATE):
-        authority = folder.root if role == ROOT else folder.intermediate
+    alone = not folder.has_authorities() and (leaves or found)
+    for role in () if alone else (ROOT, INTERMEDIATE):
+        authority = folder.authority(role)
         for entry in authority.database.entries():
             status = "valid" if entry.expires > now else "expired"
             if entry.status == REVOKED:

@@ -4,13 +4,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import pkcs7
+from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 from pki_tools import TIMEOUT_S, Openssl, needs
 
 from gateway.pki import keys
 from gateway.pki.authority import load_certificates
 from gateway.pki.errors import PkiError
-from gateway.pki.export import FORMATS, export
+from gateway.pki.export import FORMATS, export, format_of
 from gateway.pki.folder import Folder
 
 SECRET = b"changeit"
@@ -70,6 +70,33 @@ def test_keytool_reads_the_key_store(issued: Folder, tmp_path: Path) -> None:
     assert "Certificate chain length: 3" in said
 
 
+@pytest.mark.parametrize("name", ["broker", ""])
+def test_keytool_reads_the_store_of_old_java(issued: Folder, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x.jks"
+    if name:
+        path.write_bytes(_export(issued, "jks"))
+    else:
+        path.write_bytes(export("jks", "", [], None, [issued.root.certificate], SECRET))
+    said = _keytool("-list", "-v", "-storetype", "JKS", "-keystore", str(path), "-storepass", "changeit")
+    assert ("PrivateKeyEntry" if name else "trustedCertEntry") in said
+    if name:
+        # The key itself comes out again, and is the one that went in.
+        _keytool("-importkeystore", "-srckeystore", str(path), "-srcstoretype", "JKS", "-srcstorepass", "changeit",
+                 "-destkeystore", str(tmp_path / "y.p12"), "-deststoretype", "PKCS12", "-deststorepass",
+                 "changeit")  # fmt: skip
+        found, _, more = pkcs12.load_key_and_certificates((tmp_path / "y.p12").read_bytes(), SECRET)
+        assert found is not None
+        assert keys.spki(found.public_key()) == keys.spki(keys.load(issued.leaf(name).key).public_key())  # type: ignore[arg-type]
+        assert len(more) == 2
+
+
+@pytest.mark.parametrize(
+    ("word", "form"), [("p12", "pkcs12"), ("PFX", "pkcs12"), ("p7b", "pkcs7"), ("jks", "jks")]
+)
+def test_formats_have_the_names_of_their_files_too(word: str, form: str) -> None:
+    assert format_of(word) == form
+
+
 def test_a_trust_store_needs_a_passphrase(issued: Folder) -> None:
     with pytest.raises(PkiError, match="needs a passphrase"):
         _export(issued, "truststore", None)
@@ -77,4 +104,4 @@ def test_a_trust_store_needs_a_passphrase(issued: Folder) -> None:
 
 def test_an_unknown_format_names_the_known_ones(issued: Folder) -> None:
     with pytest.raises(PkiError, match=", ".join(FORMATS)):
-        _export(issued, "jks")
+        _export(issued, "xml")
