@@ -76,8 +76,9 @@ def _said() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def _authority_passphrase(folder: Folder, source: str, role: str = INTERMEDIATE) -> bytes | None:
-    authority = folder.authority(role)
+def _authority_passphrase(folder: Folder, source: str, role: str = "") -> bytes | None:
+    """Without a role that of the one that issues."""
+    authority = folder.authority(role or folder.intermediates()[-1])
     return for_key(source, authority.key_path, authority.name)
 
 
@@ -153,6 +154,30 @@ def init(
         if not plan.root_passphrase:
             typer.echo(f"the key of the root is not encrypted: move {dir / ROOT / 'private'} to a safe place, "
                        "or give a --root-passphrase next time", err=True)  # fmt: skip
+
+
+@app.command()
+def intermediate(
+    dir: Dir = CERTS,
+    subject: Annotated[str, typer.Option(help="Its name; empty is that of the first, with a number.")] = "",
+    key_type: KeyType = "p256",
+    days: Annotated[
+        int, typer.Option(min=0, help=f"Lifetime; 0 is {INTERMEDIATE_DAYS}, or what is left of the root.")
+    ] = 0,
+    root_passphrase: Annotated[str, typer.Option(help=f"Of the root's key: {HELP}", metavar="SOURCE")] = "",
+    passphrase_source: Annotated[
+        str, typer.Option("--passphrase", help=f"For the new key: {HELP}", metavar="SOURCE")
+    ] = "",
+) -> None:
+    """Make a further intermediate with a key of its own, which issues from now on.  The one before is kept."""
+    folder = Folder(dir)
+    with _said():
+        secret = passphrase(passphrase_source, "the new authority", new=True)
+        root_secret = _authority_passphrase(folder, root_passphrase, ROOT)
+        role = folder.add_intermediate(subject, key_type, days, root_secret, secret)
+        _made(dir / f"{role}.crt", load_certificate(dir / f"{role}.crt"))
+        typer.echo(f"gateways need {dir / role}.crt in `ca`, and {role}.crl in `crl` where they have lists; then "
+                   "`renew` each leaf, and revoke the old intermediate when none of its leaves is in use")  # fmt: skip
 
 
 @app.command(name="issue")
@@ -275,11 +300,11 @@ def renew(
     """Issue a certificate with the same names again.  The old one stays valid until it expires or is revoked."""
     folder = Folder(dir)
     with _said():
-        authority = name == INTERMEDIATE
-        secret = _authority_passphrase(folder, passphrase, ROOT if authority else INTERMEDIATE)
+        authority = name in folder.intermediates()
+        secret = _authority_passphrase(folder, passphrase, ROOT if authority else "")
         if authority:
             made = issue.renew(folder, name, days, secret)
-            _made(folder.path / f"{INTERMEDIATE}.crt", made)
+            _made(folder.path / f"{name}.crt", made)
             return
         key_secret = for_key(key_passphrase, folder.leaf(name).key, f"the key of {name}")
         made = issue.renew(folder, name, days, secret, keep_key=keep_key, key_passphrase=key_secret)
@@ -347,8 +372,8 @@ def crl(
     """Publish a new revocation list."""
     folder = Folder(dir)
     with _said():
-        if authority not in (ROOT, INTERMEDIATE):
-            raise PkiError(f"unknown authority {authority!r}: {ROOT} or {INTERMEDIATE}")
+        if authority not in folder.roles():
+            raise PkiError(f"unknown authority {authority!r}: {' or '.join(folder.roles())}")
         _publish(folder, authority, passphrase, min(hours, HOURS_MAX))
 
 
@@ -432,7 +457,7 @@ def export(
             raise PkiError(f"{out} is there: nothing is overwritten")
         key = None
         if form == "truststore" or (form == "jks" and not name):
-            chain, authorities = [], [folder.root.certificate, folder.intermediate.certificate]
+            chain, authorities = [], [folder.authority(role).certificate for role in folder.roles()]
         elif not name:
             raise PkiError("which one? --name NAME")
         else:

@@ -11,7 +11,7 @@ from gateway.pki import chain, files, fitness, keys, names, profiles
 from gateway.pki.authority import Authority, load_certificate, load_certificates
 from gateway.pki.database import REVOKED
 from gateway.pki.errors import PkiError
-from gateway.pki.folder import INTERMEDIATE, ROOT, Folder, Leaf
+from gateway.pki.folder import ROOT, Folder, Leaf
 
 OK: Final = 0
 WARNING: Final = 1
@@ -58,7 +58,9 @@ class _Checker:
         self._host = host
         alone = not folder.has_authorities() and folder.leaves()
         self._root: Authority | None = None if alone else folder.root
-        self._intermediate: Authority | None = None if alone else folder.intermediate
+        self._intermediates = (
+            {} if alone else {role: folder.authority(role) for role in folder.intermediates()}
+        )
         self._roots = [] if self._root is None else [self._root.certificate]
 
     def _add(self, level: int, what: str, text: str) -> None:
@@ -66,16 +68,19 @@ class _Checker:
 
     def authorities(self) -> None:
         """Root and intermediate, where this folder has them."""
-        if self._root is not None and self._intermediate is not None:
-            self._authority(ROOT, self._root)
-            self._authority(INTERMEDIATE, self._intermediate)
-            self._time_to_issue(self._intermediate)
+        if self._root is None:
+            return
+        self._authority(ROOT, self._root)
+        for role, authority in self._intermediates.items():
+            self._authority(role, authority)
+        # Only the last one issues.
+        self._time_to_issue(*list(self._intermediates.items())[-1])
 
-    def _time_to_issue(self, authority: Authority) -> None:
+    def _time_to_issue(self, role: str, authority: Authority) -> None:
         left = (authority.certificate.not_valid_after_utc - self._now).days
         if 0 <= left < profiles.LEAF_DAYS:
             text = f"has {left} days left, and nothing that it issues lasts longer: renew it"
-            self._add(WARNING, INTERMEDIATE, text)
+            self._add(WARNING, role, text)
 
     def _authority(self, role: str, authority: Authority) -> None:
         """Certificate, key and revocation list of an authority."""
@@ -85,7 +90,7 @@ class _Checker:
             self._add(CRITICAL, role, text)
         if not chain.is_authority(authority.certificate):
             self._add(CRITICAL, role, "is no authority")
-        if role == INTERMEDIATE and self._is_revoked(self._root, authority.certificate):
+        if role != ROOT and self._is_revoked(self._root, authority.certificate):
             self._add(CRITICAL, role, "is revoked")
         self._key(role, authority.key_path, authority.certificate, may_be_elsewhere=True)
         self._crl(role, authority)
@@ -114,7 +119,7 @@ class _Checker:
 
     def _leaf_chain(self, leaf: Leaf, certificate: x509.Certificate, others: list[x509.Certificate]) -> None:
         roots = self._roots
-        ours = [] if self._intermediate is None else [self._intermediate.certificate]
+        ours = [item.certificate for item in self._intermediates.values()]
         path = chain.build(certificate, [*others, *ours], roots)
         purpose = fitness.purpose_of(certificate)
         for text in chain.problems(path, roots, self._now, purpose):
@@ -123,7 +128,7 @@ class _Checker:
                 item.subject for item in ours
             ]
             self._add(WARNING if foreign else CRITICAL, leaf.name, text)
-        if self._is_revoked(self._intermediate, certificate):
+        if any(self._is_revoked(item, certificate) for item in self._intermediates.values()):
             self._add(CRITICAL, leaf.name, "is revoked")
         if any(self._is_revoked(self._root, above) for above in path[1:]):
             self._add(CRITICAL, leaf.name, "is below an authority that is revoked")

@@ -1,6 +1,7 @@
 """The PKI folder: where everything lies, how it is made, and how one made by openssl is taken over.
 
 root-ca.crt  root-ca.crl  intermediate-ca.crt  intermediate-ca.crl
+intermediate-ca-2.crt intermediate-ca-2.crl                  further intermediates, the last one issues
 root-ca/  intermediate-ca/           each: NAME.cnf private/NAME.key index.txt serial crlnumber newcerts/
 issued/NAME.crt NAME.key NAME-chain.crt NAME.csr
 templates/                           own texts for the .cnf files, if they are wanted
@@ -8,16 +9,18 @@ adopted.toml                         only in a folder that openssl made: which .
 """
 
 import json
+import re
 import tomllib
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from gateway.pki import files, keys, names, templates
 from gateway.pki.authority import Authority, build, load_certificate, pem
@@ -32,6 +35,19 @@ ROOT_SUBJECT: Final = "CN=Gateway Root CA"
 INTERMEDIATE_SUBJECT: Final = "CN=Gateway Intermediate CA"
 CONFIGURATIONS_MAX: Final = 100
 """Files with openssl's settings that are looked at when a folder is adopted."""
+
+_FURTHER: Final = re.compile(rf"{INTERMEDIATE}-([1-9][0-9]*)")
+
+
+def _numbered(name: x509.Name, number: str) -> x509.Name:
+    """`name` with a number behind its common name."""
+    found: list[Any] = []
+    for item in name:
+        if item.oid == NameOID.COMMON_NAME and isinstance(item.value, str):
+            found.append(x509.NameAttribute(item.oid, f"{item.value} {number}"))
+        else:
+            found.append(item)
+    return x509.Name(found)
 
 
 @final
@@ -94,9 +110,22 @@ class Folder:
             return []
         return [root]
 
+    def intermediates(self) -> list[str]:
+        """The roles of all intermediates, the one that issues last."""
+        found = [
+            (int(match[1]), path.name)
+            for path in self.path.glob(f"{INTERMEDIATE}-*.crt")
+            if (match := _FURTHER.fullmatch(path.stem))
+        ]
+        return [INTERMEDIATE, *[path.removesuffix(".crt") for _, path in sorted(found)]]
+
+    def roles(self) -> list[str]:
+        """The roles of all authorities, the root first."""
+        return [ROOT, *self.intermediates()]
+
     def issuing(self) -> Authority:
         """The authority that issues leaves, if it still may.  Raises PkiError."""
-        authority = self.intermediate
+        authority = self.authority(self.intermediates()[-1])
         entry = self.root.database.find(authority.certificate.serial_number)
         if entry is not None and entry.status == REVOKED:
             raise PkiError(f"{authority.name} is revoked: nothing that it issues would be believed")
@@ -108,7 +137,8 @@ class Folder:
         adopted = self.path / ADOPTED
         if adopted.exists():
             try:
-                conf = self.path / tomllib.loads(files.read_text(adopted))[role]
+                found = tomllib.loads(files.read_text(adopted))
+                conf = self.path / found[role] if role in (ROOT, INTERMEDIATE) else conf
             except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
                 raise PkiError(f"{adopted}: {error}") from None
         if not conf.exists():
@@ -235,6 +265,39 @@ class Folder:
         made = self.authority(role).revocation_list(passphrase, timedelta(hours=hours) if hours else None)
         files.write(self.crl_path(role), made.public_bytes(Encoding.PEM))
         return made
+
+    def add_intermediate(
+        self,
+        subject: str,
+        key_type: str,
+        days: int,
+        root_passphrase: bytes | None,
+        passphrase: bytes | None,
+    ) -> str:
+        """Make a further intermediate, with a key of its own, that issues from now on; returns its role.
+
+        The one before stays, with its index and list: what it has issued is valid until it expires or is revoked.  An empty
+        subject is that of the first with a number.  Raises PkiError.
+        """
+        root = self.root
+        role = f"{INTERMEDIATE}-{len(self.intermediates()) + 1}"
+        if (self.path / role).exists() or (self.path / f"{role}.crt").exists():
+            raise PkiError(f"{self.path / role} is there: nothing is overwritten")
+        number = role.rpartition("-")[2]
+        name = names.subject(subject) if subject else _numbered(self.intermediate.certificate.subject, number)
+        if any(self.authority(other).certificate.subject == name for other in self.roles()):
+            # Lists are found by the name of their authority, and two keys with one name would have two lists.
+            raise PkiError("an authority of that name is there: a further one needs another --subject")
+        key = keys.generate(key_type)
+        issuer = root.certificate.public_key()
+        extensions = authority_extensions(key.public_key(), issuer, 0)
+        with files.locked(self.path):
+            root.key(root_passphrase)
+            days = days or root.days_for(INTERMEDIATE_DAYS)
+            made = root.sign(name, key.public_key(), days, extensions, root_passphrase)
+            self._write_authority(role, made, key, passphrase, LEAF_DAYS)
+            self.write_crl(role, passphrase)
+        return role
 
     # -- taking one over
 

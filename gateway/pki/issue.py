@@ -8,9 +8,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.pki import files, keys, names, profiles
-from gateway.pki.authority import build, load_certificate, readable
+from gateway.pki.authority import Authority, build, load_certificate, readable
 from gateway.pki.errors import PkiError
-from gateway.pki.folder import INTERMEDIATE, ROOT, Folder, Leaf
+from gateway.pki.folder import Folder, Leaf
 from gateway.pki.profiles import INTERMEDIATE_DAYS, LEAF_DAYS, Profile
 
 
@@ -52,9 +52,9 @@ def _fresh(folder: Folder, name: str) -> Leaf:
     return leaf
 
 
-def _chain(folder: Folder, certificate: x509.Certificate) -> list[x509.Certificate]:
+def _chain(authority: Authority, certificate: x509.Certificate) -> list[x509.Certificate]:
     """What a server sends: the root is not sent, as who trusts it has it."""
-    return [certificate, folder.intermediate.certificate]
+    return [certificate, authority.certificate]
 
 
 def issue(folder: Folder, order: Order, passphrase: bytes | None) -> x509.Certificate:
@@ -69,7 +69,7 @@ def issue(folder: Folder, order: Order, passphrase: bytes | None) -> x509.Certif
     days = order.days or authority.days_for(LEAF_DAYS)
     with files.locked(folder.path):
         certificate = authority.sign(order.subject_name(), key.public_key(), days, extensions, passphrase)
-        folder.write_leaf(leaf, _chain(folder, certificate), keys.pem(key, order.key_passphrase))
+        folder.write_leaf(leaf, _chain(authority, certificate), keys.pem(key, order.key_passphrase))
     return certificate
 
 
@@ -125,7 +125,7 @@ def sign(
     days = order.days or authority.days_for(LEAF_DAYS)
     with files.locked(folder.path):
         certificate = authority.sign(subject, wanted.public_key(), days, extensions, passphrase)
-        folder.write_leaf(leaf, _chain(folder, certificate))
+        folder.write_leaf(leaf, _chain(authority, certificate))
     return certificate
 
 
@@ -169,8 +169,8 @@ def renew(
     `days` 0 is as long as usual, or what is left of the authority.  The old one stays valid until it expires or is
     revoked.  `intermediate-ca` renews that authority, with its key.
     """
-    if name == INTERMEDIATE:
-        return _renew_intermediate(folder, days, passphrase)
+    if name in folder.intermediates():
+        return _renew_intermediate(folder, name, days, passphrase)
     leaf = folder.leaf(name)
     if not leaf.certificate.exists():
         raise PkiError(f"{leaf.certificate} is not there: nothing to renew")
@@ -196,12 +196,12 @@ def renew(
     days = days or authority.days_for(LEAF_DAYS)
     with files.locked(folder.path):
         certificate = authority.sign(old.subject, public_key, days, extensions, passphrase)
-        folder.write_leaf(leaf, _chain(folder, certificate), written)
+        folder.write_leaf(leaf, _chain(authority, certificate), written)
     return certificate
 
 
-def _renew_intermediate(folder: Folder, days: int, passphrase: bytes | None) -> x509.Certificate:
-    authority = folder.intermediate
+def _renew_intermediate(folder: Folder, role: str, days: int, passphrase: bytes | None) -> x509.Certificate:
+    authority = folder.authority(role)
     root = folder.root
     public_key = authority.certificate.public_key()
     extensions = profiles.authority_extensions(public_key, root.certificate.public_key(), 0)
@@ -210,7 +210,7 @@ def _renew_intermediate(folder: Folder, days: int, passphrase: bytes | None) -> 
         certificate = root.sign(authority.certificate.subject, public_key, days, extensions, passphrase)
         data = certificate.public_bytes(Encoding.PEM)
         files.write(authority.certificate_path, data)
-        files.write(folder.path / f"{INTERMEDIATE}.crt", data)
+        files.write(folder.path / f"{role}.crt", data)
         for leaf in folder.leaves():
             found = load_certificate(leaf.certificate)
             if authority.has_issued(found):
@@ -253,8 +253,8 @@ def self_signed(folder: Folder, order: Order) -> x509.Certificate:
 
 def find(folder: Folder, which: str) -> x509.Certificate:
     """A certificate by name, by serial number in hexadecimal, or an authority by its role.  Raises PkiError."""
-    if which in (ROOT, INTERMEDIATE):
-        return (folder.root if which == ROOT else folder.intermediate).certificate
+    if which in folder.roles():
+        return folder.authority(which).certificate
     if names.FILE_NAME.fullmatch(which) and not which.endswith("-chain"):
         leaf = folder.leaf(which)
         if leaf.certificate.exists():
@@ -263,8 +263,8 @@ def find(folder: Folder, which: str) -> x509.Certificate:
         serial = int(which.replace(":", ""), 16)
     except ValueError:
         raise PkiError(f"there is no certificate named {which!r} in {folder.path}") from None
-    for authority in (folder.intermediate, folder.root):
-        found = authority.issued(serial)
+    for role in reversed(folder.roles()):
+        found = folder.authority(role).issued(serial)
         if found is not None:
             return found
-    raise PkiError(f"neither authority has issued {which}")
+    raise PkiError(f"no authority here has issued {which}")

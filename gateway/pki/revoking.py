@@ -14,7 +14,7 @@ from gateway.pki import files, names
 from gateway.pki.authority import Authority, load_certificate, now
 from gateway.pki.database import HOLD, REVOKED, VALID, Entry, check_reason, hexadecimal
 from gateway.pki.errors import PkiError
-from gateway.pki.folder import INTERMEDIATE, ROOT, Folder
+from gateway.pki.folder import Folder
 from gateway.pki.issue import find
 
 
@@ -93,7 +93,7 @@ def issued_here(folder: Folder, which: str) -> tuple[str, x509.Certificate]:
     certificate = find(folder, which)
     if certificate.issuer == certificate.subject:
         raise PkiError(f"{which} is signed by itself: it is withdrawn by no longer being trusted")
-    for role in (INTERMEDIATE, ROOT):
+    for role in reversed(folder.roles()):
         if folder.authority(role).has_issued(certificate):
             return role, certificate
     raise PkiError(f"{which} was not issued here: its authority must revoke it")
@@ -101,7 +101,7 @@ def issued_here(folder: Folder, which: str) -> tuple[str, x509.Certificate]:
 
 def _is_name(folder: Folder, which: str) -> bool:
     """Does `which` name a leaf or authority, and not a single certificate?"""
-    return which == INTERMEDIATE or (
+    return which in folder.roles() or (
         names.FILE_NAME.fullmatch(which) is not None and folder.leaf(which).certificate.exists()
     )
 

@@ -11,7 +11,7 @@ from gateway.pki import chain, keys, names
 from gateway.pki.authority import load_certificate
 from gateway.pki.database import REVOKED, hexadecimal
 from gateway.pki.errors import PkiError
-from gateway.pki.folder import INTERMEDIATE, ROOT, Folder
+from gateway.pki.folder import Folder
 
 
 @final
@@ -43,7 +43,7 @@ def listing(folder: Folder, now: datetime) -> list[Line]:
             found.append(Line("", "", "unreadable", None, str(error), leaf.name))
     by_serial = {(cert.issuer, cert.serial_number): name for cert, name in leaves.items()}
     alone = not folder.has_authorities() and (leaves or found)
-    for role in () if alone else (ROOT, INTERMEDIATE):
+    for role in () if alone else folder.roles():
         authority = folder.authority(role)
         for entry in authority.database.entries():
             status = "valid" if entry.expires > now else "expired"

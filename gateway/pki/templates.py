@@ -101,7 +101,7 @@ TEMPLATES: Final = {"root-ca.cnf": ROOT, "intermediate-ca.cnf": INTERMEDIATE}
 def render(folder: Path, name: str, **values: str) -> str:
     """The .cnf of the authority `name`, from the folder's own template or ours.  Raises PkiError."""
     own = folder / "templates" / f"{name}.cnf"
-    text = files.read_text(own) if own.exists() else TEMPLATES[f"{name}.cnf"]
+    text = files.read_text(own) if own.exists() else TEMPLATES.get(f"{name}.cnf", INTERMEDIATE)
     try:
         return Template(text).substitute(values, name=name)
     except (KeyError, ValueError) as error:
