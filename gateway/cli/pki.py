@@ -43,7 +43,9 @@ Subject = Annotated[str, typer.Option(help="Instead of CN=NAME: CN=device-17,OU=
 Days = Annotated[int, typer.Option(min=1, help="How long it is valid.")]
 LeafDays = Annotated[
     int,
-    typer.Option(min=0, help=f"How long it is valid; 0 is {LEAF_DAYS}, or what is left of the authority."),
+    typer.Option(
+        min=0, help="How long it is valid; 0 is as the authority's .cnf says, or what is left of it."
+    ),
 ]
 KeyType = Annotated[str, typer.Option(help=f"One of {', '.join(keys.KEY_TYPES)}.")]
 Kind = Annotated[str, typer.Argument(help=f"One of {', '.join(PROFILES)}.", metavar="PROFILE")]
@@ -367,6 +369,12 @@ def crl(
     dir: Dir = CERTS,
     authority: Annotated[str, typer.Option(help=f"{ROOT} or {INTERMEDIATE}.")] = INTERMEDIATE,
     hours: Annotated[int, typer.Option(min=0, help="Until the next one is due; 0 is as the .cnf says.")] = 0,
+    due_within: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Only if the one that is there is due within so many hours, as for a timer."
+        ),
+    ] = 0,
     passphrase: Passphrase = "",
 ) -> None:
     """Publish a new revocation list."""
@@ -374,6 +382,10 @@ def crl(
     with _said():
         if authority not in folder.roles():
             raise PkiError(f"unknown authority {authority!r}: {' or '.join(folder.roles())}")
+        soon = timedelta(hours=min(due_within, HOURS_MAX))
+        if due_within and not folder.crl_is_due(authority, soon):
+            typer.echo(f"{folder.crl_path(authority)}: is not due yet")
+            return
         _publish(folder, authority, passphrase, min(hours, HOURS_MAX))
 
 

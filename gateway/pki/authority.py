@@ -17,7 +17,7 @@ from gateway.pki import files, keys, names
 from gateway.pki.conf import Conf
 from gateway.pki.database import REASONS, REVOKED, VALID, Database, Entry, hexadecimal
 from gateway.pki.errors import PkiError
-from gateway.pki.profiles import CRL_DAYS, Extensions
+from gateway.pki.profiles import CRL_DAYS, LEAF_DAYS, Extensions
 
 CERTIFICATES_MAX: Final = 100
 """Certificates in one file."""
@@ -134,6 +134,9 @@ class Authority:
         self._random_serial = text.get(section, "rand_serial", "no") not in ("no", "false", "0")
         days = text.get(section, "default_crl_days", str(CRL_DAYS))
         self.crl_days = int(days) if days.isdigit() else CRL_DAYS
+        days = text.get(section, "default_days", str(LEAF_DAYS))
+        self.default_days = int(days) if days.isdigit() and int(days) else LEAF_DAYS
+        """Of a leaf for which no lifetime is told, as the .cnf has it."""
         self.certificate = load_certificate(self.certificate_path)
 
     @property

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from gateway.pki import files, keys, names, templates
-from gateway.pki.authority import Authority, build, load_certificate, pem
+from gateway.pki.authority import Authority, build, load_certificate, now, pem
 from gateway.pki.database import REVOKED, VALID, Database, Entry, hexadecimal
 from gateway.pki.errors import PkiError
 from gateway.pki.profiles import CRL_DAYS, INTERMEDIATE_DAYS, LEAF_DAYS, ROOT_DAYS, authority_extensions
@@ -298,6 +298,19 @@ class Folder:
             self._write_authority(role, made, key, passphrase, LEAF_DAYS)
             self.write_crl(role, passphrase)
         return role
+
+    def crl_is_due(self, role: str, within: timedelta) -> bool:
+        """Must a new list be published, as there is none that can be read, or it is due soon, or lacks something?"""
+        try:
+            data = files.read(self.crl_path(role))
+            listed = x509.load_pem_x509_crl(data) if b"-----BEGIN" in data else x509.load_der_x509_crl(data)
+        except (PkiError, ValueError):
+            return True
+        revoked = {
+            entry.serial for entry in self.authority(role).database.entries() if entry.status == REVOKED
+        }
+        due = listed.next_update_utc
+        return due is None or due - now() <= within or revoked != {entry.serial_number for entry in listed}
 
     # -- taking one over
 

@@ -26,7 +26,7 @@ class Order:
     """RFC 4514; empty: CN=name."""
     alternative: Sequence[x509.GeneralName] = field(default_factory=list)
     days: int = 0
-    """0: LEAF_DAYS, or what is left of the authority."""
+    """0: as the authority's .cnf says, or what is left of it."""
     key_type: str = "p256"
     key_passphrase: bytes | None = None
     """For the new key."""
@@ -66,7 +66,7 @@ def issue(folder: Folder, order: Order, passphrase: bytes | None) -> x509.Certif
     extensions = profiles.leaf_extensions(
         kind, key.public_key(), authority.certificate, order.alternative, order.crl_uri
     )
-    days = order.days or authority.days_for(LEAF_DAYS)
+    days = order.days or authority.days_for(authority.default_days)
     with files.locked(folder.path):
         certificate = authority.sign(order.subject_name(), key.public_key(), days, extensions, passphrase)
         folder.write_leaf(leaf, _chain(authority, certificate), keys.pem(key, order.key_passphrase))
@@ -122,7 +122,7 @@ def sign(
     extensions = profiles.leaf_extensions(
         kind, wanted.public_key(), authority.certificate, alternative, order.crl_uri
     )
-    days = order.days or authority.days_for(LEAF_DAYS)
+    days = order.days or authority.days_for(authority.default_days)
     with files.locked(folder.path):
         certificate = authority.sign(subject, wanted.public_key(), days, extensions, passphrase)
         folder.write_leaf(leaf, _chain(authority, certificate))
@@ -193,7 +193,7 @@ def renew(
     extensions = profiles.leaf_extensions(
         kind, public_key, authority.certificate, names.alternative_names_of(old), _crl_uri(old)
     )
-    days = days or authority.days_for(LEAF_DAYS)
+    days = days or authority.days_for(authority.default_days)
     with files.locked(folder.path):
         certificate = authority.sign(old.subject, public_key, days, extensions, passphrase)
         folder.write_leaf(leaf, _chain(authority, certificate), written)

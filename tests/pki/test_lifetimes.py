@@ -17,6 +17,7 @@ from gateway.pki.errors import PkiError
 from gateway.pki.folder import Folder, Plan
 from gateway.pki.importing import import_leaf
 from gateway.pki.issue import Order, issue, renew, request, sign
+from gateway.pki.revoking import revoke
 
 HOST = names.alternative_names(["localhost"])
 
@@ -47,6 +48,32 @@ def test_usual_lifetimes_are_cut_to_what_is_left_of_the_authority(openssl: Opens
     )
     with pytest.raises(PkiError, match="left to Gateway Intermediate CA"):
         renew(old, "broker", 397, None)
+
+
+def test_the_usual_lifetime_is_that_of_the_authoritys_cnf(folder: Folder) -> None:
+    conf = folder.intermediate.conf
+    conf.write_text(conf.read_text().replace("default_days = 397", "default_days = 90"))
+    made = issue(folder, Order("client", "x"), None)
+    assert made.not_valid_after_utc - made.not_valid_before_utc == timedelta(days=90)
+
+
+def test_a_timer_publishes_a_list_only_when_it_is_due(folder: Folder) -> None:
+    def run() -> tuple[str, bytes]:
+        done = CliRunner().invoke(pki.app, ["crl", "--due-within", "24", "--dir", str(folder.path)])
+        assert done.exit_code == 0, done.output
+        return done.output, folder.crl_path("intermediate-ca").read_bytes()
+
+    before = folder.crl_path("intermediate-ca").read_bytes()
+    assert run() == (f"{folder.crl_path('intermediate-ca')}: is not due yet\n", before)
+    folder.write_crl("intermediate-ca", None, 12)
+    after = x509.load_pem_x509_crl(run()[1]).next_update_utc
+    assert after is not None
+    assert after - now() > timedelta(days=29)
+    issue(folder, Order("client", "x"), None)
+    revoke(folder, "x", "superseded", publish=False)
+    assert "1 revoked" in run()[0]
+    folder.crl_path("intermediate-ca").unlink()
+    assert "1 revoked" in run()[0]
 
 
 def test_check_says_in_time_that_the_intermediate_is_to_be_renewed(issued: Folder, old: Folder) -> None:
