@@ -313,7 +313,11 @@ def _read_lists(identity: Identity, settings: TlsSettings) -> None:
             identity.warn_crl = early if identity.warn_crl is None else min(early, identity.warn_crl)
     identity.revoked = frozenset(found)
     if settings.crl_check == "chain":
-        identity.revoked_issuers = _revoked_issuers(settings.ca, identity.revoked)
+        authorities = _authorities(settings.ca)
+        _need_a_roots_list(authorities, identity)
+        # Ours are known from what we show, even where clients send them and `ca` has only the root.
+        authorities += _authorities([pair.certificate for pair in (settings.pair, *settings.more)])
+        identity.revoked_issuers = _revoked_issuers(authorities, identity.revoked)
 
 
 def _authorities(paths: Iterable[Path]) -> list[x509.Certificate]:
@@ -326,10 +330,21 @@ def _authorities(paths: Iterable[Path]) -> list[x509.Certificate]:
     return found
 
 
-def _revoked_issuers(ca: Iterable[Path], revoked: frozenset[CertificateId]) -> frozenset[bytes]:
+def _need_a_roots_list(authorities: Iterable[x509.Certificate], identity: Identity) -> None:
+    """Without one every chain ends at an authority of which nothing is known, and every client is refused."""
+    roots = [item.subject for item in authorities if item.issuer == item.subject]
+    if roots and not any(name.public_bytes() in identity.lists_due for name in roots):
+        raise TlsError(
+            f'crl_check = "chain" needs the revocation list of {roots[0].rfc4514_string()} in `crl`'
+        )
+
+
+def _revoked_issuers(
+    authorities: Iterable[x509.Certificate], revoked: frozenset[CertificateId]
+) -> frozenset[bytes]:
     """Authorities all of whose certificates are revoked, by name: a renewed one goes on."""
     by_name: dict[bytes, list[bool]] = {}
-    for certificate in _authorities(ca):
+    for certificate in authorities:
         by_name.setdefault(certificate.subject.public_bytes(), []).append(
             certificate_id(certificate) in revoked
         )

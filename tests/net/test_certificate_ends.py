@@ -5,6 +5,7 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -75,6 +76,23 @@ def test_whole_chains_need_their_root(pki: Pki) -> None:
     )
     with pytest.raises(TlsError, match="needs the root above CN=Gateway Intermediate CA"):
         load(settings)
+
+
+def test_whole_chains_need_the_roots_list(pki: Pki) -> None:
+    settings = _chain_settings(pki)
+    with pytest.raises(TlsError, match="needs the revocation list of CN=Gateway Root CA"):
+        load(replace(settings, crl=settings.crl[1:]))
+
+
+async def test_a_revoked_authority_that_clients_send_ends_sessions_too(net: SecureNet, pki: Pki) -> None:
+    settings = _chain_settings(pki)
+    await net.open(replace(settings, ca=settings.ca[:1]))
+    streams = await net.client(pki.client("device"))
+    assert await net.says(streams) == b"ok hello\n"
+    revoking.revoke(pki.folder, "intermediate-ca", "CACompromise")
+    net.keeper.reload()
+    async with asyncio.timeout(10):
+        assert await streams[0].readline() == b"bye\n"
 
 
 async def test_a_resumed_session_does_not_get_past_an_overdue_list(
