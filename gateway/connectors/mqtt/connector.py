@@ -92,13 +92,11 @@ class MqttConnector(MqttPublishing):
         if self._undone is not None:
             packets = self._undone + packets
             self._undone = None
-        if packets:
-            self._carry_out(packets, now_ms)
-        if self._exceeded and self._undone is None and not self.closing:
+        if self._carry_out(packets, now_ms) and self._exceeded:
             self.on_rate_exceeded()
 
-    def _carry_out(self, packets: list[Packet], now_ms: int) -> None:
-        """One after the other, as long as the client need not wait."""
+    def _carry_out(self, packets: list[Packet], now_ms: int) -> bool:
+        """One after the other, as long as the client need not wait; answers whether none is left and it stays."""
         done = 0
         for packet in packets:
             if isinstance(packet, Publish):
@@ -106,7 +104,7 @@ class MqttConnector(MqttPublishing):
             else:
                 self._on_packet(packet, now_ms)
             if self.closing:
-                return
+                return False
             done += 1
             if self.throttled:
                 if self.untaken:
@@ -114,7 +112,9 @@ class MqttConnector(MqttPublishing):
                     done -= 1
                 if done < len(packets):
                     self._undone = packets[done:]
-                return
+                    return False
+                return True
+        return not self.closing
 
     def eof(self, now_ms: int) -> None:
         """See Connector."""

@@ -118,13 +118,11 @@ class StompConnector(StompSender):
         if self._undone is not None:
             frames = self._undone + frames
             self._undone = None
-        if frames:
-            self._carry_out(frames, now_ms)
-        if self._beyond is not None and self._undone is None and not self.closing:
+        if self._carry_out(frames, now_ms) and self._beyond is not None:
             self._too_fast(self._beyond.receipt)
 
-    def _carry_out(self, frames: list[Frame], now_ms: int) -> None:
-        """One after the other, as long as the client need not wait."""
+    def _carry_out(self, frames: list[Frame], now_ms: int) -> bool:
+        """One after the other, as long as the client need not wait; answers whether none is left and it stays."""
         done = 0
         for frame in frames:
             try:
@@ -138,7 +136,7 @@ class StompConnector(StompSender):
                 self.counters.limit_hits += 1
                 self._fail(str(limit), frame.receipt)
             if self.closing:
-                return
+                return False
             done += 1
             if self.throttled:
                 if self.untaken:
@@ -146,7 +144,9 @@ class StompConnector(StompSender):
                     done -= 1
                 if done < len(frames):
                     self._undone = frames[done:]
-                return
+                    return False
+                return True
+        return not self.closing
 
     def eof(self, now_ms: int) -> None:
         """See Connector."""
