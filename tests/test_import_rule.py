@@ -215,3 +215,34 @@ def test_what_has_a_length_says_itself_whether_it_is_empty() -> None:
                     lengths += "__len__" in names
                     assert "__len__" not in names or "__bool__" in names, f"{path}: {node.name}"
     assert lengths
+
+
+def _asked_again(function: ast.AST) -> list[str]:
+    """Attributes of `self` that a function empties, and then asks about behind a call that may have filled them."""
+    nodes = [node for node in ast.walk(function) if isinstance(node, (ast.Assign, ast.Call, ast.Compare))]
+    emptied: dict[str, bool] = {}
+    found: list[str] = []
+    for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if ast.unparse(target).startswith("self."):
+                    emptied.pop(ast.unparse(target), None)
+                    if isinstance(node.value, ast.Constant) and node.value.value is None:
+                        emptied[ast.unparse(target)] = False
+        elif isinstance(node, ast.Call):
+            emptied = dict.fromkeys(emptied, True)
+        elif isinstance(node.ops[0], (ast.Is, ast.IsNot)) and emptied.get(ast.unparse(node.left)):
+            found.append(ast.unparse(node))
+    return found
+
+
+def test_what_a_call_may_have_filled_is_not_asked_about_as_if_it_were_empty() -> None:
+    """mypy takes an attribute that was set to None for None until the end of the function, calls or not; compiled,
+    `is None` behind a call then fails with a TypeError."""
+    assert _asked_again(ast.parse("self.x = None\nself.f()\nif self.x is None: pass")) != []
+    assert _asked_again(ast.parse("self.f()\nself.x = None\nif self.x is None: pass")) == []
+    for room in ("protocols", "gateway/core", "gateway/connectors"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.FunctionDef):
+                    assert _asked_again(node) == [], f"{path}: {node.name}"
