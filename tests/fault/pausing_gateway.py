@@ -1,7 +1,6 @@
 """The gateway with a disk that stalls: each write and each sync may take its time, so that a kill meets half a commit.
 
-Run as a program by the tests.  With `careless` as its first argument it has a deliberate fault besides: a message that
-moves (in a transaction, to the dead letters) is called safe as soon as it has left its old place.
+Run as a program by the tests.
 """
 
 import random
@@ -18,7 +17,6 @@ from power_loss import ApswDatabase
 
 import gateway.storing
 from gateway.cli.main import main
-from gateway.core.journal import Journal
 from gateway.store.sqlite import SqliteStore
 
 VFS = "pausing"
@@ -53,15 +51,8 @@ class PausingFile(apsw.VFSFile):  # type: ignore[misc]
         pause(SYNC_PAUSED, SYNC_S)
 
 
-def begin(self: Journal) -> None:
-    """A group that does not know of itself: what leaves is struck at once."""
-
-
 if __name__ == "__main__":
     vfs = PausingVfs()
     gateway.storing.SqliteStore = partial(SqliteStore, opener=lambda path: ApswDatabase(path, VFS))  # type: ignore[misc, assignment]
-    if sys.argv[1:2] == ["careless"]:
-        del sys.argv[1]
-        Journal.begin = Journal.end = begin  # type: ignore[method-assign]
     sys.argv[1:1] = ["run"]
     main()

@@ -9,18 +9,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
-from line_doubles import LineAcceptor
+from line_net import LineNet
 
 from gateway.connectors.base import Limits
-from gateway.core.limits import CoreLimits, QueuePolicy
-from gateway.core.ports import Authorizer
-from gateway.core.router import Broker
-from gateway.net.clock import Clock
-from gateway.net.deadlines import Deadlines
-from gateway.net.listener import Listener, Machinery
-from gateway.net.reports import Reports
-from gateway.net.turn import Flusher
-from gateway.store.memory import MemoryStore
+from gateway.net.listener import Listener
 
 LOOPS = {"asyncio": asyncio.new_event_loop}
 if sys.platform != "win32":
@@ -34,41 +26,18 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return LOOPS
 
 
-class Net:
+class Net(LineNet):
     """One listener, and clients for it."""
 
     def __init__(self, limits: Limits) -> None:
-        broker = Broker(MemoryStore(), Authorizer(), CoreLimits(), QueuePolicy())
-        loop = asyncio.get_running_loop()
-        clock = Clock()
-        self.machinery = Machinery(
-            loop, clock, broker, Flusher(loop, clock, broker), Deadlines(loop, clock), Reports()
-        )
-        self.acceptor = LineAcceptor(broker, limits)
+        super().__init__(limits)
         self.listener = Listener(self.acceptor, "127.0.0.1", 0, self.machinery)
-        self.writers: list[asyncio.StreamWriter] = []
 
     async def client(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connected client."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
         self.writers.append(writer)
         return reader, writer
-
-    async def until(self, true: Callable[[], object]) -> None:
-        """Wait for something that happens in a later turn; fails after five seconds."""
-        async with asyncio.timeout(5):
-            while not true():
-                await asyncio.sleep(0.002)
-
-    async def close(self) -> None:
-        """End everything."""
-        self.listener.stop_accepting()
-        for writer in self.writers:
-            writer.transport.abort()
-        for transport in list(self.listener.transports):
-            transport.abort()
-        await self.until(lambda: not self.listener.transports)
-        self.machinery.deadlines.close()
 
 
 @pytest.fixture

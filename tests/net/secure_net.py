@@ -2,40 +2,23 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
 
-from line_doubles import LineAcceptor
+from line_net import LineNet
 
 from gateway.connectors.base import Limits
-from gateway.core.limits import CoreLimits, QueuePolicy
-from gateway.core.ports import Authorizer
-from gateway.core.router import Broker
-from gateway.net.clock import Clock
-from gateway.net.deadlines import Deadlines
 from gateway.net.identity import Keeper
-from gateway.net.listener import Listener, Machinery
-from gateway.net.reports import Reports
+from gateway.net.listener import Listener
 from gateway.net.tls import TlsSettings
-from gateway.net.turn import Flusher
-from gateway.store.memory import MemoryStore
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class SecureNet:
+class SecureNet(LineNet):
     """Listeners with TLS, and clients for them."""
 
     def __init__(self) -> None:
-        broker = Broker(MemoryStore(), Authorizer(), CoreLimits(), QueuePolicy())
-        loop = asyncio.get_running_loop()
-        clock = Clock()
-        self.machinery = Machinery(
-            loop, clock, broker, Flusher(loop, clock, broker), Deadlines(loop, clock), Reports()
-        )
-        self.acceptor = LineAcceptor(broker, Limits(maximum_connections=100, connect_timeout_ms=300))
+        super().__init__(Limits(maximum_connections=100, connect_timeout_ms=300))
         self.keeper: Keeper
-        self.listener: Listener
-        self.writers: list[asyncio.StreamWriter] = []
 
     async def open(self, settings: TlsSettings, secure: bool = True, doors: tuple[str, ...] = ()) -> None:
         self.keeper = Keeper("lines", settings, self.machinery.loop)
@@ -68,17 +51,3 @@ class SecureNet:
             return str(error).upper()
         assert said == b"", said
         return "CLOSED"
-
-    async def until(self, true: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
-            while not true():
-                await asyncio.sleep(0.005)
-
-    async def close(self) -> None:
-        self.listener.stop_accepting()
-        for writer in self.writers:
-            writer.transport.abort()
-        for transport in list(self.listener.transports):
-            transport.abort()
-        await self.until(lambda: not self.listener.transports)
-        self.machinery.deadlines.close()
