@@ -28,6 +28,10 @@ class MqttSection(Section):
     """Unacknowledged messages sent to a client that names no Receive Maximum."""
     topic_alias_maximum: int = Field(10, ge=0, le=65_535)
     """Topic aliases a client may set."""
+    user_properties_max: int = Field(2_000, ge=0)
+    """User properties in one packet."""
+    filters_max: int = Field(5_000, ge=1)
+    """Topic filters in one SUBSCRIBE or UNSUBSCRIBE."""
     queued_messages_max: int = Field(100_000, ge=0)
     """Messages one session holds for its client; 0 is no limit."""
     queued_bytes_max: int = Field(67_108_864, ge=0)

@@ -56,7 +56,11 @@ class _Node:
 
     def empty(self) -> bool:
         """Nothing ends here and nothing follows."""
-        return self.claims is None and not self.children and self.one is None and self.many is None
+        return self.claims is None and self.ends()
+
+    def ends(self) -> bool:
+        """Nothing follows."""
+        return not self.children and self.one is None and self.many is None
 
 
 @final
@@ -207,10 +211,9 @@ class TopicTree:
         levels = name.split(".")
         count = len(levels)
         found: list[Claims] = []
-        # (node, depth) pairs still to visit.  MANY may stand anywhere in a pattern, so one pair can be reached
-        # on several ways; `seen` keeps the walk within nodes x levels.
+        # (node, depth) pairs still to visit: as long as no MANY was passed, a node is reached at one depth only.
         pending: list[tuple[_Node, int]] = [(self._root, 0)]
-        seen: set[tuple[_Node, int]] | None = None
+        behind: list[tuple[_Node, int]] | None = None
         # Wildcards do not stand for levels before this.
         closed = 0
         if levels[0].startswith("$"):
@@ -219,19 +222,16 @@ class TopicTree:
             closed = TEMPORARY_LEVELS
         while pending:
             node, depth = pending.pop()
-            if node.repeats:
-                if seen is None:
-                    seen = set()
-                if (node, depth) in seen:
-                    continue
-                seen.add((node, depth))
-                # It stands for one level more, too.
-                if depth < count:
-                    pending.append((node, depth + 1))
             shown = depth >= closed
-            if node.many is not None and shown:
-                # For no level, to begin with.
-                pending.append((node.many, depth))
+            many = node.many
+            if many is not None and shown:
+                if many.ends():
+                    assert many.claims is not None
+                    found.append(many.claims)
+                else:
+                    if behind is None:
+                        behind = []
+                    behind.append((many, 1 << depth))
             if depth == count:
                 if node.claims is not None:
                     found.append(node.claims)
@@ -242,7 +242,49 @@ class TopicTree:
                     pending.append((child, depth + 1))
             if node.one is not None and shown:
                 pending.append((node.one, depth + 1))
+        if behind is not None:
+            _claims_behind(levels, behind, found)
         return found
+
+
+def _claims_behind(levels: list[str], pending: list[tuple[_Node, int]], found: list[Claims]) -> None:
+    """Add to `found` what ends at nodes that `levels` reach by way of MANY, `pending` of them to begin with.
+
+    Behind a MANY a node may be reached at many depths.  They are bits of one number, so that each node is looked at once
+    whatever stands in front of it: the work is bounded by the nodes that there are.
+    """
+    count = len(levels)
+    every = (2 << count) - 1
+    # Where each level stands.
+    places: dict[str, int] = {}
+    for depth in range(count):
+        places[levels[depth]] = places.get(levels[depth], 0) | 1 << depth
+    while pending:
+        node, at = pending.pop()
+        if node.repeats:
+            # It stands for any number of levels more: what is reached is the least of them, and all behind it.
+            at = every & -(at & -at)
+        if node.claims is not None and at >> count:
+            found.append(node.claims)
+        if node.many is not None:
+            pending.append((node.many, at))
+        if node.one is not None and at << 1 & every:
+            pending.append((node.one, at << 1 & every))
+        children = node.children
+        if children is None:
+            continue
+        if len(children) < len(places):
+            for level, child in children.items():
+                reached = (at & places.get(level, 0)) << 1
+                if reached:
+                    pending.append((child, reached))
+        else:
+            for level, depths in places.items():
+                reached = (at & depths) << 1
+                if reached:
+                    next_child = children.get(level)
+                    if next_child is not None:
+                        pending.append((next_child, reached))
 
 
 def _cost(name: str) -> int:

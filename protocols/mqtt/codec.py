@@ -7,8 +7,9 @@ from typing import Final
 
 from protocols.errors import LocalProtocolError
 from protocols.mqtt import constants as c
+from protocols.mqtt.accepted import ANYTHING, Accepted
 from protocols.mqtt.constants import ReasonCode
-from protocols.mqtt.errors import MalformedPacket, NotMqtt, PacketTooLarge, ProtocolViolation
+from protocols.mqtt.errors import MalformedPacket, NotMqtt, PacketTooLarge, ProtocolViolation, TooMany
 from protocols.mqtt.frames import (
     Auth,
     Connack,
@@ -124,8 +125,8 @@ _OTHERS: Final = (
 # -- CONNECT and CONNACK
 
 
-def decode_connect(frame: bytes, pos: int, levels: frozenset[int]) -> Connect:
-    """CONNECT (§3.1).  `levels` are the protocol versions accepted."""
+def decode_connect(frame: bytes, pos: int, accepted: Accepted = ANYTHING) -> Connect:
+    """CONNECT (§3.1)."""
     end = len(frame)
     start = pos
     name, pos = decode_binary(frame, pos, end)
@@ -139,7 +140,7 @@ def decode_connect(frame: bytes, pos: int, levels: frozenset[int]) -> Connect:
         if name not in (b"MQTT", b"MQIsdp"):
             raise NotMqtt("a CONNECT of another protocol")
         raise ProtocolViolation("unknown protocol version", ReasonCode.UNSUPPORTED_PROTOCOL_VERSION)
-    if version not in levels:
+    if version not in accepted.levels:
         raise ProtocolViolation(
             f"protocol version {version} is not accepted", ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
         )
@@ -148,11 +149,11 @@ def decode_connect(frame: bytes, pos: int, levels: frozenset[int]) -> Connect:
     if version == c.VERSION_5:
         check_minimal(frame, 1, start)
         block, pos = _take_block(frame, pos, end)
-        properties = decode_properties(block, c.CONNECT)
+        properties = decode_properties(block, c.CONNECT, accepted.user_properties_max)
     client_id, pos = decode_string(frame, pos, end)
     will: Will | None = None
     if flags & 0x04:
-        will, pos = _decode_will(frame, pos, end, flags, version)
+        will, pos = _decode_will(frame, pos, end, flags, version, accepted)
     username: str | None = None
     password: bytes | None = None
     if flags & 0x80:
@@ -177,13 +178,15 @@ def _check_connect_flags(flags: int, version: int) -> None:
         raise MalformedPacket("a password without a user name")
 
 
-def _decode_will(frame: bytes, pos: int, end: int, flags: int, version: int) -> tuple[Will, int]:
+def _decode_will(
+    frame: bytes, pos: int, end: int, flags: int, version: int, accepted: Accepted
+) -> tuple[Will, int]:
     block = b""
     delay_s = 0
     if version == c.VERSION_5:
         block, pos = _take_block(frame, pos, end)
         if block:
-            delay_s = decode_properties(block, c.WILL).will_delay_s or 0
+            delay_s = decode_properties(block, c.WILL, accepted.user_properties_max).will_delay_s or 0
             block = without(block, _WILL_DELAY)
     raw, pos = decode_binary(frame, pos, end)
     topic = check_topic_name(raw)
@@ -287,7 +290,9 @@ def publish_parts(topic: str, properties: bytes | None, payload: bytes) -> tuple
 # -- PUBACK, PUBREC, PUBREL, PUBCOMP
 
 
-def _decode_ack(frame: bytes, pos: int, version: int, packet_type: int) -> tuple[int, int, Properties | None]:
+def _decode_ack(
+    frame: bytes, pos: int, version: int, packet_type: int, accepted: Accepted
+) -> tuple[int, int, Properties | None]:
     """Packet id, reason code and properties: all four packets are alike (§3.4 to §3.7)."""
     end = len(frame)
     if pos + 2 > end:
@@ -309,7 +314,7 @@ def _decode_ack(frame: bytes, pos: int, version: int, packet_type: int) -> tuple
     block, pos = _take_block(frame, pos, end)
     if pos != end:
         raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")
-    return packet_id, reason_code, decode_properties(block, packet_type)
+    return packet_id, reason_code, decode_properties(block, packet_type, accepted.user_properties_max)
 
 
 _PUBLISH_CODES: Final = frozenset((0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99))
@@ -376,7 +381,7 @@ def _take_packet_id(frame: bytes, pos: int, name: str) -> int:
     return packet_id
 
 
-def decode_subscribe(frame: bytes, pos: int, version: int) -> Subscribe:
+def decode_subscribe(frame: bytes, pos: int, version: int, accepted: Accepted = ANYTHING) -> Subscribe:
     """SUBSCRIBE (§3.8)."""
     end = len(frame)
     packet_id = _take_packet_id(frame, pos, "SUBSCRIBE")
@@ -386,7 +391,7 @@ def decode_subscribe(frame: bytes, pos: int, version: int) -> Subscribe:
     if version == c.VERSION_5:
         block, pos = _take_block(frame, pos, end)
         if block:
-            properties = decode_properties(block, c.SUBSCRIBE)
+            properties = decode_properties(block, c.SUBSCRIBE, accepted.user_properties_max)
             if properties.subscription_ids:
                 subscription_id = properties.subscription_ids[0]
     requests: list[SubscriptionRequest] = []
@@ -394,6 +399,8 @@ def decode_subscribe(frame: bytes, pos: int, version: int) -> Subscribe:
         text, pos = decode_string(frame, pos, end)
         if pos >= end:
             raise MalformedPacket("a topic filter without options")
+        if len(requests) == accepted.filters_max:
+            raise TooMany(accepted.filters_max, "topic filters")
         requests.append(_decode_options(text, frame[pos], version))
         pos += 1
     if not requests:
@@ -458,7 +465,7 @@ def encode_suback(suback: Suback, version: int) -> bytes:
     return _frame(0x90, body + bytes(suback.codes))
 
 
-def decode_unsubscribe(frame: bytes, pos: int, version: int) -> Unsubscribe:
+def decode_unsubscribe(frame: bytes, pos: int, version: int, accepted: Accepted = ANYTHING) -> Unsubscribe:
     """UNSUBSCRIBE (§3.10)."""
     end = len(frame)
     packet_id = _take_packet_id(frame, pos, "UNSUBSCRIBE")
@@ -466,13 +473,15 @@ def decode_unsubscribe(frame: bytes, pos: int, version: int) -> Unsubscribe:
     properties: Properties | None = None
     if version == c.VERSION_5:
         block, pos = _take_block(frame, pos, end)
-        properties = decode_properties(block, c.UNSUBSCRIBE) if block else None
+        properties = decode_properties(block, c.UNSUBSCRIBE, accepted.user_properties_max) if block else None
     filters: list[str] = []
     while pos < end:
         text, pos = decode_string(frame, pos, end)
         if not text:
             # [MQTT-4.7.3-1]
             raise ProtocolViolation("an empty topic filter")
+        if len(filters) == accepted.filters_max:
+            raise TooMany(accepted.filters_max, "topic filters")
         filters.append(text)
     if not filters:
         raise ProtocolViolation("UNSUBSCRIBE without a topic filter")
@@ -514,9 +523,9 @@ PINGREQ: Final = b"\xc0\x00"
 PINGRESP: Final = b"\xd0\x00"
 
 
-def decode_disconnect(frame: bytes, pos: int, version: int) -> Disconnect:
+def decode_disconnect(frame: bytes, pos: int, version: int, accepted: Accepted = ANYTHING) -> Disconnect:
     """DISCONNECT (§3.14)."""
-    reason_code, properties = _decode_reason(frame, pos, version, c.DISCONNECT)
+    reason_code, properties = _decode_reason(frame, pos, version, c.DISCONNECT, accepted)
     if reason_code not in _DISCONNECT_CODES:
         raise ProtocolViolation(f"reason code 0x{reason_code:02x} in DISCONNECT")
     return Disconnect(reason_code, properties)
@@ -537,9 +546,9 @@ def encode_disconnect(disconnect: Disconnect, version: int) -> bytes:
     return _frame(0xE0, bytes((disconnect.reason_code,)) + _block(disconnect.properties))
 
 
-def decode_auth(frame: bytes, pos: int) -> Auth:
+def decode_auth(frame: bytes, pos: int, accepted: Accepted = ANYTHING) -> Auth:
     """AUTH (§3.15)."""
-    reason_code, properties = _decode_reason(frame, pos, c.VERSION_5, c.AUTH)
+    reason_code, properties = _decode_reason(frame, pos, c.VERSION_5, c.AUTH, accepted)
     if reason_code not in (0x00, 0x18, 0x19):
         raise ProtocolViolation(f"reason code 0x{reason_code:02x} in AUTH")
     return Auth(reason_code, properties)
@@ -552,7 +561,9 @@ def encode_auth(auth: Auth) -> bytes:
     return _frame(0xF0, bytes((auth.reason_code,)) + _block(auth.properties))
 
 
-def _decode_reason(frame: bytes, pos: int, version: int, packet_type: int) -> tuple[int, Properties | None]:
+def _decode_reason(
+    frame: bytes, pos: int, version: int, packet_type: int, accepted: Accepted
+) -> tuple[int, Properties | None]:
     """A reason code and properties, either of which may be left out (§3.14.2, §3.15.2)."""
     end = len(frame)
     if pos == end:
@@ -566,7 +577,7 @@ def _decode_reason(frame: bytes, pos: int, version: int, packet_type: int) -> tu
     block, pos = _take_block(frame, pos, end)
     if pos != end:
         raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")
-    return reason_code, decode_properties(block, packet_type)
+    return reason_code, decode_properties(block, packet_type, accepted.user_properties_max)
 
 
 # -- any packet
@@ -602,7 +613,7 @@ def check_flags(first: int, version: int) -> None:
         raise MalformedPacket(f"reserved flags of {c.PACKET_NAMES[packet_type]} are set")
 
 
-def decode_control(frame: bytes, version: int, levels: frozenset[int]) -> Packet:
+def decode_control(frame: bytes, version: int, accepted: Accepted) -> Packet:
     """Any packet but PUBLISH, which needs the connection's memory of topics and aliases.  Raises MqttError."""
     first = frame[0]
     check_flags(first, version)
@@ -611,23 +622,23 @@ def decode_control(frame: bytes, version: int, levels: frozenset[int]) -> Packet
     if version == c.VERSION_5:
         check_minimal(frame, 1, pos)
     if packet_type == c.PUBACK:
-        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type)
+        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type, accepted)
         return Puback(packet_id, reason, properties)
     if packet_type == c.PUBREC:
-        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type)
+        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type, accepted)
         return Pubrec(packet_id, reason, properties)
     if packet_type == c.PUBREL:
-        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type)
+        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type, accepted)
         return Pubrel(packet_id, reason, properties)
     if packet_type == c.PUBCOMP:
-        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type)
+        packet_id, reason, properties = _decode_ack(frame, pos, version, packet_type, accepted)
         return Pubcomp(packet_id, reason, properties)
     if packet_type == c.SUBSCRIBE:
-        return decode_subscribe(frame, pos, version)
+        return decode_subscribe(frame, pos, version, accepted)
     if packet_type == c.UNSUBSCRIBE:
-        return decode_unsubscribe(frame, pos, version)
+        return decode_unsubscribe(frame, pos, version, accepted)
     if packet_type == c.CONNECT:
-        return decode_connect(frame, pos, levels)
+        return decode_connect(frame, pos, accepted)
     if packet_type == c.CONNACK:
         return decode_connack(frame, pos, version)
     if packet_type == c.SUBACK:
@@ -635,11 +646,11 @@ def decode_control(frame: bytes, version: int, levels: frozenset[int]) -> Packet
     if packet_type == c.UNSUBACK:
         return decode_unsuback(frame, pos, version)
     if packet_type == c.DISCONNECT:
-        return decode_disconnect(frame, pos, version)
+        return decode_disconnect(frame, pos, version, accepted)
     if packet_type == c.AUTH:
         if version != c.VERSION_5:
             raise MalformedPacket("AUTH before MQTT 5")
-        return decode_auth(frame, pos)
+        return decode_auth(frame, pos, accepted)
     if pos != len(frame):
         raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")
     if packet_type == c.PINGREQ:

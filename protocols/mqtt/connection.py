@@ -5,6 +5,7 @@ from typing import Final, final
 
 from protocols.errors import LocalProtocolError
 from protocols.mqtt import constants as c
+from protocols.mqtt.accepted import ANYTHING, Accepted
 from protocols.mqtt.codec import (
     PINGRESP,
     encode_auth,
@@ -19,7 +20,7 @@ from protocols.mqtt.codec import (
     looks_like,
 )
 from protocols.mqtt.constants import RETURN_CODES_3, SERVER_UNAVAILABLE_3, ReasonCode
-from protocols.mqtt.decoder import ALL_LEVELS, PACKETS_A_CALL, PacketDecoder
+from protocols.mqtt.decoder import PACKETS_A_CALL, PacketDecoder
 from protocols.mqtt.errors import MalformedPacket, MqttError, NotMqtt, ProtocolViolation
 from protocols.mqtt.frames import (
     Auth,
@@ -75,8 +76,8 @@ class MqttLimits:
     """Bytes of a packet, header included."""
     connect_timeout_ms: int
     topic_alias_maximum: int
-    levels: frozenset[int]
-    """Protocol versions accepted."""
+    accepted: Accepted
+    """Protocol versions, and how many properties and filters."""
     client_id_max_3_1: int
     """Characters of an MQTT 3.1 client id; 0 is any number.  MQTT 3.1 §3.1 allows 23, which few servers insist on."""
     control_characters: bool
@@ -87,14 +88,14 @@ class MqttLimits:
         max_packet_size: int = 104_857_600,
         connect_timeout_ms: int = 10_000,
         topic_alias_maximum: int = 10,
-        levels: frozenset[int] = ALL_LEVELS,
+        accepted: Accepted = ANYTHING,
         client_id_max_3_1: int = 0,
         control_characters: bool = False,
     ) -> None:
         self.max_packet_size = max_packet_size
         self.connect_timeout_ms = connect_timeout_ms
         self.topic_alias_maximum = topic_alias_maximum
-        self.levels = levels
+        self.accepted = accepted
         self.client_id_max_3_1 = client_id_max_3_1
         self.control_characters = control_characters
 
@@ -120,7 +121,9 @@ class MqttConnection:
     def __init__(self, limits: MqttLimits, now_ms: int) -> None:
         self._limits = limits
         self._decoder = PacketDecoder(
-            min(limits.max_packet_size, CONNECT_SIZE_MAX), control_characters=limits.control_characters
+            min(limits.max_packet_size, CONNECT_SIZE_MAX),
+            control_characters=limits.control_characters,
+            accepted=limits.accepted,
         )
         self._connect_deadline_ms = now_ms + limits.connect_timeout_ms
         self._heard_ms = now_ms
@@ -174,7 +177,7 @@ class MqttConnection:
                     raise ProtocolViolation(
                         f"{c.PACKET_NAMES[frame[0] >> 4]} on a connection that is {STATE_NAMES[self.state]}"
                     )
-                packet = decoder.decode(frame, self._limits.levels)
+                packet = decoder.decode(frame)
                 self._check_names(packet)
                 if isinstance(packet, Pingreq):
                     self.out.append(PINGRESP)

@@ -3,6 +3,7 @@
 from typing import Final, final
 
 from protocols.mqtt import constants as c
+from protocols.mqtt.accepted import ANYTHING, Accepted
 from protocols.mqtt.codec import NEED_MORE, body_start, decode_control, frame_end
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
@@ -27,14 +28,13 @@ _lax: Final[dict[bytes, str]] = {}
 PACKETS_A_CALL: Final = 512
 """Packets decoded at a time: who has to be heard no further than to one of them has only so many waiting."""
 
-ALL_LEVELS: Final = frozenset((c.VERSION_3_1, c.VERSION_3_1_1, c.VERSION_5))
-
 
 @final
 class PacketDecoder:
     """One direction of one connection.  `push` bytes, then take frames and decode each."""
 
     __slots__ = (
+        "_accepted",
         "_aliases",
         "_block",
         "_block_alias",
@@ -51,13 +51,19 @@ class PacketDecoder:
     )
 
     def __init__(
-        self, limit: int, version: int = 0, alias_maximum: int = 0, control_characters: bool = True
+        self,
+        limit: int,
+        version: int = 0,
+        alias_maximum: int = 0,
+        control_characters: bool = True,
+        accepted: Accepted = ANYTHING,
     ) -> None:
         self.limit = limit
         """Largest packet in bytes."""
         self.version = version
         """3, 4 or 5; 0 until it is known."""
         self.alias_maximum = alias_maximum
+        self._accepted = accepted
         self._data = b""
         self._pos = 0
         # A packet that is not whole yet: its pieces are joined once, when all of them are there, so that the
@@ -157,7 +163,7 @@ class PacketDecoder:
         self._pos = 0
         self._pieces = None
 
-    def decode(self, frame: bytes, levels: frozenset[int] = ALL_LEVELS) -> Packet:
+    def decode(self, frame: bytes) -> Packet:
         """The packet in a whole frame.  Raises MqttError."""
         first = frame[0]
         if first >> 4 == c.PUBLISH:
@@ -174,7 +180,7 @@ class PacketDecoder:
                     return Pubrel(packet_id)
                 if first == 0x70:
                     return Pubcomp(packet_id)
-        return decode_control(frame, self.version, levels)
+        return decode_control(frame, self.version, self._accepted)
 
     def _decode_publish(self, frame: bytes) -> Publish:
         """PUBLISH (§3.3)."""
@@ -248,7 +254,7 @@ class PacketDecoder:
 
     def _read_block(self, block: bytes) -> None:
         """Check the properties of a PUBLISH, and note those that decide how it is handled."""
-        properties = decode_properties(block, c.PUBLISH)
+        properties = decode_properties(block, c.PUBLISH, self._accepted.user_properties_max)
         if properties.subscription_ids and self.alias_maximum >= 0:
             # [MQTT-3.3.4-6]: only a server may send them; a client's decoder has alias_maximum -1.
             raise ProtocolViolation("a subscription identifier in a client's PUBLISH")

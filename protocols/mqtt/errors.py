@@ -5,6 +5,7 @@ ProtocolError
     ├── MalformedPacket    0x81: cannot be parsed
     ├── ProtocolViolation  0x82: parsed, and against the rules (or another code where the specification names one)
     ├── PacketTooLarge     0x95
+    ├── TooMany            0x97: more properties or filters in one packet than the listener takes
     └── NotMqtt            no MQTT at all: nothing is answered
 """
 
@@ -39,6 +40,13 @@ class PacketTooLarge(MqttError):
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(f"packet of {size} bytes, above the limit of {limit}", ReasonCode.PACKET_TOO_LARGE)
+
+
+class TooMany(MqttError):
+    """More of something in one packet than the listener takes."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        super().__init__(f"more than {limit} {what} in one packet", ReasonCode.QUOTA_EXCEEDED)
 
 
 class NotMqtt(MqttError):

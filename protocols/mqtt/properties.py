@@ -16,7 +16,7 @@ from protocols.mqtt.constants import (
     TWO,
     VARINT,
 )
-from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
+from protocols.mqtt.errors import MalformedPacket, ProtocolViolation, TooMany
 from protocols.mqtt.strings import (
     decode_binary,
     decode_string,
@@ -98,16 +98,20 @@ _NOT_ZERO: Final = frozenset((0x0B, 0x21, 0x27))
 
 ALIAS_INVALID: Final = 0x94
 
+ANY_NUMBER: Final = 1 << 30
+"""Where nothing bounds what may repeat: packets cannot have so many."""
 
-def decode_properties(block: bytes, packet_type: int = PUBLISH) -> Properties:
+
+def decode_properties(block: bytes, packet_type: int = PUBLISH, repeats_max: int = ANY_NUMBER) -> Properties:
     """The properties in `block`, which has no length in front.
 
     Raises MalformedPacket for what cannot be read, ProtocolViolation for what may not be there, be there twice or
-    have that value.
+    have that value, TooMany for more than `repeats_max` of those that may repeat.
     """
     properties = Properties()
     allowed = PROPERTIES_ALLOWED[packet_type]
     seen = 0
+    repeats = 0
     pos = 0
     end = len(block)
     while pos < end:
@@ -122,6 +126,10 @@ def decode_properties(block: bytes, packet_type: int = PUBLISH) -> Properties:
             if seen >> identifier & 1:
                 raise ProtocolViolation(f"property 0x{identifier:02x} twice")
             seen |= 1 << identifier
+        else:
+            repeats += 1
+            if repeats > repeats_max:
+                raise TooMany(repeats_max, "user properties")
         pos = _decode_one(properties, identifier, kind, block, pos, end)
     if properties.authentication_data is not None and properties.authentication_method is None:
         raise ProtocolViolation("authentication data without a method")

@@ -1,7 +1,9 @@
 """gateway/core/topics.py"""
 
+import sys
 import time
 
+import pytest
 from core_doubles import COMPILED, broker_with, needs_outlet, pattern
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,6 +66,33 @@ def test_a_binding_reached_on_several_ways_is_found_once() -> None:
     tree = TopicTree()
     bound(tree, ">.>.a.>", ">.a.>.a")
     assert matched(tree, "a.a.a.a") == [">.>.a.>", ">.a.>.a"]
+
+
+@pytest.mark.skipif(COMPILED, reason="lines of compiled code cannot be counted")
+def test_filters_with_many_wildcards_cost_their_levels_and_not_the_depth_of_the_topic_too() -> None:
+    def lines_of(depth: int) -> int:
+        count = 0
+
+        def look(frame: object, event: str, argument: object) -> object:
+            nonlocal count
+            count += 1
+            return look
+
+        before = sys.gettrace()
+        sys.settrace(look)
+        try:
+            assert tree.match(".".join(["a"] * depth)) == []
+        finally:
+            sys.settrace(before)
+        return count
+
+    tree = TopicTree()
+    bound(
+        tree, *[f"*.{n}.x" for n in range(3)], *[">.a.>.a.>.a.>.a.>.a.>.a.>.a." + f"b{n}" for n in range(50)]
+    )
+    # Only the splitting of the name goes with its depth.
+    assert lines_of(200) < 1.5 * lines_of(100)
+    assert lines_of(200) < 2_000
 
 
 def test_empty_levels_count() -> None:

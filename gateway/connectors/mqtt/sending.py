@@ -69,7 +69,7 @@ class MqttSender(Connector):
                 max_packet_size=limits.max_frame_size,
                 connect_timeout_ms=limits.connect_timeout_ms,
                 topic_alias_maximum=settings.topic_alias_maximum,
-                levels=settings.accepted_levels,
+                accepted=settings.accepted,
                 client_id_max_3_1=settings.client_id_max_3_1,
                 control_characters=settings.control_characters,
             ),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from gateway.core.limits import DROP_OLDEST
+from protocols.mqtt.accepted import Accepted
 from protocols.mqtt.constants import VERSION_3_1, VERSION_3_1_1, VERSION_5
 
 NEVER: Final = 0xFFFF_FFFF
@@ -74,8 +75,12 @@ class MqttSettings:
     """Characters of a client id of MQTT 3.1, which allows 23; 0 is any number."""
     control_characters: bool
     """Are they allowed in names (MQTT 5.0 §1.5.4 leaves it to the server)?"""
-    accepted_levels: frozenset[int]
-    """The protocol levels of `versions`."""
+    user_properties_max: int
+    """User properties in one packet."""
+    filters_max: int
+    """Topic filters in one SUBSCRIBE or UNSUBSCRIBE."""
+    accepted: Accepted
+    """`versions` and these two, as the wire room takes them."""
     sys_interval_s: int
     """How often the $SYS topics are published; 0 for never."""
 
@@ -107,6 +112,8 @@ class MqttSettings:
         sessions_bytes_max: int = 268_435_456,
         sessions_per_user_max: int = 50_000,
         sessions_per_address_max: int = 50_000,
+        user_properties_max: int = 2_000,
+        filters_max: int = 5_000,
     ) -> None:
         self.sessions_max = sessions_max
         self.sessions_per_user_max = sessions_per_user_max
@@ -133,5 +140,9 @@ class MqttSettings:
         self.queue_qos0 = queue_qos0
         self.client_id_max_3_1 = client_id_max_3_1
         self.control_characters = control_characters
-        self.accepted_levels = frozenset([LEVELS[version] for version in versions])
+        self.user_properties_max = user_properties_max
+        self.filters_max = filters_max
+        self.accepted = Accepted(
+            frozenset([LEVELS[version] for version in versions]), user_properties_max, filters_max
+        )
         self.sys_interval_s = sys_interval_s

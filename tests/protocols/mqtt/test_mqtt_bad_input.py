@@ -7,6 +7,7 @@ from mqtt_vectors import SERVER_READS, Vector
 
 from protocols.errors import LocalProtocolError
 from protocols.mqtt import constants as c
+from protocols.mqtt.accepted import Accepted
 from protocols.mqtt.codec import encode_packet, encode_publish
 from protocols.mqtt.connection import CONNECT_SIZE_MAX, PENDING_MAX, MqttConnection, MqttLimits
 from protocols.mqtt.constants import ReasonCode
@@ -633,8 +634,8 @@ def test_3_1_2_2_protocol_names_and_levels(name: bytes, level: int, answer: str)
 )
 def test_levels_are_accepted_by_configuration(version: int, accepted: set[int], answer: str) -> None:
     data = encode_packet(Connect("c", protocol_version=version), version)
-    assert _answer_to(data, MqttLimits(levels=frozenset(accepted))) == answer
-    assert isinstance(_outcome(version, data, MqttLimits(levels=frozenset((version,)))), Connect)
+    assert _answer_to(data, MqttLimits(accepted=Accepted(frozenset(accepted)))) == answer
+    assert isinstance(_outcome(version, data, MqttLimits(accepted=Accepted(frozenset((version,))))), Connect)
 
 
 def test_3_1_client_ids_are_not_empty_and_of_limited_length_by_configuration() -> None:
@@ -644,6 +645,45 @@ def test_3_1_client_ids_are_not_empty_and_of_limited_length_by_configuration() -
     assert isinstance(_outcome(3, encode_packet(Connect("c" * 23, protocol_version=3), 3), strict), Connect)
     assert isinstance(_outcome(3, encode_packet(Connect("c" * 24, protocol_version=3), 3)), Connect)
     assert isinstance(_outcome(4, encode_packet(Connect("c" * 24, protocol_version=4), 4), strict), Connect)
+
+
+FEW = Accepted(frozenset((3, 4, 5)), user_properties_max=3, filters_max=3)
+
+
+@pytest.mark.parametrize("packet_type", [*WITH_ID, c.DISCONNECT, c.PUBLISH, c.CONNECT])
+def test_user_properties_of_one_packet_are_bounded_by_configuration(packet_type: int) -> None:
+    limits = MqttLimits(accepted=FEW)
+    for count in (3, 4):
+        pairs = b"\x26\x00\x01k\x00\x01v" * count
+        block = encode_varint(len(pairs)) + pairs
+        bodies = {
+            c.CONNECT: b"\x00\x04MQTT\x05\x02\x00\x00" + block + b"\x00\x01c",
+            c.PUBLISH: b"\x00\x01t" + block,
+            c.SUBSCRIBE: b"\x00\x01" + block + b"\x00\x01a\x00",
+            c.UNSUBSCRIBE: b"\x00\x01" + block + b"\x00\x01a",
+            c.DISCONNECT: b"\x00" + block,
+        }
+        body = bodies.get(packet_type, b"\x00\x01\x00" + block)
+        first = packet_type << 4 | c.FIXED_FLAGS[packet_type] if packet_type != c.PUBLISH else 0x30
+        outcome = _outcome(5, _frame(first, body), limits)
+        assert (outcome == ReasonCode.QUOTA_EXCEEDED) is (count == 4)
+
+
+def test_user_properties_of_a_will_are_bounded_by_configuration() -> None:
+    for count in (3, 4):
+        connect = Connect("c", protocol_version=5, will=Will("t", b"", 0, False, b"\x26\0\1k\0\1v" * count))
+        outcome = _outcome(5, encode_packet(connect, 5), MqttLimits(accepted=FEW))
+        assert (outcome == ReasonCode.QUOTA_EXCEEDED) is (count == 4)
+
+
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_filters_of_one_packet_are_bounded_by_configuration(version: int) -> None:
+    for count in (3, 4):
+        names = [f"a/{n}" for n in range(count)]
+        subscribe = Subscribe(1, [SubscriptionRequest(name, 0, False, False, 0) for name in names])
+        for packet in (subscribe, Unsubscribe(1, names)):
+            outcome = _outcome(version, encode_packet(packet, version), MqttLimits(accepted=FEW))
+            assert (outcome == ReasonCode.QUOTA_EXCEEDED) is (count == 4)
 
 
 def test_largest_connect_that_the_fields_allow_is_read() -> None:

@@ -1,0 +1,542 @@
+"""How long others wait while one client does its worst: `python -m tests.perf.stalls [--bin PROGRAM] [NAME…]`.
+
+A process of its own pings the gateway over MQTT without a pause; for each case the longest wait for a PINGRESP is printed.
+`--bin .venv-compiled/bin/gateway` measures the compiled gateway; without it the source tree runs as plain Python.
+A wait is wall-clock time, so the machine has to be quiet.
+"""
+
+import argparse
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+from tests.perf.peers import ROOT, Running, free_port
+from tests.perf.wires import Content, Endpoint, Mqtt, Stomp, mqtt_packet, mqtt_receive, receive_exactly
+
+SETTLE_S: Final = 0.5
+"""How long pings go on behind a case, for what it has left to do."""
+
+CASE_MAX_S: Final = 60.0
+
+NO_CONTENT: Final = Content(("a",), b"")
+
+OPTIONS: Final = "maximumConnections=20000&maximumSubscriptions=1000000"
+
+
+class Site:
+    """A gateway that runs, and its ports."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.running = Running(Path(tempfile.mkdtemp(prefix="gateway-stalls-")))
+        self.ports = {name: free_port() for name in ("mqtt", "stomp", "ws")}
+        running = self.running
+        running.endpoints = {name: Endpoint(port) for name, port in self.ports.items()}
+        running.environment = {"PYTHONPATH": str(ROOT)} if command[0] == sys.executable else {}
+        running.command = [*command, "run", "gateway.toml"]
+        (running.directory / "gateway.toml").write_text(
+            "".join(
+                f'[[connector]]\nname = "{name}"\nuri = "{name}://127.0.0.1:{port}?{OPTIONS}"\n'
+                for name, port in self.ports.items()
+            )
+            + '[admin]\nenabled = false\n[store]\npath = "store.db"\n'
+            + "[mqtt]\nsession_bytes_max = 100000000\n"
+        )
+        running.start()
+
+    def connect(self, name: str) -> socket.socket:
+        """A bare connection."""
+        sock = socket.create_connection(("127.0.0.1", self.ports[name]), 10)
+        sock.settimeout(CASE_MAX_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def mqtt(self, version: int = 5, name: str = "") -> socket.socket:
+        """An MQTT client that is logged in."""
+        sock = self.connect("mqtt")
+        Mqtt(Endpoint(self.ports["mqtt"]), NO_CONTENT, version=version).log_in(sock, name or "stall")
+        return sock
+
+    def stomp(self) -> socket.socket:
+        """A STOMP client that is logged in."""
+        sock = self.connect("stomp")
+        Stomp(Endpoint(self.ports["stomp"]), NO_CONTENT).log_in(sock, "stall")
+        return sock
+
+
+# -- what is measured
+
+
+def _ping(port: int, orders: Connection) -> None:
+    """Ping without a pause; each order is answered with the longest wait since the one before, in seconds, and a count."""
+    sock = socket.create_connection(("127.0.0.1", port), 10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    Mqtt(Endpoint(port), NO_CONTENT, version=4).log_in(sock, "pinging")
+    sock.settimeout(CASE_MAX_S * 2)
+    worst = 0.0
+    count = 0
+    while True:
+        if orders.poll():
+            if orders.recv() == "end":
+                return
+            orders.send((worst, count))
+            worst = 0.0
+            count = 0
+        begun = time.perf_counter()
+        sock.sendall(b"\xc0\x00")
+        receive_exactly(sock, 2)
+        worst = max(worst, time.perf_counter() - begun)
+        count += 1
+        time.sleep(0.001)
+
+
+class Pinger:
+    """The process that pings."""
+
+    def __init__(self, port: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._orders, theirs = context.Pipe()
+        self._process = context.Process(target=_ping, args=(port, theirs), daemon=True)
+        self._process.start()
+        self.worst()
+
+    def worst(self) -> tuple[float, int]:
+        """The longest wait since the last call, in seconds, and how many pings there were."""
+        self._orders.send("worst")
+        found: tuple[float, int] = self._orders.recv()
+        return found
+
+    def end(self) -> None:
+        """No more."""
+        self._orders.send("end")
+        self._process.join(10)
+
+
+# -- what clients can do: each returns when it has been done
+
+
+def _drain(sock: socket.socket) -> None:
+    """Read and forget, until the connection ends."""
+
+    def read() -> None:
+        try:
+            while sock.recv(1 << 20):
+                pass
+        except OSError:
+            pass
+
+    threading.Thread(target=read, daemon=True).start()
+
+
+def _send(sock: socket.socket, data: bytes) -> None:
+    """All of it, as far as the gateway takes it."""
+    try:
+        sock.sendall(data)
+    except OSError:
+        pass
+
+
+def _answered(sock: socket.socket) -> None:
+    """An MQTT client that is pinged back has had all before that handled; one that was ended, too."""
+    _send(sock, b"\xc0\x00")
+    try:
+        while True:
+            first = receive_exactly(sock, 1)
+            size = shift = 0
+            while True:
+                byte = receive_exactly(sock, 1)[0]
+                size |= (byte & 127) << shift
+                shift += 7
+                if byte < 128:
+                    break
+            receive_exactly(sock, size)
+            if first[0] == 0xD0:
+                return
+    except OSError:
+        return
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return len(data).to_bytes(2, "big") + data
+
+
+def _length(size: int) -> bytes:
+    return mqtt_packet(0, bytes(size))[1:-size] if size else b"\0"
+
+
+def _publish(topic: str, payload: bytes, properties: bytes = b"", retain: bool = False) -> bytes:
+    return mqtt_packet(
+        0x31 if retain else 0x30, _text(topic) + _length(len(properties)) + properties + payload
+    )
+
+
+def _http(sock: socket.socket, path: str, body: bytes, headers: str = "") -> bytes:
+    """POST, and the answer's first line."""
+    _send(
+        sock,
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode(),
+    )
+    _send(sock, body)
+    return _first_line(sock)
+
+
+def _first_line(sock: socket.socket) -> bytes:
+    data = b""
+    try:
+        while b"\r\n" not in data:
+            piece = sock.recv(65_536)
+            if not piece:
+                break
+            data += piece
+    except OSError:
+        pass
+    return data.partition(b"\r\n")[0]
+
+
+def _say(text: object) -> None:
+    print(f"      {text}", flush=True)
+
+
+def nothing(site: Site) -> None:
+    """Nobody does anything: what the machine itself costs."""
+    time.sleep(1)
+
+
+def http_many_messages(site: Site) -> None:
+    """POST /messages with 60,000 messages."""
+    one = b'{"to":"/topic/a","body":"x"}'
+    with site.connect("ws") as sock:
+        _say(
+            _http(
+                sock,
+                "/messages",
+                b"[" + b",".join([one] * 60_000) + b"]",
+                "Content-Type: application/json\r\n",
+            )
+        )
+
+
+def http_deep_json(site: Site) -> None:
+    """POST /messages whose JSON is nested 100,000 deep, and one with a million keys."""
+    for body in (
+        b"[" * 1_000_000,
+        b'{"to":"/topic/a","properties":{' + b",".join([b'"k%d":1' % n for n in range(1_000_000)]) + b"}}",
+        b'{"to":"/topic/a","body":' + b"[" * 400_000 + b"]" * 400_000 + b"}",
+        b'{"to":"/topic/a","body":[' + b",".join([b'{"a":1}'] * 1_000_000) + b"]}",
+    ):
+        with site.connect("ws") as sock:
+            _say(_http(sock, "/messages", body, "Content-Type: application/json\r\n"))
+    with site.connect("ws") as sock:
+        meta = '{"properties":{' + ",".join([f'"k{n}":1' for n in range(1_500)]) + "}}"
+        _say(_http(sock, "/topics/a", b"x", f"X-Mx-Meta: {meta}\r\n"))
+
+
+def http_chunks(site: Site) -> None:
+    """Two million chunks of one byte, before any login."""
+    with site.connect("ws") as sock:
+        _send(sock, b"POST /topics/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        _drain(sock)
+        for _ in range(200):
+            _send(sock, b"1\r\nx\r\n" * 10_000)
+        _send(sock, b"0\r\n\r\n")
+        time.sleep(0.5)
+
+
+def mqtt_many_properties(site: Site) -> None:
+    """One PUBLISH with 300,000 user properties, to a STOMP subscriber too."""
+    block = b"".join([b"\x26" + _text(f"k{n}") + _text("v") for n in range(300_000)])
+    with site.stomp() as reader, site.mqtt() as sock:
+        reader.sendall(b"SUBSCRIBE\nid:0\ndestination:/topic/props\n\n\0")
+        time.sleep(0.2)
+        _drain(reader)
+        _send(sock, _publish("props", b"x", block))
+        _answered(sock)
+
+
+def mqtt_many_filters(site: Site) -> None:
+    """One SUBSCRIBE with 100,000 filters, and one UNSUBSCRIBE from them."""
+    with site.mqtt() as sock:
+        names = [_text(f"many/{n}/x") for n in range(100_000)]
+        _send(sock, mqtt_packet(0x82, b"\0\1\0" + b"".join([name + b"\0" for name in names])))
+        _answered(sock)
+    with site.mqtt() as sock:
+        _send(sock, mqtt_packet(0xA2, b"\0\2\0" + b"".join(names)))
+        _answered(sock)
+
+
+def mqtt_many_subscriptions_end(site: Site) -> None:
+    """A client ends that has 100,000 subscriptions, in packets as large as they may be."""
+    with site.mqtt() as sock:
+        for at in range(0, 100_000, 200):
+            names = [_text(f"leave/{at + n}/x") for n in range(200)]
+            _send(sock, mqtt_packet(0x82, b"\0\1\0" + b"".join([name + b"\0" for name in names])))
+        _answered(sock)
+    time.sleep(1)
+
+
+def wildcard_filters(site: Site) -> None:
+    """1,000 filters with eight wildcards for any number of levels each, and topics of 250 levels."""
+    with site.stomp() as sock, site.mqtt() as other:
+        _drain(sock)
+        for n in range(1_000):
+            levels = ".".join([f">.a{n if at == 3 else ''}" for at in range(8)])
+            _send(sock, f"SUBSCRIBE\nid:{n}\ndestination:/topic/{levels}.b\n\n\0".encode())
+        time.sleep(1.5)
+        for n in range(10):
+            _send(other, _publish(f"t{n}/" + "/".join(["a"] * 250), b"x"))
+        _answered(other)
+
+
+def stomp_commit(site: Site) -> None:
+    """COMMIT of 20,000 SENDs."""
+    one = b"SEND\ndestination:/queue/commit\ntransaction:t\npersistent:true\n\nx\0"
+    with site.stomp() as sock:
+        _send(sock, b"BEGIN\ntransaction:t\n\n\0")
+        for _ in range(20):
+            _send(sock, one * 1_000)
+        _send(sock, b"COMMIT\ntransaction:t\nreceipt:r\n\n\0")
+        while b"RECEIPT" not in sock.recv(65_536):
+            pass
+
+
+def stomp_many_headers(site: Site) -> None:
+    """SENDs with as many headers as they may have, to an MQTT subscriber."""
+    head = "".join([f"h{n}:v\n" for n in range(990)])
+    with site.stomp() as sock, site.mqtt(name="reader") as reader:
+        reader.sendall(mqtt_packet(0x82, b"\0\1\0" + _text("head") + b"\0"))
+        _drain(reader)
+        for n in range(50):
+            _send(sock, f"SEND\ndestination:/topic/head\nn:{n}\n{head}\nx\0".encode())
+        _send(sock, b"SEND\ndestination:/topic/head\nreceipt:r\n\nx\0")
+        sock.recv(65_536)
+
+
+def selectors(site: Site) -> None:
+    """Selectors with LIKE patterns that many places of a long text could fit, and deep ones."""
+    with site.stomp() as sock:
+        _drain(sock)
+        like = "%a" * 200 + "b"
+        for n in range(50):
+            _send(sock, f"SUBSCRIBE\nid:{n}\ndestination:/topic/sel\nselector:x LIKE '{like}'\n\n\0".encode())
+        deep = "(" * 2_000 + "x = 1" + ")" * 2_000
+        _send(sock, f"SUBSCRIBE\nid:d\ndestination:/topic/sel\nselector:{deep}\nreceipt:1\n\n\0".encode())
+        time.sleep(0.3)
+    with site.stomp() as sock, site.stomp() as other:
+        _drain(sock)
+        for n in range(50):
+            _send(sock, f"SUBSCRIBE\nid:{n}\ndestination:/topic/sel\nselector:x LIKE '{like}'\n\n\0".encode())
+        wide = " OR ".join([f"x = '{n}'" for n in range(2_000)])
+        _send(sock, f"SUBSCRIBE\nid:w\ndestination:/topic/sel\nselector:{wide}\n\n\0".encode())
+        time.sleep(0.3)
+        for _ in range(5):
+            _send(other, f"SEND\ndestination:/topic/sel\nx:{'a' * 30_000}\n\ny\0".encode())
+        _send(other, b"SEND\ndestination:/topic/sel\nreceipt:r\n\nx\0")
+        other.recv(65_536)
+
+
+def retained(site: Site) -> None:
+    """100,000 retained values: 50 SUBSCRIBE # in one write, then 100 filters that match nothing."""
+    with site.mqtt(name="retains") as sock:
+        for at in range(0, 100_000, 1_000):
+            _send(
+                sock,
+                b"".join([_publish(f"r/{n // 100}/{n}", b"x", b"", True) for n in range(at, at + 1_000)]),
+            )
+        _answered(sock)
+    with site.mqtt() as sock:
+        _drain(sock)
+        _send(sock, b"".join([mqtt_packet(0x82, b"\0\1\0" + _text("#") + b"\0")] * 50))
+        time.sleep(3)
+    with site.mqtt() as sock:
+        none = b"".join([_text(f"+/+/+/none{n}") + b"\0" for n in range(100)])
+        _send(sock, mqtt_packet(0x82, b"\0\1\0" + none))
+        _answered(sock)
+        time.sleep(3)
+
+
+def mqtt_in_flight(site: Site) -> None:
+    """A client with 65,535 messages in flight ends, and its session with it."""
+    with site.mqtt(name="writes") as sock, site.connect("mqtt") as reader:
+        properties = b"\x21\xff\xff"
+        head = b"\0\4MQTT\5\2\0\0" + bytes((len(properties),)) + properties + _text("flight")
+        reader.sendall(mqtt_packet(0x10, head))
+        mqtt_receive(reader)
+        reader.sendall(mqtt_packet(0x82, b"\0\1\0" + _text("flight/#") + b"\1"))
+        mqtt_receive(reader)
+        _drain(reader)
+        for at in range(0, 65_000, 500):
+            batch = [mqtt_packet(0x32, _text("flight/a") + b"\0\1\0x") for n in range(500)]
+            _send(sock, b"".join(batch))
+            if at % 5_000 == 0:
+                _answered(sock)
+        _answered(sock)
+    time.sleep(1)
+
+
+def commit_batches(site: Site) -> None:
+    """200,000 persistent messages from one client, as fast as they go."""
+    one = b"SEND\ndestination:/queue/batches\npersistent:true\n\nx\0"
+    with site.stomp() as sock:
+        for _ in range(200):
+            _send(sock, one * 1_000)
+        _send(sock, one.replace(b"persistent", b"receipt:r\npersistent"))
+        while b"RECEIPT" not in sock.recv(65_536):
+            pass
+
+
+def connections(site: Site) -> None:
+    """4,000 MQTT connections that come and go."""
+    for _ in range(40):
+        socks = [site.mqtt(4, f"c{n}") for n in range(100)]
+        for sock in socks:
+            sock.close()
+
+
+def durable_fan_out(site: Site) -> None:
+    """Messages to 10,000 subscriptions of kept sessions."""
+    for n in range(200):
+        with site.connect("mqtt") as sock:
+            sock.sendall(mqtt_packet(0x10, b"\0\4MQTT\4\0\0\0" + _text(f"kept{n}")))
+            mqtt_receive(sock)
+            sock.sendall(mqtt_packet(0x82, b"\0\1" + _text("fan/#") + b"\1"))
+            mqtt_receive(sock)
+    with site.mqtt(4) as sock:
+        for n in range(20):
+            _send(sock, mqtt_packet(0x32, _text(f"fan/{n}") + b"\0\1" + bytes(100)))
+        _answered(sock)
+
+
+def many_subscribers(site: Site) -> None:
+    """5,000 subscriptions of # on few connections, and new topics."""
+    socks = [site.stomp() for _ in range(10)]
+    for sock in socks:
+        _drain(sock)
+        _send(sock, b"".join([f"SUBSCRIBE\nid:{n}\ndestination:/topic/>\n\n\0".encode() for n in range(500)]))
+    time.sleep(1)
+    with site.mqtt() as sock:
+        for n in range(50):
+            _send(sock, _publish(f"new/{n}", b"x"))
+        _answered(sock)
+    for sock in socks:
+        sock.close()
+    time.sleep(1)
+
+
+def many_queues(site: Site) -> None:
+    """20,000 queues, and one subscription to all of them."""
+    with site.stomp() as sock:
+        for at in range(0, 20_000, 1_000):
+            _send(
+                sock,
+                b"".join([f"SEND\ndestination:/queue/q.{n}\n\nx\0".encode() for n in range(at, at + 1_000)]),
+            )
+        _send(sock, b"SEND\ndestination:/queue/q.0\nreceipt:r\n\nx\0")
+        sock.recv(65_536)
+    with site.stomp() as sock:
+        _drain(sock)
+        _send(sock, b"SUBSCRIBE\nid:0\ndestination:/queue/q.>\nack:auto\n\n\0")
+        time.sleep(5)
+    time.sleep(1)
+
+
+def large_paged(site: Site) -> None:
+    """2,000 messages of 60 kB are written and drained."""
+    one = b"SEND\ndestination:/queue/large\npersistent:true\ncontent-length:60000\n\n" + bytes(60_000) + b"\0"
+    with site.stomp() as sock:
+        for _ in range(2_000):
+            _send(sock, one)
+        _send(sock, b"SEND\ndestination:/topic/x\nreceipt:r\n\nx\0")
+        sock.recv(65_536)
+    with site.stomp() as sock:
+        _drain(sock)
+        _send(sock, b"SUBSCRIBE\nid:0\ndestination:/queue/large\nack:auto\n\n\0")
+        time.sleep(3)
+
+
+CASES: Final[dict[str, Callable[[Site], None]]] = {
+    case.__name__.replace("_", "-"): case
+    for case in (
+        nothing,
+        http_many_messages,
+        http_deep_json,
+        http_chunks,
+        mqtt_many_properties,
+        mqtt_many_filters,
+        mqtt_many_subscriptions_end,
+        wildcard_filters,
+        stomp_commit,
+        stomp_many_headers,
+        selectors,
+        retained,
+        mqtt_in_flight,
+        commit_batches,
+        connections,
+        durable_fan_out,
+        many_subscribers,
+        many_queues,
+        large_paged,
+    )
+}
+
+
+def paused(site: Site) -> str:
+    """The process stands still while clients go on: who is ended for silence that was not theirs?"""
+    process = site.running.process
+    assert process is not None
+    with site.connect("mqtt") as sock:
+        sock.sendall(mqtt_packet(0x10, b"\0\4MQTT\4\2\0\1" + _text("sleeper")))
+        mqtt_receive(sock)
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(0.5)
+        sock.sendall(b"\xc0\x00")
+        time.sleep(3)
+        os.kill(process.pid, signal.SIGCONT)
+        try:
+            return "stays" if receive_exactly(sock, 2) == b"\xd0\x00" else "is ended"
+        except OSError:
+            return "is ended"
+
+
+def main() -> None:
+    """Run the cases that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bin", default="", help="the gateway's command; plain Python without it")
+    parser.add_argument("names", nargs="*", help="cases: " + ", ".join(CASES))
+    arguments = parser.parse_args()
+    command = [arguments.bin] if arguments.bin else [sys.executable, "-m", "gateway"]
+    for name in arguments.names or CASES:
+        site = Site(command)
+        try:
+            pinger = Pinger(site.ports["mqtt"])
+            time.sleep(0.2)
+            pinger.worst()
+            begun = time.perf_counter()
+            CASES[name](site)
+            time.sleep(SETTLE_S)
+            worst, count = pinger.worst()
+            print(
+                f"{name:30} {worst * 1000:8.1f} ms  ({count} pings, {time.perf_counter() - begun:.1f} s)",
+                flush=True,
+            )
+            pinger.end()
+        finally:
+            site.running.stop()
+    if not arguments.names:
+        site = Site(command)
+        try:
+            print(f"{'paused':30} a client that pinged meanwhile {paused(site)}")
+        finally:
+            site.running.stop()
+
+
+if __name__ == "__main__":
+    main()
