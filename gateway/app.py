@@ -83,6 +83,7 @@ def queue_policy(config: Config) -> QueuePolicy:
         section.deliveries_max,
         section.dead_letters or None,
         stored_bytes_max=section.stored_bytes_max,
+        topic_wait_max_ms=section.topic_wait_max_ms,
     )
 
 

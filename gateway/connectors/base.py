@@ -8,7 +8,7 @@ from typing import Final, final
 
 from gateway.connectors.confirmations import FRAME_BYTES, Confirmations
 from gateway.connectors.limits import Counters, Limits
-from gateway.connectors.output import RESUME_BYTES, TOO_SLOW, Output, Turn
+from gateway.connectors.output import RESUME_BYTES, TAKES_NOTHING, Output, Turn
 from gateway.core.ports import Asker, Credentials
 from gateway.core.router import Broker
 
@@ -16,7 +16,7 @@ __all__ = [
     "FRAME_BYTES",
     "REFUSED_TALKING_MAX",
     "RESUME_BYTES",
-    "TOO_SLOW",
+    "TAKES_NOTHING",
     "Confirmations",
     "Connector",
     "Counters",
@@ -139,7 +139,7 @@ class Connector(Output):
         raise NotImplementedError
 
     def on_too_slow(self, now_ms: int) -> None:
-        """The client reads more slowly than it may: tell it so (it may still read that) and set `closing`."""
+        """See Output."""
         self.shutdown(now_ms)
 
     # -- how fast it may send

@@ -21,6 +21,8 @@ RESUME_BYTES: Final = 262_144
 
 TOO_SLOW: Final = "reads too slowly"
 
+TAKES_NOTHING: Final = "acknowledges nothing"
+
 
 @final
 class Turn:
@@ -133,7 +135,7 @@ class Output(Valve):
         raise NotImplementedError
 
     def on_too_slow(self, now_ms: int) -> None:
-        """The client reads more slowly than it may: tell it so (it may still read that) and set `closing`."""
+        """Others have waited too long for the client: tell it `failure` (it may still read that) and set `closing`."""
         raise NotImplementedError
 
     # -- driven by net
@@ -347,8 +349,8 @@ class Output(Valve):
             self._held_bytes -= len(held.popleft())
         return True
 
-    def give_up(self, now_ms: int) -> None:
-        """The client reads too slowly, and is told so, in case it reads that."""
+    def give_up(self, now_ms: int, why: str = TOO_SLOW) -> None:
+        """Others have waited too long for the client, which is told so, in case it reads that."""
         if self.closing:
             return
         self.counters.limit_hits += 1
@@ -356,7 +358,7 @@ class Output(Valve):
         held = self._held
         if held is not None and self.limits.slow_consumer == BLOCK:
             self.counters.dropped_slow += len(held)
-        self.failure = TOO_SLOW
+        self.failure = why
         self.on_too_slow(now_ms)
         self._open_up()
         self.turn.mark(self)

@@ -45,6 +45,8 @@ class QueuePolicy:
     """Confirmations wait until a message in it is safe; if not, the last moments before a crash are lost."""
     buries_refused_only: bool
     """Only what a consumer refused or cannot be given goes to the dead letters; what nobody came for does not."""
+    topic_wait_max_ms: int
+    """How long it may make who publishes to a topic wait while nothing leaves it, 0 for ever; see Stalls."""
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class QueuePolicy:
         stored_bytes_max: int = 0,
         synchronous: bool = True,
         buries_refused_only: bool = False,
+        topic_wait_max_ms: int = 10_000,
     ) -> None:
         self.messages_max = messages_max
         self.bytes_max = bytes_max
@@ -67,6 +70,7 @@ class QueuePolicy:
         self.buries_refused_only = buries_refused_only
         self.stored_bytes_max = stored_bytes_max
         self.synchronous = synchronous
+        self.topic_wait_max_ms = topic_wait_max_ms
 
     def relaxed(self) -> "QueuePolicy":
         """The same, but for `synchronous`."""
@@ -80,6 +84,7 @@ class QueuePolicy:
             self.stored_bytes_max,
             False,
             self.buries_refused_only,
+            self.topic_wait_max_ms,
         )
 
     def passing(self) -> "QueuePolicy":
@@ -94,6 +99,7 @@ class QueuePolicy:
             self.stored_bytes_max,
             self.synchronous,
             self.buries_refused_only,
+            self.topic_wait_max_ms,
         )
 
 

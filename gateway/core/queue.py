@@ -324,9 +324,12 @@ class Queue(Sink):
         """Apply the policy of a full queue; False when the message may not come in."""
         when_full = self.policy.when_full
         room = self.room
-        if when_full == BLOCK:
+        if room.lax and not room.full_of_kept(self.broker.store.pages):
+            if room.keeps(message) or self._drop_passing():
+                return True
+        elif when_full == BLOCK:
             if not room.owned_by(message.publisher) or (binding is not None and not room.within(2, 1)):
-                room.hold(message.publisher)
+                self._hold(message.publisher)
                 return True
             # Its own acknowledgements would free the queue, so it must be read; but not without end.
             if room.within(2, 1):
@@ -356,9 +359,25 @@ class Queue(Sink):
             self.broker.counters.dropped_full += 1
             bury(self, oldest, REASON_MAXLEN)
 
+    def _drop_passing(self) -> bool:
+        """Let the oldest that are not kept go until there is room; answers whether there is."""
+        room = self.room
+        while room.full:
+            if not room.has_passing:
+                return False
+            self.broker.counters.dropped_full += 1
+            bury(self, self.contents.backlog.pop(), REASON_MAXLEN)
+        return True
+
+    def _hold(self, publisher: Publisher | None) -> bool:
+        held = self.room.hold(publisher)
+        if held:
+            self.broker.stalls.watch(self)
+        return held
+
     def keeps_waiting(self, publisher: Publisher) -> bool:
         """See Sink."""
-        return self.room.keeps_waiting(publisher)
+        return self.room.keeps_waiting(publisher, self.broker.store.pages) and self._hold(publisher)
 
     # -- messages go out
 

@@ -5,6 +5,7 @@ from typing import Final, final
 from gateway.core.contents import Contents
 from gateway.core.flow import Gate, Places, Publisher
 from gateway.core.limits import QueuePolicy
+from gateway.core.message import Message
 
 REFUSED: Final = -2
 """What `offer` answers when the queue is full and its policy is to reject."""
@@ -14,12 +15,16 @@ REFUSED: Final = -2
 class Room:
     """The limits of one queue's policy against what is in it."""
 
-    __slots__ = ("_contents", "_gate", "_own", "_places", "policy")
+    __slots__ = ("_contents", "_gate", "_own", "_places", "lax", "moved", "policy")
 
     def __init__(self, contents: Contents, policy: QueuePolicy, places: Places) -> None:
         self._contents = contents
         self._places = places
         self.policy = policy
+        self.lax = False
+        """Others have waited too long for it: what is not kept makes room.  See Stalls."""
+        self.moved = False
+        """Something has left while others waited, since this was last set to False."""
         self._gate: Gate | None = None
         # Who publishes as one client with a consumer of this queue, and how many consumers those are.
         self._own: dict[Publisher, int] | None = None
@@ -54,7 +59,34 @@ class Room:
             )
         )
 
+    def full_of_kept(self, pages: bool) -> bool:
+        """Is there no room but what memory need not hold (where the store `pages`), and nothing that may go first?"""
+        policy = self.policy
+        contents = self._contents
+        if (
+            (pages or policy.bytes_max == 0 or contents.resident_bytes < policy.bytes_max)
+            and (policy.messages_max == 0 or contents.depth < policy.messages_max)
+            and (policy.stored_bytes_max == 0 or contents.bytes < policy.stored_bytes_max)
+        ):
+            return False
+        return not self.has_passing
+
+    @property
+    def has_passing(self) -> bool:
+        """Is the first of those that wait in memory one that nobody keeps?"""
+        backlog = self._contents.backlog
+        return backlog.count > 0 and not self.keeps(backlog.first().message)
+
+    def keeps(self, message: Message) -> bool:
+        """Is it one that the store keeps for this queue?"""
+        return message.persistent and self.policy.durable
+
     # -- who waits
+
+    @property
+    def shut(self) -> bool:
+        """Does anybody wait?"""
+        return self._gate is not None
 
     def hold(self, publisher: Publisher | None) -> bool:
         """Have it wait until there is room; False for who cannot be stopped."""
@@ -63,15 +95,23 @@ class Room:
             self._places.shut += 1
         return self._gate.hold(publisher)
 
-    def keeps_waiting(self, publisher: Publisher) -> bool:
-        """See Sink.  Before anybody waits here there is room for one more, so that this need not be asked."""
-        return self._gate is not None and self.full and not self.owned_by(publisher) and self.hold(publisher)
+    def keeps_waiting(self, publisher: Publisher, pages: bool) -> bool:
+        """Is `publisher` to be held?  Before anybody waits here there is room for one more: this need not be asked."""
+        return (
+            self._gate is not None
+            and self.full
+            and (not self.lax or self.full_of_kept(pages))
+            and not self.owned_by(publisher)
+        )
 
     def again(self) -> None:
         """Something has left, or somebody that was let in has had its turn: let producers go on while a good part of the
         queue is free."""
         gate = self._gate
-        if gate is not None and self.within(3, 4):
+        if gate is None:
+            return
+        self.moved = True
+        if self.within(3, 4):
             gate.let_in()
             if not gate.waiting:
                 self._forget_gate()

@@ -38,6 +38,7 @@ from gateway.core.record import BadRecord, Decoder
 from gateway.core.room import REFUSED
 from gateway.core.schedule import SPACE as SCHEDULE_SPACE
 from gateway.core.schedule import Schedule
+from gateway.core.stalls import Stalls
 from gateway.core.subscription import Binding
 from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
@@ -90,6 +91,7 @@ class Broker(StoreListener):
         "resident_bytes",
         "retained",
         "schedule",
+        "stalls",
         "store",
         "topics",
         "transactions_bytes",
@@ -157,6 +159,8 @@ class Broker(StoreListener):
         self.values = LastValues(self)
         self.retained = self.values.tree
         """Retained values."""
+        self.stalls = Stalls(self)
+        """Queues that make who publishes to a topic wait."""
         self.places = Places()
         """Queues and slow subscribers where publishers wait."""
         self.schedule = Schedule(self)
@@ -485,6 +489,7 @@ class Broker(StoreListener):
         self.values.look(now_ms)
         self.queue_expiry.look(now_ms)
         self.unused.look()
+        self.stalls.look(now_ms)
 
     def wait(self, waiter: Waiter) -> None:
         """Tell `waiter` about each commit until it says that it waits for nothing more."""

@@ -101,6 +101,9 @@ class Outlet(Sink):
         """
         raise NotImplementedError
 
+    def holds_up(self) -> None:
+        """Its queue is full, and others have waited too long for it to take something: end its connection."""
+
     def broke(self, error: Exception) -> None:
         """A bug of ours while it was given something: that is to cost this subscriber's connection alone."""
         raise error

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.base import TOO_SLOW, Counters, Limits, Turn
+from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.carriage import Handover
 from gateway.connectors.envelope import InvalidEnvelope
 from gateway.connectors.http.answering import PLAIN, POLICY, Answering
@@ -230,7 +230,7 @@ class HttpConnector(Answering):
     def on_too_slow(self, now_ms: int) -> None:
         """See Connector."""
         if self._events is not None:
-            self.say(self.wire.stream(b": " + TOO_SLOW.encode() + b"\n\n"))
+            self.say(self.wire.stream(b": " + self.failure.encode() + b"\n\n"))
         self.shutdown(now_ms)
 
     def finish(self, now_ms: int) -> None:

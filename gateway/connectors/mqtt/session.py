@@ -7,6 +7,7 @@ filters; what has been sent and not acknowledged is in `inflight`, in the order 
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.base import TAKES_NOTHING
 from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.addresses import Filter
 from gateway.connectors.mqtt.binding import (
@@ -269,6 +270,7 @@ class MqttSession(Outlet):
                 dead_letters=self.broker.policy.dead_letters,
                 durable=self.expiry_s > 0,
                 buries_refused_only=True,
+                topic_wait_max_ms=self.broker.policy.topic_wait_max_ms,
             )
             # One that an earlier run left has the broker's policy so far, and nobody's.
             self._queue = self.broker.bound_queue(self.key, policy, self)
@@ -329,6 +331,11 @@ class MqttSession(Outlet):
         return merged_bindings(bindings, self, self.publisher, False)
 
     # -- Outlet: messages of its queues
+
+    def holds_up(self) -> None:
+        """See Outlet."""
+        if self.connector is not None:
+            self.connector.give_up(self.broker.now_ms, TAKES_NOTHING)
 
     def broke(self, error: Exception) -> None:
         """See Outlet."""

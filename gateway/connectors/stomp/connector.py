@@ -2,7 +2,7 @@
 
 from typing import Final, final
 
-from gateway.connectors.base import TOO_SLOW, Counters, Limits, Turn
+from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.stomp.addresses import Spelling
 from gateway.connectors.stomp.headers_out import StompTarget
 from gateway.connectors.stomp.refusal import StompRefusal
@@ -217,7 +217,7 @@ class StompConnector(StompSender):
 
     def on_too_slow(self, now_ms: int) -> None:
         """See Connector."""
-        self._say_goodbye(f"{TOO_SLOW}: it made others wait for {self.limits.slow_consumer_timeout_ms} ms")
+        self._say_goodbye(f"{self.failure}, which made others wait too long")
 
     def release_confirmations(self, position: int) -> bool:
         """See Connector.  After a DISCONNECT the last confirmation ends the connection."""

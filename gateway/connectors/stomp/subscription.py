@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.base import TAKES_NOTHING
 from gateway.connectors.replay import RetainedOutlet
 from gateway.connectors.sources import SHARE_KEY_PREFIX, may_read
 from gateway.connectors.stomp.mapping import message_id, tail_of
@@ -134,6 +135,10 @@ class StompSubscription(RetainedOutlet):
         connector.push(self._head + b"retained:true\n" + tail)
 
     # -- Outlet: from a queue
+
+    def holds_up(self) -> None:
+        """See Outlet."""
+        self._connector.give_up(self._connector.broker.now_ms, TAKES_NOTHING)
 
     def broke(self, error: Exception) -> None:
         """See Outlet."""

@@ -2,7 +2,7 @@
 
 from typing import Final, final
 
-from gateway.connectors.base import TOO_SLOW, Connector, Counters, Limits, Turn
+from gateway.connectors.base import Connector, Counters, Limits, Turn
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
 from gateway.connectors.replay import Replays
 from gateway.connectors.sources import Source, belongs_to, durable_key, give_to, may_read, share_key
@@ -227,7 +227,7 @@ class JsonConnector(Connector):
 
     def on_too_slow(self, now_ms: int) -> None:
         """See Connector."""
-        self.say(encode_error(None, c.LIMIT, TOO_SLOW))
+        self.say(encode_error(None, c.LIMIT, self.failure))
         self.hang_up()
 
     # -- operations

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.base import TAKES_NOTHING
 from gateway.connectors.replay import RetainedOutlet
 from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.connectors.websocket.messages import json_of
@@ -79,6 +80,10 @@ class JsonSubscription(RetainedOutlet):
         )
 
     # -- Outlet: from a queue
+
+    def holds_up(self) -> None:
+        """See Outlet."""
+        self._connector.give_up(self._connector.broker.now_ms, TAKES_NOTHING)
 
     def broke(self, error: Exception) -> None:
         """See Outlet."""

@@ -1,0 +1,75 @@
+"""A topic waits for none of its queues without end.
+
+A queue behind a topic (a durable, shared or private subscription, a virtual consumer) that is full makes all wait that
+publish there, whoever else listens.  Where nothing has left it for so long its readers are ended, and it becomes lax:
+what is not kept makes room instead of making others wait.  Once it has been emptied by half it may make them wait again.
+What the store keeps was promised: for that alone they go on waiting, and only where the operator has limited how many
+messages or bytes a queue may hold beyond memory.
+"""
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, final
+
+if TYPE_CHECKING:
+    from gateway.core.queue import Queue
+    from gateway.core.router import Broker
+
+LOOKED_AT_ONCE: Final = 64
+"""Queues that are looked at in one tick; the others are with the next."""
+
+
+@final
+class Stalls:
+    """The queues behind topics that make publishers wait, or did: by when each is looked at."""
+
+    __slots__ = ("_broker", "_due")
+
+    def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
+        self._due: OrderedDict[Queue, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def __bool__(self) -> bool:
+        return bool(self._due)
+
+    def watch(self, queue: "Queue") -> None:
+        """Somebody waits for room in `queue`: its time runs, unless it does already."""
+        wait_ms = queue.policy.topic_wait_max_ms
+        if wait_ms and queue.bindings and queue not in self._due:
+            queue.room.moved = False
+            self._due[queue] = self._broker.now_ms + wait_ms
+
+    def look(self, now_ms: int) -> None:
+        """Called each second."""
+        due = self._due
+        for _ in range(min(LOOKED_AT_ONCE, len(due))):
+            queue = next(iter(due))
+            if due[queue] > now_ms:
+                return
+            del due[queue]
+            if not queue.deleted and self._goes_on(queue):
+                self.watch(queue)
+
+    def _goes_on(self, queue: "Queue") -> bool:
+        """Look at one whose time is over; is it to be looked at again?"""
+        room = queue.room
+        if room.lax:
+            room.lax = not room.within(1, 2)
+            return room.lax
+        if not room.shut:
+            return False
+        if not room.moved:
+            self._give_up(queue)
+        return True
+
+    def _give_up(self, queue: "Queue") -> None:
+        queue.room.lax = True
+        # Who is ready and has left something there wants none of it.
+        some_left = queue.waiting > 0
+        for consumer in queue.roster.all():
+            if not (consumer.ready and some_left):
+                consumer.outlet.holds_up()
+        if not queue.room.full_of_kept(self._broker.store.pages):
+            queue.room.close()
