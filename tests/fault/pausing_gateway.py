@@ -51,8 +51,15 @@ class PausingFile(apsw.VFSFile):  # type: ignore[misc]
         pause(SYNC_PAUSED, SYNC_S)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The gateway, on that disk."""
     vfs = PausingVfs()
     gateway.storing.SqliteStore = partial(SqliteStore, opener=lambda path: ApswDatabase(path, VFS))  # type: ignore[misc, assignment]
     sys.argv[1:1] = ["run"]
     main()
+    # Until here it must not be gone.
+    del vfs
+
+
+if __name__ == "__main__":
+    run()

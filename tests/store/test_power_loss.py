@@ -26,6 +26,7 @@ import gateway.store.writer
 from gateway.core.ports import Dequeued, Enqueued, Noted, QueueDeleted, Redelivered, Retained
 from gateway.store.database import Database
 from gateway.store.fanout import Fanout
+from gateway.store.merging import Merging
 from gateway.store.segments import LARGE
 from gateway.store.sqlite import SqliteStore
 from gateway.store.tables import Tables
@@ -286,6 +287,47 @@ def test_nothing_is_lost_when_power_fails_while_the_log_of_copies_is_cleaned(
     assert wrong == []
     # Some of it was needed.
     assert any(cleaned)
+
+
+def merging_all_the_time(monkeypatch: pytest.MonkeyPatch, merge: Callable[[Tables], None]) -> list[int]:
+    """Have some copies become entries after every commit that leaves ten; returns how many there were, each time."""
+    merged: list[int] = []
+
+    def counted(tables: Tables) -> None:
+        merged.append(tables.fanout.live)
+        merge(tables)
+
+    monkeypatch.setattr(Merging, "due", property(lambda merging: merging._fanout.live > 10))
+    monkeypatch.setattr("gateway.store.merging.MERGED_PER_STEP", 7)
+    monkeypatch.setattr(Tables, "merge", counted)
+    return merged
+
+
+def test_nothing_is_lost_when_power_fails_while_copies_become_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged = merging_all_the_time(monkeypatch, Tables.merge)
+    wrong, count = crashes(tmp_path, monkeypatch, ApswDatabase, 1)
+    print(f"power failed {count} times, {len(merged)} merges, {len(wrong)} faults")
+    assert wrong == []
+    assert len(merged) > 20
+
+
+def test_the_test_itself_finds_a_merge_that_is_two_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(tables: Tables) -> None:
+        tables._begin()
+        values = tables.merging.take()
+        tables._commit([])
+        tables._begin()
+        tables._insert(values)
+        tables._commit([])
+
+    merging_all_the_time(monkeypatch, careless)
+    wrong, count = crashes(tmp_path, monkeypatch, ApswDatabase, 1, enough=5)
+    print(f"power failed {count} times, {len(wrong)} faults found")
+    assert wrong
 
 
 def test_the_test_itself_finds_a_store_that_does_not_sync(
