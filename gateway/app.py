@@ -186,13 +186,20 @@ def http_settings(config: Config) -> HttpSettings:
         http.pull_max,
         http.wait_max_ms,
         http.event_ping_ms,
+        http.messages_max,
+        section.json_values_max,
     )
 
 
 def json_settings(config: Config) -> JsonSettings:
     """gateway.json as [websocket] wants it."""
     section = config.websocket
-    return JsonSettings(section.json_window, section.json_operations_max, section.json_transactions_max)
+    return JsonSettings(
+        section.json_window,
+        section.json_operations_max,
+        section.json_transactions_max,
+        section.json_values_max,
+    )
 
 
 def ws_service(broker: Broker, config: Config) -> Service:

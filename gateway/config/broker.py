@@ -42,7 +42,7 @@ class CoreSection(Section):
     """Bytes of retained messages."""
     memory_max: int = Field(268_435_456, ge=1_048_576)
     """Bytes of messages in queues, above which those that the store has too are let go of, until their turn comes."""
-    transaction_operations_max: int = Field(100_000, ge=1)
+    transaction_operations_max: int = Field(10_000, ge=1)
     """Sends and acknowledgements in one transaction."""
     transaction_bytes_max: int = Field(134_217_728, ge=1)
     """Bytes of messages in one transaction, 600 for each message included."""

@@ -32,6 +32,8 @@ class WebSocketSection(Section):
     """gateway.json: operations in one batch."""
     json_transactions_max: int = Field(100, ge=1)
     """gateway.json: open transactions on one connection."""
+    json_values_max: int = Field(50_000, ge=1_000)
+    """Values (members, elements) in one JSON text, over HTTP too."""
 
     @field_validator("paths")
     @classmethod
@@ -64,3 +66,5 @@ class HttpSection(Section):
     """Longest a request may wait for a message."""
     event_ping_ms: int = Field(15_000, ge=1, le=86_400_000)
     """Silence on a stream of events after which a comment is sent."""
+    messages_max: int = Field(1_000, ge=1)
+    """Messages in one POST to /messages."""

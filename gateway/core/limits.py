@@ -147,7 +147,7 @@ class CoreLimits:
         subscriptions_max: int = 1_000_000,
         retained_messages_max: int = 1_000_000,
         retained_bytes_max: int = 268_435_456,
-        transaction_operations_max: int = 100_000,
+        transaction_operations_max: int = 10_000,
         scheduled_messages_max: int = 100_000,
         scheduled_bytes_max: int = 67_108_864,
         scheduled_delay_max_ms: int = 2_678_400_000,

@@ -6,6 +6,10 @@ from typing import Final, final
 
 from gateway.net.clock import Clock
 
+LOOK_S: Final = 0.001
+"""Sockets are looked at once more before a deadline counts: where the process stood still (a laptop asleep, a debugger),
+what clients said in time waits there, and timers come first."""
+
 DEAD_MIN: Final = 64
 """Entries nobody waits for any more that are not worth clearing away."""
 
@@ -94,6 +98,10 @@ class Deadlines:
         self._timer = self._loop.call_later(max(0, due_ms - self._clock.now_ms()) / 1000, self._run)
 
     def _run(self) -> None:
+        """A deadline has come, by the clock.  What is armed meanwhile is no earlier than this."""
+        self._timer = self._loop.call_later(LOOK_S, self._behind_input)
+
+    def _behind_input(self) -> None:
         self._timer = None
         now_ms = self._clock.now_ms()
         heap = self._heap

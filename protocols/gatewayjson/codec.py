@@ -1,6 +1,7 @@
 """JSON texts to operations, and answers to JSON texts."""
 
 import json
+import re
 from typing import Any, Final
 
 from protocols.gatewayjson.constants import (
@@ -31,6 +32,23 @@ from protocols.gatewayjson.frames import (
 Json = Any
 
 
+VALUES_MAX: Final = 50_000
+"""Values in one JSON text, about: each costs some hundred times what a byte within a text does."""
+
+_TEXTS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+def _check_values(data: bytes, values_max: int) -> None:
+    """Raise JsonError for too many values, before any of them is made."""
+    if _separators(data) > values_max and _separators(_TEXTS.sub(b"", data)) > values_max:
+        # Those within texts do not count.
+        raise JsonError(f"more than {values_max} values in one JSON text", BAD_JSON)
+
+
+def _separators(data: bytes) -> int:
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
@@ -42,8 +60,9 @@ def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def load(data: bytes) -> Json:
-    """A JSON text.  Raises JsonError (BAD_JSON): NaN, repeated names and endless nesting are none."""
+def load(data: bytes, values_max: int = VALUES_MAX) -> Json:
+    """A JSON text.  Raises JsonError (BAD_JSON): NaN, repeated names, endless nesting and too many values are none."""
+    _check_values(data, values_max)
     try:
         value = json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats)
         if b"\\u" in data:
@@ -64,9 +83,9 @@ def dump(value: Json) -> bytes:
 # -- operations
 
 
-def decode(data: bytes, operations_max: int) -> list[Operation]:
+def decode(data: bytes, operations_max: int, values_max: int = VALUES_MAX) -> list[Operation]:
     """The operations of one WebSocket message.  Raises JsonError when it is no JSON, or too many."""
-    value = load(data)
+    value = load(data, values_max)
     if isinstance(value, dict):
         return [_operation(value, len(data))]
     if not isinstance(value, list):

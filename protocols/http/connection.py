@@ -30,6 +30,12 @@ REASONS: Final = {
 """For people; machines read the number (RFC 9112 §4)."""
 
 
+CHUNKS_FREE: Final = 1_024
+CHUNK_BYTES: Final = 64
+"""Chunks that one body may have whatever it holds, and then one more for so many bytes of it: each costs as much as
+hundreds of bytes do (RFC 9112 §7.1 leaves it to the recipient)."""
+
+
 @final
 @dataclass(init=False, slots=True)
 class HttpLimits:
@@ -62,6 +68,7 @@ class HttpConnection:
         "_body",
         "_body_bytes",
         "_busy",
+        "_chunks",
         "_failed",
         "_h11",
         "_head",
@@ -77,6 +84,8 @@ class HttpConnection:
         self._head: h11.Request | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
+        # Of its chunks, and of the pieces that they came in.
+        self._chunks = 0
         # The body that comes is larger than anybody may send: whether it may be is asked, and has been said.
         self._asking = False
         self._accepted = False
@@ -133,6 +142,7 @@ class HttpConnection:
                 self._head = event
                 self._body = []
                 self._body_bytes = 0
+                self._chunks = 0
             elif isinstance(event, h11.Data):
                 # h11 says bytes and means bytearray as well.
                 found: Any = event
@@ -140,6 +150,10 @@ class HttpConnection:
                 self._body_bytes += len(piece)
                 if self._body_bytes > self._limits.max_body_bytes:
                     return self._fail(413, f"a body may have {self._limits.max_body_bytes} bytes")
+                if found.chunk_start:
+                    self._chunks += 1
+                    if self._chunks > CHUNKS_FREE + self._body_bytes // CHUNK_BYTES:
+                        return self._fail(413, "the chunks of the body are too small")
                 self._body.append(piece)
                 if self._body_bytes > self._limits.asked_body_bytes and not self._accepted:
                     return self._ask()

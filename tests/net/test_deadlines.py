@@ -1,6 +1,10 @@
 """One timer for all: the heap is corrected when entries come up, and holds nothing for those who are gone."""
 
 import asyncio
+import socket
+import time
+
+import uvloop
 
 from gateway.net.clock import Clock
 from gateway.net.deadlines import DEAD_MIN, Deadlines, Timed
@@ -118,3 +122,34 @@ def test_the_clock_does_not_go_back_with_the_wall_clock(monkeypatch) -> None:
     monkeypatch.setattr("time.time", lambda: 0.0)
     assert clock.now_ms() >= before
     assert clock.now_ms() - before < 5_000
+
+
+def test_what_waits_in_a_socket_comes_before_a_deadline_that_has_passed() -> None:
+    async def stand_still() -> tuple[list[bytes], list[int]]:
+        watch = Watch()
+        ours, theirs = socket.socketpair()
+        silent = Waiting(watch.start_ms + 20)
+        heard: list[bytes] = []
+
+        def read() -> None:
+            heard.append(ours.recv(10))
+            silent.due_ms = watch.clock.now_ms() + 60_000
+
+        with ours, theirs:
+            ours.setblocking(False)
+            watch.loop.add_reader(ours, read)
+            watch.deadlines.watch(silent)
+            await asyncio.sleep(0)
+            theirs.send(b"in time")
+            # The process stands still.
+            time.sleep(0.1)
+            barrier = Waiting(watch.clock.now_ms() + 20)
+            watch.deadlines.watch(barrier)
+            await watch.until_called(barrier)
+            watch.loop.remove_reader(ours)
+        watch.deadlines.close()
+        return heard, silent.called
+
+    # asyncio's own loop looks at sockets before timers, this one after.
+    for runner in (asyncio.run, uvloop.run):
+        assert runner(stand_still()) == ([b"in time"], [])

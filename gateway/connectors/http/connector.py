@@ -434,7 +434,8 @@ class HttpConnector(Answering):
         method = request.method
         if room == "messages" and len(segments) == 1:
             needs(method, ("POST",))
-            post_many(self, request)
+            settings = self._service.settings
+            post_many(self, request, settings.messages_max, settings.values_max)
         elif room == "events" and len(segments) == 1:
             needs(method, ("GET",))
             self._get_events(request)
@@ -442,11 +443,11 @@ class HttpConnector(Answering):
             settle(self, method, segments, self._service.receipts)
         elif room == "topics" and len(segments) == 2:
             needs(method, ("POST",))
-            post(self, request, topic_named(segments[1]))
+            post(self, request, topic_named(segments[1]), self._service.settings.values_max)
         elif room == "queues" and len(segments) == 2:
             needs(method, ("POST", "GET"))
             if method == "POST":
-                post(self, request, queue_named(segments[1]))
+                post(self, request, queue_named(segments[1]), self._service.settings.values_max)
             else:
                 self._get(request, segments[1])
         else:

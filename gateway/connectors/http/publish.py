@@ -14,7 +14,7 @@ from protocols.gatewayjson.codec import load
 from protocols.http.frames import Request
 
 
-def post(connector: Answering, request: Request, destination: Destination) -> None:
+def post(connector: Answering, request: Request, destination: Destination, values_max: int) -> None:
     """POST /queues/NAME and /topics/NAME."""
     broker = connector.broker
     _check(connector, destination)
@@ -22,7 +22,7 @@ def post(connector: Answering, request: Request, destination: Destination) -> No
         connector.untaken = True
         return
     connector.counters.messages_in += 1
-    envelope = envelope_in(request, destination)
+    envelope = envelope_in(request, destination, values_max)
     if not broker.authorizer.may_claim(connector.publisher, envelope.fields.user_id):
         raise HttpRefusal(403, "it claims to be from another user")
     if destination.kind == QUEUE or destination.temporary:
@@ -40,11 +40,13 @@ def post(connector: Answering, request: Request, destination: Destination) -> No
     connector.stored(position)
 
 
-def post_many(connector: Answering, request: Request) -> None:
+def post_many(connector: Answering, request: Request, messages_max: int, values_max: int) -> None:
     """POST /messages: an array of envelopes, each with its `to`, all of them or none."""
-    items = load(request.body)
+    items = load(request.body, values_max)
     if not isinstance(items, list):
         raise HttpRefusal(400, "the body is an array of messages")
+    if len(items) > messages_max:
+        raise HttpRefusal(413, f"one request may bring {messages_max} messages")
     size = len(request.body) // max(len(items), 1)
     transaction = connector.broker.transaction()
     try:

@@ -66,17 +66,17 @@ def wants_envelope(request: Request) -> bool:
     return ENVELOPE_TYPE in (request.header("accept") or "")
 
 
-def envelope_in(request: Request, destination: Destination) -> Envelope:
+def envelope_in(request: Request, destination: Destination, values_max: int) -> Envelope:
     """One message that came by POST.  Raises HttpRefusal, JsonError or InvalidEnvelope."""
     content_type = request.header("content-type")
     whole = content_type is not None and content_type.partition(";")[0].strip().lower() == ENVELOPE_TYPE
     meta = request.header("x-mx-meta")
     if whole:
-        members = load(request.body)
+        members = load(request.body, values_max)
         if not isinstance(members, dict):
             raise HttpRefusal(400, "the body is one message; several go to /messages")
     else:
-        members = {} if meta is None else load(meta.encode("latin-1"))
+        members = {} if meta is None else load(meta.encode("latin-1"), values_max)
         if not isinstance(members, dict) or "body" in members or "body_b64" in members:
             raise HttpRefusal(400, f"{META} is a JSON object, without a body")
     # The path says where it goes; an envelope that was received may say so too.

@@ -31,6 +31,10 @@ class HttpSettings:
     """Longest a request may wait for a message."""
     event_ping_ms: int
     """Silence on a stream of events after which a comment is sent."""
+    messages_max: int
+    """Messages in one POST to /messages."""
+    values_max: int
+    """Values in one JSON text."""
 
     def __init__(
         self,
@@ -47,6 +51,8 @@ class HttpSettings:
         pull_max: int = 100,
         wait_max_ms: int = 60_000,
         event_ping_ms: int = 15_000,
+        messages_max: int = 1_000,
+        values_max: int = 50_000,
     ) -> None:
         self.paths = paths
         self.origins = origins
@@ -61,6 +67,8 @@ class HttpSettings:
         self.pull_max = pull_max
         self.wait_max_ms = wait_max_ms
         self.event_ping_ms = event_ping_ms
+        self.messages_max = messages_max
+        self.values_max = values_max
 
 
 @final

@@ -133,7 +133,7 @@ class JsonConnector(Connector):
             return
         self._last_in_ms = now_ms
         try:
-            operations = decode(data, self._settings.operations_max)
+            operations = decode(data, self._settings.operations_max, self._settings.values_max)
         except JsonError as error:
             self._end(error.code, error.reason)
             return

@@ -15,8 +15,17 @@ class JsonSettings:
     """Operations in one batch."""
     transactions_max: int
     """Open transactions on one connection."""
+    values_max: int
+    """Values in one JSON text."""
 
-    def __init__(self, window: int = 100, operations_max: int = 1_000, transactions_max: int = 100) -> None:
+    def __init__(
+        self,
+        window: int = 100,
+        operations_max: int = 1_000,
+        transactions_max: int = 100,
+        values_max: int = 50_000,
+    ) -> None:
         self.window = window
         self.operations_max = operations_max
         self.transactions_max = transactions_max
+        self.values_max = values_max

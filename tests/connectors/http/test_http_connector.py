@@ -99,6 +99,8 @@ def test_many_messages_at_once_are_all_or_nothing() -> None:
     assert (
         world.once("POST", "/messages", json.dumps([*good, {"to": "queue:a", "x": 1}]).encode()).status == 400
     )
+    many = [{"to": "queue:a"}] * 1_001
+    assert world.once("POST", "/messages", json.dumps(many).encode()).status == 413
     assert world.once("POST", "/messages", b"{}").status == 400
     assert world.once("POST", "/messages", b"[1]").status == 400
     assert [world.broker.queues[f"queue:{name}"].depth for name in "ab"] == [1, 1]

@@ -143,6 +143,20 @@ def test_what_is_no_json_or_too_much_is_refused_as_a_whole(data: bytes) -> None:
     assert caught.value.code == "bad_json"
 
 
+def test_values_of_one_text_are_bounded_before_they_are_made() -> None:
+    many = b",".join([b'"k%d":{"a":[1]}' % n for n in range(50)])
+    for data in (b"[" * 200 + b"]" * 200, b'{"op":"ping","x":{' + many + b"}}", b"[" + b"1," * 200 + b"1]"):
+        with pytest.raises(JsonError, match="more than 100 values"):
+            decode(data, 1_000, 100)
+
+
+def test_what_a_text_contains_is_no_value() -> None:
+    body = ",[{" * 200 + '\\",",' * 100
+    data = json.dumps({"op": "publish", "to": "queue:q", "body": body}).encode()
+    [operation] = decode(data, 1, 100)
+    assert not isinstance(operation, Mistake)
+
+
 def test_secrets_are_not_shown() -> None:
     assert "hush" not in repr(Connect(None, "u", "hush", "", 0))
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.errors import LocalProtocolError
-from protocols.http.connection import HttpConnection, HttpLimits
+from protocols.http.connection import CHUNK_BYTES, CHUNKS_FREE, HttpConnection, HttpLimits
 from protocols.http.frames import Request, RequestFailed
 
 POST = b"POST /a%20b?x=1&y=%C3%A9 HTTP/1.1\r\nHost: h\r\nX-Y: z\r\nContent-Length: 3\r\n\r\nabc"
@@ -50,6 +50,29 @@ def test_requests_one_after_the_other() -> None:
     with pytest.raises(LocalProtocolError):
         connection.send_response(200, [], b"")
         connection.send_response(200, [], b"")
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_a_body_may_have_small_chunks_but_not_very_many() -> None:
+    connection = HttpConnection(HttpLimits())
+    few = b"1\r\nx\r\n" * CHUNKS_FREE
+    assert len(one(connection.receive_data(CHUNKED + few + b"0\r\n\r\n")).body) == CHUNKS_FREE
+    connection = HttpConnection(HttpLimits())
+    [failed] = connection.receive_data(CHUNKED + b"1\r\nx\r\n" * (2 * CHUNKS_FREE))
+    assert isinstance(failed, RequestFailed)
+    assert failed.status == 413
+    # It is told at once, before all that came in the same read is looked at, and nothing more is.
+    assert connection.receive_data(b"1\r\nx\r\n") == []
+
+
+def test_chunks_of_some_size_may_be_as_many_as_the_body_has_room_for() -> None:
+    connection = HttpConnection(HttpLimits(asked_body_bytes=1 << 30))
+    count = 4 * CHUNKS_FREE
+    chunk = b"%x\r\n%s\r\n" % (CHUNK_BYTES, b"x" * CHUNK_BYTES)
+    body = one(connection.receive_data(CHUNKED + chunk * count + b"0\r\n\r\n")).body
+    assert len(body) == count * CHUNK_BYTES
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
