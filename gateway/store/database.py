@@ -43,28 +43,28 @@ class Database:
                 timeout=BUSY_TIMEOUT_S,
             )
         except sqlite3.Error as error:
-            raise _translated(path, error) from None
+            raise translated(path, error) from None
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Carry out one statement; returns how many rows it changed."""
         try:
             return self._connection.execute(sql, parameters).rowcount
         except sqlite3.Error as error:
-            raise _translated(self.path, error) from None
+            raise translated(self.path, error) from None
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows of a query, as tuples."""
         try:
             return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            raise _translated(self.path, error) from None
+            raise translated(self.path, error) from None
 
     def each(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
         """The rows of a query one by one, for whoever does not know how many are wanted."""
         try:
             yield from self._connection.execute(sql, parameters)
         except sqlite3.Error as error:
-            raise _translated(self.path, error) from None
+            raise translated(self.path, error) from None
 
     def run(self, statement: str) -> None:
         """Carry out a statement that does a little at each step and gives no rows, to its end."""
@@ -72,7 +72,7 @@ class Database:
             # `execute` stops such a statement after its first step.
             self._connection.executescript(statement)
         except sqlite3.Error as error:
-            raise _translated(self.path, error) from None
+            raise translated(self.path, error) from None
 
     def checkpoint_at_once(self) -> bool:
         """Move the whole log into the file and empty it; False when a reader is in the way, which is not waited for."""
@@ -102,7 +102,7 @@ class Database:
         try:
             self._connection.close()
         except sqlite3.Error as error:
-            raise _translated(self.path, error) from None
+            raise translated(self.path, error) from None
 
 
 BUSY_TIMEOUT_S: Final = 5.0
@@ -122,7 +122,8 @@ def error_of(path: str, code: int, text: str) -> StoreError:
     return StoreFailed(f"{path}: {text} (code {code})")
 
 
-def _translated(path: str, error: sqlite3.Error) -> StoreError:
+def translated(path: str, error: sqlite3.Error) -> StoreError:
+    """The error for one of the library."""
     # Errors of the Python layer (wrong types, closed connection) carry no code.
     code = getattr(error, "sqlite_errorcode", 0) or 0
     if not code and "Could not decode" in str(error):

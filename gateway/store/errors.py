@@ -7,6 +7,9 @@ StoreError
 └── StoreFailed     writing or syncing failed: what is on the disk is not known, so nothing may be tried again
 """
 
+import errno
+from typing import Final
+
 
 class StoreError(Exception):
     """`str(error)` names the file, and the offset where that is known."""
@@ -26,3 +29,14 @@ class StoreFull(StoreError):
 
 class StoreFailed(StoreError):
     """The disk refused to write, or to say that it had written."""
+
+
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+NO_DESCRIPTOR: Final = (errno.EMFILE, errno.ENFILE)
+
+
+def full_or(kind: type[StoreError], what: str, error: OSError) -> StoreError:
+    """The error for one of the system: StoreFull where it says that there is no room, or no file may be opened."""
+    if error.errno in NO_ROOM or error.errno in NO_DESCRIPTOR:
+        kind = StoreFull
+    return kind(f"{what}: {error.strerror or error}")

@@ -10,8 +10,8 @@ from typing import BinaryIO, Final
 
 from gateway.core.ports import SEQUENCE_BITS, SEQUENCE_MAX
 from gateway.core.record import BadRecord, check_record
-from gateway.store.database import Database
-from gateway.store.errors import StoreDamaged, StoreError, StoreRefused
+from gateway.store.database import Database, translated
+from gateway.store.errors import StoreDamaged, StoreError, StoreFailed, StoreRefused, full_or
 from gateway.store.fanout import Fanout
 from gateway.store.lock import StoreLock
 from gateway.store.recovery import prepare
@@ -217,10 +217,12 @@ def backup(path: Path, target: Path, progress: Progress) -> int:
         _copy_store(path, part, progress)
         os.replace(part, target)
         sync_directory(target.parent)
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"{target}: {error}") from None
+    except sqlite3.Error as error:
+        raise translated(str(target), error) from None
+    except OSError as error:
+        raise full_or(StoreFailed, str(target), error) from None
     finally:
-        part.unlink(missing_ok=True)
+        remove(part)
     return target.stat().st_size
 
 
@@ -269,7 +271,7 @@ def _copy_whole(path: Path, source: Database, part: Path, progress: Progress) ->
 
 def _copy(source: Database, part: Path, progress: Progress) -> None:
     """By SQLite's own backup, which begins anew when the source changes under it: in steps, the last one whole."""
-    part.unlink(missing_ok=True)
+    remove(part)
     copy = sqlite3.connect(part)
     try:
         source.raw().backup(
@@ -306,8 +308,10 @@ def restore(path: Path, source: Path, progress: Progress) -> Path | None:
         kept = kept_for(path, BEFORE_RESTORE)
         replace(path, part, kept)
         return kept if there else None
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"{path}: {error}") from None
+    except sqlite3.Error as error:
+        raise translated(str(path), error) from None
+    except OSError as error:
+        raise full_or(StoreFailed, str(path), error) from None
     finally:
         remove(path.with_name(path.name + ".restoring"))
         lock.release()

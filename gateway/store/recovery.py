@@ -14,7 +14,7 @@ from gateway.core.ports import SEQUENCE_BITS, LaneFound, QueueFound, Recovered
 from gateway.core.queue import QUEUE_PREFIX
 from gateway.core.record import head_of
 from gateway.store.database import Database
-from gateway.store.errors import StoreDamaged, StoreError, StoreFull, StoreRefused
+from gateway.store.errors import StoreDamaged, StoreError, StoreFailed, StoreFull, StoreRefused, full_or
 from gateway.store.replace import DAMAGED, doubt, doubted, finish, kept_for, part_of, remove, replace
 from gateway.store.salvage import is_ours, salvage
 from gateway.store.schema import (
@@ -310,7 +310,9 @@ def _save(path: Path, index: Index, opener: Opener, fault: str, damages: list[st
         damages += salvage(path, part, index, opener)
         replace(path, part, kept)
     except OSError as error:
-        raise StoreRefused(f"{path}: cannot be saved: {error.strerror or error}") from None
+        raise full_or(StoreFailed, f"{path}: is damaged ({fault}), and cannot be saved", error) from None
+    except StoreFull as error:
+        raise StoreFull(f"{path}: is damaged ({fault}), and cannot be saved: {error}") from None
     finally:
         remove(part)
     damages.append(f"{path}: was damaged; it is kept as {kept}, what could be read goes on")

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, final
 
-from gateway.store.errors import StoreFailed, StoreFull, StoreRefused
+from gateway.store.errors import NO_DESCRIPTOR, StoreFailed, StoreFull, StoreRefused, full_or
 from gateway.store.schema import sync_directory
-from gateway.store.spare import NO_DESCRIPTOR, Spares
+from gateway.store.spare import Spares
 
 log = logging.getLogger("gateway.store")
 
@@ -33,7 +33,6 @@ SUFFIX: Final = ".seg"
 KEPT_SUFFIX: Final = ".kept"
 """What no row names though it may be named elsewhere: by a damaged database that is kept, or one that was moved away."""
 
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 _UNREADABLE: Final = (errno.ENOENT, errno.EIO)
 """The disk does not have it, or not any more: that concerns one record.  Anything else says nothing of the record."""
@@ -171,10 +170,7 @@ class Segments:
                 at += len(record)
             self._files.write(self._descriptor, self._end, b"".join(records))
         except OSError as error:
-            text = f"{self.directory}: {error.strerror or error}"
-            if error.errno in _FULL or error.errno in NO_DESCRIPTOR:
-                raise StoreFull(text) from None
-            raise StoreFailed(text) from None
+            raise full_or(StoreFailed, str(self.directory), error) from None
         try:
             self._files.sync(self._descriptor)
             for directory in self._unsynced:

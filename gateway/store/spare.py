@@ -1,15 +1,15 @@
 """Descriptors kept back, so that the store can open a file when nobody else can any more."""
 
-import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeVar, final
 
+from gateway.store.errors import NO_DESCRIPTOR
+
 SPARES: Final = 4
 """A segment, its directory, the directory above, and one to read from."""
 
-NO_DESCRIPTOR: Final = (errno.EMFILE, errno.ENFILE)
 
 T = TypeVar("T")
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from small_disk import Volume
 
 WAIT_S = 30.0
 """Far above anything that can happen."""
@@ -37,43 +38,6 @@ uri = "http://127.0.0.1:0"
 [store]
 path = "{path}"
 """
-
-
-class Volume:
-    """A disk of 48 MiB."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._filler = directory / "filler"
-
-    def fill(self) -> None:
-        """Another program takes every byte that is left."""
-        with self._filler.open("ab", buffering=0) as file:
-            for size in (1 << 20, 4_096, 1):
-                try:
-                    while file.write(bytes(size)):
-                        pass
-                except OSError:
-                    continue
-
-    def empty(self) -> None:
-        """It gives them back."""
-        self._filler.unlink()
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Iterator[Volume]:
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    if not sys.platform.startswith("linux"):
-        pytest.skip("mounts as Linux has them")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(directory)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting is not allowed")
-    yield Volume(directory)
-    subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
 class Server:
@@ -252,4 +216,24 @@ def test_a_kept_session_gets_its_answer_on_a_full_disk(server: Server, volume: V
     answer = client.recv(1_000)
     assert answer[0] == 0x90
     assert answer[-1] in (0x01, 0x97)
+    assert server.end(signal.SIGTERM) == 0
+
+
+def test_a_new_session_is_let_in_on_a_full_disk_and_is_not_promised_to_be_there_afterwards(
+    server: Server, volume: Volume
+) -> None:
+    """What it asks to be kept is refused or waits; that it is gone after a crash is said by Session Present."""
+    volume.fill()
+    publish_until_refused(server)
+    volume.fill()
+    connect = bytes.fromhex("10 0d 0004 4d515454 04 00 003c 0001 64".replace(" ", ""))
+    client = server.connect("mqtt")
+    client.sendall(connect)
+    assert client.recv(1_000) == bytes((0x20, 2, 0, 0))
+    assert server.end(signal.SIGKILL) == -signal.SIGKILL
+    volume.empty()
+    server.start()
+    client = server.connect("mqtt")
+    client.sendall(connect)
+    assert client.recv(1_000) == bytes((0x20, 2, 0, 0))
     assert server.end(signal.SIGTERM) == 0
