@@ -41,7 +41,7 @@ from protocols.mqtt.strings import (
     encode_string,
     encode_varint,
 )
-from protocols.mqtt.topics import check_topic_name
+from protocols.mqtt.topics import check_topic_name, wildcard_error
 from protocols.wire import u16
 
 NEED_MORE: Final = -1
@@ -144,6 +144,8 @@ def decode_connect(frame: bytes, pos: int, accepted: Accepted = ANYTHING) -> Con
         raise ProtocolViolation(
             f"protocol version {version} is not accepted", ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
         )
+    if version != c.VERSION_3_1 and frame[0] & 15:
+        raise MalformedPacket("reserved flags of CONNECT are set")
     _check_connect_flags(flags, version)
     properties: Properties | None = None
     if version == c.VERSION_5:
@@ -156,9 +158,11 @@ def decode_connect(frame: bytes, pos: int, accepted: Accepted = ANYTHING) -> Con
         will, pos = _decode_will(frame, pos, end, flags, version, accepted)
     username: str | None = None
     password: bytes | None = None
-    if flags & 0x80:
+    # MQTT 3.1 §3.1: where nothing follows, the flags of user name and password are not looked at.
+    lacking_ok = version == c.VERSION_3_1
+    if flags & 0x80 and not (lacking_ok and pos == end):
         username, pos = decode_string(frame, pos, end)
-    if flags & 0x40:
+    if flags & 0x40 and not (lacking_ok and pos == end):
         password, pos = decode_binary(frame, pos, end)
     if pos != end:
         raise MalformedPacket("bytes behind the end of CONNECT")
@@ -167,12 +171,15 @@ def decode_connect(frame: bytes, pos: int, accepted: Accepted = ANYTHING) -> Con
 
 def _check_connect_flags(flags: int, version: int) -> None:
     """§3.1.2.3 to §3.1.2.9."""
+    if flags & 0x1C == 0x1C:
+        raise MalformedPacket("a will of QoS 3")
+    if version == c.VERSION_3_1:
+        # MQTT 3.1 §3.1 ignores what it does not use.
+        return
     if flags & 0x01:
         raise MalformedPacket("the reserved flag of CONNECT is set")
     if not flags & 0x04 and flags & 0x38:
         raise MalformedPacket("will flags without a will")
-    if flags & 0x18 == 0x18:
-        raise MalformedPacket("a will of QoS 3")
     if flags & 0x40 and not flags & 0x80 and version != c.VERSION_5:
         # MQTT 3.1.1 [MQTT-3.1.2-22]; MQTT 5 allows it.
         raise MalformedPacket("a password without a user name")
@@ -410,8 +417,10 @@ def decode_subscribe(frame: bytes, pos: int, version: int, accepted: Accepted = 
 
 def _decode_options(text: str, options: int, version: int) -> SubscriptionRequest:
     """§3.8.3.1; before MQTT 5 only the QoS."""
-    if not text:
-        raise ProtocolViolation("an empty topic filter")
+    _check_filter(text, version)
+    if version == c.VERSION_3_1:
+        # The other bits are not used there (MQTT 3.1 §3.8).
+        options &= 3
     if options & (0xC0 if version == c.VERSION_5 else 0xFC):
         # [MQTT-3.8.3-5]
         raise MalformedPacket("reserved subscription options are set")
@@ -425,6 +434,17 @@ def _decode_options(text: str, options: int, version: int) -> SubscriptionReques
         # [MQTT-3.8.3-4]
         raise ProtocolViolation("no-local on a shared subscription")
     return SubscriptionRequest(text, options & 3, no_local, options & 0x08 != 0, retain_handling)
+
+
+def _check_filter(text: str, version: int) -> None:
+    """MQTT 5 has a reason code for a filter whose wildcards are wrong; before, the connection ends [MQTT-4.7.1-2, -3]."""
+    if not text:
+        # [MQTT-4.7.3-1]
+        raise ProtocolViolation("an empty topic filter")
+    if version != c.VERSION_5:
+        wrong = wildcard_error(text)
+        if wrong:
+            raise MalformedPacket(wrong)
 
 
 def encode_subscribe(subscribe: Subscribe, version: int) -> bytes:
@@ -477,11 +497,9 @@ def decode_unsubscribe(frame: bytes, pos: int, version: int, accepted: Accepted 
     filters: list[str] = []
     while pos < end:
         text, pos = decode_string(frame, pos, end)
-        if not text:
-            # [MQTT-4.7.3-1]
-            raise ProtocolViolation("an empty topic filter")
         if len(filters) == accepted.filters_max:
             raise TooMany(accepted.filters_max, "topic filters")
+        _check_filter(text, version)
         filters.append(text)
     if not filters:
         raise ProtocolViolation("UNSUBSCRIBE without a topic filter")
@@ -599,24 +617,34 @@ def _block(properties: Properties | None) -> bytes:
     return encode_varint(len(block)) + block
 
 
-def check_flags(first: int, version: int) -> None:
-    """The low half of the first byte is fixed for all packets but PUBLISH (§2.1.3).  Raises MalformedPacket.
+def check_first(first: int, version: int) -> None:
+    """What the first byte alone can be blamed for (§2.1.2, §2.1.3).  Raises MalformedPacket.
 
-    MQTT 3.1 lets a client repeat PUBREL, SUBSCRIBE and UNSUBSCRIBE with DUP, and ignores the flags elsewhere.
+    MQTT 3.1 lets a client repeat PUBREL, SUBSCRIBE and UNSUBSCRIBE with DUP, and ignores the flags elsewhere: those of
+    CONNECT are looked at when it has said its version.
     """
     packet_type = first >> 4
     if packet_type == 0:
         raise MalformedPacket("packet type 0")
-    if version == c.VERSION_3_1:
+    if packet_type == c.AUTH and version in (c.VERSION_3_1, c.VERSION_3_1_1):
+        raise MalformedPacket("AUTH before MQTT 5")
+    if packet_type == c.PUBLISH:
+        if first & 6 == 6:
+            raise MalformedPacket("a PUBLISH of QoS 3")
+        if first & 14 == 8 and version != c.VERSION_3_1:
+            # [MQTT-3.3.1-2]; MQTT 3.1 does not say so.
+            raise MalformedPacket("DUP on a QoS 0 PUBLISH")
         return
-    if packet_type != c.PUBLISH and first & 15 != c.FIXED_FLAGS[packet_type]:
+    if version == c.VERSION_3_1 or packet_type == c.CONNECT:
+        return
+    if first & 15 != c.FIXED_FLAGS[packet_type]:
         raise MalformedPacket(f"reserved flags of {c.PACKET_NAMES[packet_type]} are set")
 
 
 def decode_control(frame: bytes, version: int, accepted: Accepted) -> Packet:
     """Any packet but PUBLISH, which needs the connection's memory of topics and aliases.  Raises MqttError."""
     first = frame[0]
-    check_flags(first, version)
+    check_first(first, version)
     packet_type = first >> 4
     pos = body_start(frame)
     if version == c.VERSION_5:
@@ -648,8 +676,6 @@ def decode_control(frame: bytes, version: int, accepted: Accepted) -> Packet:
     if packet_type == c.DISCONNECT:
         return decode_disconnect(frame, pos, version, accepted)
     if packet_type == c.AUTH:
-        if version != c.VERSION_5:
-            raise MalformedPacket("AUTH before MQTT 5")
         return decode_auth(frame, pos, accepted)
     if pos != len(frame):
         raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")

@@ -8,15 +8,9 @@ from protocols.mqtt import constants as c
 from protocols.mqtt.accepted import ANYTHING, Accepted
 from protocols.mqtt.codec import (
     PINGRESP,
-    encode_auth,
+    check_first,
     encode_connack,
-    encode_disconnect,
-    encode_puback,
-    encode_pubcomp,
-    encode_pubrec,
-    encode_pubrel,
-    encode_suback,
-    encode_unsuback,
+    encode_packet,
     looks_like,
 )
 from protocols.mqtt.constants import RETURN_CODES_3, SERVER_UNAVAILABLE_3, ReasonCode
@@ -30,12 +24,16 @@ from protocols.mqtt.frames import (
     Disconnect,
     Packet,
     Pingreq,
+    Puback,
+    Pubcomp,
+    Pubrec,
+    Pubrel,
     Suback,
     Subscribe,
     Unsuback,
     Unsubscribe,
 )
-from protocols.mqtt.properties import Properties
+from protocols.mqtt.properties import Properties, leave_out
 from protocols.mqtt.state import (
     AUTHENTICATING,
     CLOSING,
@@ -57,6 +55,9 @@ PENDING_MAX: Final = 1_048_576
 # The only faults of a CONNECT for which MQTT before 5 has an answer.
 _BAD_VERSION_3: Final = b"\x20\x02\x00\x01"
 _BAD_CLIENT_ID_3: Final = b"\x20\x02\x00\x02"
+
+SEND_MAX: Final = 268_435_460
+"""No MQTT packet is larger than this (§2.1.4)."""
 
 _INSTEAD: Final = 0x88
 """Server unavailable: what a CONNACK says for a reason that only a DISCONNECT can carry."""
@@ -114,6 +115,7 @@ class MqttConnection:
         "closing",
         "keep_alive_ms",
         "out",
+        "send_max",
         "state",
         "version",
     )
@@ -137,6 +139,8 @@ class MqttConnection:
         self.closing = False
         """Send what there is to send, then close."""
         self.out: list[bytes] = []
+        self.send_max = SEND_MAX
+        """Bytes of a packet that the client takes, from its CONNECT on (§3.1.2.11.4)."""
 
     # -- bytes in
 
@@ -172,11 +176,10 @@ class MqttConnection:
                 frame = decoder.take_publishes(packets) if self.state == CONNECTED else decoder.next_frame()
                 if frame is None:
                     self._more = len(packets) >= PACKETS_A_CALL
+                    if not self._more:
+                        self._check_begun()
                     break
-                if not may_receive(self.state, frame[0] >> 4):
-                    raise ProtocolViolation(
-                        f"{c.PACKET_NAMES[frame[0] >> 4]} on a connection that is {STATE_NAMES[self.state]}"
-                    )
+                self._check_legal(frame[0])
                 packet = decoder.decode(frame)
                 self._check_names(packet)
                 if isinstance(packet, Pingreq):
@@ -220,6 +223,19 @@ class MqttConnection:
                 # [MQTT-3.1.0-1]: no need to wait for the rest of it.
                 raise ProtocolViolation("the first packet is no CONNECT")
 
+    def _check_begun(self) -> None:
+        """Nothing is waited for that will not be taken.  Raises MqttError."""
+        first = self._decoder.begun()
+        if first >= 0:
+            self._check_legal(first)
+            check_first(first, self.version)
+
+    def _check_legal(self, first: int) -> None:
+        if not may_receive(self.state, first >> 4):
+            raise ProtocolViolation(
+                f"{c.PACKET_NAMES[first >> 4]} on a connection that is {STATE_NAMES[self.state]}"
+            )
+
     def _check_names(self, packet: Packet) -> None:
         """What is allowed beyond the specification's own rules.  Raises MqttError."""
         if isinstance(packet, Connect):
@@ -251,6 +267,9 @@ class MqttConnection:
         self.version = connect.protocol_version
         self._decoder.version = self.version
         self.keep_alive_ms = connect.keep_alive_s * 1000
+        properties = connect.properties
+        if properties is not None and properties.maximum_packet_size is not None:
+            self.send_max = properties.maximum_packet_size
         self.state = CONNECTING
 
     def _fail(self, error: MqttError, frame: bytes) -> ConnectionFailed:
@@ -267,10 +286,10 @@ class MqttConnection:
         """Why the connection ends, where the version has words for it: before MQTT 5 a server just closes."""
         if self.version == c.VERSION_5:
             if self.state == CONNECTED or self.state == DISCONNECTED:
-                self.out.append(encode_disconnect(Disconnect(reason_code.value, properties), self.version))
+                self._say(Disconnect(reason_code.value, properties), properties)
             else:
                 code = reason_code.value if reason_code.value in c.CONNACK_CODES else _INSTEAD
-                self.out.append(encode_connack(Connack(False, code, properties), self.version))
+                self._say(Connack(False, code, properties), properties)
 
     def _refuse_connect(self, error: MqttError, frame: bytes) -> None:
         """Answer a bad CONNECT in the words of the version that it names, if it came as far as that."""
@@ -342,10 +361,8 @@ class MqttConnection:
             code = RETURN_CODES_3.get(code, SERVER_UNAVAILABLE_3)
             if self.version == c.VERSION_3_1:
                 session_present = False
-        self.out.append(
-            encode_connack(Connack(session_present and code == 0, code, properties), self.version)
-        )
-        if code == 0:
+        said = self._say(Connack(session_present and code == 0, code, properties), properties)
+        if said and code == 0:
             self.state = CONNECTED
             # Only now that it is known who sends it may a packet be large.
             decoder = self._decoder
@@ -354,37 +371,67 @@ class MqttConnection:
         else:
             self._close()
 
+    def takes_connack(self, properties: Properties) -> bool:
+        """Does the client take a CONNACK with these?  Some may be left out for that."""
+        return self._fitted(Connack(False, 0, properties), properties) is not None
+
+    def takes_codes(self, count: int) -> bool:
+        """Does the client take a SUBACK or an UNSUBACK of so many reason codes?"""
+        return self.send_max == SEND_MAX or self._fitted(Suback(1, [0] * count, None), None) is not None
+
+    def _say(self, packet: Packet, properties: Properties | None) -> bool:
+        """Write `packet`, whose properties these are; False when the client does not take so large a packet."""
+        frame = self._fitted(packet, properties)
+        if frame is None:
+            return False
+        self.out.append(frame)
+        return True
+
+    def _fitted(self, packet: Packet, properties: Properties | None) -> bytes | None:
+        """`packet`, without what may be left out where it is too large for the client; None when it still is.
+
+        The client's Maximum Packet Size is for every packet [MQTT-3.1.2-24].
+        """
+        frame = encode_packet(packet, self.version)
+        while len(frame) > self.send_max:
+            if properties is None or not leave_out(properties):
+                return None
+            frame = encode_packet(packet, self.version)
+        return frame
+
     def send_puback(self, packet_id: int, reason_code: int = 0, properties: Properties | None = None) -> None:
         """Acknowledge a QoS 1 PUBLISH."""
-        self.out.append(encode_puback(packet_id, reason_code, self.version, properties))
+        self._say(Puback(packet_id, reason_code, properties), properties)
 
     def send_pubrec(self, packet_id: int, reason_code: int = 0, properties: Properties | None = None) -> None:
         """First answer to a QoS 2 PUBLISH."""
-        self.out.append(encode_pubrec(packet_id, reason_code, self.version, properties))
+        self._say(Pubrec(packet_id, reason_code, properties), properties)
 
     def send_pubrel(self, packet_id: int, reason_code: int = 0, properties: Properties | None = None) -> None:
         """Answer to a PUBREC."""
-        self.out.append(encode_pubrel(packet_id, reason_code, self.version, properties))
+        self._say(Pubrel(packet_id, reason_code, properties), properties)
 
     def send_pubcomp(
         self, packet_id: int, reason_code: int = 0, properties: Properties | None = None
     ) -> None:
         """Answer to a PUBREL."""
-        self.out.append(encode_pubcomp(packet_id, reason_code, self.version, properties))
+        self._say(Pubcomp(packet_id, reason_code, properties), properties)
 
     def send_suback(self, packet_id: int, codes: list[int], properties: Properties | None = None) -> None:
-        """Answer a SUBSCRIBE, a code for each filter."""
-        self.out.append(encode_suback(Suback(packet_id, codes, properties), self.version))
+        """Answer a SUBSCRIBE, a code for each filter: see `takes_codes`."""
+        self._say(Suback(packet_id, codes, properties), properties)
 
     def send_unsuback(self, packet_id: int, codes: list[int], properties: Properties | None = None) -> None:
-        """Answer an UNSUBSCRIBE."""
-        self.out.append(encode_unsuback(Unsuback(packet_id, codes, properties), self.version))
+        """Answer an UNSUBSCRIBE, a code for each filter: see `takes_codes`."""
+        self._say(Unsuback(packet_id, codes, properties), properties)
 
-    def send_auth(self, reason_code: ReasonCode, properties: Properties | None = None) -> None:
-        """Go on with an enhanced authentication (§4.12)."""
+    def send_auth(self, reason_code: ReasonCode, properties: Properties | None = None) -> bool:
+        """Go on with an enhanced authentication (§4.12); False when the client does not take so large a packet."""
+        if not self._say(Auth(reason_code.value, properties), properties):
+            return False
         if self.state == CONNECTING:
             self.state = AUTHENTICATING
-        self.out.append(encode_auth(Auth(reason_code.value, properties)))
+        return True
 
     def send_disconnect(self, reason_code: ReasonCode, properties: Properties | None = None) -> None:
         """Close, and say why where the version has words for it."""

@@ -4,7 +4,7 @@ from typing import Final, final
 
 from protocols.mqtt import constants as c
 from protocols.mqtt.accepted import ANYTHING, Accepted
-from protocols.mqtt.codec import NEED_MORE, body_start, decode_control, frame_end
+from protocols.mqtt.codec import NEED_MORE, body_start, check_first, decode_control, frame_end
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
 from protocols.mqtt.frames import Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel
@@ -41,6 +41,7 @@ class PacketDecoder:
         "_block_expiry_s",
         "_control_characters",
         "_data",
+        "_first",
         "_needed",
         "_pieces",
         "_pos",
@@ -69,6 +70,7 @@ class PacketDecoder:
         # A packet that is not whole yet: its pieces are joined once, when all of them are there, so that the
         # work stays linear in the bytes received.
         self._pieces: Pieces | None = None
+        self._first = 0
         self._needed = 0
         # Are they allowed in topic names?
         self._control_characters = control_characters
@@ -87,6 +89,12 @@ class PacketDecoder:
     def head(self) -> bytes:
         """The first bytes, sixteen at most, of a packet that is not whole."""
         return self._data[self._pos : self._pos + 16]
+
+    def begun(self) -> int:
+        """The first byte of a packet that is not whole; -1 when there is none."""
+        if self._pieces is not None:
+            return self._first
+        return self._data[self._pos] if self._pos < len(self._data) else -1
 
     def push(self, data: bytes) -> None:
         """Take what has been read.  Call `next_frame` until it has no more before pushing again."""
@@ -119,6 +127,7 @@ class PacketDecoder:
             return None
         if end > len(data):
             self._pieces = Pieces(data[start:])
+            self._first = data[start]
             self._needed = end - start
             self._data = b""
             self._pos = 0
@@ -186,12 +195,9 @@ class PacketDecoder:
         """PUBLISH (§3.3)."""
         first = frame[0]
         qos = first >> 1 & 3
-        if qos == 3:
-            raise MalformedPacket("a PUBLISH of QoS 3")
         dup = first & 8 != 0
-        if dup and qos == 0 and self.version != c.VERSION_3_1:
-            # [MQTT-3.3.1-2]; MQTT 3.1 does not say so.
-            raise MalformedPacket("DUP on a QoS 0 PUBLISH")
+        if qos == 3 or (dup and qos == 0):
+            check_first(first, self.version)
         end = len(frame)
         pos = 2 if frame[1] < 128 else body_start(frame)
         if pos + 2 > end:

@@ -105,8 +105,8 @@ ANY_NUMBER: Final = 1 << 30
 def decode_properties(block: bytes, packet_type: int = PUBLISH, repeats_max: int = ANY_NUMBER) -> Properties:
     """The properties in `block`, which has no length in front.
 
-    Raises MalformedPacket for what cannot be read, ProtocolViolation for what may not be there, be there twice or
-    have that value, TooMany for more than `repeats_max` of those that may repeat.
+    Raises MalformedPacket for what cannot be read or does not belong into such a packet, ProtocolViolation for what
+    may not be there twice or have that value, TooMany for more than `repeats_max` of those that may repeat.
     """
     properties = Properties()
     allowed = PROPERTIES_ALLOWED[packet_type]
@@ -120,7 +120,8 @@ def decode_properties(block: bytes, packet_type: int = PUBLISH, repeats_max: int
         if kind is None:
             raise MalformedPacket(f"unknown property 0x{identifier:02x}")
         if identifier not in allowed:
-            raise ProtocolViolation(f"property 0x{identifier:02x} in {PACKET_NAMES[packet_type]}")
+            # §2.2.2.2, unlike one that is there twice.
+            raise MalformedPacket(f"property 0x{identifier:02x} in {PACKET_NAMES[packet_type]}")
         # User properties may repeat; subscription identifiers too, in what a server sends (§3.3.2.3.8).
         if kind != PAIR and not (identifier == 0x0B and packet_type == PUBLISH):
             if seen >> identifier & 1:
@@ -266,6 +267,24 @@ def encode_properties(properties: Properties) -> bytes:
     _put_byte(out, 0x29, properties.subscription_identifier_available)
     _put_byte(out, 0x2A, properties.shared_available)
     return b"".join(out)
+
+
+def leave_out(properties: Properties) -> bool:
+    """Leave out what is missed least, for a packet that is too large; False when all that is left is needed."""
+    if properties.user:
+        properties.user = []
+    elif properties.reason_string is not None:
+        properties.reason_string = None
+    elif properties.response_information is not None:
+        properties.response_information = None
+    elif properties.topic_alias_maximum is not None:
+        # Absent means that there are none (§3.2.2.3.8).
+        properties.topic_alias_maximum = None
+    elif properties.server_reference is not None:
+        properties.server_reference = None
+    else:
+        return False
+    return True
 
 
 def _put_byte(out: list[bytes], identifier: int, value: int | None) -> None:

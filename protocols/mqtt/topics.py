@@ -32,6 +32,13 @@ def filter_error(text: str) -> str:
         if "+" in parts[1] or "#" in parts[1]:
             return "a wildcard in the name of a shared subscription"
         text = parts[2]
+    return wildcard_error(text)
+
+
+def wildcard_error(text: str) -> str:
+    """What is wrong with the wildcards of a topic filter, which are whole levels (§4.7.1); empty when nothing is."""
+    if "#" not in text and "+" not in text:
+        return ""
     levels = text.split("/")
     last = len(levels) - 1
     for at, level in enumerate(levels):

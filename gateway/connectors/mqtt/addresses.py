@@ -32,6 +32,10 @@ NAME_REMEMBERED_MAX: Final = 256
 _topics: Final[dict[str, str]] = {}
 
 
+class Reserved(InvalidName):
+    """A name like any other, of which the broker alone makes use."""
+
+
 @final
 @dataclass(init=False, slots=True)
 class Filter:
@@ -56,7 +60,7 @@ class Filter:
 
 
 def destination_of(topic: str) -> Destination:
-    """The canonical destination of a topic name that a client publishes to.  Raises InvalidName."""
+    """The canonical destination of a topic name that a client publishes to.  Raises InvalidName, or Reserved."""
     if topic.startswith("$"):
         if topic.startswith(QUEUE_PREFIX):
             name = topic[len(QUEUE_PREFIX) :]
@@ -64,7 +68,7 @@ def destination_of(topic: str) -> Destination:
                 raise InvalidName("the queue's name is empty")
             return _queue(name)
         if topic.startswith(("$SYS/", SHARE_PREFIX)) or topic == "$SYS":
-            raise InvalidName(f"nobody may publish to {topic}")
+            raise Reserved(f"nobody may publish to {topic}")
     return _topic(topic)
 
 

@@ -22,7 +22,7 @@ from gateway.core.ports import NOTHING
 from gateway.core.router import Broker, LimitReached
 from gateway.core.topics import Topic
 from protocols.mqtt.alias import TopicAliases
-from protocols.mqtt.constants import ReasonCode
+from protocols.mqtt.constants import PUBACK, PUBCOMP, PUBREC, ReasonCode
 from protocols.mqtt.frames import (
     Auth,
     Connect,
@@ -196,13 +196,15 @@ class MqttConnector(MqttPublishing):
         if isinstance(packet, Publish):
             self._on_publish(packet)
         elif isinstance(packet, Puback):
-            self._session().acknowledged(packet.packet_id, packet.reason_code >= UNSPECIFIED)
+            if not self._session().acknowledged(packet.packet_id, packet.reason_code >= UNSPECIFIED, PUBACK):
+                self._out_of_turn("PUBACK", packet.packet_id)
         elif isinstance(packet, Pubrec):
             self._on_pubrec(packet)
         elif isinstance(packet, Pubrel):
             self._on_pubrel(packet)
         elif isinstance(packet, Pubcomp):
-            self._session().acknowledged(packet.packet_id, False)
+            if not self._session().acknowledged(packet.packet_id, False, PUBCOMP):
+                self._out_of_turn("PUBCOMP", packet.packet_id)
         elif isinstance(packet, Subscribe):
             self._on_subscribe(packet)
         elif isinstance(packet, Unsubscribe):
@@ -230,8 +232,7 @@ class MqttConnector(MqttPublishing):
         self._explains = self._version == 5 and (
             properties is None or properties.request_problem_information != 0
         )
-        if properties is not None and properties.maximum_packet_size is not None:
-            self._packet_size_max = properties.maximum_packet_size
+        self._packet_size_max = self._wire.send_max
         if self._refusing:
             self.refuse_connect(ReasonCode.QUOTA_EXCEEDED, "maximumConnections is reached")
             return
@@ -283,19 +284,23 @@ class MqttConnector(MqttPublishing):
         self._wire.send_connack(present, ReasonCode.SUCCESS, answer if self._version == 5 else None)
         self._collect()
 
-    def send_auth(self, reason: ReasonCode, answer: Properties) -> None:
-        """Go on with an enhanced authentication, or end it."""
-        self._wire.send_auth(reason, answer)
+    def takes_connack(self, answer: Properties) -> bool:
+        """Has the client room for a CONNACK with these?  Some may be left out for that."""
+        return self._wire.takes_connack(answer)
+
+    def send_auth(self, reason: ReasonCode, answer: Properties) -> bool:
+        """Go on with an enhanced authentication, or end it; False when the client does not take so large a packet."""
+        said = self._wire.send_auth(reason, answer)
         self._collect()
+        return said
 
     def refuse_connect(self, reason: ReasonCode, why: str) -> None:
         """CONNACK with a failure, then the end."""
         answer: Properties | None = None
         if self._version == 5:
             # A CONNACK may say why whether it was asked to or not (§3.1.2.11.7).
-            answer = self._reason_string(why, 0)
+            answer = self._reason_string(why)
             if self.settings.server_reference and reason in ELSEWHERE:
-                answer = answer or Properties()
                 answer.server_reference = self.settings.server_reference
         self._wire.send_connack(False, reason, answer)
         self._collect()
@@ -305,7 +310,15 @@ class MqttConnector(MqttPublishing):
     # -- subscribing
 
     def _on_subscribe(self, subscribe: Subscribe) -> None:
-        Subscribing(self, self._session(), subscribe).begin()
+        if self._can_answer(len(subscribe.requests)):
+            Subscribing(self, self._session(), subscribe).begin()
+
+    def _can_answer(self, count: int) -> bool:
+        """Has the client room for so many reason codes?  Nothing is done that it could not be told of."""
+        if self._wire.takes_codes(count):
+            return True
+        self.fail(ReasonCode.PACKET_TOO_LARGE, "the answer would be above its Maximum Packet Size")
+        return False
 
     def subscribe_to(
         self, request: SubscriptionRequest, identifier: int, replays: list[tuple[MqttBinding, Filter]]
@@ -324,11 +337,7 @@ class MqttConnector(MqttPublishing):
 
     def subscribed(self, packet_id: int, codes: list[int], replays: list[tuple[MqttBinding, Filter]]) -> None:
         """All filters of a SUBSCRIBE have been looked at: answer it."""
-        why = (
-            None
-            if max(codes) < UNSPECIFIED or self._version != 5
-            else self._why(self._explained(max(codes)), len(codes))
-        )
+        why = None if max(codes) < UNSPECIFIED or self._version != 5 else self._explanation(max(codes))
         self._collect()
         self._wire.send_suback(packet_id, codes, why)
         self._confirm_collected()
@@ -393,15 +402,18 @@ class MqttConnector(MqttPublishing):
         """MQTT 3.1.1 has one code for every failure (§3.9.3)."""
         return reason.value if self._version == 5 else UNSPECIFIED
 
-    def _explained(self, code: int) -> str:
-        """A reason code in words, for a reason string."""
+    def _explanation(self, code: int) -> Properties | None:
+        """A reason code in words, if the client wants them."""
+        if not self._explains:
+            return None
         store = self.broker.store
         if code == ReasonCode.QUOTA_EXCEEDED.value and not store.accepting:
-            return store.refusal
-        return ReasonCode(code).name.replace("_", " ").lower()
+            return self._reason_string(store.refusal)
+        return self._reason_string(ReasonCode(code).name.replace("_", " ").lower())
 
     def _on_unsubscribe(self, unsubscribe: Unsubscribe) -> None:
-        Unsubscribing(self, self._session(), unsubscribe).begin()
+        if self._can_answer(len(unsubscribe.filters)):
+            Unsubscribing(self, self._session(), unsubscribe).begin()
 
     def unsubscribed(self, packet_id: int, codes: list[int]) -> None:
         """All filters of an UNSUBSCRIBE have been looked at: answer it."""
@@ -413,13 +425,24 @@ class MqttConnector(MqttPublishing):
 
     def _on_pubrec(self, pubrec: Pubrec) -> None:
         session = self._session()
+        packet_id = pubrec.packet_id
         if pubrec.reason_code >= UNSPECIFIED:
-            session.acknowledged(pubrec.packet_id, True)
+            if not session.acknowledged(packet_id, True, PUBREC):
+                self._out_of_turn("PUBREC", packet_id)
             return
-        reason = 0
-        if not session.note_pubrec(pubrec.packet_id) and self._version == 5:
-            reason = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND.value
-        self._say_pubrel(pubrec.packet_id, reason)
+        awaited = session.awaited(packet_id)
+        if awaited == PUBACK:
+            self._out_of_turn("PUBREC", packet_id)
+            return
+        # Where PUBCOMP is awaited it has come before, and the PUBREL may have been lost with a connection.
+        if awaited == PUBREC:
+            session.note_pubrec(packet_id)
+        unknown = awaited == 0 and self._version == 5
+        self._say_pubrel(packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND.value if unknown else 0)
+
+    def _out_of_turn(self, name: str, packet_id: int) -> None:
+        """An acknowledgement of another kind than the exchange waits for: its ends do not agree any more (§4.3)."""
+        self.fail(ReasonCode.PROTOCOL_ERROR, f"{name} out of turn for packet id {packet_id}")
 
     # -- the end
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, final
 
 from gateway.connectors.mqtt.addresses import destination_of
 from gateway.connectors.mqtt.mapping import WillMessage, claims_of
-from gateway.connectors.mqtt.session import MqttSession
+from gateway.connectors.mqtt.publishing import reason_for
 from gateway.connectors.mqtt.settings import NEVER, NO_REDIRECT, SERVER_MOVED
 from gateway.connectors.text import is_utf8
 from gateway.core.destination import InvalidName
@@ -106,7 +106,8 @@ class Handshake:
         answer.authentication_method = self._method
         answer.authentication_data = exchange.data
         if step == CONTINUE:
-            connector.send_auth(ReasonCode.CONTINUE_AUTHENTICATION, answer)
+            if not connector.send_auth(ReasonCode.CONTINUE_AUTHENTICATION, answer):
+                self._refuse_small()
             return
         self._exchange = None
         again = connector.session is not None
@@ -114,7 +115,8 @@ class Handshake:
         if step != GRANTED or nobody or (again and exchange.user != connector.publisher.user):
             self.refuse(ReasonCode.NOT_AUTHORIZED, "authentication failed")
         elif again:
-            connector.send_auth(ReasonCode.SUCCESS, answer)
+            if not connector.send_auth(ReasonCode.SUCCESS, answer):
+                self._refuse_small()
         else:
             self.welcome(exchange.user, answer)
 
@@ -142,6 +144,10 @@ class Handshake:
             return
         if will is not None and not self._will_allowed(client_id, user):
             return
+        expiry_s = self._agree(client_id, answer)
+        if not connector.takes_connack(answer):
+            self._refuse_small()
+            return
         try:
             connector.publisher.user = user
             session, present = connector.sessions.open(
@@ -152,7 +158,7 @@ class Handshake:
             self.refuse(ReasonCode.QUOTA_EXCEEDED, str(error))
             return
         session.publisher.user = user
-        self._agree(session, answer)
+        session.expiry_s = expiry_s
         connector.adopt(session, self.properties)
         connector.send_connack(present, answer)
         session.resume()
@@ -199,18 +205,18 @@ class Handshake:
         try:
             destination = destination_of(will.topic)
         except InvalidName as error:
-            self.refuse(ReasonCode.TOPIC_NAME_INVALID, str(error))
+            self.refuse(reason_for(error), str(error))
             return False
         if not authorizer.may_publish(publisher, destination):
             self.refuse(ReasonCode.NOT_AUTHORIZED, "not allowed to publish the will there")
             return False
         return True
 
-    def _agree(self, session: MqttSession, answer: Properties) -> None:
-        """What the client must know of our limits (§3.2.2.3)."""
+    def _agree(self, client_id: str, answer: Properties) -> int:
+        """What the client must know of our limits (§3.2.2.3).  Returns its session expiry in seconds."""
         connector = self._connector
         settings = connector.settings
-        session.expiry_s = self._session_expiry(answer)
+        expiry_s = self._session_expiry(answer)
         if self._keep_alive_too_long():
             answer.server_keep_alive_s = settings.keep_alive_max_s
         answer.receive_maximum = settings.receive_maximum
@@ -221,9 +227,8 @@ class Handshake:
         if not settings.retain_available:
             answer.retain_available = 0
         if settings.response_information and self.properties.request_response_information == 1:
-            answer.response_information = settings.response_information.replace(
-                "{client_id}", session.client_id
-            )
+            answer.response_information = settings.response_information.replace("{client_id}", client_id)
+        return expiry_s
 
     def _session_expiry(self, answer: Properties) -> int:
         """Seconds the session is kept without a connection; in 3.1.1 for good or not at all."""
@@ -235,6 +240,10 @@ class Handshake:
         if granted != asked:
             answer.session_expiry_s = granted
         return granted
+
+    def _refuse_small(self) -> None:
+        """What the client has to be told is more than it takes [MQTT-3.1.2-24]."""
+        self.refuse(ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, "its Maximum Packet Size is too small")
 
     def refuse(self, reason: ReasonCode, why: str) -> None:
         """CONNACK with a failure, then the end; once there was a CONNACK, DISCONNECT."""

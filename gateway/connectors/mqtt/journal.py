@@ -4,7 +4,7 @@
 |---|---|---|
 | mqtt.session | client id | number, expiry, when it lost its connection, user, will |
 | mqtt.subscription | client id, filter | the options of one subscription, and the number of its session |
-| mqtt.received | client id, packet id | nothing: a QoS 2 message has come, its PUBREL has not |
+| mqtt.received | client id, packet id | the message's checksum: of QoS 2, it has come, its PUBREL has not |
 | mqtt.sent | client id, packet id | which stored message was sent under it, and whether its PUBREC has come |
 
 What waits for the client is in a queue, which the core brings back.  At QoS 1 packet ids are written at an orderly stop
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 SESSION: Final = "mqtt.session"
 SUBSCRIPTION: Final = "mqtt.subscription"
 RECEIVED: Final = "mqtt.received"
+
+UNKNOWN: Final = -1
+"""The checksum of a message of which only the packet id is known."""
 SENT: Final = "mqtt.sent"
 
 # Queue, sequence, has the PUBREC come?
@@ -94,9 +97,16 @@ def forget_subscription(session: "MqttSession", text: str) -> int:
     return _put(session, SUBSCRIPTION, _key(session, text), None) if session.noted else NOTHING
 
 
-def note_received(session: "MqttSession", packet_id: int) -> int:
+def note_received(session: "MqttSession", packet_id: int, checksum: int) -> int:
     """A QoS 2 message has come under this packet id."""
-    return _put(session, RECEIVED, _key(session, str(packet_id)), b"") if session.noted else NOTHING
+    if not session.noted:
+        return NOTHING
+    return _put(session, RECEIVED, _key(session, str(packet_id)), checksum.to_bytes(4, "big"))
+
+
+def checksum_of(value: bytes) -> int:
+    """What `note_received` has written; UNKNOWN where that was before there were checksums."""
+    return int.from_bytes(value, "big") if len(value) == 4 else UNKNOWN
 
 
 def forget_received(session: "MqttSession", packet_id: int) -> int:

@@ -2,10 +2,11 @@
 
 from collections import deque
 from typing import Final, final
+from zlib import crc32
 
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.mqtt import journal
-from gateway.connectors.mqtt.addresses import NAME_REMEMBERED_MAX, destination_of
+from gateway.connectors.mqtt.addresses import NAME_REMEMBERED_MAX, Reserved, destination_of
 from gateway.connectors.mqtt.mapping import has_items, message_from, take_items
 from gateway.connectors.mqtt.sending import MqttSender
 from gateway.connectors.mqtt.settings import ACKNOWLEDGE, MqttSettings
@@ -25,6 +26,17 @@ TOPICS_SHARED_MAX: Final = 65_536
 
 TOPICS_REMEMBERED_MAX: Final = 1_024
 """Topics whose lookup and access check are remembered for one connection, where there are rules."""
+
+
+def reason_for(error: InvalidName) -> ReasonCode:
+    """Why nothing is published to such a name."""
+    reserved = isinstance(error, Reserved)
+    return ReasonCode.NOT_AUTHORIZED if reserved else ReasonCode.TOPIC_NAME_INVALID
+
+
+def checksum(publish: Publish) -> int:
+    """Tells a message that is sent again from another one, whatever its packet and its alias are like."""
+    return crc32(publish.payload(), crc32(publish.topic.encode()))
 
 
 class MqttPublishing(MqttSender):
@@ -123,7 +135,7 @@ class MqttPublishing(MqttSender):
         try:
             destination = destination_of(publish.topic)
         except InvalidName as error:
-            self._refuse_publish(publish, ReasonCode.TOPIC_NAME_INVALID, str(error))
+            self._refuse_publish(publish, reason_for(error), str(error))
             return None
         if not self.broker.authorizer.may_publish(self.publisher, destination):
             self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "not allowed to publish there")
@@ -184,20 +196,31 @@ class MqttPublishing(MqttSender):
             self.fail(ReasonCode.QOS_NOT_SUPPORTED, "the QoS is above the maximum")
             return False
         received = self._session().received
-        if publish.qos == 2 and received is not None and publish.packet_id in received:
-            # The message was published when it came first (§4.3.3, method B); only the answer was lost.
-            # The answer may still wait for the message to be safe.
-            self.confirm(self.broker.store.position, encode_pubrec(publish.packet_id, 0, self._version))
-            return False
-        if self._version == 5 and received is not None and publish.packet_id in received:
-            # A QoS 2 exchange has it, which this PUBLISH of QoS 1 cannot be a part of (§2.2.1).
-            self._refuse_publish(publish, ReasonCode.PACKET_IDENTIFIER_IN_USE, "the packet id is in use")
+        if received is not None and publish.packet_id in received:
+            if publish.qos == 2 and (
+                publish.dup or received[publish.packet_id] in (journal.UNKNOWN, checksum(publish))
+            ):
+                # The message was published when it came first (§4.3.3, method B); only the answer was lost.  Not all
+                # clients set DUP then.  The answer may still wait for the message to be safe.
+                self.confirm(self.broker.store.position, encode_pubrec(publish.packet_id, 0, self._version))
+            else:
+                self._refuse_in_use(publish, received)
             return False
         if self._version == 5 and self._unfinished() >= self.settings.receive_maximum:
             self.counters.limit_hits += 1
             self.fail(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "more than Receive Maximum in flight")
             return False
         return True
+
+    @final
+    def _refuse_in_use(self, publish: Publish, received: dict[int, int]) -> None:
+        """The client has forgotten that a QoS 2 exchange has this packet id, which another message cannot be a part of.
+
+        Told so, it may use the packet id anew [MQTT-4.3.3-9]; were it not forgotten here too, it would be told for ever.
+        """
+        del received[publish.packet_id]
+        journal.forget_received(self._session(), publish.packet_id)
+        self._refuse_publish(publish, ReasonCode.PACKET_IDENTIFIER_IN_USE, "the packet id is in use")
 
     @final
     def _unfinished(self) -> int:
@@ -238,20 +261,20 @@ class MqttPublishing(MqttSender):
         if publish.qos == 1:
             self._conclude(position, encode_puback(publish.packet_id, reason, self._version))
             return
-        position = max(position, self._note_received(publish.packet_id))
+        position = max(position, self._note_received(publish))
         self.confirm(position, encode_pubrec(publish.packet_id, reason, self._version))
 
     @final
-    def _note_received(self, packet_id: int) -> int:
+    def _note_received(self, publish: Publish) -> int:
         """A QoS 2 message has come; the same packet id means the same message until its PUBREL (§4.3.3).
 
         Returns the position to wait for.
         """
         session = self._session()
         if session.received is None:
-            session.received = set()
-        session.received.add(packet_id)
-        return journal.note_received(session, packet_id)
+            session.received = {}
+        which = session.received[publish.packet_id] = checksum(publish)
+        return journal.note_received(session, publish.packet_id, which)
 
     @final
     def _refuse_publish(self, publish: Publish, reason: ReasonCode, why: str) -> None:
@@ -271,7 +294,7 @@ class MqttPublishing(MqttSender):
             self.confirm(NOTHING, encode_puback(publish.packet_id, code, version, self._why(why)))
         elif publish.qos == 2:
             if code == 0:
-                self._note_received(publish.packet_id)
+                self._note_received(publish)
             self.confirm(NOTHING, encode_pubrec(publish.packet_id, code, version, self._why(why)))
         self.broker.counters.discarded += 1
 
@@ -282,7 +305,7 @@ class MqttPublishing(MqttSender):
         known = received is not None and pubrel.packet_id in received
         position = NOTHING
         if known and received is not None:
-            received.discard(pubrel.packet_id)
+            del received[pubrel.packet_id]
             # Were it still known after a crash, the next message under this packet id would be taken for a repeat.
             position = journal.forget_received(session, pubrel.packet_id)
         reason = 0 if known or self._version != 5 else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND.value

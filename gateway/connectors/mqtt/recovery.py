@@ -146,13 +146,13 @@ def _recover_subscriptions(broker: Broker, found: Recovered, sessions: dict[str,
 
 
 def _recover_exchanges(broker: Broker, found: Recovered, sessions: dict[str, MqttSession]) -> None:
-    for key in found.notes.get(journal.RECEIVED, {}):
+    for key, value in found.notes.get(journal.RECEIVED, {}).items():
         client_id, packet_id = journal.split_key(key)
         session = sessions.get(client_id)
         if session is not None and packet_id.isdecimal():
             if session.received is None:
-                session.received = set()
-            session.received.add(int(packet_id))
+                session.received = {}
+            session.received[int(packet_id)] = journal.checksum_of(value)
     sent: list[_Sent] = []
     taken: dict[str, set[int]] = {}
     for key, value in found.notes.get(journal.SENT, {}).items():

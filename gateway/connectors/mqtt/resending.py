@@ -145,5 +145,4 @@ class Resending(PageReader):
             self._give_up(packet_id)
 
     def _give_up(self, packet_id: int) -> None:
-        if self._session.inflight is not None and packet_id in self._session.inflight:
-            self._session.acknowledged(packet_id, False)
+        self._session.give_up(packet_id)

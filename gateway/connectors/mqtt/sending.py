@@ -15,18 +15,15 @@ from gateway.core.router import Broker
 from gateway.core.waiters import Waiter
 from protocols.mqtt.alias import ALIAS_BYTES, TopicAliases
 from protocols.mqtt.codec import encode_pubrel
-from protocols.mqtt.connection import MqttConnection, MqttLimits
+from protocols.mqtt.connection import SEND_MAX, MqttConnection, MqttLimits
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.properties import Properties
 
 if TYPE_CHECKING:
     from gateway.connectors.mqtt.session import MqttSession
 
-PACKET_SIZE_MAX: Final = 268_435_460
-"""No MQTT packet is larger than this (§2.1.4)."""
-
 ACKNOWLEDGEMENT_BYTES: Final = 20
-"""What there is in an acknowledgement beside its reason string, at most."""
+"""What there is in a PUBACK or a PUBREC beside its reason string, at most."""
 
 UNSPECIFIED: Final = 0x80
 """The first reason code that is a failure (§2.4)."""
@@ -80,7 +77,7 @@ class MqttSender(Connector):
         self._target = MqttTarget(0, limits.carry, limits.publish_identity, broker.counters)
         # Packets of this origin go to this client as they are: 3 before MQTT 5, else 5.
         self._forwards = 0
-        self._packet_size_max = PACKET_SIZE_MAX
+        self._packet_size_max = SEND_MAX
         # The client wants to be told why (Request Problem Information, §3.1.2.11.7).
         self._explains = False
         self._aliases: TopicAliases | None = None
@@ -212,15 +209,14 @@ class MqttSender(Connector):
         self.confirm(position, encode_pubrel(packet_id, reason, self._version))
 
     @final
-    def _why(self, why: str, codes: int = 1) -> Properties | None:
-        """A reason string for an acknowledgement with so many codes, if the client wants one (§3.4.2.2.2)."""
-        return self._reason_string(why, codes) if self._explains else None
+    def _why(self, why: str) -> Properties | None:
+        """A reason string for an acknowledgement, if the client wants one and has room for it [MQTT-3.4.2-2]."""
+        if not self._explains or self._packet_size_max < len(why.encode()) + ACKNOWLEDGEMENT_BYTES:
+            return None
+        return self._reason_string(why)
 
     @final
-    def _reason_string(self, why: str, codes: int) -> Properties | None:
-        """A reason string, if the client has room for it [MQTT-3.2.2-19] and so on."""
-        if self._packet_size_max < len(why.encode()) + codes + ACKNOWLEDGEMENT_BYTES:
-            return None
+    def _reason_string(self, why: str) -> Properties:
         properties = Properties()
         properties.reason_string = why
         return properties

@@ -33,6 +33,7 @@ from gateway.core.ports import NOTHING, Entry
 from gateway.core.queue import Queue
 from gateway.core.router import Broker, LimitReached
 from gateway.core.subscription import Binding, Consumer, Outlet
+from protocols.mqtt.constants import PUBACK, PUBCOMP, PUBREC
 
 if TYPE_CHECKING:
     from gateway.connectors.mqtt.connector import MqttConnector
@@ -117,8 +118,9 @@ class MqttSession(Outlet):
         """Sent and unfinished, by packet id, in the order of sending."""
         self.awaiting_pubcomp: set[int] | None = None
         """Those of `inflight` whose PUBREC has come."""
-        self.received: set[int] | None = None
-        """Packet ids of QoS 2 messages that have come and whose PUBREL has not (§4.3.3)."""
+        self.received: dict[int, int] | None = None
+        """Packet ids of QoS 2 messages that have come and whose PUBREL has not (§4.3.3), and which message it was: its
+        checksum, or UNKNOWN."""
         # Packet ids of deliveries of QoS 1 that the store knows: an earlier run stopped in order while they were out.
         self._kept_ids: set[int] | None = None
         self._queue: Queue | None = None
@@ -414,14 +416,38 @@ class MqttSession(Outlet):
         inflight[packet_id] = delivery
         return packet_id
 
-    def acknowledged(self, packet_id: int, refused: bool) -> bool:
-        """PUBACK or PUBCOMP came, or a PUBREC that refuses; False when no such exchange is open."""
-        if self.inflight is None:
+    def awaited(self, packet_id: int) -> int:
+        """The packet type with which the client is to go on (§4.3): PUBACK, PUBREC or PUBCOMP; 0: no such exchange."""
+        delivery = None if self.inflight is None else self.inflight.get(packet_id)
+        return 0 if delivery is None else self._awaited(packet_id, delivery)
+
+    def _awaited(self, packet_id: int, delivery: Delivery) -> int:
+        if self.awaiting_pubcomp is not None and packet_id in self.awaiting_pubcomp:
+            return PUBCOMP
+        return PUBREC if delivery.message.qos == 2 and binding_of(delivery).qos == 2 else PUBACK
+
+    def acknowledged(self, packet_id: int, refused: bool, by: int) -> bool:
+        """A PUBACK or PUBCOMP came, or a PUBREC that refuses: `by` is its packet type.
+
+        False when the exchange waits for another one.  Where none is open there is nothing to be done.
+        """
+        delivery = None if self.inflight is None else self.inflight.get(packet_id)
+        if delivery is None:
+            return True
+        if self._awaited(packet_id, delivery) != by:
             return False
-        delivery = self.inflight.get(packet_id)
-        if delivery is None or (refused and delivery.message.hollow):
-            # Refused before it was sent again: it goes to the dead letters with its body, so it is asked once more.
-            return False
+        if not (refused and delivery.message.hollow):
+            # Else refused before it was sent again: it goes to the dead letters with its body, so it is asked once more.
+            self._over(packet_id, delivery, refused)
+        return True
+
+    def give_up(self, packet_id: int) -> None:
+        """What is to be sent again cannot be had any more."""
+        if self.inflight is not None and packet_id in self.inflight:
+            self._over(packet_id, self.inflight[packet_id], False)
+
+    def _over(self, packet_id: int, delivery: Delivery, refused: bool) -> None:
+        assert self.inflight is not None
         del self.inflight[packet_id]
         if self.awaiting_pubcomp is not None:
             self.awaiting_pubcomp.discard(packet_id)
@@ -430,17 +456,14 @@ class MqttSession(Outlet):
             self.resending.freed()
         if self._replays is not None:
             self.go_on_replaying()
-        return True
 
-    def note_pubrec(self, packet_id: int) -> bool:
-        """The client has the QoS 2 message; False when no such exchange is open."""
-        if self.inflight is None or packet_id not in self.inflight:
-            return False
+    def note_pubrec(self, packet_id: int) -> None:
+        """The client has the QoS 2 message, which is in flight."""
+        assert self.inflight is not None
         if self.awaiting_pubcomp is None:
             self.awaiting_pubcomp = set()
         self.awaiting_pubcomp.add(packet_id)
         journal.note_sent(self, packet_id, self.inflight[packet_id], True)
-        return True
 
     # -- connections come and go
 

@@ -56,6 +56,31 @@ def test_s_3_1_client_ids_have_1_to_23_characters_or_more_by_configuration(gw: G
     _client(Gateway(mqtt=MqttSettings(client_id_max_3_1=23)), "ü" * 23)
 
 
+@pytest.mark.parametrize("first", [0x10, 0x11, 0x18, 0x1F])
+@pytest.mark.parametrize("flags", [0x02, 0x03, 0x0A, 0x1A, 0x22, 0x3B])
+def test_s_2_1_and_3_1_connect_of_old_devices_with_unused_bits_is_read(
+    gw: Gateway, first: int, flags: int
+) -> None:
+    party = gw.mqtt("c", 3) >> packet(first, HEAD + bytes((flags,)) + b"\x00\x00\x00\x01c")
+    alive(gw, party << "CONNACK 0 present=0")
+
+
+@pytest.mark.parametrize("flags", [0x82, 0xC2])
+def test_s_3_1_where_nothing_follows_the_flags_of_name_and_password_are_not_looked_at(
+    gw: Gateway, flags: int
+) -> None:
+    party = gw.mqtt("c", 3) >> packet(0x10, HEAD + bytes((flags,)) + b"\x00\x00\x00\x01c")
+    alive(gw, party << "CONNACK 0 present=0")
+
+
+def test_s_3_1_a_will_of_qos_3_is_refused(gw: Gateway) -> None:
+    ended(gw.mqtt("c", 3) >> packet(0x10, HEAD + b"\x1e\x00\x00\x00\x01c\x00\x01w\x00\x00"))
+
+
+def test_s_3_8_unused_bits_of_a_subscription_are_ignored(gw: Gateway) -> None:
+    _client(gw, "c") >> packet(0x82, b"\x00\x01\x00\x01t\xfd") << "SUBACK 1 1"
+
+
 def test_s_3_1_session_is_resumed_without_a_word(gw: Gateway) -> None:
     hears(_client(gw, "c", "clean=0"), "t qos=1") >> DROP
     client(gw, "p") >> "PUBLISH t qos=1 id=1 x"

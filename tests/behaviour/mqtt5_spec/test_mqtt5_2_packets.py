@@ -92,7 +92,7 @@ def test_2_2_2_1_no_properties_are_a_length_of_0() -> None:
     ("block", "code"),
     [
         (b"\x7e\x00", "0x81"),
-        (b"\x11\x00\x00\x00\x01", "0x82"),
+        (b"\x11\x00\x00\x00\x01", "0x81"),
         (b"\x01\x01\x01\x01", "0x82"),
         (b"\x02\x00", "0x81"),
         (b"\x01\x02", "0x82"),

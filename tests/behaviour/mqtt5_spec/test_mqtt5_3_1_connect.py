@@ -521,7 +521,7 @@ def test_s_3_1_3_3_will_may_be_empty(gw: Gateway) -> None:
 
 
 def test_s_3_1_3_3_will_to_a_topic_of_the_servers_own_is_refused(gw: Gateway) -> None:
-    party = gw.mqtt("c", 5) >> "CONNECT c will=$SYS/x will_body=y" << "CONNACK 0x90 present=0"
+    party = gw.mqtt("c", 5) >> "CONNECT c will=$SYS/x will_body=y" << "CONNACK 0x87 present=0"
     ended(party)
 
 

@@ -21,7 +21,7 @@ BAD = {
     "property length cut off": (packet(0x30, b"\x00\x01t"), "0x81"),
     "property cut off": (packet(0x30, b"\x00\x01t\x02\x02\x00"), "0x81"),
     "unknown property": (packet(0x30, b"\x00\x01t\x02\x7f\x00"), "0x81"),
-    "property of another packet": (packet(0x30, b"\x00\x01t\x05\x11\x00\x00\x00\x01"), "0x82"),
+    "property of another packet": (packet(0x30, b"\x00\x01t\x05\x11\x00\x00\x00\x01"), "0x81"),
     "property twice": (packet(0x30, b"\x00\x01t\x04\x01\x00\x01\x00"), "0x82"),
     "bad UTF-8": (packet(0x30, b"\x00\x01\xff\x00"), "0x81"),
     "U+0000": (packet(0x30, b"\x00\x01\x00\x00"), "0x81"),
@@ -112,7 +112,7 @@ def test_s_4_13_2_failures_in_acknowledgements_do_not_close() -> None:
     party = (
         client(gw, "c")
         >> "PUBLISH $SYS/x qos=1 id=1 x"
-        << "PUBACK 1 0x90"
+        << "PUBACK 1 0x87"
         >> "SUBSCRIBE 1 a#"
         << "SUBACK 1 0x8f"
     )

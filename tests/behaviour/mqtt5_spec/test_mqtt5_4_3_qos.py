@@ -9,7 +9,7 @@ Not tested:
 
 import pytest
 from harness import DROP, Gateway
-from mqtt_spec import Door, client, hears
+from mqtt_spec import Door, alive, client, ended, hears
 
 from gateway.store.memory import HeldStore
 from protocols.mqtt.frames import Publish
@@ -29,6 +29,107 @@ def test_4_3_1_1_qos_0_is_sent_once_without_dup(gw: Gateway) -> None:
     client(gw, "p") >> "PUBLISH t qos=2 dup id=1 x"
     party << "PUBLISH t x" >> DROP
     client(gw, "s", "clean=0", present=1).silent()
+
+
+# -- acknowledgements of the wrong kind, or too early
+
+
+@pytest.mark.parametrize(
+    ("qos", "answers"),
+    [
+        (1, ["PUBREC 1"]),
+        (1, ["PUBREC 1 0x87"]),
+        (1, ["PUBCOMP 1"]),
+        (2, ["PUBACK 1"]),
+        (2, ["PUBACK 1 0x80"]),
+        (2, ["PUBCOMP 1"]),
+        (2, ["PUBREC 1", "PUBACK 1"]),
+        (2, ["PUBREC 1", "PUBREC 1 0x80"]),
+    ],
+)
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_4_3_2_and_4_3_3_acknowledgement_out_of_turn_is_a_protocol_error(
+    gw: Gateway, qos: int, answers: list[str], version: int
+) -> None:
+    if version != 5 and " 0x" in answers[-1]:
+        answers = [*answers[:-1], answers[-1].split(" 0x")[0]]
+        if answers[-1] == "PUBREC 1" and qos == 2:
+            return
+    other = client(gw, "p")
+    words = "expiry=100 clean=0" if version == 5 else "clean=0"
+    party = hears(client(gw, "s", words, version=version), f"t qos={qos}")
+    other >> "PUBLISH t qos=2 id=1 x" << "PUBREC 1"
+    party << f"PUBLISH t qos={qos} id=1 x"
+    for answer in answers:
+        party.rest()
+        party >> answer
+    assert party.rest() == (["DISCONNECT 0x82"] if version == 5 else [])
+    ended(party)
+    alive(gw, other)
+    # Nothing is lost for it: the exchange goes on where it was.
+    again = client(gw, "s", words, version=version, present=0 if version == 3 else 1)
+    again << ("PUBREL 1" if len(answers) == 2 else f"PUBLISH t qos={qos} dup id=1 x")
+
+
+def test_4_3_3_what_nobody_waits_for_is_answered_as_before(gw: Gateway) -> None:
+    for version in (4, 5):
+        party = client(gw, "s", version=version)
+        party >> "PUBACK 7" >> "PUBCOMP 7" >> "PUBREC 7" << ("PUBREL 7 0x92" if version == 5 else "PUBREL 7")
+        party >> "PUBREL 7" << ("PUBCOMP 7 0x92" if version == 5 else "PUBCOMP 7")
+        alive(gw, party)
+        party >> DROP
+
+
+def test_4_3_3_pubrec_that_comes_again_gets_its_pubrel_again(gw: Gateway) -> None:
+    party = hears(client(gw, "s"), "t qos=2")
+    client(gw, "p") >> "PUBLISH t qos=2 id=1 x"
+    party << "PUBLISH t qos=2 id=1 x" >> "PUBREC 1" << "PUBREL 1" >> "PUBREC 1" << "PUBREL 1" >> "PUBCOMP 1"
+    alive(gw, party)
+
+
+@pytest.mark.parametrize(
+    "other", ["PUBLISH t qos=2 id=1 y", "PUBLISH u qos=2 id=1 x", "PUBLISH t qos=1 id=1 x"]
+)
+def test_2_2_1_and_4_3_3_another_message_under_a_packet_id_in_use_is_0x91(gw: Gateway, other: str) -> None:
+    watcher = hears(client(gw, "w"), "#")
+    party = client(gw, "p") >> "PUBLISH t qos=2 id=1 x" << "PUBREC 1"
+    watcher << "PUBLISH t x"
+    party >> other << ("PUBACK 1 0x91" if "qos=1" in other else "PUBREC 1 0x91")
+    watcher.silent()
+    # It knows now, and begins anew [MQTT-4.3.3-9].
+    party >> other << ("PUBACK 1" if "qos=1" in other else "PUBREC 1")
+    watcher << other.replace(" qos=2 id=1", "").replace(" qos=1 id=1", "")
+    alive(gw, party)
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_3_1_1_another_message_under_a_packet_id_in_use_ends_the_connection_once(
+    gw: Gateway, version: int
+) -> None:
+    watcher = hears(client(gw, "w"), "#")
+    party = client(gw, "p", "clean=0", version=version) >> "PUBLISH t qos=2 id=1 x" << "PUBREC 1"
+    watcher << "PUBLISH t x"
+    ended(party >> "PUBLISH t qos=2 id=1 y")
+    watcher.silent()
+    party = client(gw, "p", "clean=0", version=version, present=0 if version == 3 else 1)
+    party >> "PUBLISH t qos=2 id=1 y" << "PUBREC 1"
+    watcher << "PUBLISH t y"
+
+
+@pytest.mark.parametrize("dup", ["dup ", ""])
+@pytest.mark.parametrize("version", [4, 5])
+def test_4_3_3_10_the_same_message_again_is_no_other_with_or_without_dup(
+    gw: Gateway, dup: str, version: int
+) -> None:
+    words = "expiry=100 clean=0" if version == 5 else "clean=0"
+    watcher = hears(client(gw, "w"), "#")
+    party = client(gw, "p", words, version=version) >> "PUBLISH t qos=2 id=1 x" << "PUBREC 1"
+    party >> f"PUBLISH t qos=2 {dup}id=1 x" << "PUBREC 1" >> DROP
+    # mqtt.js sends it so.
+    party = client(gw, "p", words, version=version, present=1)
+    party >> f"PUBLISH t qos=2 {dup}id=1 x" << "PUBREC 1" >> "PUBREL 1" << "PUBCOMP 1"
+    watcher << "PUBLISH t x"
+    watcher.silent()
 
 
 # -- QoS 1

@@ -83,7 +83,7 @@ def test_4_7_2_1_leading_wildcards_do_not_match_dollar_topics(gw: Gateway, filte
 def test_s_4_7_2_nobody_publishes_to_sys(gw: Gateway) -> None:
     watcher = hears(client(gw, "s"), "$SYS/test/#")
     party = (
-        client(gw, "c") >> "PUBLISH $SYS/test/x x" >> "PUBLISH $SYS/test/x qos=1 id=1 x" << "PUBACK 1 0x90"
+        client(gw, "c") >> "PUBLISH $SYS/test/x x" >> "PUBLISH $SYS/test/x qos=1 id=1 x" << "PUBACK 1 0x87"
     )
     alive(gw, party)
     watcher.silent()

@@ -175,7 +175,7 @@ def test_3_1_2_11_7_no_reason_strings_for_who_wants_none() -> None:
     client = World().client(version=5, properties=quiet)
     client.received()
     assert client.subscribe(("a/#/b", 0)).received() == [Suback(1, [0x8F])]
-    assert client.publish("$SYS/x", b"1", 1, 3).received() == [Puback(3, 0x90)]
+    assert client.publish("$SYS/x", b"1", 1, 3).received() == [Puback(3, 0x87)]
 
 
 def test_3_1_2_11_4_no_reason_string_that_does_not_fit() -> None:
@@ -183,7 +183,7 @@ def test_3_1_2_11_4_no_reason_string_that_does_not_fit() -> None:
     small.maximum_packet_size = 24
     client = World().client(version=5, properties=small)
     client.received()
-    assert client.publish("$SYS/x", b"1", 1, 3).received() == [Puback(3, 0x90)]
+    assert client.publish("$SYS/x", b"1", 1, 3).received() == [Puback(3, 0x87)]
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])

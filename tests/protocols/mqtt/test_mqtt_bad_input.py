@@ -286,8 +286,11 @@ def test_2_2_2_2_each_property_where_it_belongs_and_where_not(name: str, identif
     outcome = _outcome(5, carrier.write(_block(carrier, identifier)))
     if _welcome(carrier, identifier):
         assert not isinstance(outcome, ReasonCode)
-    else:
+    elif identifier in c.PROPERTIES_ALLOWED[carrier.packet_type]:
+        # [MQTT-3.3.4-6]: a subscription identifier belongs into a PUBLISH, and a client may not send it.
         assert outcome == ReasonCode.PROTOCOL_ERROR
+    else:
+        assert outcome == ReasonCode.MALFORMED_PACKET
 
 
 @EACH
@@ -295,7 +298,9 @@ def test_2_2_2_2_each_property_where_it_belongs_and_where_not(name: str, identif
 def test_2_2_2_2_each_property_twice(name: str, identifier: int) -> None:
     carrier = CARRIERS[name]
     outcome = _outcome(5, carrier.write(_block(carrier, identifier) + _one(identifier)))
-    if identifier == c.USER_PROPERTY:
+    if identifier not in c.PROPERTIES_ALLOWED[carrier.packet_type]:
+        assert outcome == ReasonCode.MALFORMED_PACKET
+    elif identifier == c.USER_PROPERTY:
         assert not isinstance(outcome, ReasonCode)
     else:
         assert outcome == ReasonCode.PROTOCOL_ERROR
@@ -801,7 +806,7 @@ def test_2_2_2_2_each_property_in_each_packet_of_a_server(name: str, identifier:
     block = _block(carrier, identifier)
     outcome = _read_by_a_client(carrier.write(block))
     if identifier not in c.PROPERTIES_ALLOWED[carrier.packet_type]:
-        assert outcome == ReasonCode.PROTOCOL_ERROR
+        assert outcome == ReasonCode.MALFORMED_PACKET
         return
     assert not isinstance(outcome, ReasonCode)
     twice = _read_by_a_client(carrier.write(block + _one(identifier)))

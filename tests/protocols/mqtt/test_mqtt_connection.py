@@ -81,9 +81,9 @@ BAD_CONNECTS = [
         "20 03 00 82 00",
     ),
     (
-        "3.1.2.11 property of PUBLISH gets 0x82",
+        "2.2.2.2 property of PUBLISH gets 0x81",
         "10 0f 0004 4d515454 05 02 0000 02 0101 0000",
-        "20 03 00 82 00",
+        "20 03 00 81 00",
     ),
     ("2.2.2.2 unknown property gets 0x81", "10 0f 0004 4d515454 05 02 0000 02 7f01 0000", "20 03 00 81 00"),
     (
@@ -219,7 +219,45 @@ def test_2_2_2_2_each_property_in_each_packet(packet_type: int, identifier: int)
     if allowed and not refused:
         assert not isinstance(packets[-1], ConnectionFailed)
     else:
-        assert _failure(packets).reason_code == ReasonCode.PROTOCOL_ERROR
+        expected = ReasonCode.PROTOCOL_ERROR if allowed else ReasonCode.MALFORMED_PACKET
+        assert _failure(packets).reason_code == expected
+
+
+# -- first bytes
+
+
+@pytest.mark.parametrize(
+    ("first", "version", "code"),
+    [
+        (0x00, 5, 0x82),
+        (0x00, 4, 0x82),
+        (0x00, 3, 0x82),
+        (0x0F, 5, 0x82),
+        (0xF0, 4, 0x81),
+        (0xF0, 3, 0x81),
+        (0x36, 5, 0x81),
+        (0x38, 5, 0x81),
+        (0x38, 4, 0x81),
+        (0x60, 5, 0x81),
+        (0x80, 4, 0x81),
+        (0xC1, 5, 0x81),
+        (0x10, 5, 0x82),
+        (0x20, 5, 0x82),
+        (0xD0, 4, 0x82),
+    ],
+    ids=hex,
+)
+def test_2_1_2_and_2_1_3_what_no_packet_begins_with_ends_the_connection_at_once(
+    first: int, version: int, code: int
+) -> None:
+    for begun in (b"", b"\xff", b"\xff\xff\x03", b"\xff\xff\x03and the begin of its body"):
+        connection = _connection(version)
+        assert _failure(connection.receive_data(bytes((first,)) + begun, 0)).reason_code == code
+
+
+def test_2_1_3_mqtt_3_1_waits_for_packets_whose_flags_it_ignores() -> None:
+    for first in (0x38, 0x6A, 0x8A, 0xC3):
+        assert _connection(3).receive_data(bytes((first,)), 0) == []
 
 
 # -- time
