@@ -37,7 +37,7 @@ dist/.wheel: $(SOURCES) $(PLAIN)/.installed
 	@find build/source \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +
 	@rm -f dist/*.whl
 	@if command -v $${CC:-cc} >/dev/null 2>&1; then \
-	    echo "compiling protocols, gateway/core and gateway/connectors (about a minute)"; \
+	    echo "compiling protocols, gateway/core and gateway/connectors (a few minutes of every processor)"; \
 	    GATEWAY_COMPILE=1 $(PLAIN)/bin/$(PIP) wheel --no-deps --no-build-isolation -w dist build/source >build/compile.log 2>&1 \
 	    || { echo "compiling failed, see build/compile.log: the gateway will run as plain Python, several times slower"; \
 	         test -z "$$CI" || { tail -50 build/compile.log; exit 1; }; }; \

@@ -27,6 +27,7 @@ SHARED = {
         "bodies",
         "deaths",
         "envelope",
+        "hearing",
         "owners",
         "replay",
         "service",

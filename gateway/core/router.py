@@ -218,7 +218,10 @@ class Broker(StoreListener):
         position = NOTHING
         if message.retain:
             position = self.values.take(message, topic.name)
-        route = self.route(topic)
+        # As `route`, which is one call more.
+        route = topic.route.bindings
+        if route is None or topic.generation != self.topics.generation:
+            route = self.topics.refresh(topic, self.authorizer)
         if not route:
             return position or UNROUTED
         if (len(route) > WIDE or self.fan_outs.count) and self.fan_outs.takes(message, len(route)):

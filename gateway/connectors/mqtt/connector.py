@@ -1,6 +1,6 @@
 """One MQTT connection, from its CONNECT to its end.  What it publishes and what it is sent: see the halves."""
 
-from typing import final
+from typing import cast, final
 
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.mqtt.addresses import Filter, filter_of
@@ -46,7 +46,7 @@ from protocols.mqtt.topics import filter_error
 class MqttConnector(MqttPublishing):
     """See the module and Connector."""
 
-    __slots__ = ("_exceeded", "_handshake", "_refusing", "_replays", "_undone", "_welcome", "sessions")
+    __slots__ = ("_handshake", "_refusing", "_replays", "_welcome", "sessions")
 
     def __init__(
         self,
@@ -63,58 +63,35 @@ class MqttConnector(MqttPublishing):
         super().__init__(broker, turn, limits, counters, peer, settings, topics, now_ms)
         self.sessions = sessions
         self._refusing = False
-        # Decoded and not handled: the client has to wait.
-        self._undone: list[Packet] | None = None
-        # It has sent more than it may: told so once what it might send is done.
-        self._exceeded = False
         self._replays: list[Replay] | None = None
         self._handshake: Handshake | None = None
         self._welcome: Welcome | None = None
 
     # -- driven by net
 
-    def bytes_in(self, data: bytes, now_ms: int) -> None:
-        """See Connector."""
-        self.counters.bytes_in += len(data)
-        self._take(data, now_ms)
-        while self._wire.more and not self.closing and not self.throttled:
-            self._collect()
-            self._take(b"", now_ms)
-        self._collect()
+    def decode(self, data: bytes, now_ms: int) -> list[object]:
+        """See FrameConnector."""
+        return cast("list[object]", self._wire.receive_data(data, now_ms))
 
-    def _take(self, data: bytes, now_ms: int) -> None:
-        packets = [] if self._exceeded else self._wire.receive_data(data, now_ms)
-        count = len(packets)
-        admitted = self.admit(count, len(data), now_ms)
-        if admitted < count:
-            packets = packets[:admitted]
-            self._exceeded = True
-        if self._undone is not None:
-            packets = self._undone + packets
-            self._undone = None
-        if self._carry_out(packets, now_ms) and self._exceeded:
-            self.on_rate_exceeded()
+    def has_more(self) -> bool:
+        """See FrameConnector."""
+        return self._wire.more
 
-    def _carry_out(self, packets: list[Packet], now_ms: int) -> bool:
-        """One after the other, as long as the client need not wait; answers whether none is left and it stays."""
-        done = 0
-        for packet in packets:
+    def carry_out(self, frames: list[object], now_ms: int) -> bool:
+        """See FrameConnector."""
+        for packet in frames:
             if isinstance(packet, Publish):
                 self._on_publish(packet)
             else:
+                assert isinstance(packet, Packet)
                 self._on_packet(packet, now_ms)
-            if self.closing:
-                return False
-            done += 1
-            if self.throttled:
-                if self.untaken:
-                    self.untaken = False
-                    done -= 1
-                if done < len(packets):
-                    self._undone = packets[done:]
-                    return False
-                return True
-        return not self.closing
+            if self.closing or self.throttled:
+                return self.stops_at(frames, packet)
+        return True
+
+    def beyond_rate(self, frame: object) -> None:
+        """See FrameConnector."""
+        self.on_rate_exceeded()
 
     def eof(self, now_ms: int) -> None:
         """See Connector."""

@@ -3,7 +3,8 @@
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.base import Connector, Counters, Limits, Turn
+from gateway.connectors.base import Counters, Limits, Turn
+from gateway.connectors.hearing import FrameConnector
 from gateway.connectors.mqtt.binding import MqttBinding
 from gateway.connectors.mqtt.mapping import MqttOrigin, acknowledged_frame, fitted_frame, qos0_frame
 from gateway.connectors.mqtt.properties_out import MqttTarget
@@ -32,7 +33,7 @@ ELSEWHERE: Final = (ReasonCode.USE_ANOTHER_SERVER, ReasonCode.SERVER_MOVED)
 """Reasons that come with a Server Reference (§4.11)."""
 
 
-class MqttSender(Connector):
+class MqttSender(FrameConnector):
     """The half of a connection that speaks."""
 
     __slots__ = (

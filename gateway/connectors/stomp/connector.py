@@ -1,6 +1,6 @@
 """One STOMP connection: frames to calls on the core, deliveries to frames."""
 
-from typing import Final, final
+from typing import Final, cast, final
 
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.stomp.addresses import Spelling
@@ -45,11 +45,9 @@ class StompConnector(StompSender):
     """See the module and Connector."""
 
     __slots__ = (
-        "_beyond",
         "_leaving",
         "_refusing",
         "_subscriptions",
-        "_undone",
         "_wire",
         "client_id",
         "node",
@@ -90,41 +88,23 @@ class StompConnector(StompSender):
         self.client_id = ""
         self._refusing = False
         self._leaving = False
-        # Decoded and not handled: the client has to wait.
-        self._undone: list[Frame] | None = None
-        # The first frame that it may not send: told so once what it might send is done.
-        self._beyond: Frame | None = None
         # Made when first used.
         self._subscriptions: Subscriptions | None = None
 
     # -- driven by net
 
-    def bytes_in(self, data: bytes, now_ms: int) -> None:
-        """See Connector."""
-        self.counters.bytes_in += len(data)
-        self._take(data, now_ms)
-        while self._wire.more and not self.closing and not self.throttled:
-            self._collect()
-            self._take(b"", now_ms)
-        self._collect()
+    def decode(self, data: bytes, now_ms: int) -> list[object]:
+        """See FrameConnector."""
+        return cast("list[object]", self._wire.receive_data(data, now_ms))
 
-    def _take(self, data: bytes, now_ms: int) -> None:
-        frames = [] if self._beyond is not None else self._wire.receive_data(data, now_ms)
-        count = len(frames)
-        admitted = self.admit(count, len(data), now_ms)
-        if admitted < count:
-            self._beyond = frames[admitted]
-            frames = frames[:admitted]
-        if self._undone is not None:
-            frames = self._undone + frames
-            self._undone = None
-        if self._carry_out(frames, now_ms) and self._beyond is not None:
-            self._too_fast(self._beyond.receipt)
+    def has_more(self) -> bool:
+        """See FrameConnector."""
+        return self._wire.more
 
-    def _carry_out(self, frames: list[Frame], now_ms: int) -> bool:
-        """One after the other, as long as the client need not wait; answers whether none is left and it stays."""
-        done = 0
+    def carry_out(self, frames: list[object], now_ms: int) -> bool:
+        """See FrameConnector."""
         for frame in frames:
+            assert isinstance(frame, Frame)
             try:
                 if isinstance(frame, Send):
                     self._on_send(frame)
@@ -135,18 +115,14 @@ class StompConnector(StompSender):
             except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
                 self.counters.limit_hits += 1
                 self._fail(str(limit), frame.receipt)
-            if self.closing:
-                return False
-            done += 1
-            if self.throttled:
-                if self.untaken:
-                    self.untaken = False
-                    done -= 1
-                if done < len(frames):
-                    self._undone = frames[done:]
-                    return False
-                return True
-        return not self.closing
+            if self.closing or self.throttled:
+                return self.stops_at(frames, frame)
+        return True
+
+    def beyond_rate(self, frame: object) -> None:
+        """See FrameConnector."""
+        assert isinstance(frame, Frame)
+        self._too_fast(frame.receipt)
 
     def eof(self, now_ms: int) -> None:
         """See Connector."""

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from gateway.connectors.base import Connector, Counters, Limits, Turn
+from gateway.connectors.base import Counters, Limits, Turn
+from gateway.connectors.hearing import FrameConnector
 from gateway.connectors.stomp.addresses import Spelling, destinations_of, temporary_name
 from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
 from gateway.connectors.stomp.refusal import StompRefusal
@@ -27,7 +28,7 @@ TARGET_LENGTH_MAX: Final = 128
 """Destinations whose lookup and access check a connection remembers, and characters of the longest of them."""
 
 
-class StompSender(Connector):
+class StompSender(FrameConnector):
     """The half of a STOMP connection that sends.  Methods raise StompRefusal for what cannot be."""
 
     __slots__ = (

@@ -1,0 +1,87 @@
+"""A client is heard frame by frame: when it has to wait, what it has sent and is not handled waits with it."""
+
+from gateway.connectors.base import Connector, Counters, Limits, Turn
+from gateway.core.router import Broker
+
+
+class FrameConnector(Connector):
+    """The half of a connection that hears.
+
+    A subclass decodes (`decode`, `has_more`), handles (`carry_out`, which asks `stops_at` when it has to), says what it
+    has to (`_collect`), and what is too much (`beyond_rate`).
+    """
+
+    __slots__ = ("_beyond", "_undone")
+
+    def __init__(self, broker: Broker, turn: Turn, limits: Limits, counters: Counters, peer: str) -> None:
+        super().__init__(broker, turn, limits, counters, peer)
+        # Decoded and not handled: the client has to wait.
+        self._undone: list[object] | None = None
+        # The first frame that it may not send: told so once what it might send is done.
+        self._beyond: object | None = None
+
+    # -- what a subclass says
+
+    def decode(self, data: bytes, now_ms: int) -> list[object]:
+        """The next frames that are whole."""
+        raise NotImplementedError
+
+    def has_more(self) -> bool:
+        """Is there more in what has been read already?"""
+        raise NotImplementedError
+
+    def carry_out(self, frames: list[object], now_ms: int) -> bool:
+        """One after the other, until `closing` or `throttled`; then the answer is that of `stops_at`, else True."""
+        raise NotImplementedError
+
+    def _collect(self) -> None:
+        """Take over what the wire room wants to say, behind what has been said."""
+        raise NotImplementedError
+
+    def beyond_rate(self, frame: object) -> None:
+        """This frame, and all behind it, is not carried out: it was sent faster than it may be."""
+        raise NotImplementedError
+
+    # -- driven by net
+
+    def bytes_in(self, data: bytes, now_ms: int) -> None:
+        """See Connector."""
+        self.counters.bytes_in += len(data)
+        self._take(data, now_ms)
+        while self.has_more() and not self.closing and not self.throttled:
+            self._collect()
+            self._take(b"", now_ms)
+        self._collect()
+
+    def _take(self, data: bytes, now_ms: int) -> None:
+        frames = [] if self._beyond is not None else self.decode(data, now_ms)
+        count = len(frames)
+        admitted = self.admit(count, len(data), now_ms)
+        if admitted < count:
+            self._beyond = frames[admitted]
+            frames = frames[:admitted]
+        if self._undone is not None:
+            frames = self._undone + frames
+            self._undone = None
+        if self.carry_out(frames, now_ms) and self._beyond is not None and not self.closing:
+            self.beyond_rate(self._beyond)
+
+    def stops_at(self, frames: list[object], frame: object) -> bool:
+        """`frame` is the last that could be handled for now: keep those behind it, unless the client is to leave.
+
+        Answers whether none is left and the client stays.
+        """
+        if self.closing:
+            return False
+        done = 0
+        while frames[done] is not frame:
+            # Not by `index`: frames that say the same are equal.
+            done += 1
+        if self.untaken:
+            self.untaken = False
+        else:
+            done += 1
+        if done == len(frames):
+            return True
+        self._undone = frames[done:]
+        return False
