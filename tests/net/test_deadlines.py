@@ -1,10 +1,8 @@
 """One timer for all: the heap is corrected when entries come up, and holds nothing for those who are gone."""
 
 import asyncio
-import socket
-import time
-
-import uvloop
+from collections.abc import Callable
+from typing import cast
 
 from gateway.net.clock import Clock
 from gateway.net.deadlines import DEAD_MIN, Deadlines, Timed
@@ -124,32 +122,28 @@ def test_the_clock_does_not_go_back_with_the_wall_clock(monkeypatch) -> None:
     assert clock.now_ms() - before < 5_000
 
 
-def test_what_waits_in_a_socket_comes_before_a_deadline_that_has_passed() -> None:
-    async def stand_still() -> tuple[list[bytes], list[int]]:
-        watch = Watch()
-        ours, theirs = socket.socketpair()
-        silent = Waiting(watch.start_ms + 20)
-        heard: list[bytes] = []
+class StillLoop:
+    """A loop that calls nothing by itself."""
 
-        def read() -> None:
-            heard.append(ours.recv(10))
-            silent.due_ms = watch.clock.now_ms() + 60_000
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], None]] = []
 
-        with ours, theirs:
-            ours.setblocking(False)
-            watch.loop.add_reader(ours, read)
-            watch.deadlines.watch(silent)
-            await asyncio.sleep(0)
-            theirs.send(b"in time")
-            # The process stands still.
-            time.sleep(0.1)
-            barrier = Waiting(watch.clock.now_ms() + 20)
-            watch.deadlines.watch(barrier)
-            await watch.until_called(barrier)
-            watch.loop.remove_reader(ours)
-        watch.deadlines.close()
-        return heard, silent.called
+    def call_later(self, delay: float, call: Callable[[], None]) -> object:
+        self.calls.append(call)
+        return call
 
-    # asyncio's own loop looks at sockets before timers, this one after.
-    for runner in (asyncio.run, uvloop.run):
-        assert runner(stand_still()) == ([b"in time"], [])
+
+def test_sockets_are_looked_at_once_more_before_a_deadline_counts() -> None:
+    # A process that stood still finds the deadline passed, and in the socket what came in time.
+    loop, clock = StillLoop(), Clock()
+    deadlines = Deadlines(cast(asyncio.AbstractEventLoop, loop), clock)
+    heard, silent = Waiting(clock.now_ms() - 3_000), Waiting(clock.now_ms() - 2_000)
+    deadlines.watch(heard)
+    deadlines.watch(silent)
+    loop.calls.pop()()
+    assert (heard.called, silent.called) == ([], [])
+    # Between one turn of the loop and the next it is heard.
+    heard.due_ms = clock.now_ms() + 60_000
+    loop.calls.pop(0)()
+    assert heard.called == []
+    assert len(silent.called) == 1
