@@ -157,6 +157,13 @@ def test_what_a_text_contains_is_no_value() -> None:
     assert not isinstance(operation, Mistake)
 
 
+def test_texts_that_do_not_end_are_looked_at_once() -> None:
+    # Each of these quotes could begin another text that reaches to the end.
+    for data in (b',"' + b'\\"' * 1_000_000, b"," * 200 + b'"' + b"\\" * 2_000_001):
+        with pytest.raises(JsonError):
+            decode(data, 1, 100 if data.startswith(b",,") else 0)
+
+
 def test_secrets_are_not_shown() -> None:
     assert "hush" not in repr(Connect(None, "u", "hush", "", 0))
 
