@@ -17,7 +17,6 @@ from gateway.core.delivery import (
     HELD,
     READY,
     REASON_DELIVERY_LIMIT,
-    REASON_MAXLEN,
     REASON_REJECTED,
     REASON_UNREPRESENTABLE,
     REJECTED,
@@ -32,6 +31,7 @@ from gateway.core.holding import HeldDeliveries
 from gateway.core.journal import lane_of
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
+from gateway.core.overflow import drop_oldest, hold, make_room
 from gateway.core.paging import PAGE_BYTES_MAX, RESIDENT_MIN, Paged, Stretch
 from gateway.core.ports import NOTHING, Dequeued, Enqueued, Entry, Page, QueueFound, Redelivered
 from gateway.core.room import REFUSED, Room
@@ -184,7 +184,7 @@ class Queue(Sink):
         copying = self.broker.copying
         if copying is not None and self.number in copying.had:
             return NOTHING
-        if self.room.full and not self._make_room(message, binding):
+        if self.room.full and not make_room(self, message, binding):
             return REFUSED if self.policy.when_full in (REJECT, BLOCK) else NOTHING
         return self._take_in(message, binding)
 
@@ -195,7 +195,7 @@ class Queue(Sink):
         """
         if self.room.full:
             if self.policy.when_full == DROP_OLDEST:
-                self._drop_oldest(True)
+                drop_oldest(self, True)
             elif self.policy.when_full == DROP_NEWEST or not (message.persistent and self.policy.durable):
                 self.broker.counters.dropped_full += 1
                 return NOTHING
@@ -320,64 +320,9 @@ class Queue(Sink):
 
     # -- room
 
-    def _make_room(self, message: Message, binding: Binding | None) -> bool:
-        """Apply the policy of a full queue; False when the message may not come in."""
-        when_full = self.policy.when_full
-        room = self.room
-        if room.lax and not room.full_of_kept(self.broker.store.pages):
-            if room.keeps(message) or self._drop_passing():
-                return True
-        elif when_full == BLOCK:
-            if not room.owned_by(message.publisher) or (binding is not None and not room.within(2, 1)):
-                self._hold(message.publisher)
-                return True
-            # Its own acknowledgements would free the queue, so it must be read; but not without end.
-            if room.within(2, 1):
-                return True
-        elif when_full == DROP_OLDEST and self.waiting:
-            self._drop_oldest(True)
-            return True
-        self.broker.counters.dropped_full += 1
-        return False
-
-    def _drop_oldest(self, for_one_more: bool) -> None:
-        """Let the oldest go until there is room; one may not be enough: a large message among small ones."""
-        backlog = self.contents.backlog
-        while self.room.full if for_one_more else not self.room.within(1, 1):
-            paged = self.contents.paged
-            if paged is not None and paged.next_before(backlog):
-                # It makes room when the store has given it back.
-                paged.ask()
-                return
-            held = self.contents.held
-            if backlog.count:
-                oldest = backlog.pop()
-            elif held is not None and held.count:
-                oldest = held.drop()
-            else:
-                return
-            self.broker.counters.dropped_full += 1
-            bury(self, oldest, REASON_MAXLEN)
-
-    def _drop_passing(self) -> bool:
-        """Let the oldest that are not kept go until there is room; answers whether there is."""
-        room = self.room
-        while room.full:
-            if not room.has_passing:
-                return False
-            self.broker.counters.dropped_full += 1
-            bury(self, self.contents.backlog.pop(), REASON_MAXLEN)
-        return True
-
-    def _hold(self, publisher: Publisher | None) -> bool:
-        held = self.room.hold(publisher)
-        if held:
-            self.broker.stalls.watch(self)
-        return held
-
     def keeps_waiting(self, publisher: Publisher) -> bool:
         """See Sink."""
-        return self.room.keeps_waiting(publisher, self.broker.store.pages) and self._hold(publisher)
+        return self.room.keeps_waiting(publisher, self.broker.store.pages) and hold(self, publisher)
 
     # -- messages go out
 
@@ -592,7 +537,7 @@ class Queue(Sink):
             # The next ones at once, not with the next tick.
             self.contents.paged.ask_expired(page.expired_by_ms)
         if self.policy.when_full == DROP_OLDEST and not page.expired_by_ms:
-            self._drop_oldest(False)
+            drop_oldest(self, False)
         if whole or entries or page.expired_by_ms:
             paged.ask_expired(page.expired_by_ms)
             self.wake()
