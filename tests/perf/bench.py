@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 from typing import Final
 
-from tests.perf import bars, durable, peers, tls, workloads
+from tests.perf import bars, drains, durable, peers, tls, workloads
 from tests.perf.peers import Peer, Running
 from tests.perf.report import OURS, Report, machine, table
 from tests.perf.workloads import Figure, Workload
 
-PARTS: Final = (tls, durable)
+PARTS: Final = (tls, durable, drains)
 """Parts of the benchmark with brokers started in a way of their own: each has PEERS, WORKLOADS and BARS."""
 
 PEERS: Final = (*peers.PEERS, *[peer for part in PARTS for peer in part.PEERS])
