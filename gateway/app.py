@@ -84,6 +84,7 @@ def queue_policy(config: Config) -> QueuePolicy:
         section.dead_letters or None,
         stored_bytes_max=section.stored_bytes_max,
         topic_wait_max_ms=section.topic_wait_max_ms,
+        dead_letters_of_expired_topics=section.dead_letters_of_expired_topics,
     )
 
 

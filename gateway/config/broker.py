@@ -79,6 +79,8 @@ class QueuesSection(Section):
     """Failed deliveries after which a message is dead-lettered; 0 is never."""
     dead_letters: str = "DLQ"
     """Queue for rejected, exhausted and expired messages; empty discards (and counts) them."""
+    dead_letters_of_expired_topics: bool = False
+    """Do expired messages of topics that are not persistent go there too?  They are counted either way."""
 
 
 class StoreSection(Section):

@@ -63,7 +63,7 @@ class MqttSection(Section):
     client_id_max_3_1: int = Field(0, ge=0, le=65_535)
     """Characters of a client id of MQTT 3.1, which allows 23; 0 is any number."""
     control_characters: bool = False
-    """Are control characters allowed in topics, filters, client ids and user names?"""
+    """Are control characters allowed in topics, filters, client ids, user names and properties?"""
     sys_interval_s: int = Field(10, ge=0, le=86_400)
     """How often the $SYS topics are published, in seconds; 0 is never."""
 

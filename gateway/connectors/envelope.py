@@ -13,9 +13,16 @@ from mypy_extensions import mypyc_attr
 from gateway.connectors.bodies import KIND_NAMES, is_object, restore_body
 from gateway.connectors.side import PREFIX, annotation_item, annotation_key
 from gateway.connectors.stored_fields import WIRE_ID, fields_in, fields_out
-from gateway.connectors.text import Hints, encode_types, encode_within, id_from_text, id_to_text
+from gateway.connectors.text import (
+    Hints,
+    encode_types,
+    encode_within,
+    id_from_text,
+    id_to_text,
+    is_plain_text,
+)
 from gateway.connectors.typed_json import dump, load, parse, plain, typed
-from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_name
+from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_name, check_reserved
 from gateway.core.message import (
     BYTES,
     LIST,
@@ -189,11 +196,30 @@ def _put_body(members: dict[str, object], ext: dict[str, object], message: Messa
                 form = ""
         members["body"] = text
     else:
-        members["body_b64"] = base64.b64encode(message.origin.body()).decode()
+        body = message.origin.body()
+        if kind == BYTES and not form and _reads_as_text(message, fields, body):
+            members["body"] = body.decode()
+            ext["body"] = KIND_NAMES[BYTES]
+        else:
+            members["body_b64"] = base64.b64encode(body).decode()
         if kind == OBJECT and fields.content_type is None:
             members["content_type"] = "application/x-java-serialized-object"
     if form:
         ext["body"] = form
+
+
+def _reads_as_text(message: Message, fields: Fields, body: bytes) -> bool:
+    """Bytes of which nobody has said what they are, and that are text: MQTT's readings and commands mostly are.
+
+    In other protocols whoever publishes has chosen between text and bytes itself.
+    """
+    return (
+        fields.content_type is None
+        and fields.content_encoding is None
+        and fields.payload_format is None
+        and message.origin.protocol() in ("M3", "M5")
+        and is_plain_text(body)
+    )
 
 
 def _death(death: Death) -> dict[str, object]:
@@ -464,11 +490,9 @@ def destination_of(text: str) -> Destination:
         raise InvalidEnvelope(f"unknown destination {text[:80]!r}: write queue:NAME or topic:NAME")
     try:
         check_name(name)
+        check_reserved(name)
     except InvalidName as error:
         raise InvalidEnvelope(str(error)) from None
-    for character in name:
-        if "\uf000" <= character <= "\uf07f":
-            raise InvalidEnvelope("the name has a character that is reserved for translation")
     if kind == "topic" and (name == "$SYS" or name.startswith("$SYS.")):
         raise InvalidEnvelope("nobody may publish to $SYS")
     return Destination(QUEUE if kind == "queue" else TOPIC, name)

@@ -6,7 +6,19 @@ free-form places are, and which words of its own a property may not be called.
 
 from typing import Final, final
 
-from gateway.connectors.text import Hints, encode_types, id_from_text, integer, packed
+from gateway.connectors.text import (
+    Hints,
+    decode_name,
+    encode_name,
+    encode_types,
+    for_mqtt,
+    has_control_characters,
+    id_from_text,
+    integer,
+    json_for_mqtt,
+    packed,
+    unpacked,
+)
 from gateway.connectors.typed_json import dump, load, value_from_text, value_to_text
 from gateway.core.message import Fields, Typed
 
@@ -23,6 +35,11 @@ ANNOTATION: Final = "x-opt-"
 
 _PROPERTY: Final = "p-"
 _OTHER_ANNOTATION: Final = "ma-"
+# The same where the name itself is percent-encoded, since not every character may go.
+_QUOTED_PROPERTY: Final = "q-"
+_QUOTED_ANNOTATION: Final = "qma-"
+_PACKED_ITEMS: Final = "b64"
+"""Names of the items whose text is packed."""
 
 # How much travels beside the message (`carry` of a listener).
 CARRY_AUTO: Final = 0
@@ -70,7 +87,7 @@ def field_of(name: bytes) -> str:
     if not name.startswith(PREFIX_BYTES):
         return "properties"
     item = name[len(PREFIX_BYTES) :]
-    if item.startswith(b"ma-"):
+    if item.startswith((b"ma-", b"qma-")):
         return "annotations"
     if item in _BROKER_OWNED_BYTES:
         return ""
@@ -86,16 +103,19 @@ _BROKER_OWNED_BYTES: Final = frozenset([item.encode() for item in BROKER_OWNED])
 class Places:
     """The free-form properties of one frame as they are gathered: `pairs` of name and text, repeats allowed."""
 
-    __slots__ = ("_types", "carry", "dropped", "fields", "pairs")
+    __slots__ = ("_packed", "_types", "carry", "dropped", "fields", "mqtt", "pairs")
 
-    def __init__(self, carry: int) -> None:
+    def __init__(self, carry: int, mqtt: bool = False) -> None:
         self.carry = carry
+        self.mqtt = mqtt
+        """Names and texts may hold no control characters: what does is packed."""
         self.pairs: list[tuple[str, str]] = []
         self.fields: list[str] = []
         """The canonical field behind each of `pairs`."""
         self.dropped: list[str] = []
         """Fields that were to travel as items, where the listener wants none."""
         self._types: list[tuple[str, str]] = []
+        self._packed: list[str] = []
 
     def add(self, name: str, text: str, field: str) -> None:
         """A property under its own name."""
@@ -107,6 +127,9 @@ class Places:
         if self.carry == CARRY_NONE:
             self.dropped.append(field)
         else:
+            if self.mqtt and has_control_characters(text):
+                self._packed.append(item)
+                text = packed(text)
             self.add(PREFIX + item, text, field)
 
     def maybe(self, item: str, text: str | None, field: str) -> None:
@@ -135,7 +158,11 @@ class Places:
             text, token = value_to_text(value)
             if trims and not token and text.strip(" ") != text and self.carry != CARRY_NONE:
                 text, token = packed(text), "strb64"
-            if name in words or name.startswith((PREFIX, ANNOTATION)) or (trims and not name.strip(" ")):
+            if self.mqtt and self.carry != CARRY_NONE:
+                text, token = for_mqtt(text, token)
+            if self.mqtt and has_control_characters(name + text):
+                self.item(_QUOTED_PROPERTY + encode_name(name), text, "properties")
+            elif name in words or name.startswith((PREFIX, ANNOTATION)) or (trims and not name.strip(" ")):
                 self.item(_PROPERTY + name, text, "properties")
             else:
                 self.add(name, text, "properties")
@@ -146,7 +173,13 @@ class Places:
         """The annotations, and the footer."""
         for key, value in fields.annotations:
             text, token = value_to_text(value)
-            if isinstance(key, str) and key.startswith(ANNOTATION):
+            if self.mqtt and self.carry != CARRY_NONE:
+                text, token = for_mqtt(text, token)
+            if self.mqtt and isinstance(key, str) and has_control_characters(key + text):
+                name = _QUOTED_ANNOTATION + encode_name(key)
+                self.item(name, text, "annotations")
+                name = PREFIX + name
+            elif isinstance(key, str) and key.startswith(ANNOTATION):
                 name = key
                 self.add(name, text, "annotations")
             else:
@@ -160,10 +193,13 @@ class Places:
             for key, value in fields.footer:
                 pairs.append((Typed("u64", key) if isinstance(key, int) else key, value))
             text, hints = dump(Typed("map", pairs))
-            self.item("ft", dump({"footer": text, "types": hints})[0], "footer")
+            shown = dump({"footer": text, "types": hints})[0]
+            self.item("ft", json_for_mqtt(shown) if self.mqtt else shown, "footer")
 
     def finish(self) -> None:
         """Everything is in: add the hints."""
+        if self._packed:
+            self.item(_PACKED_ITEMS, ",".join(self._packed), "types")
         if self._types:
             self.item("types", encode_types(self._types), "types")
 
@@ -212,6 +248,7 @@ def restore(fields: Fields, pairs: list[tuple[str, str]]) -> Taken:
             hints = Hints(text)
             break
     taken = Taken()
+    listed = _listed(pairs)
     seen: set[str] = set()
     for name, text in pairs:
         if name.startswith(ANNOTATION):
@@ -220,19 +257,46 @@ def restore(fields: Fields, pairs: list[tuple[str, str]]) -> Taken:
             fields.properties.append((name, _typed(hints, name, text)))
         else:
             item = name[len(PREFIX) :]
-            if item in BROKER_OWNED:
+            if item in BROKER_OWNED or (item == _PACKED_ITEMS and listed):
                 continue
+            if listed and item in listed:
+                text = _unpacked(text)
             if item.startswith(_PROPERTY):
                 own = item[len(_PROPERTY) :]
                 fields.properties.append((own, _typed(hints, own, text)))
             elif item.startswith(_OTHER_ANNOTATION):
                 key = annotation_key(item[len(_OTHER_ANNOTATION) :])
                 fields.annotations.append((key, _typed(hints, name, text)))
+            elif item.startswith(_QUOTED_PROPERTY):
+                own = decode_name(item[len(_QUOTED_PROPERTY) :])
+                fields.properties.append((own, _typed(hints, own, text)))
+            elif item.startswith(_QUOTED_ANNOTATION):
+                own = decode_name(item[len(_QUOTED_ANNOTATION) :])
+                fields.annotations.append((own, _typed(hints, name, text)))
             elif item not in seen and _take(fields, taken, item, text):
                 seen.add(item)
             else:
                 fields.properties.append((name, text))
     return taken
+
+
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
+def _listed(pairs: list[tuple[str, str]]) -> frozenset[str]:
+    """The items that are packed."""
+    for name, text in pairs:
+        if name == PREFIX + _PACKED_ITEMS:
+            return frozenset(text.split(","))
+    return _NOTHING
+
+
+def _unpacked(text: str) -> str:
+    """The text of an item that is packed; what cannot be is itself."""
+    try:
+        return unpacked(text)
+    except ValueError:
+        return text
 
 
 def leave(fields: Fields, item: str, text: str) -> None:
@@ -402,7 +466,7 @@ def routing(pairs: list[tuple[str, str]]) -> Routing:
             parsed = number is not None
             found.expires_at_ms = -1 if number is None else number
         elif item == "user":
-            found.claimed_user = text
+            found.claimed_user = _unpacked(text) if "user" in _listed(pairs) else text
         else:
             continue
         if parsed:

@@ -5,9 +5,12 @@ are in `typed_json`.
 """
 
 import base64
+import json
+import re
 import struct
 from typing import Final, final
 
+from gateway.core.destination import NON_CHARACTERS
 from gateway.core.message import Typed
 
 # -- identifiers (message and correlation ids)
@@ -132,9 +135,47 @@ def scalar_to_text(value: object) -> tuple[str, str]:
     return str(inner), value.token
 
 
+_UNWELCOME: Final = re.compile("[\x00-\x1f\x7f-\x9f" + "".join([chr(code) for code in NON_CHARACTERS]) + "]")
+
+
+def has_control_characters(text: str) -> bool:
+    """Is there a control character, or a non-character, in `text`?  MQTT clients end the connection on them."""
+    return not text.isprintable() and _UNWELCOME.search(text) is not None
+
+
+def for_mqtt(text: str, token: str) -> tuple[str, str]:
+    """What `value_to_text` gave for a value, without characters that end an MQTT client's connection.
+
+    A list or map is JSON, which can say them another way; all else is packed, and its token says so.
+    """
+    if not has_control_characters(text):
+        return text, token
+    if token.partition(";")[0] in COLLECTIONS:
+        return json_for_mqtt(text), token
+    return packed(text), ("strb64" if not token else _PACKED + token)
+
+
+def json_for_mqtt(text: str) -> str:
+    """JSON with such characters escaped: they can only stand in its strings."""
+    return _UNWELCOME.sub(_json_escape, text)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return json.dumps(found.group())[1:-1]
+
+
 def packed(text: str) -> str:
     """Text for where not every character may go; its token is `strb64`."""
     return base64.b64encode(text.encode("utf-8", "replace")).decode()
+
+
+def unpacked(text: str) -> str:
+    """Undo `packed`.  Raises ValueError."""
+    return base64.b64decode(text, validate=True).decode()
+
+
+_PACKED: Final = "b64-"
+"""Before the token of a value whose text is packed."""
 
 
 def _float_text(value: float) -> str:
@@ -190,6 +231,8 @@ def scalar_from_text(text: str, token: str) -> object:
 
 
 def _scalar_of(text: str, token: str) -> object:
+    if token.startswith(_PACKED):
+        return _scalar_of(unpacked(text), token[len(_PACKED) :])
     bounds = RANGES.get(token)
     if bounds is not None:
         number = integer(text, bounds[0], bounds[1])
@@ -207,7 +250,7 @@ def _scalar_of(text: str, token: str) -> object:
     if token == "bin":
         return base64.b64decode(text, validate=True)
     if token == "strb64":
-        return base64.b64decode(text, validate=True).decode()
+        return unpacked(text)
     if token == "uuid":
         return Typed(token, text) if is_uuid(text) else text
     if token == "char":
@@ -247,11 +290,14 @@ def _is_decimal(text: str) -> bool:
 
 # -- hints: `name:token,name:token`
 
-_ESCAPES: Final = {chr(code): f"%{code:02X}" for code in range(32)}
-_ESCAPED: Final = str.maketrans({**_ESCAPES, "%": "%25", ",": "%2C", ":": "%3A", "\x7f": "%7F"})
+_ESCAPES: Final = {
+    **{chr(code): f"%{code:02X}" for code in (*range(0x20), *range(0x7F, 0xA0))},
+    **{chr(code): f"%u{code:06X}" for code in NON_CHARACTERS},
+}
+_ESCAPED: Final = str.maketrans({**_ESCAPES, "%": "%25", ",": "%2C", ":": "%3A"})
 # Inside a token, where a list or map has hints of its own: `name:map;/a=i32;/b/0=bin`.
 _ESCAPED_WITHIN: Final = str.maketrans(
-    {**_ESCAPES, "%": "%25", ",": "%2C", ":": "%3A", ";": "%3B", "=": "%3D", "\x7f": "%7F"}
+    {**_ESCAPES, "%": "%25", ",": "%2C", ":": "%3A", ";": "%3B", "=": "%3D"}
 )
 
 
@@ -303,9 +349,15 @@ def decode_name(text: str) -> str:
     for piece in pieces[1:]:
         if len(piece) >= 2 and piece[0] in _HEX and piece[1] in _HEX:
             result.append(chr(int(piece[:2], 16)) + piece[2:])
+        elif piece.startswith("u") and len(piece) >= 7 and _is_code_point(piece[1:7]):
+            result.append(chr(int(piece[1:7], 16)) + piece[7:])
         else:
             result.append("%" + piece)
     return "".join(result)
+
+
+def _is_code_point(digits: str) -> bool:
+    return _all_in(digits, _HEX) and int(digits, 16) in NON_CHARACTERS
 
 
 @final

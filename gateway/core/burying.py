@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore
 from gateway.core.delivery import ACQUIRED, READY, REASON_EXPIRED, REASON_MAXLEN, Delivery
+from gateway.core.destination import TOPIC
+from gateway.core.message import Message
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
@@ -28,11 +30,22 @@ def _move_away(queue: "Queue", delivery: Delivery, reason: str) -> int:
     dead_letters = queue.policy.dead_letters
     if queue.policy.buries_refused_only and reason in (REASON_EXPIRED, REASON_MAXLEN):
         dead_letters = None
+    if (
+        reason == REASON_EXPIRED
+        and not queue.policy.dead_letters_of_expired_topics
+        and _passing(delivery.message)
+    ):
+        dead_letters = None
     if dead_letters is None or queue.is_named(dead_letters):
         broker.counters.discarded += 1
     else:
         position = max(position, broker.bury(delivery.message, queue.key, dead_letters, reason))
     return position
+
+
+def _passing(message: Message) -> bool:
+    """A message of a topic that is not persistent: a reading whose time is over, as a rule, and no loss to look into."""
+    return message.destination.kind == TOPIC and not message.persistent
 
 
 def bury_expired(queue: "Queue", delivery: Delivery) -> int:

@@ -4,6 +4,7 @@ Topic levels are separated by `.`; a level is any text without `.`, and empty le
 flat.  Every protocol's spelling is turned into this form at its connector, and back, by a bijection.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -41,6 +42,20 @@ def bound_separators(most: int) -> None:
     _depth.separators_max = most
 
 
+# Written by one protocol or another for a character that it does not allow in names: U+F000 above its own code.
+_RESERVED: Final = re.compile("[\uf000-\uf09f]")
+NON_CHARACTERS: Final = frozenset(
+    [*range(0xFDD0, 0xFDF0), *[plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF)]]
+)
+"""Code points that are no characters in Unicode: no client has to take them (MQTT 5.0 §1.5.4)."""
+_NEVER: Final = re.compile("[\x00" + "".join([chr(code) for code in NON_CHARACTERS]) + "]")
+
+MQTT_BYTES_MAX: Final = NAME_BYTES_MAX - len("$queue/")
+"""MQTT writes what it does not allow in names with three bytes, and queues with a prefix."""
+_LONG_NAME: Final = 16_000
+"""Characters up to which a name fits every spelling in any case."""
+_WIDER: Final = re.compile("[+#\x01-\x1f\x7f-\x9f]")
+
 _KIND_NAMES: Final = ("queue", "topic")
 
 
@@ -76,8 +91,8 @@ def check_name(name: str) -> None:
     """Raise InvalidName unless `name` can be carried by every protocol."""
     if not name:
         raise InvalidName("the destination is empty")
-    if "\0" in name:
-        raise InvalidName("a destination may not contain U+0000")
+    if not name.isprintable() and _NEVER.search(name) is not None:
+        raise InvalidName("a destination may not contain U+0000, nor what Unicode calls non-characters")
     check_levels(name)
     try:
         size = len(name.encode())
@@ -85,6 +100,17 @@ def check_name(name: str) -> None:
         raise InvalidName("a destination may not contain surrogates") from None
     if size > NAME_BYTES_MAX:
         raise InvalidName(f"the destination is longer than {NAME_BYTES_MAX} bytes")
+    if len(name) > _LONG_NAME and size + 2 * len(_WIDER.findall(name)) > MQTT_BYTES_MAX:
+        raise InvalidName("the destination is too long for MQTT subscribers")
+
+
+def check_reserved(name: str, own: frozenset[str] = frozenset()) -> None:
+    """Raise InvalidName for what stands for another character, except where a protocol itself writes it so (`own`)."""
+    if name.isascii():
+        return
+    for found in _RESERVED.findall(name):
+        if found not in own:
+            raise InvalidName("the name has a character that is reserved for translation (U+F000 to U+F09F)")
 
 
 def check_levels(name: str) -> None:

@@ -47,6 +47,8 @@ class QueuePolicy:
     """Only what a consumer refused or cannot be given goes to the dead letters; what nobody came for does not."""
     topic_wait_max_ms: int
     """How long it may make who publishes to a topic wait while nothing leaves it, 0 for ever; see Stalls."""
+    dead_letters_of_expired_topics: bool
+    """Do messages of topics that are not persistent go to the dead letters too when their time has run out?"""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class QueuePolicy:
         synchronous: bool = True,
         buries_refused_only: bool = False,
         topic_wait_max_ms: int = 10_000,
+        dead_letters_of_expired_topics: bool = False,
     ) -> None:
         self.messages_max = messages_max
         self.bytes_max = bytes_max
@@ -68,6 +71,7 @@ class QueuePolicy:
         self.dead_letters = dead_letters
         self.durable = durable
         self.buries_refused_only = buries_refused_only
+        self.dead_letters_of_expired_topics = dead_letters_of_expired_topics
         self.stored_bytes_max = stored_bytes_max
         self.synchronous = synchronous
         self.topic_wait_max_ms = topic_wait_max_ms
@@ -85,6 +89,7 @@ class QueuePolicy:
             False,
             self.buries_refused_only,
             self.topic_wait_max_ms,
+            self.dead_letters_of_expired_topics,
         )
 
     def passing(self) -> "QueuePolicy":
@@ -100,6 +105,7 @@ class QueuePolicy:
             self.synchronous,
             self.buries_refused_only,
             self.topic_wait_max_ms,
+            self.dead_letters_of_expired_topics,
         )
 
 

@@ -33,7 +33,12 @@ from protocols.mqtt.frames import (
     Unsuback,
     Unsubscribe,
 )
-from protocols.mqtt.properties import Properties, leave_out
+from protocols.mqtt.properties import (
+    Properties,
+    decode_properties,
+    leave_out,
+    refuse_control_characters,
+)
 from protocols.mqtt.state import (
     AUTHENTICATING,
     CLOSING,
@@ -254,6 +259,8 @@ class MqttConnection:
                 _refuse_control_characters(packet.username, "a user name")
             if packet.will is not None:
                 _refuse_control_characters(packet.will.topic, "a topic name")
+                if packet.will.properties:
+                    refuse_control_characters(decode_properties(packet.will.properties, c.WILL))
 
     def _check_client_id(self, connect: Connect) -> None:
         """MQTT 3.1 §3.1: a client has a name, and not a long one."""

@@ -8,7 +8,7 @@ from protocols.mqtt.codec import NEED_MORE, body_start, check_first, decode_cont
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
 from protocols.mqtt.frames import Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel
-from protocols.mqtt.properties import decode_properties
+from protocols.mqtt.properties import decode_properties, refuse_control_characters
 from protocols.mqtt.strings import check_minimal, decode_varint
 from protocols.mqtt.topics import check_topic_name
 from protocols.pieces import Pieces
@@ -261,6 +261,8 @@ class PacketDecoder:
     def _read_block(self, block: bytes) -> None:
         """Check the properties of a PUBLISH, and note those that decide how it is handled."""
         properties = decode_properties(block, c.PUBLISH, self._accepted.user_properties_max)
+        if not self._control_characters:
+            refuse_control_characters(properties)
         if properties.subscription_ids and self.alias_maximum >= 0:
             # [MQTT-3.3.4-6]: only a server may send them; a client's decoder has alias_maximum -1.
             raise ProtocolViolation("a subscription identifier in a client's PUBLISH")

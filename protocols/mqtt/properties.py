@@ -24,6 +24,7 @@ from protocols.mqtt.strings import (
     encode_binary,
     encode_string,
     encode_varint,
+    has_control_characters,
 )
 from protocols.wire import u16, u32
 
@@ -310,6 +311,16 @@ def _put_string(out: list[bytes], identifier: int, value: str | None) -> None:
 def _put_binary(out: list[bytes], identifier: int, value: bytes | None) -> None:
     if value is not None:
         out.append(bytes((identifier,)) + encode_binary(value))
+
+
+def refuse_control_characters(properties: Properties) -> None:
+    """What is passed on has none where they are not welcome (§1.5.4).  Raises MalformedPacket."""
+    for text in (properties.content_type, properties.response_topic):
+        if text is not None and has_control_characters(text):
+            raise MalformedPacket("a control character in a property")
+    for name, value in properties.user:
+        if has_control_characters(name) or has_control_characters(value):
+            raise MalformedPacket("a control character in a user property")
 
 
 def without(block: bytes, dropped: frozenset[int]) -> bytes:

@@ -10,13 +10,17 @@ from protocols.wire import u16
 LENGTH_MAX: Final = 65_535
 """Bytes of a string or of binary data (§1.5.4, §1.5.6)."""
 
-# Code points that a string should not have, and that a receiver may refuse (§1.5.4).
-_CONTROL: Final = re.compile("[\x01-\x1f\x7f-\x9f]")
+# Code points that a string should not have, and that a receiver may refuse (§1.5.4): control characters, and what
+# Unicode calls non-characters.  libmosquitto ends the connection on either.
+NON_CHARACTERS: Final = frozenset(
+    [*range(0xFDD0, 0xFDF0), *[plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF)]]
+)
+UNWELCOME: Final = re.compile("[\x00-\x1f\x7f-\x9f" + "".join([chr(code) for code in NON_CHARACTERS]) + "]")
 
 
 def has_control_characters(text: str) -> bool:
-    """Is there a character of U+0001 to U+001F or U+007F to U+009F in `text`?"""
-    return not text.isprintable() and _CONTROL.search(text) is not None
+    """Is there a control character, or a non-character, in `text`?"""
+    return not text.isprintable() and UNWELCOME.search(text) is not None
 
 
 def decode_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from gateway.core.burying import LOOKED_AT_ONCE
 from gateway.core.contents import faults
 from gateway.core.credit import Credit
+from gateway.core.destination import TOPIC, Destination
 from gateway.core.limits import QueuePolicy
 from gateway.core.queue import Queue
 from gateway.core.router import Broker
@@ -117,3 +118,20 @@ def test_after_each_tick_exactly_the_expired_are_gone(lives_ms: list[int], ticks
             one for one, life_ms in lives.items() if not life_ms or life_ms > now_ms
         ]
         assert faults(queue) == []
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+@pytest.mark.parametrize("asked", [True, False])
+def test_expired_messages_of_topics_are_dead_letters_if_persistent_or_asked_for(
+    persistent: bool, asked: bool
+) -> None:
+    policy = QueuePolicy(dead_letters="DLQ", dead_letters_of_expired_topics=asked)
+    broker = broker_with(policy=policy)
+    queue = broker.queue("q")
+    one = message(broker, "q", expires_at_ms=500, persistent=persistent)
+    one.destination = Destination(TOPIC, "t")
+    queue.offer(one)
+    broker.tick(1_000)
+    broker.chores.finish()
+    assert broker.counters.expired == 1
+    assert broker.queue("DLQ").depth == (1 if persistent or asked else 0)

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.core.destination import (
+    MQTT_BYTES_MAX,
     NAME_BYTES_MAX,
     QUEUE,
     SEPARATORS_MAX,
@@ -32,7 +33,7 @@ def test_temporary_is_a_prefix() -> None:
     assert not Destination(QUEUE, "mx.tmpfile").temporary
 
 
-@pytest.mark.parametrize("name", ["a", "a.b", ".", "ä", "x" * NAME_BYTES_MAX, "." * SEPARATORS_MAX])
+@pytest.mark.parametrize("name", ["a", "a.b", ".", "ä", "x" * MQTT_BYTES_MAX, "." * SEPARATORS_MAX])
 def test_names_that_can_be(name: str) -> None:
     check_name(name)
 

@@ -1,6 +1,7 @@
 """paho-mqtt, amqtt and the mosquitto tools, unmodified, against a running gateway."""
 
 import asyncio
+import socket
 import subprocess
 import uuid
 from pathlib import Path
@@ -381,3 +382,26 @@ def test_mosquitto_on_a_unix_socket(local: Path) -> None:
     common = ["--unix", str(local), "-q", "2", "-t", "a/b"]
     _run("mosquitto_pub", *common, "-m", "near", "-r")
     assert _run("mosquitto_sub", *common, "-C", "1", "-F", "%p %r") == "near 1\n"
+
+
+@pytest.mark.usefixtures("mosquitto")
+@pytest.mark.parametrize("version", ["mqttv311", "mqttv5"])
+def test_mosquitto_lives_through_control_characters_of_other_protocols(gateway: Ports, version: str) -> None:
+    root = _name()
+    common = ["-p", str(gateway.mqtt), "-V", version, "-q", "1", "-i", root, "-t", f"{root}/#"]
+    _run("mosquitto_sub", *common, "-c", *(["-x", "300"] if version == "mqttv5" else []), "-E")
+    with socket.create_connection(("127.0.0.1", gateway.stomp), TIMEOUT_S) as stomp:
+        stomp.sendall(
+            b"CONNECT\naccept-version:1.2\nhost:h\n\n\0"
+            + f"SEND\ndestination:/topic/{root}.a\nk\x85\\n:a\\nb\ntype:a\\nb\n\n1\0".encode()
+            + f"SEND\ndestination:/topic/{root}.a\tb\n\n2\0".encode()
+            + f"SEND\ndestination:/topic/{root}.c\nreceipt:r\n\n3\0".encode()
+        )
+        while b"RECEIPT" not in stomp.recv(65_536):
+            pass
+    session = ["-c", *(["-x", "300"] if version == "mqttv5" else [])]
+    # Nothing comes twice, which would mean that the connection was lost in between.
+    heard = _run("mosquitto_sub", *common, *session, "-C", "3", "-F", "%t %p %m")
+    assert [line.rsplit(" ", 1)[0] for line in heard.splitlines()] == [
+        f"{root}/a 1", f"{root}/a\uf009b 2", f"{root}/c 3",
+    ]  # fmt: skip

@@ -7,7 +7,7 @@ every name survives the way through other protocols and back.  Queues are reache
 from dataclasses import dataclass
 from typing import Final, final
 
-from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_levels
+from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_levels, check_reserved
 from gateway.core.pattern import MANY, ONE, Pattern, filter_from
 
 QUEUE_PREFIX: Final = "$queue/"
@@ -15,13 +15,19 @@ SHARE_PREFIX: Final = "$share/"
 JSON_PREFIX: Final = "$json/"
 """Before any other filter: the subscriber is given whole messages as JSON."""
 
-# `+` and `#` may stand in the names of other protocols but not in an MQTT topic name (MQTT 5.0 §4.7.1): there they
-# are written as private-use characters, U+F000 above their own code.
-_TO_CANONICAL: Final = str.maketrans({".": "/", "/": ".", "\uf02b": "+", "\uf023": "#"})
-_TO_TOPIC: Final = str.maketrans({".": "/", "/": ".", "+": "\uf02b", "#": "\uf023"})
+# `+` and `#` may stand in the names of other protocols but not in an MQTT topic name (MQTT 5.0 §4.7.1), and clients
+# end the connection on control characters (§1.5.4): there all these are written as private-use characters, U+F000
+# above their own code.
+_WRITTEN: Final = {
+    chr(code): chr(0xF000 + code) for code in (0x2B, 0x23, *range(0x01, 0x20), *range(0x7F, 0xA0))
+}
+_READ: Final = {written: character for character, written in _WRITTEN.items()}
+_OWN: Final = frozenset(_READ)
+_TO_CANONICAL: Final = str.maketrans({".": "/", "/": ".", **_READ})
+_TO_TOPIC: Final = str.maketrans({".": "/", "/": ".", **_WRITTEN})
 # Names of queues keep their separators.
-_TO_QUEUE: Final = str.maketrans({"\uf02b": "+", "\uf023": "#"})
-_FROM_QUEUE: Final = str.maketrans({"+": "\uf02b", "#": "\uf023"})
+_TO_QUEUE: Final = str.maketrans(_READ)
+_FROM_QUEUE: Final = str.maketrans(_WRITTEN)
 
 
 TOPICS_REMEMBERED_MAX: Final = 16_384
@@ -85,29 +91,23 @@ def reply_address(topic: str) -> Destination:
 
 
 def _topic(topic: str) -> Destination:
-    _check_reserved(topic)
+    check_reserved(topic, _OWN)
     name = canonical_of(topic)
     check_levels(name)
     return Destination(TOPIC, name)
 
 
 def _queue(name: str) -> Destination:
-    _check_reserved(name)
+    check_reserved(name, _OWN)
     check_levels(name)
     return Destination(QUEUE, name.translate(_TO_QUEUE))
-
-
-def _check_reserved(name: str) -> None:
-    for character in name:
-        if "\uf000" <= character <= "\uf07f" and character != "\uf02b" and character != "\uf023":
-            raise InvalidName("the name has a character that is reserved for translation (U+F000 to U+F07F)")
 
 
 def topic_of(destination: Destination) -> str:
     """How an MQTT client sees the destination, and can publish to it."""
     if destination.kind == QUEUE:
         name = destination.name
-        return QUEUE_PREFIX + (name.translate(_FROM_QUEUE) if "+" in name or "#" in name else name)
+        return QUEUE_PREFIX + name.translate(_FROM_QUEUE)
     topic = _topics.get(destination.name)
     if topic is None:
         topic = destination.name.translate(_TO_TOPIC)
@@ -116,6 +116,11 @@ def topic_of(destination: Destination) -> str:
         if len(topic) <= NAME_REMEMBERED_MAX:
             _topics[destination.name] = topic
     return topic
+
+
+def written(name: str) -> str:
+    """A name of a queue or topic with its separators as they are, and without what MQTT does not allow."""
+    return name.translate(_FROM_QUEUE)
 
 
 def filter_of(text: str) -> Filter:

@@ -8,14 +8,15 @@ from typing import Final, final
 
 from gateway.connectors import side
 from gateway.connectors.bodies import body_item, body_out, made_up_type, mqtt_kind
-from gateway.connectors.deaths import death_pairs, own_names
-from gateway.connectors.mqtt.addresses import topic_of
+from gateway.connectors.deaths import LIST_NAME, death_pairs, own_names
+from gateway.connectors.mqtt.addresses import topic_of, written
 from gateway.connectors.side import CARRY_FULL, Places
-from gateway.connectors.text import encode_name, id_to_text, is_plain_text
+from gateway.connectors.text import encode_name, id_to_text, is_plain_text, json_for_mqtt
 from gateway.core.counters import CoreCounters
 from gateway.core.destination import Destination
 from gateway.core.message import PRIORITY_NONE, TEXT, Fields, Message, Typed
 from protocols.mqtt.properties import Properties, decode_properties, encode_properties
+from protocols.mqtt.strings import has_control_characters
 
 STRING_BYTES_MAX: Final = 65_535
 """What a length of two bytes can say (§1.5.4)."""
@@ -202,9 +203,12 @@ def foreign_block(message: Message, target: MqttTarget, acknowledged: bool, reta
         properties.payload_format = 1
     made_up = made_up_type(fields.body_kind, False) if fields.content_type is None else None
     properties.content_type = fields.content_type if made_up is None else made_up
+    places = Places(target.carry, True)
+    if properties.content_type is not None and has_control_characters(properties.content_type):
+        places.item("ct", properties.content_type, "content_type")
+        properties.content_type = None
     if fields.correlation_id is not None:
         properties.correlation_data = correlation_to(fields.correlation_id)
-    places = Places(target.carry)
     reply_to = fields.reply_to
     if isinstance(reply_to, Destination):
         properties.response_topic = topic_of(reply_to)
@@ -222,7 +226,7 @@ def foreign_block(message: Message, target: MqttTarget, acknowledged: bool, reta
         own_type = fields.content_type
         if own_type is not None and own_type == made_up_type(fields.body_kind, False):
             places.item("ct", own_type, "content_type")
-    for name, value in death_pairs(message, fields):
+    for name, value in _death_pairs(message, fields):
         places.add(name, value, "deaths")
     places.properties(fields, _NO_WORDS, own_names(message))
     places.annotations(fields)
@@ -273,9 +277,17 @@ def with_deaths(block: bytes, message: Message) -> bytes:
     """The block of a message that came by MQTT 5 (or 3.1.1) and is among the dead letters."""
     properties = decode_properties(block) if block else Properties()
     dropped = own_names(message)
-    pairs = death_pairs(message, message.fields() if block else Fields())
+    pairs = _death_pairs(message, message.fields() if block else Fields())
     properties.user = pairs + [pair for pair in properties.user if pair[0] not in dropped]
     return encode_properties(properties)
+
+
+def _death_pairs(message: Message, fields: Fields) -> list[tuple[str, str]]:
+    """Names of queues are written as in topics where they have control characters."""
+    return [
+        (name, json_for_mqtt(text) if name == LIST_NAME else written(text))
+        for name, text in death_pairs(message, fields)
+    ]
 
 
 # -- MQTT 3.1.1

@@ -19,6 +19,7 @@ from protocols.mqtt.codec import encode_pubrel
 from protocols.mqtt.connection import SEND_MAX, MqttConnection, MqttLimits
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.properties import Properties
+from protocols.mqtt.strings import UNWELCOME, has_control_characters
 
 if TYPE_CHECKING:
     from gateway.connectors.mqtt.session import MqttSession
@@ -218,6 +219,9 @@ class MqttSender(FrameConnector):
 
     @final
     def _reason_string(self, why: str) -> Properties:
+        if has_control_characters(why):
+            # It quotes what came.
+            why = UNWELCOME.sub("?", why)
         properties = Properties()
         properties.reason_string = why
         return properties

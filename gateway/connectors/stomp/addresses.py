@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from gateway.connectors.sources import Source, durable_key
-from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination, InvalidName, check_name
+from gateway.core.destination import (
+    QUEUE,
+    TEMPORARY_PREFIX,
+    TOPIC,
+    Destination,
+    InvalidName,
+    check_name,
+    check_reserved,
+)
 from gateway.core.pattern import MANY, ONE, Pattern, filter_from
 
 QUEUE_PREFIX: Final = "/queue/"
@@ -33,15 +41,9 @@ EDGE: Final = "\uf020"
 # `*`, `>` and `,` mean something to STOMP users; in names of other protocols they are written as U+F000 above
 # their own code, and turned back here.
 _TO_CANONICAL: Final = str.maketrans({"\uf02a": "*", "\uf03e": ">", "\uf02c": ",", EDGE: " "})
-RESERVED: Final = "\uf02a\uf03e\uf02c" + EDGE
+RESERVED: Final = frozenset("\uf02a\uf03e\uf02c" + EDGE)
 """What may be written for characters that mean something."""
 _TO_STOMP: Final = str.maketrans({"*": "\uf02a", ">": "\uf03e", ",": "\uf02c"})
-
-
-LONG_NAME: Final = 16_000
-"""Characters up to which a name fits every spelling in any case."""
-MQTT_BYTES_MAX: Final = 65_535 - len("$queue/")
-"""MQTT writes `+` and `#` in names with three bytes, and queues with a prefix."""
 
 
 @final
@@ -245,12 +247,5 @@ def _decoded(text: str, percent: bool) -> str:
 
 def _name(text: str) -> str:
     check_name(text)
-    if (
-        len(text) > LONG_NAME
-        and len(text.encode()) + 2 * (text.count("+") + text.count("#")) > MQTT_BYTES_MAX
-    ):
-        raise InvalidName("the destination is too long for MQTT subscribers")
-    for character in text:
-        if "\uf000" <= character <= "\uf07f" and character not in RESERVED:
-            raise InvalidName("the name has a character that is reserved for translation (U+F000 to U+F07F)")
+    check_reserved(text, RESERVED)
     return text.translate(_TO_CANONICAL)

@@ -6,7 +6,7 @@ To read from there are also `share:GROUP/FILTER`, and wildcards in topics: `*` i
 from typing import Final
 
 from gateway.connectors.sources import Source
-from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_name
+from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_name, check_reserved
 from gateway.core.pattern import MANY, ONE, Pattern, filter_from
 
 QUEUE_PREFIX: Final = "queue:"
@@ -68,6 +68,4 @@ def pattern_of(text: str) -> Pattern:
 
 def _check(name: str) -> None:
     check_name(name)
-    for character in name:
-        if "\uf000" <= character <= "\uf07f":
-            raise InvalidName("the name has a character that is reserved for translation (U+F000 to U+F07F)")
+    check_reserved(name)

@@ -177,7 +177,23 @@ ROWS = [
     props("repeats in order", [("b", "1"), ("a", "2"), ("b", "3")]),
     props("case and unicode", [("Bar", "x"), ("bar", "y"), ("é🥕", "🥕é")]),
     props("empty value", [("k", "")]),
-    props("characters with escapes", [("a:b\\c", "x\ny:z\\")]),
+    props("characters with escapes", [("a:b\\c", "x y:z\\")]),
+    *[
+        Row("properties", f"what ends an MQTT client: {character!r}", None, st((f"k{character}", f"v{character}")),
+            m5(free=[(f"x-mx-q-k{quoted}", packed), ("x-mx-types", f"k{quoted}:strb64")]), [], ["properties"])
+        for character, quoted, packed in [
+            ("\t", "%09", "dgk="), ("\n", "%0A", "dgo="), ("\x7f", "%7F", "dn8="), ("\x85", "%85", "dsKF"),
+            ("\ufdd0", "%u00FDD0", "due3kA=="), ("\U0001ffff", "%u01FFFF", "dvCfv78="),
+        ]
+    ],
+    Row("subject", "a line end", None, st(("type", "a\nb")),
+        m5(free=[("x-mx-subject", "YQpi"), ("x-mx-b64", "subject")]), [], ["subject"]),
+    Row("content_type", "a line end", None, st(("content-type", "a\nb")),
+        m5(free=[("x-mx-ct", "YQpi"), ("x-mx-b64", "ct")]), [], ["content_type"]),
+    Row("reply_to", "control characters", None, st(("reply-to", "/topic/a\t.b\x85")),
+        m5(response="a\uf009/b\uf085"), [], ["reply_to"]),
+    Row("reply_to", "control characters of a queue", None, st(("reply-to", "/queue/a\nb")),
+        m5(response="$queue/a\uf00ab"), [], ["reply_to"]),
     props("types", [("n", "5"), ("b", "true"), ("z", "")], "n:i32,b:bool,z:null"),
     props("hint with odd names", [("a,b", "1"), ("c:d", "2"), ("e%", "3")], "a%2Cb:u8,c%3Ad:i16,e%25:i64"),
     props("a type that neither has", [("u", "AMQ=")], "u:bin"),

@@ -1,12 +1,18 @@
 # ruff: noqa: E501
 """Whatever JSON a client may send as a message, every subscriber of every protocol gets something it can read."""
 
+import json
 from typing import Any
 
 import json_client
+import pytest
 from harness import Gateway
 from hypothesis import given
 from hypothesis import strategies as st
+from pair_clients import Pair, Said
+
+from gateway.connectors.envelope import from_envelope
+from gateway.core.message import BYTES
 
 ODD = st.one_of(
     st.text(st.sampled_from("a:\\\n\r\0\x01\x7f\u0085\ufeff\uffff,%é🥕 #+*>"), max_size=6),
@@ -61,3 +67,28 @@ def test_property_any_envelope_is_refused_or_delivered_readably(envelopes: list[
         party._listen()
         assert not party.closed
         assert len(party._heard) <= taken
+
+
+@pytest.mark.parametrize("code", ["M3", "M5"])
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b"21", {"body": "21", "ext": {"body": "bytes"}}),
+        ("é".encode(), {"body": "é", "ext": {"body": "bytes"}}),
+        (b"", {"body": "", "ext": {"body": "bytes"}}),
+        (b"a\0", {"body_b64": "YQA="}),
+        (b"\xff", {"body_b64": "/w=="}),
+    ],
+)
+def test_text_of_mqtt_is_text_in_json_and_comes_back_as_bytes(
+    code: str, body: bytes, shown: dict[str, object]
+) -> None:
+    pair = Pair()
+    reader, watch = pair.client("M3"), pair.watch("t")
+    reader.subscribe("$json/t")
+    pair.client(code).publish("t", Said(body))
+    heard = json.loads(reader.one().body)
+    assert {name: heard[name] for name in ("body", "body_b64", "ext") if name in heard} == shown
+    back = from_envelope(json.dumps(heard).encode())
+    assert (back.body, back.fields.body_kind) == (body, BYTES)
+    assert watch.last().origin.body() == body

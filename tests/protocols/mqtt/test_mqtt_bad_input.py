@@ -442,17 +442,19 @@ def test_1_5_4_string_that_is_not_well_formed(place: str, text: str) -> None:
 @pytest.mark.parametrize("text", sorted(GOOD_TEXT))
 def test_1_5_4_string_with_an_unusual_character_is_read_as_it_is(place: str, text: str) -> None:
     version, data = _string_places(GOOD_TEXT[text].encode())[place]
-    outcome = _outcome(version, data)
+    outcome = _outcome(version, data, MqttLimits(control_characters=True))
     assert not isinstance(outcome, ReasonCode)
     assert repr(GOOD_TEXT[text]) in _written_out(outcome)
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("code", [0x01, 0x0A, 0x1F, 0x7F, 0x85, 0x9F])
-def test_1_5_4_control_characters_are_refused_in_names_unless_welcome(place: str, code: int) -> None:
+@pytest.mark.parametrize("code", [0x01, 0x0A, 0x1F, 0x7F, 0x85, 0x9F, 0xFDD0, 0xFFFE, 0x1FFFF])
+def test_1_5_4_control_characters_are_refused_in_what_is_passed_on_unless_welcome(
+    place: str, code: int
+) -> None:
     version, data = _string_places(f"a{chr(code)}b".encode())[place]
-    name = any(word in place for word in ("client id", "user name", "topic", "filter"))
-    if name and place != "response topic":
+    words = ("client id", "user name", "topic", "filter", "content type", "of PUBLISH", "of will")
+    if any(word in place for word in words):
         assert _outcome(version, data) == ReasonCode.MALFORMED_PACKET
     else:
         assert not isinstance(_outcome(version, data), ReasonCode)
