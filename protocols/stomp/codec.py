@@ -66,23 +66,13 @@ from protocols.stomp.headers import (
     is_true,
     number,
     shown,
+    truth,
     unescape,
 )
 
 ACK_MODES: Final[dict[str, AckMode]] = {mode.value: mode for mode in AckMode}
 
 # -- decoding
-
-
-def content_length_of(lines: list[bytes], version: str) -> int:
-    """The number of body bytes announced; -1 when the body ends at the first NUL.  Raises MalformedFrame."""
-    for line in lines:
-        if line.startswith(b"content-length"):
-            colon = line.find(b":")
-            if line[:colon].rstrip(b" ") == b"content-length":
-                value = line[colon + 1 :]
-                return number(value.strip(b" ") if version == V1_0 else value, "content-length")
-    return -1
 
 
 def decode_frame(command: int, lines: list[bytes], version: str) -> Frame:
@@ -317,7 +307,7 @@ def _decode_ack(command: int, lines: list[bytes], version: str) -> Frame:
             if receipt is None:
                 receipt = value
         elif name == "requeue" and requeue is None:
-            requeue = is_true(value.encode())
+            requeue = truth(value.encode())
     command_name = "ACK" if command == ACK else "NACK"
     if version == V1_2:
         if not handle:
@@ -331,11 +321,21 @@ def _decode_ack(command: int, lines: list[bytes], version: str) -> Frame:
     return Nack(handle, message_id, subscription, transaction, requeue, receipt)
 
 
+_DURABLE_NAMES: Final = (
+    "activemq.subscriptionName",
+    # So ActiveMQ's documentation wrote it for years.
+    "activemq.subcriptionName",
+    "durable-subscription-name",
+    "durable-subscriber-name",
+)
+
+
 def durable_name_of(headers: list[tuple[str, str]], subscription: str | None) -> str | None:
-    """ActiveMQ's header, Artemis's, or RabbitMQ's flag, which makes the id the name."""
-    name = first(headers, "activemq.subscriptionName") or first(headers, "durable-subscription-name")
-    if name:
-        return name
+    """The header of ActiveMQ or Artemis, or RabbitMQ's flag, which makes the id the name."""
+    for header in _DURABLE_NAMES:
+        name = first(headers, header)
+        if name:
+            return name
     return subscription if _durable(headers) else None
 
 
@@ -363,9 +363,7 @@ FRAME_END: Final = b"\0\n"
 
 def encode_connected(version: str, session: str, server: str, heart_beat: tuple[int, int]) -> bytes:
     """CONNECTED (§CONNECTED Frame); `heart_beat` is what we can send and would like to get, in ms."""
-    lines = b"CONNECTED\nversion:" + version.encode()
-    if version != V1_0:
-        lines += b"\nheart-beat:%d,%d" % heart_beat
+    lines = b"CONNECTED\nversion:%b\nheart-beat:%d,%d" % (version.encode(), heart_beat[0], heart_beat[1])
     return (
         lines
         + b"\nsession:"

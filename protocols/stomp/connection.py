@@ -19,6 +19,10 @@ HEART_BEAT: Final = b"\n"
 """An EOL between frames (§Heart-beating)."""
 
 
+SLACK: Final = 5
+"""A heart-beat is sent by this part of its time before that is over."""
+
+
 @final
 class StompConnection:
     """See the module.  No method raises for what a peer sent; LocalProtocolError is the caller's mistake."""
@@ -115,7 +119,9 @@ class StompConnection:
         can_send, wants = heart_beat
         limits = self._limits
         if limits.heart_beat_send_ms and wants:
-            self.send_every_ms = max(limits.heart_beat_send_ms, wants)
+            agreed_ms = max(limits.heart_beat_send_ms, wants)
+            # Early, since not all peers allow for the way.
+            self.send_every_ms = agreed_ms - agreed_ms // SLACK
         if limits.heart_beat_want_ms and can_send:
             # The clause asks for an error margin; brokers take one whole interval.
             self.silence_max_ms = 2 * max(limits.heart_beat_want_ms, can_send)
@@ -129,7 +135,9 @@ class StompConnection:
         self._welcomed = True
         if not self.closing and not self._implicit:
             limits = self._limits
-            heart_beat = (limits.heart_beat_send_ms, limits.heart_beat_want_ms)
+            # 1.0 has none, and is told so: clients of all versions look for the header.
+            silent = self.version == V1_0
+            heart_beat = (0, 0) if silent else (limits.heart_beat_send_ms, limits.heart_beat_want_ms)
             self.out.append(encode_connected(self.version, session, server, heart_beat))
 
     def send_receipt(self, receipt_id: str) -> None:

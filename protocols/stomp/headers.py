@@ -139,6 +139,13 @@ def is_true(raw: bytes) -> bool:
     return raw == b"true" or raw.lower() == b"true"
 
 
+def truth(raw: bytes) -> bool | None:
+    """`true` or `false`, however it is capitalised; None for anything else, which says nothing."""
+    if is_true(raw):
+        return True
+    return False if raw.lower() == b"false" else None
+
+
 def shown(raw: bytes) -> str:
     """A peer's bytes for an error message: short, printable ASCII."""
     text = raw[:40].decode("ascii", "backslashreplace")

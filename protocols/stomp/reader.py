@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from protocols.pieces import Pieces
-from protocols.stomp.codec import content_length_of, decode_frame, decode_send
+from protocols.stomp.codec import decode_frame, decode_send
 from protocols.stomp.constants import (
     COMMAND_LENGTH_MAX,
     COMMANDS,
     CONNECT,
     HEAD_REMEMBERED_MAX,
-    NACK,
     PRE_CONNECT_BYTES_MAX,
     SEND,
     V1_0,
@@ -340,7 +339,7 @@ class FrameReader:
         first_line = lines.pop(0)
         try:
             command = SEND if first_line == b"SEND" else COMMANDS.get(first_line)
-            if command is None or (command == NACK and self.version == V1_0):
+            if command is None:
                 self._check_command(head[: FIRST_BYTES + 1])
                 raise MalformedFrame(f"unknown command {shown(first_line)}")
             return self._decode(command, head, lines)
@@ -359,13 +358,9 @@ class FrameReader:
             if self._need >= 0:
                 self._check_size(len(head) + self._need)
             return send
-        frame = decode_frame(command, lines, self.version)
-        self._need = content_length_of(lines, self.version)
-        if self._need >= 0:
-            self._check_size(len(head) + self._need)
-        if self._need > 0 and self.version != V1_0:
-            raise MalformedFrame("a body in a frame that has none")
-        return frame
+        # Some clients send the content-length of a MESSAGE back with its ACK, and no body (php-stomp).
+        self._need = -1
+        return decode_frame(command, lines, self.version)
 
     def _check_lines(self, head: bytes, lines: list[bytes]) -> None:
         limits = self._limits
@@ -412,7 +407,7 @@ class FrameReader:
         self._body = Pieces(data[start:])
         self._need = need
         if need < 0:
-            self._check_unfinished(frame, len(data) - start)
+            self._check_unfinished(frame, data, start, len(data), len(data) - start)
 
     def _continue_body(self, data: bytes, frames: list[Frame]) -> int:
         """Take what belongs to the body; behind its NUL, or the length of `data` when it has not come yet."""
@@ -424,7 +419,7 @@ class FrameReader:
         if stop < 0 or stop >= len(data):
             body.add(data)
             if self._need < 0:
-                self._check_unfinished(frame, body.size)
+                self._check_unfinished(frame, data, 0, len(data), body.size)
             return len(data)
         body.add(data[:stop])
         self._frame = None
@@ -432,11 +427,14 @@ class FrameReader:
         self._finish(frame, body.take(), data[stop], frames)
         return stop + 1
 
-    def _check_unfinished(self, frame: Frame, size: int) -> None:
+    def _check_unfinished(self, frame: Frame, data: bytes, start: int, stop: int, size: int) -> None:
+        """`size` bytes of a body have come so far, the last of them in this part of `data`."""
         try:
-            if size and self.version != V1_0 and not isinstance(frame, Send):
-                raise MalformedFrame("a body in a frame that has none")
             self._check_size(self._size + size)
+            # Who writes frames by hand likes to end them with an empty line.
+            bodiless = stop > start and self.version != V1_0 and not isinstance(frame, Send)
+            if bodiless and data[start:stop].strip(b"\r\n"):
+                raise MalformedFrame("a body in a frame that has none")
         except StompError as error:
             error.receipt = frame.receipt
             raise
@@ -447,7 +445,7 @@ class FrameReader:
             lying = MalformedFrame("no NUL where content-length says that the body ends")
             lying.receipt = frame.receipt
             raise lying
-        self._check_unfinished(frame, len(body))
+        self._check_unfinished(frame, body, 0, len(body), len(body))
         self.state = self._follows
         if isinstance(frame, Send):
             frame.body = body

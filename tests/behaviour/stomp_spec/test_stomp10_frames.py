@@ -68,7 +68,8 @@ def test_connect_without_versions_is_1_0_with_a_session(gw: Gateway) -> None:
     last = gw.stomp_unconnected("s", "1.0").last
     assert last is not None
     assert last.get("session")
-    assert last.get("heart-beat") is None
+    # Clients of all versions look for it.
+    assert last.get("heart-beat") == "0,0"
 
 
 def test_connect_heart_beats_are_unknown(gw: Gateway) -> None:
@@ -125,7 +126,7 @@ def test_unsubscribe_from_nothing_is_an_error(gw: Gateway, headers: str) -> None
     gw.stomp("s", "1.0") >> f"UNSUBSCRIBE {headers}" << "ERROR"
 
 
-# -- ACK, and NACK which there is not
+# -- ACK, and NACK, which clients of 1.0 send too
 
 
 @pytest.mark.parametrize("more", ["", " subscription:7"])
@@ -145,8 +146,15 @@ def test_ack_needs_a_message_id_that_waits(gw: Gateway) -> None:
     gw.stomp("t", "1.0") >> "ACK message-id:1" << "ERROR"
 
 
-def test_nack_is_no_command_of_1_0(gw: Gateway) -> None:
-    gw.stomp("s", "1.0") >> "NACK message-id:1" << "ERROR"
+@pytest.mark.parametrize("requeue", ["true", "True", "TRUE"])
+def test_nack_of_1_0_names_the_message_as_ack_does(gw: Gateway, requeue: str) -> None:
+    party = gw.stomp("s", "1.0") >> "SUBSCRIBE id:7 destination:/queue/q ack:client"
+    gw.stomp("p") >> "SEND destination:/queue/q body:0"
+    party << "MESSAGE body:0"
+    assert party.last is not None
+    number = party.last.get("message-id")
+    party >> f"NACK message-id:{number} requeue:{requeue}" << "MESSAGE redelivered:true body:0"
+    party >> "NACK message-id:1" << "ERROR"
 
 
 # -- BEGIN, COMMIT, ABORT, DISCONNECT

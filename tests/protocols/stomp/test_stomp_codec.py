@@ -261,8 +261,19 @@ def test_subscribe_ack_header(mode: AckMode) -> None:
     assert frame.ack is mode
 
 
-@pytest.mark.parametrize("text, requeue", [("true", True), ("TRUE", True), ("false", False)])
-def test_nack_requeue(text: str, requeue: bool) -> None:
+@pytest.mark.parametrize(
+    "text, requeue",
+    [
+        ("true", True),
+        ("TRUE", True),
+        ("false", False),
+        ("False", False),
+        ("FALSE", False),
+        ("no", None),
+        ("", None),
+    ],
+)
+def test_nack_requeue(text: str, requeue: bool | None) -> None:
     (frame,) = connected().receive_data(f"NACK\nid:1\nrequeue:{text}\n\n\0".encode(), 0)
     assert isinstance(frame, Nack)
     assert frame.requeue is requeue
@@ -293,10 +304,10 @@ def test_heart_beat_must_be_two_numbers(text: str) -> None:
         heart_beat_of(text)
 
 
-def test_connected_has_heart_beats_since_1_1_and_is_not_escaped() -> None:
+def test_connected_has_heart_beats_and_is_not_escaped() -> None:
     assert (
         encode_connected("1.0", "s", "x/1", (1, 2))
-        == b"CONNECTED\nversion:1.0\nsession:s\nserver:x/1\n\n\0\n"
+        == b"CONNECTED\nversion:1.0\nheart-beat:1,2\nsession:s\nserver:x/1\n\n\0\n"
     )
     assert (
         encode_connected("1.2", "a:b", "x/1", (1, 2))
@@ -402,3 +413,54 @@ def test_connect_that_is_left_out_may_also_be_written_out() -> None:
     (connect,) = connection.receive_data(b"CONNECT\naccept-version:1.2\n\n\0", 0)
     assert isinstance(connect, Connect)
     assert (connect.implicit, connect.version) == (False, "1.2")
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+@pytest.mark.parametrize("length", ["", "content-length:0\n", "content-length:5\n", "content-length:many\n"])
+@pytest.mark.parametrize("ends", ["", "\n", "\n\n", "\r\n\r\n\n"])
+def test_frames_without_a_body_may_carry_line_ends_and_any_content_length(
+    version: str, length: str, ends: str
+) -> None:
+    frames = [
+        "SUBSCRIBE\nid:1\ndestination:/queue/q\n",
+        "UNSUBSCRIBE\nid:1\n",
+        "ACK\nid:1\nmessage-id:1\nsubscription:1\n",
+        "NACK\nid:1\nmessage-id:1\nsubscription:1\n",
+        "BEGIN\ntransaction:t\n",
+        "COMMIT\ntransaction:t\n",
+        "ABORT\ntransaction:t\n",
+        "DISCONNECT\n",
+    ]
+    data = "".join(f"{frame}{length}\n{ends}\0" for frame in frames).encode()
+    names = ["Subscribe", "Unsubscribe", "Ack", "Nack", "Begin", "Commit", "Abort", "Disconnect"]
+    for cut in range(len(data) + 1):
+        connection = connected(version)
+        found = connection.receive_data(data[:cut], 0) + connection.receive_data(data[cut:], 0)
+        assert [type(frame).__name__ for frame in found] == names
+
+
+@pytest.mark.parametrize("ends", ["", "\n", "\r\n\n"])
+def test_connect_may_carry_line_ends_and_a_content_length(ends: str) -> None:
+    data = f"CONNECT\naccept-version:1.2\nhost:h\ncontent-length:3\n\n{ends}\0".encode()
+    for cut in range(len(data) + 1):
+        connection = StompConnection(StompLimits(), 0)
+        found = connection.receive_data(data[:cut], 0) + connection.receive_data(data[cut:], 0)
+        assert [type(frame).__name__ for frame in found] == ["Connect"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "activemq.subscriptionName",
+        "activemq.subcriptionName",
+        "durable-subscription-name",
+        "durable-subscriber-name",
+    ],
+)
+def test_each_broker_s_name_for_a_durable_subscription(name: str) -> None:
+    (frame,) = connected().receive_data(f"SUBSCRIBE\nid:1\ndestination:/topic/t\n{name}:d\n\n\0".encode(), 0)
+    assert isinstance(frame, Subscribe)
+    assert frame.durable_name == "d"
+    (frame,) = connected().receive_data(f"UNSUBSCRIBE\nid:1\n{name}:d\n\n\0".encode(), 0)
+    assert isinstance(frame, Unsubscribe)
+    assert frame.durable_name == "d"
