@@ -415,10 +415,19 @@ def message_constant(destination: str, lines: list[bytes], version: str) -> byte
     return head + b"\n".join(lines) + b"\n" if lines else head
 
 
-def message_tail(message_id: str, constant: bytes, body: bytes) -> bytes:
+def message_tail(message_id: str, constant: bytes, body: bytes, timestamp_ms: int = 0) -> bytes:
     """What follows `message_head`, the same for all subscribers that speak the version of `constant`.
 
-    `message_id` is ours and needs no escapes."""
+    `message_id` is ours and needs no escapes.  `timestamp_ms` is for messages that have no timestamp of their own, which
+    most clients of other brokers count on; 0 is none."""
+    if timestamp_ms:
+        return b"%bmessage-id:%b\ntimestamp:%d\ncontent-length:%d\n\n%b\0\n" % (
+            constant,
+            message_id.encode(),
+            timestamp_ms,
+            len(body),
+            body,
+        )
     return b"%bmessage-id:%b\ncontent-length:%d\n\n%b\0\n" % (constant, message_id.encode(), len(body), body)
 
 

@@ -39,6 +39,7 @@ _U32_MOST: Final = (1 << 32) - 1
 # A head with a line that begins so is looked at again.
 _MARKED: Final = (b"x-mx-", b"user-id", b"JMSXUserID")
 _BROKER_OWNED: Final = frozenset([name.encode() for name in side.BROKER_OWNED_NAMES])
+_TIMESTAMP: Final = b"timestamp:"
 _FIELD_OF: Final = {name.encode(): field for name, field in FIELD_HEADERS.items()}
 
 
@@ -57,6 +58,7 @@ class Head:
         "owner",
         "routing",
         "size",
+        "timed",
         "version",
     )
 
@@ -75,10 +77,14 @@ class Head:
         self._fields: SharedFields | None = None
         self._filled: tuple[str, ...] | None = None
         self._known: list[tuple[Destination, str, bytes]] = []
+        self.timed = False
+        """There is a timestamp among them."""
         size = 0
         marked = False
         for line in lines:
             size += len(line)
+            if line.startswith(_TIMESTAMP):
+                self.timed = True
             if line.startswith(_MARKED) or (version == V1_0 and line.startswith(b" ")):
                 marked = True
         self.size = size
@@ -340,7 +346,8 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
     if isinstance(origin, StompOrigin) and message.original is None:
         send = origin.send
         constant = origin.head.constant(message.destination, target.version)
-        tail = message_tail(message_id(message), constant, send.body)
+        time_ms = 0 if origin.head.timed else message.received_at_ms
+        tail = message_tail(message_id(message), constant, send.body, time_ms)
     elif (
         origin.bare()
         and message.original is None
@@ -350,7 +357,8 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
         and not target.says_more
     ):
         body = origin.body()
-        tail = message_tail(message_id(message), _bare_constant(message, target, body), body)
+        constant = _bare_constant(message, target, body)
+        tail = message_tail(message_id(message), constant, body, message.received_at_ms)
     else:
         tail = _other_tail(message, target)
     message.remember(variant, tail)
@@ -436,7 +444,11 @@ def _other_tail(message: Message, target: StompTarget) -> bytes:
     else:
         lines, body = _foreign_lines(message, target)
     constant = head_of(message.destination, target.owner, lines, version)
-    return message_tail(message_id(message), constant, body)
+    time_ms = message.received_at_ms
+    for line in lines:
+        if line.startswith(_TIMESTAMP):
+            time_ms = 0
+    return message_tail(message_id(message), constant, body, time_ms)
 
 
 def _foreign_lines(message: Message, target: StompTarget) -> tuple[list[bytes], bytes]:

@@ -169,3 +169,25 @@ def test_s_error_a_client_that_may_not_stay_is_told_why(gw: Gateway) -> None:
     party.connector.dismiss("certificate revoked", gw.now_ms)
     party << "ERROR 'message:certificate revoked' content-type:text/plain"
     assert party.closed
+
+
+# -- timestamp, which other brokers' clients count on
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+def test_message_without_a_timestamp_gets_the_time_when_it_came(gw: Gateway, version: str) -> None:
+    party = gw.stomp("s", version) >> "SUBSCRIBE id:1 destination:/topic/t"
+    now_ms = gw.now_ms
+    gw.stomp("p") >> "SEND destination:/topic/t body:a"
+    party << f"MESSAGE timestamp:{now_ms} body:a"
+    gw.mqtt("m", 5) >> "CONNECT m" << "CONNACK 0 present=0" >> "PUBLISH t b" >> "PUBLISH t ct=text/plain c"
+    party << f"MESSAGE timestamp:{now_ms} body:b" << f"MESSAGE timestamp:{now_ms} body:c"
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+def test_message_with_a_timestamp_keeps_its_own(gw: Gateway, version: str) -> None:
+    party = gw.stomp("s", version) >> "SUBSCRIBE id:1 destination:/topic/t"
+    gw.stomp("p") >> "SEND destination:/topic/t timestamp:1700000000123 body:a"
+    assert party.wire().count(b"timestamp:") == 1
+    gw.stomp("p") >> "SEND destination:/topic/t timestamp:1700000000123 body:a"
+    party << "MESSAGE timestamp:1700000000123 body:a"

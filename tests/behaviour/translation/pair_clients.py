@@ -355,10 +355,16 @@ class StompClient(Client):
             size = int(next(value for name, value in headers if name == "content-length"))
             assert rest[size] == 0
             raw, data = data[: len(head) + 2 + size + 1], rest[size + 1 :]
+            # Messages that have no time of their own get that of their id.
+            number = next((value for name, value in headers if name == "message-id"), "")
+            own = [
+                name in SERVERS or (name == "timestamp" and f"ID-{value}-" in number)
+                for name, value in headers
+            ]
             said = Said(
                 rest[:size],
-                [pair for pair in headers if pair[0] not in SERVERS],
-                server=[pair for pair in headers if pair[0] in SERVERS],
+                [pair for pair, servers in zip(headers, own, strict=True) if not servers],
+                server=[pair for pair, servers in zip(headers, own, strict=True) if servers],
                 raw=raw,
             )
             said.topic = said.get("destination") or ""
