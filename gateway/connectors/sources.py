@@ -1,15 +1,14 @@
 """What subscriptions read from, however a protocol spells it, and the keys of the queues behind them."""
 
 from dataclasses import dataclass
-from typing import Final, final
+from typing import final
 
 from gateway.core.destination import TEMPORARY_PREFIX
 from gateway.core.flow import Publisher
 from gateway.core.pattern import Pattern
 from gateway.core.queue import Queue
+from gateway.core.queue_key import DURABLE, SHARED, QueueKey
 from gateway.core.router import Broker
-
-SHARE_KEY_PREFIX: Final = "share:"
 
 
 @final
@@ -24,10 +23,12 @@ class Source:
     group: str
     """Name of the shared subscription; empty when it is not one."""
     pattern: Pattern
-    durable_key: str
-    """Key of the durable subscription that is to be read; empty when it is not one."""
+    durable_key: QueueKey | None
+    """Key of the durable subscription that is to be read; None when it is not one."""
 
-    def __init__(self, kind: int, queue: str, group: str, pattern: Pattern, durable_key: str = "") -> None:
+    def __init__(
+        self, kind: int, queue: str, group: str, pattern: Pattern, durable_key: QueueKey | None = None
+    ) -> None:
         self.kind = kind
         self.queue = queue
         self.group = group
@@ -35,14 +36,14 @@ class Source:
         self.durable_key = durable_key
 
 
-def share_key(group: str, pattern: Pattern) -> str:
+def share_key(group: str, pattern: Pattern) -> QueueKey:
     """The key of a shared subscription's queue: the same for every protocol's spelling of group and pattern."""
-    return f"{SHARE_KEY_PREFIX}{group}/{pattern}"
+    return QueueKey(SHARED, group, str(pattern))
 
 
-def durable_key(client_id: str, name: str) -> str:
+def durable_key(client_id: str, name: str) -> QueueKey:
     """The key of a durable subscription's queue."""
-    return f"sub:{client_id}/{name}"
+    return QueueKey(DURABLE, client_id, name)
 
 
 def may_read(

@@ -39,7 +39,7 @@ def _move_away(queue: "Queue", delivery: Delivery, reason: str) -> int:
     if dead_letters is None or queue.is_named(dead_letters):
         broker.counters.discarded += 1
     else:
-        position = max(position, broker.bury(delivery.message, queue.key, dead_letters, reason))
+        position = max(position, broker.bury(delivery.message, queue.key.text, dead_letters, reason))
     return position
 
 

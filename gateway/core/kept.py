@@ -6,7 +6,8 @@ from gateway.core.aside import QUEUE_SPACE
 from gateway.core.bindings import restored_bindings, stored_bindings
 from gateway.core.limits import LimitReached
 from gateway.core.ports import QUEUE_NUMBER_MAX, QueueDeleted, QueueFound, QueueMade, Recovered
-from gateway.core.queue import QUEUE_PREFIX, Queue
+from gateway.core.queue import Queue
+from gateway.core.queue_key import NAMED, BadKey, QueueKey, named, read_key
 from gateway.core.subscription import Binding
 from gateway.core.suspects import note_suspects, read_suspects, suspect_since
 from gateway.core.virtual import VIRTUAL_CONSUMER
@@ -42,7 +43,7 @@ class KeptQueues:
         number = queue.number = self._free_number()
         self._by_number[number] = queue
         queue.noted_at = self._broker.store.append(
-            QueueMade(number, queue.key, stored_bindings(queue.bindings))
+            QueueMade(number, queue.key.text, stored_bindings(queue.bindings))
         )
 
     def _free_number(self) -> int:
@@ -92,18 +93,29 @@ class KeptQueues:
 
     def _recover_queue(self, kept: QueueFound, clean: bool) -> Queue:
         broker = self._broker
-        name = kept.key.removeprefix(QUEUE_PREFIX)
-        named = len(name) < len(kept.key)
-        queue = Queue(broker, kept.key, broker.policy_for(name, None) if named else broker.policy, None)
-        broker.queues[kept.key] = queue
+        key = self._key_of(kept)
+        is_named = key.kind == NAMED
+        queue = Queue(broker, key, broker.policy_for(key.name, None) if is_named else broker.policy, None)
+        broker.queues[key.text] = queue
         self._by_number[kept.number] = queue
         queue.recovered(kept, clean)
         for binding in self._bindings_of(kept, queue):
             broker.bind(binding)
             queue.bindings.append(binding)
-        if named and name.startswith(VIRTUAL_CONSUMER):
-            broker.bind_virtual(queue, name)
+        if is_named and key.name.startswith(VIRTUAL_CONSUMER):
+            broker.bind_virtual(queue, key.name)
         return queue
+
+    def _key_of(self, kept: QueueFound) -> QueueKey:
+        """Its key; where damage has made of it what none is, one under which its messages can be fetched."""
+        try:
+            return read_key(kept.key)
+        except BadKey as error:
+            key = named(f"recovered.{kept.number}")
+            while key.text in self._broker.queues:
+                key = named(key.name + "-1")
+            self._broker.aside.lost(f"queue {kept.number}: {error}; its messages are in {key.name}")
+            return key
 
     def _bindings_of(self, kept: QueueFound, queue: Queue) -> list[Binding]:
         try:

@@ -34,6 +34,7 @@ from gateway.core.message import Message
 from gateway.core.overflow import drop_oldest, hold, make_room
 from gateway.core.paging import PAGE_BYTES_MAX, RESIDENT_MIN, Paged, Stretch
 from gateway.core.ports import NOTHING, Dequeued, Enqueued, Entry, Page, QueueFound, Redelivered
+from gateway.core.queue_key import NAMED, QueueKey
 from gateway.core.room import REFUSED, Room
 from gateway.core.roster import Roster
 from gateway.core.selection import Selections
@@ -42,8 +43,6 @@ from gateway.core.unused import is_unused
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
-
-QUEUE_PREFIX: Final = "queue:"
 
 RESIDENT_OVERHEAD: Final = 600
 """Bytes that a message in memory takes beside its own size, about."""
@@ -77,11 +76,11 @@ class Queue(Sink):
         "suspect_through",
     )
 
-    def __init__(self, broker: "Broker", key: str, policy: QueuePolicy, owner: object = None) -> None:
+    def __init__(self, broker: "Broker", key: QueueKey, policy: QueuePolicy, owner: object = None) -> None:
         self.broker = broker
         self.key = key
-        """`queue:NAME`, `sub:CLIENT/NAME` or `share:GROUP/FILTER`: unique in the broker, and its name in the store."""
-        self.destination = Destination(QUEUE, key.removeprefix(QUEUE_PREFIX))
+        """Unique in the broker; its text is its name in the store."""
+        self.destination = Destination(QUEUE, key.name if key.kind == NAMED else key.text)
         self.contents = Contents()
         self.room = Room(self.contents, policy, broker.places)
         self.owner = owner
@@ -146,7 +145,7 @@ class Queue(Sink):
 
     def is_named(self, name: str) -> bool:
         """Is it the named queue of that name?"""
-        return self.key == QUEUE_PREFIX + name
+        return self.key.kind == NAMED and self.key.name == name
 
     @property
     def fetching(self) -> bool:

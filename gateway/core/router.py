@@ -32,7 +32,8 @@ from gateway.core.ports import (
     Store,
     StoreListener,
 )
-from gateway.core.queue import QUEUE_PREFIX, Queue
+from gateway.core.queue import Queue
+from gateway.core.queue_key import NAMED, NAMED_PREFIX, QueueKey, named
 from gateway.core.quota import Quota
 from gateway.core.record import BadRecord, Decoder
 from gateway.core.room import REFUSED
@@ -123,7 +124,7 @@ class Broker(StoreListener):
         self.aside = Aside(self)
         """What earlier runs have left that cannot be read."""
         self.queues: dict[str, Queue] = {}
-        """By key."""
+        """By the text of the key."""
         self._made_by = Quota(limits.queues_per_user_max, limits.queues_per_address_max)
         self.queue_expiry = QueueExpiry(self)
         """Which queues are to be looked into for expired messages, and when."""
@@ -210,7 +211,7 @@ class Broker(StoreListener):
         """The same by name."""
         if destination.kind == TOPIC:
             return self.keeps_waiting(publisher, self.topics.topic(destination.name))
-        queue = self.queues.get(QUEUE_PREFIX + destination.name)
+        queue = self.queues.get(NAMED_PREFIX + destination.name)
         return queue is not None and queue.keeps_waiting(publisher)
 
     def announce(self, message: Message, topic: Topic) -> int:
@@ -355,13 +356,13 @@ class Broker(StoreListener):
 
     def _note_bindings(self, queue: Queue) -> None:
         """Have the store remember what a durable queue is bound to; a named one that is bound by its name need not."""
-        if not queue.policy.durable or queue.owner is not None or queue.key.startswith(QUEUE_PREFIX):
+        if not queue.policy.durable or queue.owner is not None or queue.key.kind == NAMED:
             return
         if queue.number == 0:
             self.kept.keep(queue)
         else:
             queue.noted_at = self.store.append(
-                QueueMade(queue.number, queue.key, stored_bindings(queue.bindings))
+                QueueMade(queue.number, queue.key.text, stored_bindings(queue.bindings))
             )
 
     # -- queues
@@ -377,14 +378,14 @@ class Broker(StoreListener):
 
         `maker`: for whom it is made, if it is; it counts as one of theirs.
         """
-        queue = self.queues.get(QUEUE_PREFIX + name)
+        queue = self.queues.get(NAMED_PREFIX + name)
         if queue is None:
             if owner is None and name.startswith(TEMPORARY_PREFIX):
                 raise QueueGone("the temporary queue is gone")
             if not self._made_by.has_room(maker):
                 self.counters.over_quota += 1
                 raise LimitReached("too many queues of one user or address")
-            queue = self.bound_queue(QUEUE_PREFIX + name, policy or self.policy_for(name, owner), owner)
+            queue = self.bound_queue(named(name), policy or self.policy_for(name, owner), owner)
             if name.startswith(VIRTUAL_CONSUMER):
                 try:
                     self.bind_virtual(queue, name)
@@ -398,14 +399,14 @@ class Broker(StoreListener):
 
     def has_queue(self, name: str) -> bool:
         """Is there a queue of that name already?"""
-        return QUEUE_PREFIX + name in self.queues
+        return NAMED_PREFIX + name in self.queues
 
     def is_gone(self, destination: Destination) -> bool:
         """Is it a temporary queue whose owner has left?  It must not come to life again, for nobody would empty it."""
         return (
             destination.temporary
             and destination.kind == QUEUE
-            and QUEUE_PREFIX + destination.name not in self.queues
+            and NAMED_PREFIX + destination.name not in self.queues
         )
 
     def watch(self, watcher: QueueWatcher, pattern: Pattern) -> Binding:
@@ -414,15 +415,15 @@ class Broker(StoreListener):
 
     def named_queues(self) -> list[Queue]:
         """All queues but those of subscriptions and sessions."""
-        return [queue for key, queue in self.queues.items() if key.startswith(QUEUE_PREFIX)]
+        return [queue for queue in self.queues.values() if queue.key.kind == NAMED]
 
-    def bound_queue(self, key: str, policy: QueuePolicy, owner: object = None) -> Queue:
+    def bound_queue(self, key: QueueKey, policy: QueuePolicy, owner: object = None) -> Queue:
         """The queue with this key, made on first use: for subscriptions, which live beside the named queues."""
-        queue = self.queues.get(key)
+        queue = self.queues.get(key.text)
         if queue is None:
             if len(self.queues) >= self.limits.queues_max:
                 raise LimitReached("too many queues")
-            queue = self.queues[key] = Queue(self, key, policy, owner)
+            queue = self.queues[key.text] = Queue(self, key, policy, owner)
         return queue
 
     def drop_unused(self, queue: Queue) -> None:
@@ -442,7 +443,7 @@ class Broker(StoreListener):
         self._made_by.gone(queue)
         if queue.number:
             self.kept.forget(queue)
-        self.queues.pop(queue.key, None)
+        self.queues.pop(queue.key.text, None)
 
     def policy_for(self, name: str, owner: object) -> QueuePolicy:
         """How a named queue behaves."""

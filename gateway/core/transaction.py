@@ -204,7 +204,7 @@ class _Room:
 
     def take(self, queue: "Queue", message: Message) -> None:
         """One more message goes to `queue`.  Raises TransactionRefused."""
-        count, size = self._taken.get(queue.key, (0, 0))
+        count, size = self._taken.get(queue.key.text, (0, 0))
         if not queue.room.takes(count, size):
-            raise TransactionRefused(f"{queue.key} is full")
-        self._taken[queue.key] = (count + 1, size + message.size)
+            raise TransactionRefused(f"{queue.key.text} is full")
+        self._taken[queue.key.text] = (count + 1, size + message.size)

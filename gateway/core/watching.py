@@ -4,7 +4,8 @@ from typing import Final, final
 
 from gateway.core.chores import Chore, Chores
 from gateway.core.pattern import Pattern
-from gateway.core.queue import QUEUE_PREFIX, Queue
+from gateway.core.queue import Queue
+from gateway.core.queue_key import NAMED
 from gateway.core.subscription import Binding, Sink
 from gateway.core.topics import TopicTree
 
@@ -78,7 +79,7 @@ class _Telling(Chore):
             # The watcher may end by what it is told.
             if self._watch.place < 0:
                 return False
-            named = queue.key.startswith(QUEUE_PREFIX) and not queue.deleted
+            named = queue.key.kind == NAMED and not queue.deleted
             if named and pattern.matches(queue.destination.name):
                 self._watcher.queue_made(queue)
         self._at = until

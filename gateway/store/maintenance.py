@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from gateway.core.ports import SEQUENCE_BITS, SEQUENCE_MAX
+from gateway.core.queue_key import DURABLE, SESSION, BadKey, read_key
 from gateway.core.record import BadRecord, check_record
 from gateway.store.database import Database, translated
 from gateway.store.errors import StoreDamaged, StoreError, StoreFailed, StoreRefused, full_or
 from gateway.store.fanout import Fanout
 from gateway.store.lock import StoreLock
+from gateway.store.old_keys import new_keys
 from gateway.store.recovery import prepare
 from gateway.store.replace import BEFORE_RESTORE, BESIDE, finish, kept_for, part_of, remove, replace
-from gateway.store.schema import FANOUT_SINCE, PARTS_SINCE, look, missing_from, sync_directory
+from gateway.store.schema import FANOUT_SINCE, KEYS_SINCE, PARTS_SINCE, look, missing_from, sync_directory
 from gateway.store.segments import KEPT_SUFFIX, Place, directory_of, name_of, read_at, segments_in
 from gateway.store.tables import NEEDED
 
@@ -328,6 +330,8 @@ def stats(path: Path) -> Stats:
 
 def _stats(path: Path, database: Database) -> Stats:
     names = dict(database.rows("SELECT number, key FROM queue"))
+    if database.value("PRAGMA user_version") < KEYS_SINCE:
+        names |= new_keys(database)
     held: dict[int, tuple[int, int, int, int]] = {}
     for number, count, size, first, last in database.rows(
         f"SELECT id >> {SEQUENCE_BITS}, count(*), sum(size), min(id), max(id) FROM entry GROUP BY 1"
@@ -413,12 +417,15 @@ def why_kept(path: Path) -> list[str]:
 
 def _why(queue: QueueStats, database: Database) -> str:
     where = f"{queue.messages:,} messages in {queue.key}, from {queue.oldest} to {queue.newest}"
-    if queue.key.startswith("sub:") and queue.key.endswith("/"):
-        client_id = queue.key[4:-1]
-        known = database.value("SELECT 1 FROM note WHERE space = 'mqtt.session' AND key = ?", (client_id,))
-        return f"{where}: until the MQTT client {client_id} fetches them" + (
+    try:
+        key = read_key(queue.key)
+    except BadKey:
+        return f"{where}: its name is damaged"
+    if key.kind == SESSION:
+        known = database.value("SELECT 1 FROM note WHERE space = 'mqtt.session' AND key = ?", (key.owner,))
+        return f"{where}: until the MQTT client {key.owner} fetches them" + (
             "" if known else ", whose session is gone"
         )
-    if queue.key.startswith("sub:"):
+    if key.kind == DURABLE:
         return f"{where}: until the durable subscriber fetches them or unsubscribes"
     return f"{where}: until a consumer acknowledges them"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.ports import SEQUENCE_BITS, LaneFound, QueueFound, Recovered
-from gateway.core.queue import QUEUE_PREFIX
+from gateway.core.queue_key import NAMED_PREFIX
 from gateway.core.record import head_of
 from gateway.store.database import Database
 from gateway.store.errors import StoreDamaged, StoreError, StoreFailed, StoreFull, StoreRefused, full_or
@@ -263,9 +263,9 @@ def _name_of(database: Database, number: int, taken: set[str]) -> str:
     first = number << SEQUENCE_BITS
     record = database.value("SELECT record FROM entry WHERE id >= ? ORDER BY id LIMIT 1", (first,)) or b""
     head = head_of(record, 0)
-    if head is not None and not head.topic and f"{QUEUE_PREFIX}{head.name}" not in taken:
-        return f"{QUEUE_PREFIX}{head.name}"
-    key = f"{QUEUE_PREFIX}recovered.{number}"
+    if head is not None and not head.topic and f"{NAMED_PREFIX}{head.name}" not in taken:
+        return f"{NAMED_PREFIX}{head.name}"
+    key = f"{NAMED_PREFIX}recovered.{number}"
     while key in taken:
         key += "-1"
     return key

@@ -80,6 +80,7 @@ def _meta_of(image: Image, account: Account) -> dict[str, int]:
 
 def version_of(image: Image, account: Account) -> int:
     """Which version wrote it: by its header, unless its tables are those of another."""
+    # Of two with the same tables the older one: what makes the newer one of it leaves alone what is done already.
     for version in range(1, VERSION + 1):
         if account.texts == texts_of(version):
             return version

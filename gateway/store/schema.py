@@ -4,7 +4,7 @@
 |---|---|
 | meta | epoch (starts so far), clean (the last run ended in order), version (as the header has it, where one flipped bit
 could make it a newer one's), damaged (1 since a damage, until a run has ended in order) |
-| queue | number → key and what it is bound to |
+| queue | number → key (the text of a QueueKey) and what it is bound to |
 | entry | number << 40 + sequence → one message of one queue; a queue's messages lie together, in order |
 | part | the same key → where the record of this entry lies in the segments; that of the entry itself is empty |
 | fanout | a message that many queues took at once, with a list of its copies; or, where `record` is empty, a list of
@@ -28,17 +28,21 @@ from typing import Final
 from gateway.core.ports import SEQUENCE_BITS
 from gateway.store.database import Database
 from gateway.store.errors import StoreError, StoreFailed, StoreRefused
+from gateway.store.old_keys import rename_queues
 
 APPLICATION_ID: Final = 0x4D58_4757
 """Tells a store from other programs' SQLite files."""
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 PARTS_SINCE: Final = 2
 """The version that brought the table `part`."""
 
 FANOUT_SINCE: Final = 3
 """The version that brought the table `fanout`."""
+
+KEYS_SINCE: Final = 4
+"""The version that brought the names of queues in `core/queue_key.py`; its tables are those of the one before."""
 
 PAGE_SIZE: Final = 4_096
 
@@ -85,8 +89,9 @@ TABLES: Final = (
 MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {
     1: (_PART,),
     2: (_FANOUT, "DROP INDEX entry_expires", _EXPIRES),
+    3: (),
 }
-"""Version → the statements that make the next one of it."""
+"""Version → the statements that make the next one of its tables."""
 
 
 def statements(version: int) -> tuple[str, ...]:
@@ -212,6 +217,8 @@ def migrate(path: Path, database: Database) -> None:
             for statement in MIGRATIONS[version]:
                 database.execute(statement)
             version += 1
+            if version == KEYS_SINCE:
+                rename_queues(database)
             database.execute(f"PRAGMA user_version = {version}")
             note_version(database, version)
             database.execute("COMMIT")

@@ -46,7 +46,7 @@ def test_what_waits_for_a_client_is_there_though_its_sessions_note_is_not() -> N
     gw = lives.kill()
     lives.commit()
     gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
-    assert gw.broker.queues["sub:s/"].depth == 1
+    assert gw.broker.queues["session:1:s/"].depth == 1
 
 
 def test_what_waits_for_a_client_outlives_the_loss_of_its_session_where_the_store_was_damaged() -> None:
@@ -64,11 +64,11 @@ def test_what_waits_for_a_client_outlives_the_loss_of_its_session_where_the_stor
     lives.commit()
     assert gw.broker.aside.count == 0
     gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
-    assert gw.broker.queues["sub:s/"].depth == 1
+    assert gw.broker.queues["session:1:s/"].depth == 1
 
 
 def test_what_waits_for_a_client_whose_session_had_ended_goes_where_nothing_was_damaged() -> None:
     lives = filled()
     del lives._kept.notes[("mqtt.session", "s")]
     gw = lives.kill()
-    assert "sub:s/" not in gw.broker.queues
+    assert "session:1:s/" not in gw.broker.queues

@@ -386,7 +386,7 @@ def test_bodies_that_are_away_are_not_needed_for_what_is_answered_before_they_ar
     for n in (1, 3):
         party >> f"PUBCOMP {n}"
     party >> "PUBACK 4" >> "PUBREC 5" >> "PUBACK 6" >> "PUBCOMP 5"
-    assert gw.broker.queues["sub:s/"].depth == 0
+    assert gw.broker.queues["session:1:s/"].depth == 0
     assert gw.broker.resident_bytes == 0
 
 

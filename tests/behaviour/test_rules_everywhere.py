@@ -303,7 +303,7 @@ def test_a_share_is_all_or_nothing(way: str) -> None:
     bob = SHARED[way](world, "bob")
     send_all(world)
     assert b"<" not in bob.heard()
-    assert not [key for key in world.broker.queues if key.startswith("share:")]
+    assert not [key for key in world.broker.queues if key.startswith("shared:")]
     ann = SHARED[way](world, "ann")
     send_all(world)
     assert b"<private.x>" in ann.heard()

@@ -9,9 +9,10 @@ from gateway.core.delivery import SETTLED, Delivery
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import PRIORITY_DEFAULT, PRIORITY_NONE
 from gateway.core.queue import Queue
+from gateway.core.queue_key import named
 
 BROKER = broker_with()
-QUEUE = Queue(BROKER, "queue:q", QueuePolicy())
+QUEUE = Queue(BROKER, named("q"), QueuePolicy())
 
 
 def delivery(sequence: int, priority: int = PRIORITY_NONE, expires_at_ms: int = 0) -> Delivery:

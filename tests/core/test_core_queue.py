@@ -19,6 +19,7 @@ from gateway.core.flow import Publisher
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.ports import NOTHING, Dequeued, Enqueued, QueueMade, Redelivered
 from gateway.core.queue import Queue
+from gateway.core.queue_key import DURABLE, QueueKey
 from gateway.core.room import REFUSED
 from gateway.core.router import Broker
 from gateway.core.subscription import Binding
@@ -571,7 +572,7 @@ def test_no_local_leaves_out_ones_own() -> None:
 
 def test_a_bound_queue_keeps_what_its_pattern_matches() -> None:
     broker = broker_with()
-    queue = broker.bound_queue("sub:c/n", QueuePolicy())
+    queue = broker.bound_queue(QueueKey(DURABLE, "c", "n"), QueuePolicy())
     broker.bind_queue(queue, Binding(pattern("a.>"), queue))
     broker.bind_queue(queue, Binding(pattern("*.b"), queue))
     wanted = topic_message(broker, "a.b")
@@ -590,7 +591,7 @@ def test_a_bound_queue_keeps_what_its_pattern_matches() -> None:
 @needs_outlet
 def test_deleting_ends_everything_and_late_outcomes_are_harmless() -> None:
     broker = broker_with(policy=QueuePolicy(dead_letters="DLQ"))
-    queue = broker.bound_queue("sub:c/n", broker.policy)
+    queue = broker.bound_queue(QueueKey(DURABLE, "c", "n"), broker.policy)
     broker.bind_queue(queue, Binding(pattern("a"), queue))
     outlet = LogOutlet()
     credit = Credit(3)
@@ -599,7 +600,7 @@ def test_deleting_ends_everything_and_late_outcomes_are_harmless() -> None:
     broker.delete_queue(queue)
     broker.delete_queue(queue)
     assert queue.deleted
-    assert "sub:c/n" not in broker.queues
+    assert "durable:1:c/n" not in broker.queues
     assert broker.topics.bindings_count == 0
     assert queue.consumers_count == 0
     for delivery, outcome in zip(outlet.taken, (ACCEPTED, FAILED, REJECTED), strict=True):

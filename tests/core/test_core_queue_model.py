@@ -10,6 +10,7 @@ from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, EXPIRED, FAILED, REJECTED, RELEASED, Delivery
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import PRIORITY_DEFAULT
+from gateway.core.queue_key import DURABLE, QueueKey
 from gateway.core.subscription import Consumer
 
 if COMPILED:
@@ -41,7 +42,7 @@ class QueueMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.broker = broker_with(policy=QueuePolicy(deliveries_max=FAILURES_MAX, dead_letters="DLQ"))
-        self.queue = self.broker.bound_queue("sub:model/q", self.broker.policy)
+        self.queue = self.broker.bound_queue(QueueKey(DURABLE, "model", "q"), self.broker.policy)
         self.shared = Credit(0)
         self.priorities: dict[int, int] = {}
         self.expiries: dict[int, int] = {}

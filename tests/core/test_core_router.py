@@ -22,6 +22,7 @@ from gateway.core.message import Message
 from gateway.core.pattern import Pattern, literal
 from gateway.core.ports import NOTHING, Enqueued, QueueMade, Retained
 from gateway.core.queue import Queue
+from gateway.core.queue_key import DURABLE, QueueKey
 from gateway.core.room import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached
 from gateway.core.subscription import Binding
@@ -71,7 +72,7 @@ def test_a_subscription_counts_from_the_next_message_on() -> None:
 def test_the_position_is_the_highest_of_what_took_it() -> None:
     broker = broker_with()
     for number in range(3):
-        queue = broker.bound_queue(f"sub:{number}", QueuePolicy(durable=number < 2))
+        queue = broker.bound_queue(QueueKey(DURABLE, "c", str(number)), QueuePolicy(durable=number < 2))
         broker.bind_queue(queue, Binding(literal("a"), queue))
     assert publish(broker, topic_message(broker, "a", persistent=True)) == 4
     assert publish(broker, topic_message(broker, "a")) == NOTHING
@@ -79,7 +80,7 @@ def test_the_position_is_the_highest_of_what_took_it() -> None:
 
 def test_subscriptions_are_bounded() -> None:
     broker = broker_with(CoreLimits(subscriptions_max=2))
-    queue = broker.bound_queue("sub:x", QueuePolicy())
+    queue = broker.bound_queue(QueueKey(DURABLE, "c", "x"), QueuePolicy())
     first = Binding(literal("a"), queue)
     broker.bind(first)
     broker.bind(Binding(literal("b"), queue))
@@ -112,19 +113,19 @@ def test_a_full_queue_may_refuse() -> None:
 def test_queues_are_bounded() -> None:
     broker = broker_with(CoreLimits(queues_max=2))
     broker.queue("a")
-    queue = broker.bound_queue("sub:x", QueuePolicy())
+    queue = broker.bound_queue(QueueKey(DURABLE, "c", "x"), QueuePolicy())
     with pytest.raises(LimitReached, match="queues"):
         broker.queue("b")
     with pytest.raises(LimitReached):
         broker.publish_to(Destination(QUEUE, "b"), message(broker, "b"))
-    assert broker.queue("a").key == "queue:a"
+    assert broker.queue("a").key.text == "queue:a"
     broker.delete_queue(queue)
     broker.queue("b")
 
 
 def test_named_queues_and_subscriptions_do_not_share_names() -> None:
     broker = broker_with()
-    assert broker.queue("sub:x") is not broker.bound_queue("sub:x", QueuePolicy())
+    assert broker.queue("durable:1:c/x") is not broker.bound_queue(QueueKey(DURABLE, "c", "x"), QueuePolicy())
 
 
 def test_a_dead_letter_that_finds_no_queue_is_discarded_and_counted() -> None:

@@ -11,6 +11,7 @@ from gateway.core.flow import Publisher
 from gateway.core.limits import QueuePolicy
 from gateway.core.ports import Authorizer
 from gateway.core.queue import Queue
+from gateway.core.queue_key import named
 from gateway.core.routes import DROPPED_AT_ONCE
 from gateway.core.subscription import Binding, Sink
 from gateway.core.topics import Topic, TopicTree
@@ -43,7 +44,7 @@ class Named(Rules):
 
 
 def sink(name: str = "s") -> Sink:
-    return Queue(BROKER, name, QueuePolicy())
+    return Queue(BROKER, named(name), QueuePolicy())
 
 
 def bind(tree: TopicTree, text: str, owner: Publisher | None = None) -> Binding:

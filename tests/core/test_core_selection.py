@@ -11,6 +11,7 @@ from gateway.core.delivery import ACCEPTED, FAILED, RELEASED
 from gateway.core.limits import DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Fields, Message
 from gateway.core.queue import Queue
+from gateway.core.queue_key import DURABLE, QueueKey
 from gateway.core.roster import Roster
 from gateway.core.router import Broker
 from gateway.core.selection import LOOKS_A_STEP, LOOKS_AT_ONCE
@@ -228,7 +229,7 @@ def test_messages_taken_and_released_again_and_again_do_not_pile_up() -> None:
 
 def test_subscription_queue_takes_in_only_what_its_binding_selects() -> None:
     broker = broker_with()
-    queue = broker.bound_queue("sub:c/n", broker.policy)
+    queue = broker.bound_queue(QueueKey(DURABLE, "c", "n"), broker.policy)
     from core_doubles import pattern
 
     binding = Binding(pattern("t"), queue)

@@ -9,13 +9,14 @@ from gateway.core.delivery import Delivery
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Fields, Typed
 from gateway.core.queue import Queue
+from gateway.core.queue_key import named
 from gateway.core.selection import Selection
 from gateway.core.selection_index import SelectionIndex
 from gateway.core.selector import EQUALITIES_MAX, Selector
 from gateway.core.selector_parser import parse_selector
 
 BROKER = broker_with()
-QUEUE = Queue(BROKER, "queue:q", QueuePolicy())
+QUEUE = Queue(BROKER, named("q"), QueuePolicy())
 
 TEXTS = ("x", "5", "5.0", "05", "true", "TRUE", "", "-0", "1e400")
 LITERALS = [f"'{text}'" for text in TEXTS] + ["5", "5.0", "0", "1", "0x5", "1e400", "TRUE", "FALSE"]

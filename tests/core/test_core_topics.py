@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.core.limits import QueuePolicy
 from gateway.core.pattern import MANY, ONE, Pattern, literal
 from gateway.core.queue import Queue
+from gateway.core.queue_key import named
 from gateway.core.subscription import Binding, Sink
 from gateway.core.topics import NAME_CACHED_MAX, TOPIC_OVERHEAD, Topic, TopicTree
 
@@ -19,7 +20,7 @@ BROKER = broker_with()
 
 def sink(name: str = "s") -> Sink:
     """A sink that the compiled core takes too."""
-    return Queue(BROKER, name, QueuePolicy())
+    return Queue(BROKER, named(name), QueuePolicy())
 
 
 def bound(tree: TopicTree, *texts: str) -> dict[str, Binding]:

@@ -16,6 +16,7 @@ from core_doubles import (
 from gateway.core.delivery import ACCEPTED, REJECTED
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.ports import NOTHING
+from gateway.core.queue_key import DURABLE, QueueKey
 from gateway.core.router import LimitReached
 from gateway.core.subscription import Binding
 from gateway.core.transaction import TransactionRefused, TransactionTooLarge
@@ -27,7 +28,7 @@ if not COMPILED:
 def test_nothing_is_published_before_commit_and_all_in_order_by_it() -> None:
     broker = broker_with()
     queue = broker.queue("q")
-    bound = broker.bound_queue("sub:c/n", QueuePolicy())
+    bound = broker.bound_queue(QueueKey(DURABLE, "c", "n"), QueuePolicy())
     broker.bind_queue(bound, Binding(pattern("t.>"), bound))
     transaction = broker.transaction()
     messages = [message(broker), topic_message(broker, "t.a"), message(broker)]

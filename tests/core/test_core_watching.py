@@ -3,6 +3,7 @@
 from core_doubles import COMPILED, broker_with, needs_outlet, pattern
 
 from gateway.core.queue import Queue
+from gateway.core.queue_key import DURABLE, QueueKey
 from gateway.core.watching import QUEUES_AT_ONCE, QueueWatcher
 
 if not COMPILED:
@@ -24,7 +25,7 @@ def test_a_watcher_is_told_of_queues_that_are_there_and_that_are_made() -> None:
     broker = broker_with()
     for name in ("a.1", "b.1"):
         broker.queue(name)
-    broker.bound_queue("sub:a.c/n", broker.policy)
+    broker.bound_queue(QueueKey(DURABLE, "a.c", "n"), broker.policy)
     watcher = LogWatcher()
     watch = broker.watch(watcher, pattern("a.*"))
     for name in ("a.2", "b.2", "a.2.x"):

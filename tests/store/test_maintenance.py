@@ -22,7 +22,7 @@ def used(tmp_path: Path):  # type: ignore[no-untyped-def]
     harness.start()
     make(harness.store, 1)
     put(harness.store, 1, 1, 2, 3, body=b"body")
-    harness.store.append(QueueMade(2, "sub:c/"))
+    harness.store.append(QueueMade(2, "session:1:c/"))
     put(harness.store, 2, 7)
     harness.store.append(Noted("mqtt.session", "c", b"{}"))
     harness.settle()
@@ -38,7 +38,7 @@ def test_a_store_in_use_can_be_checked_and_counted(used: SqliteHarness) -> None:
         (queue.key, queue.messages, queue.bytes, queue.oldest, queue.newest) for queue in found.queues
     ] == [
         ("queue:1", 3, 12, 1, 3),
-        ("sub:c/", 1, 1, 7, 7),
+        ("session:1:c/", 1, 1, 7, 7),
     ]
     assert (found.clean, found.epoch, found.retained, found.notes) == (False, 1, 0, {"mqtt.session": 1})
     lines = maintenance.why_kept(used.path)

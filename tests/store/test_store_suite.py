@@ -183,11 +183,11 @@ def test_a_queue_made_and_deleted_in_one_commit_is_not_there(harness: Harness) -
 
 def test_what_a_queue_is_bound_to_can_change(harness: Harness) -> None:
     harness.start()
-    harness.store.append(QueueMade(3, "sub:a/b", b"one"))
-    harness.store.append(QueueMade(3, "sub:a/b", b"two"))
+    harness.store.append(QueueMade(3, "durable:1:a/b", b"one"))
+    harness.store.append(QueueMade(3, "durable:1:a/b", b"two"))
     harness.settle()
     harness.reopen()
-    assert harness.store.recover().queues == [QueueFound(3, "sub:a/b", b"two", [])]
+    assert harness.store.recover().queues == [QueueFound(3, "durable:1:a/b", b"two", [])]
 
 
 def test_retained_values_are_replaced_and_cleared(harness: Harness) -> None:

@@ -4,10 +4,10 @@ from typing import final
 
 from gateway.connectors.mqtt.addresses import Filter
 from gateway.connectors.mqtt.stored import stored_options
-from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.core.delivery import Delivery
 from gateway.core.flow import Publisher
 from gateway.core.pattern import Pattern
+from gateway.core.queue_key import SHARED
 from gateway.core.subscription import Binding, Consumer, Sink
 
 
@@ -108,7 +108,7 @@ def comes_again(delivery: Delivery) -> bool:
 
     Another member of a shared subscription gets it at QoS 1, but not at QoS 2 [MQTT-4.8.2-5].
     """
-    shared = delivery.queue.key.startswith(SHARE_KEY_PREFIX)
+    shared = delivery.queue.key.kind == SHARED
     return not shared or min(delivery.message.qos, binding_of(delivery).qos) != 2
 
 

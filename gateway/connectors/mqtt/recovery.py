@@ -10,20 +10,18 @@ from gateway.connectors.mqtt.binding import MqttBinding
 from gateway.connectors.mqtt.mapping import MqttOrigin, WillMessage
 from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.stored import restored_options, restored_publish
-from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.core.destination import InvalidName
 from gateway.core.message import Origin
 from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX
 from gateway.core.pattern import literal
 from gateway.core.ports import Entry, Noted, Page, Recovered
+from gateway.core.queue_key import SESSION, SHARED, QueueKey
 from gateway.core.record import BadRecord, Restorer
 from gateway.core.router import Broker, LimitReached
 from gateway.core.subscription import Binding, Sink
 
 BINDINGS_REMEMBERED_MAX: Final = 1_024
 """Different options that are made into objects once; real sessions have a handful."""
-
-SESSION_KEY_PREFIX: Final = "sub:"
 
 _Sent = tuple[int, int, str, int, bool]
 """Queue, sequence, client id, packet id, and whether its PUBREC has come."""
@@ -114,11 +112,9 @@ def _keep_orphans(
             )
 
 
-def _client_of(key: str) -> str | None:
+def _client_of(key: QueueKey) -> str | None:
     """Whose session a queue belongs to; None for one that belongs to none."""
-    if key.startswith(SESSION_KEY_PREFIX) and key.endswith("/"):
-        return key[len(SESSION_KEY_PREFIX) : -1]
-    return None
+    return key.owner if key.kind == SESSION else None
 
 
 MADE_DO_EXPIRY_S: Final = 604_800
@@ -225,12 +221,11 @@ def _qos(broker: Broker, entry: Entry) -> int:
 def _drop_orphans(broker: Broker, sessions: dict[str, MqttSession]) -> None:
     """Queues of sessions that are gone; and shared ones nobody is a member of take nothing more in."""
     for queue in list(broker.queues.values()):
-        key = queue.key
-        client_id = _client_of(key)
+        client_id = _client_of(queue.key)
         if client_id is not None:
             if client_id not in sessions:
                 broker.delete_queue(queue)
-        elif key.startswith(SHARE_KEY_PREFIX) and queue.consumers_count == 0:
+        elif queue.key.kind == SHARED and queue.consumers_count == 0:
             if queue.depth == 0:
                 broker.delete_queue(queue)
             else:

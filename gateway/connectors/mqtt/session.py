@@ -31,6 +31,7 @@ from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Entry
 from gateway.core.queue import Queue
+from gateway.core.queue_key import SESSION, QueueKey
 from gateway.core.router import Broker, LimitReached
 from gateway.core.subscription import Binding, Consumer, Outlet
 from protocols.mqtt.constants import PUBACK, PUBCOMP, PUBREC
@@ -133,9 +134,9 @@ class MqttSession(Outlet):
         self.congested = True
 
     @property
-    def key(self) -> str:
+    def key(self) -> QueueKey:
         """Its queue's key in the broker."""
-        return f"sub:{self.client_id}/"
+        return QueueKey(SESSION, self.client_id, "")
 
     @property
     def queued(self) -> int:
@@ -582,7 +583,7 @@ class MqttSession(Outlet):
 
     def find_queue(self) -> None:
         """Become the reader of the queue that an earlier run left."""
-        if self.key in self.broker.queues:
+        if self.key.text in self.broker.queues:
             self._ensure_queue()
 
     def owns(self, queue: Queue) -> bool:

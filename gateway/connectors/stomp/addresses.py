@@ -130,6 +130,8 @@ def source_of(text: str, owner: str, spelling: Spelling = USUAL) -> Source:
         client, slash, name = text[len(DURABLE_PREFIX) :].partition("/")
         if not client or not name:
             raise InvalidName("write /dsub/CLIENT/NAME")
+        # A client id may have slashes, which are written %2F here.
+        client = client.replace("%2F", "/").replace("%25", "%")
         return Source(TOPIC, "", "", Pattern((name,)), durable_key(client, name))
     name = _queue_name(text, owner, spelling)
     if spelling.queue_wildcards and text.startswith(QUEUE_PREFIX):

@@ -269,7 +269,7 @@ class StompSender(FrameConnector):
         if own:
             if self._temporary is None:
                 self._temporary = {}
-            self._temporary[queue.key] = queue
+            self._temporary[queue.key.text] = queue
         return queue
 
     def _remember_topic(self, text: str, topic: Topic) -> None:

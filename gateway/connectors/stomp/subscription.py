@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.base import TAKES_NOTHING
 from gateway.connectors.replay import RetainedOutlet
-from gateway.connectors.sources import SHARE_KEY_PREFIX, may_read
+from gateway.connectors.sources import may_read
 from gateway.connectors.stomp.mapping import message_id, tail_of
 from gateway.core.chores import Chore
 from gateway.core.credit import UNLIMITED, Credit
@@ -16,6 +16,7 @@ from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
+from gateway.core.queue_key import SHARED
 from gateway.core.selector import Selector
 from gateway.core.subscription import Binding, Consumer
 from gateway.core.watching import QUEUES_AT_ONCE, QueueWatcher
@@ -301,7 +302,7 @@ class StompSubscription(RetainedOutlet):
             broker.delete_queue(self.private)
         for consumer in self.consumers:
             queue = consumer.queue
-            if queue.key.startswith(SHARE_KEY_PREFIX) and queue.consumers_count == 0:
+            if queue.key.kind == SHARED and queue.consumers_count == 0:
                 broker.delete_queue(queue)
 
 

@@ -15,6 +15,7 @@ from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.queue import Queue
+from gateway.core.queue_key import BROWSE, PRIVATE, QueueKey
 from gateway.core.router import LimitReached
 from gateway.core.searching import Search
 from gateway.core.selector import Selector
@@ -118,7 +119,7 @@ class Subscriptions:
         for source in sources:
             if subscribe.browser and source.kind != QUEUE:
                 raise StompRefusal("only queues can be browsed")
-            if not source.durable_key and not may_read(
+            if source.durable_key is None and not may_read(
                 connector.broker,
                 connector.publisher,
                 source.kind,
@@ -147,8 +148,8 @@ class Subscriptions:
         topics: list[Pattern] = []
         queues: list[Queue] = []
         for source in sources:
-            if source.durable_key:
-                queues.append(self._durable_there(subscribe, source))
+            if source.durable_key is not None:
+                queues.append(self._durable_there(subscribe, source.durable_key))
             elif source.group:
                 key = share_key(source.group, source.pattern)
                 queues.append(self._bound(subscribe, subscription, key, [source.pattern], None))
@@ -168,26 +169,28 @@ class Subscriptions:
             for pattern in topics:
                 subscription.bind(pattern, subscribe.no_local)
         else:
-            key = f"sub:{self._connector.node}-{self._connector.owner}/{subscription.number}"
+            key = QueueKey(
+                PRIVATE, f"{self._connector.node}-{self._connector.owner}", str(subscription.number)
+            )
             subscription.private = self._bound(
                 subscribe, subscription, key, topics, self._connector.publisher
             )
             queues.append(subscription.private)
         return queues
 
-    def _durable(self, key: str) -> Queue | None:
+    def _durable(self, key: QueueKey) -> Queue | None:
         """The durable subscription of this key, if there is one and the client may have it."""
         broker = self._connector.broker
-        queue = broker.queues.get(key)
+        queue = broker.queues.get(key.text)
         if queue is not None and not belongs_to(broker, queue, self._connector.publisher):
             raise StompRefusal("the durable subscription is another user's")
         return queue
 
-    def _durable_there(self, subscribe: Subscribe, source: Source) -> Queue:
+    def _durable_there(self, subscribe: Subscribe, key: QueueKey) -> Queue:
         """The durable subscription that /dsub/ names."""
         connector = self._connector
         broker = connector.broker
-        queue = self._durable(source.durable_key)
+        queue = self._durable(key)
         if queue is None:
             raise StompRefusal(f"there is no durable subscription {subscribe.destination}")
         for binding in queue.bindings:
@@ -200,7 +203,7 @@ class Subscriptions:
         self,
         subscribe: Subscribe,
         subscription: StompSubscription,
-        key: str,
+        key: QueueKey,
         patterns: list[Pattern],
         owner: Publisher | None,
     ) -> Queue:
@@ -209,7 +212,7 @@ class Subscriptions:
         broker = connector.broker
         private = owner is not None and not subscribe.durable_name
         policy = broker.policy.passing() if private else broker.policy
-        if policy.durable and key not in broker.queues and not broker.store.accepting:
+        if policy.durable and key.text not in broker.queues and not broker.store.accepting:
             raise StompRefusal(broker.store.refusal)
         queue = broker.bound_queue(key, policy)
         selector = subscription.selector
@@ -284,7 +287,7 @@ class Subscriptions:
                     if source.pattern.matches(queue.destination.name) and subscription.may_read(queue):
                         queues.append(queue)
         copies = broker.bound_queue(
-            f"browse:{connector.node}-{connector.owner}/{subscription.number}",
+            QueueKey(BROWSE, f"{connector.node}-{connector.owner}", str(subscription.number)),
             QueuePolicy(0, 0, dead_letters=None, durable=False),
         )
         subscription.private = copies

@@ -16,6 +16,7 @@ from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Credentials
 from gateway.core.queue import Queue
+from gateway.core.queue_key import DURABLE, PRIVATE, QueueKey
 from gateway.core.room import REFUSED
 from gateway.core.router import Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused, Timing
@@ -464,7 +465,7 @@ class JsonConnector(Connector):
         elif subscribe.durable is not None:
             key = durable_key(self.client_id, subscribe.durable)
         else:
-            key = f"sub:{self.node}-{self.owner}/{subscribe.sub}"
+            key = QueueKey(PRIVATE, f"{self.node}-{self.owner}", subscribe.sub)
             policy = policy.passing()
             subscription.private = True
         queue = self._bound_queue(key, policy)
@@ -482,10 +483,10 @@ class JsonConnector(Connector):
             self._bind(queue, Binding(source.pattern, queue, no_local, owner))
         return queue
 
-    def _bound_queue(self, key: str, policy: QueuePolicy) -> Queue:
+    def _bound_queue(self, key: QueueKey, policy: QueuePolicy) -> Queue:
         """The queue of a subscription; it may have to be kept."""
         broker = self.broker
-        if policy.durable and key not in broker.queues and not broker.store.accepting:
+        if policy.durable and key.text not in broker.queues and not broker.store.accepting:
             raise JsonRefusal(c.FULL, broker.store.refusal)
         return broker.bound_queue(key, policy)
 
@@ -509,7 +510,7 @@ class JsonConnector(Connector):
         subscription.give_back(True)
         if unsubscribe.delete and consumer is not None:
             queue = consumer.queue
-            if queue.key.startswith("sub:") and queue.consumers_count == 0:
+            if queue.key.kind in (DURABLE, PRIVATE) and queue.consumers_count == 0:
                 self.broker.delete_queue(queue)
         self._ok(self.appended_since(before), unsubscribe.id)
 

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.base import TAKES_NOTHING
 from gateway.connectors.replay import RetainedOutlet
-from gateway.connectors.sources import SHARE_KEY_PREFIX
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.credit import Credit
 from gateway.core.delivery import Delivery
@@ -13,6 +12,7 @@ from gateway.core.leaving import give_back
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
+from gateway.core.queue_key import SHARED
 from gateway.core.subscription import Binding, Consumer
 from protocols.gatewayjson.codec import message_head
 
@@ -159,7 +159,7 @@ class JsonSubscription(RetainedOutlet):
         consumer = self.consumer
         if consumer is not None:
             queue = consumer.queue
-            if self.private or (queue.key.startswith(SHARE_KEY_PREFIX) and queue.consumers_count == 0):
+            if self.private or (queue.key.kind == SHARED and queue.consumers_count == 0):
                 self._connector.broker.delete_queue(queue)
             else:
                 self._connector.broker.drop_unused(queue)

@@ -20,6 +20,7 @@ from gateway.connectors.stomp.settings import StompSettings
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import literal
+from gateway.core.queue_key import DURABLE, QueueKey
 from gateway.core.subscription import Binding
 from protocols.mqtt.codec import encode_packet, encode_publish
 from protocols.mqtt.decoder import PacketDecoder
@@ -121,7 +122,7 @@ class Watch:
     """The broker's own messages of one topic."""
 
     def __init__(self, pair: Pair, name: str) -> None:
-        self._queue = pair.broker.bound_queue(f"sub:watch/{name}", QueuePolicy(), None)
+        self._queue = pair.broker.bound_queue(QueueKey(DURABLE, "watch", name), QueuePolicy(), None)
         pair.broker.bind_queue(self._queue, Binding(literal(name), self._queue))
 
     def messages(self) -> list[Message]:

@@ -61,7 +61,11 @@ def test_wildcards_become_levels() -> None:
 
 def test_shared_subscription_has_a_group_and_a_key_of_its_own() -> None:
     filter = filter_of("$share/g/a/#")
-    assert (filter.group, filter.queue, share_key(filter.group, filter.pattern)) == ("g", "", "share:g/a.>")
+    assert (filter.group, filter.queue, share_key(filter.group, filter.pattern).text) == (
+        "g",
+        "",
+        "shared:1:g/a.>",
+    )
 
 
 @pytest.mark.parametrize("text", ["$queue/", "$queue/a+", "$queue/#", "$share/g/$queue/q"])

@@ -448,7 +448,7 @@ def test_3_1_2_4_clean_start_forgets_the_session() -> None:
     world.client("s", clean_start=False).subscribe(("t", 1)).lose()
     world.client("p").publish("t", b"1", 1, 1)
     assert world.client("s", clean_start=True).received() == [Connack(False, 0)]
-    assert [key for key in world.broker.queues if key.startswith("sub:s")] == []
+    assert [key for key in world.broker.queues if key.startswith("session:1:s")] == []
 
 
 def test_3_1_4_take_over_tells_the_old_connection() -> None:

@@ -10,6 +10,7 @@ from gateway.connectors.mqtt.mapping import WillMessage
 from gateway.core.destination import TOPIC, Destination
 from gateway.core.fan_out import DONE_SPACE, OFFERED_AT_ONCE, PART, SPACE, WIDE
 from gateway.core.message import Message
+from gateway.core.queue_key import SESSION, QueueKey
 from gateway.store.memory import Kept, MemoryStore
 from protocols.mqtt.frames import Pingreq, Pingresp, Puback, Pubrec, Pubrel, SubscriptionRequest
 
@@ -227,14 +228,21 @@ def test_after_a_kill_all_have_it_and_nobody_has_it_twice(
     for _ in range(steps):
         step(world)
     # One that has it reads it: what is in its queue is not what tells.
-    world.broker.queues["sub:s0/"].purge()
+    world.broker.queues["session:2:s0/"].purge()
     commit(world)
     world = begin(kept)
     finish(world)
     commit(world)
-    depths = [world.broker.queues[f"sub:s{n}/"].depth if n or not steps else 1 for n in range(COUNT)]
+    depths = [
+        world.broker.queues[QueueKey(SESSION, f"s{n}", "").text].depth if n or not steps else 1
+        for n in range(COUNT)
+    ]
     assert depths == [1] * COUNT
-    assert steps == 0 or "sub:s0/" not in world.broker.queues or not world.broker.queues["sub:s0/"].depth
+    assert (
+        steps == 0
+        or "session:2:s0/" not in world.broker.queues
+        or not world.broker.queues["session:2:s0/"].depth
+    )
     assert notes(world) == []
 
 

@@ -252,7 +252,7 @@ def test_a_subscription_that_is_refused_for_want_of_room_leaves_nothing_behind()
     assert world.service.sessions.footprint.total == len("c")
     client.lose()
     assert not world.broker.queues
-    assert not [key for key in world.broker.queues if key.startswith("share:")]
+    assert not [key for key in world.broker.queues if key.startswith("shared:")]
 
 
 # -- a part at a time

@@ -87,7 +87,7 @@ def test_sources(text: str, kind: int, queue: str, pattern: str) -> None:
 def test_several_sources_and_durable_ones() -> None:
     first, second = sources_of("/queue/a, /topic/b", "me")
     assert (first.queue, str(second.pattern)) == ("a", "b")
-    assert source_of("/dsub/c/n/m", "me").durable_key == "sub:c/n/m"
+    assert str(source_of("/dsub/c/n/m", "me").durable_key) == "durable:1:c/n/m"
     for text in ("/dsub/c", "/dsub/c/", "/dsub//n", "/share/g", "/share//f"):
         with pytest.raises(InvalidName):
             source_of(text, "me")

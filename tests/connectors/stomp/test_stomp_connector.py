@@ -257,7 +257,7 @@ def test_acknowledgement_on_a_topic_redelivers_too() -> None:
     client.send("NACK", id=message.headers["ack"])
     assert client.bodies() == [b"x"]
     client.lose()
-    assert [key for key in world.broker.queues if key.startswith("sub:")] == []
+    assert [key for key in world.broker.queues if key.startswith(("durable:", "private:"))] == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -441,7 +441,7 @@ def test_durable_subscription_waits_for_its_client(header: str) -> None:
     again = world.client(client_id="c").raw(subscribe)
     assert again.bodies() == [b"x"]
     again.send("UNSUBSCRIBE", id="1").raw(f"UNSUBSCRIBE\nid:1\n{header}:d\n\n\0".encode())
-    assert "sub:c/d" not in world.broker.queues
+    assert "durable:1:c/d" not in world.broker.queues
 
 
 def test_shared_subscription_gives_each_message_to_one() -> None:

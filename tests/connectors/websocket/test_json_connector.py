@@ -299,7 +299,7 @@ def test_shared_and_durable_subscriptions() -> None:
         "while away"
     ]
     reader.op("unsubscribe", sub="d", delete=True)
-    assert "sub:r/mine" not in world.broker.queues
+    assert "durable:1:r/mine" not in world.broker.queues
 
 
 # -- transactions
