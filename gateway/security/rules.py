@@ -127,8 +127,8 @@ class Rules:
         """Does any answer depend on the client id?"""
         self.about_names = any(_about_names(rule) for rule in rules)
         """Does any answer depend on the user's name?"""
-        self.restrict_receive = any(_about_receiving(rule) for rule in rules)
-        """Can a subscription that is allowed still not be given everything under it?"""
+        self.restrict_receive = bool(rules)
+        """Can a subscription, which was allowed once, still not be given everything under it?"""
 
     def __bool__(self) -> bool:
         return bool(self._rules)
@@ -156,11 +156,15 @@ class Rules:
         return not self._rules
 
     def may_receive(self, who: Who, kind: int, name: str) -> bool:
-        """May `who`, who may subscribe, be given what is sent to this destination?  Where no rule fits, yes."""
+        """May `who`, who has subscribed, be given what is sent to this destination?
+
+        Where a subscription is allowed now, a rule that allows it covers all of it.  So a name that no rule fits is that
+        of a subscription from before a rule went away: a durable one, a session's, or one that is open.
+        """
         for rule in self._rules:
             if _decides_receiving(rule) and _fits(rule, who, kind, name):
                 return rule.allow
-        return True
+        return not self._rules
 
     def receivers(self, kind: int, name: str) -> str | tuple[bool, ...]:
         """Equal for destinations about which `may_receive` answers the same, whoever asks.

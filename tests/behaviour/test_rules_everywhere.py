@@ -77,16 +77,18 @@ class World:
 
     def __init__(self) -> None:
         self._kept = Kept()
+        self._table = TABLE
         self._start()
 
-    def restart(self) -> None:
-        """The gateway is killed and comes back."""
+    def restart(self, table: tuple[Rule, ...] = TABLE) -> None:
+        """The gateway is killed and comes back, with these rules."""
         self.store.commit()
+        self._table = table
         self._start()
 
     def _start(self) -> None:
         checks = PasswordChecks(lambda work: None, 1, 0)
-        guard = Believing({}, Rules(TABLE), checks, lambda: None, True)
+        guard = Believing({}, Rules(self._table), checks, lambda: None, True)
         store = self.store = MemoryStore(self._kept, held=True, pages=True)
         self.broker = Broker(store, guard, CoreLimits(), QueuePolicy(dead_letters="DLQ"))
         self.broker.now_ms = NOW_MS
@@ -295,6 +297,51 @@ def test_nor_is_it_kept_for_who_is_away(way: str, restart: bool) -> None:
     if restart:
         world.restart()
     assert_only_open(TOPICS[way](world, "bob").heard())
+
+
+ONLY_OPEN = (
+    Rule(
+        True,
+        frozenset({"publish", "subscribe", "receive"}),
+        frozenset({"ann"}),
+        frozenset(),
+        (Area.parse("topic:>"), Area.parse("queue:>")),
+    ),
+    Rule(True, frozenset({"subscribe"}), frozenset({"bob"}), frozenset(), (Area.parse("topic:open.>"),)),
+)
+"""Nothing denies anything to bob: what he may not have has merely gone from what he may."""
+
+
+@pytest.mark.parametrize("way", KEPT_WAYS)
+def test_what_a_rule_allowed_is_kept_back_when_the_rule_is_gone(way: str) -> None:
+    """Also when it comes back: what was sent meanwhile was not for him."""
+    world = World()
+    TOPICS[way](world, "bob").drop()
+    world.restart(ONLY_OPEN)
+    world.send("/topic/other.x", "<other>")
+    world.restart()
+    assert b"<other>" not in TOPICS[way](world, "bob").heard()
+
+
+@pytest.mark.parametrize("filter", ["other/#", "$share/g/other/#", "$queue/other.q", "$json/other/#"])
+def test_a_session_has_only_the_subscriptions_that_are_still_allowed(filter: str) -> None:
+    world = World()
+    bob = world.client("mqtt", "bob")
+    for wanted in ("open/x", filter):
+        bob.subscribe(wanted)
+    assert bob.heard().count(b"\x90\x04") == 2
+    bob.drop()
+    world.restart(ONLY_OPEN)
+    bob = world.client("mqtt", "bob")
+    for place in ("/topic/open.x", "/topic/other.x", "/queue/other.q"):
+        world.send(place, f"<{place}>")
+    heard = bob.heard()
+    assert b"</topic/open.x>" in heard
+    assert b"other" not in heard
+    bob.drop()
+    world.restart()
+    world.send("/topic/other.y", "<later>")
+    assert b"<later>" not in world.client("mqtt", "bob").heard()
 
 
 @pytest.mark.parametrize("way", SHARED)

@@ -5,12 +5,13 @@ from contextlib import suppress
 from typing import Final, final
 
 from gateway.connectors.mqtt import journal
-from gateway.connectors.mqtt.addresses import filter_of
+from gateway.connectors.mqtt.addresses import Filter, filter_of
 from gateway.connectors.mqtt.binding import MqttBinding
 from gateway.connectors.mqtt.mapping import MqttOrigin, WillMessage
 from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.stored import restored_options, restored_publish
-from gateway.core.destination import InvalidName
+from gateway.connectors.sources import may_read
+from gateway.core.destination import QUEUE, TOPIC, InvalidName
 from gateway.core.message import Origin
 from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX
 from gateway.core.pattern import literal
@@ -135,10 +136,33 @@ def _recover_subscriptions(broker: Broker, found: Recovered, sessions: dict[str,
             broker.store.append(Noted(journal.SUBSCRIPTION, key, None))
             continue
         try:
-            session.restore(filter_of(text), qos, no_local, retain_as_published, identifier)
+            filter = filter_of(text)
+            if not _may_keep(broker, session, filter):
+                # The rules have changed since.
+                broker.store.append(Noted(journal.SUBSCRIPTION, key, None))
+                continue
+            session.restore(filter, qos, no_local, retain_as_published, identifier)
         except (InvalidName, LimitReached):
             # Limits have been lowered since.
             broker.counters.discarded += 1
+
+
+def _may_keep(broker: Broker, session: MqttSession, filter: Filter) -> bool:
+    """May the session's client still subscribe to it?
+
+    A damage may have taken the user's name: then it keeps what it has of topics, for what it may receive is looked at
+    with each; of a share or a queue nothing could be held back.
+    """
+    kind = QUEUE if filter.queue else TOPIC
+    pattern = literal(filter.queue) if filter.queue else filter.pattern
+    if may_read(broker, session.publisher, kind, pattern, bool(filter.group)):
+        return True
+    return (
+        session.expiry_s == MADE_DO_EXPIRY_S
+        and session.publisher.user is None
+        and kind == TOPIC
+        and not filter.group
+    )
 
 
 def _recover_exchanges(broker: Broker, found: Recovered, sessions: dict[str, MqttSession]) -> None:
