@@ -105,11 +105,19 @@ class World:
         self.broker.recover(found)
         mqtt.recover(found, NOW_MS)
 
-    def client(self, protocol: str, user: str, id: str = "", will: Will | None = None) -> "Client":
-        """One that has connected."""
+    def client(
+        self, protocol: str, user: str, id: str = "", will: Will | None = None, version: str = ""
+    ) -> "Client":
+        """One that has connected; `version`: 3, 4 or 5 of MQTT, 1.0, 1.1 or 1.2 of STOMP."""
         acceptor = self._services[protocol].acceptor(protocol, protocol, Limits(allow_anonymous=False))
         return Client(
-            self, protocol, user, id or f"{user}s", acceptor.accept("127.0.0.1:1", self.turn, NOW_MS), will
+            self,
+            protocol,
+            user,
+            id or f"{user}s",
+            acceptor.accept("127.0.0.1:1", self.turn, NOW_MS),
+            will,
+            version,
         )
 
     def send(self, topic: str, body: str, *headers: str) -> None:
@@ -124,15 +132,28 @@ class Client:
     """One connection of any protocol, in bytes."""
 
     def __init__(
-        self, world: World, protocol: str, user: str, id: str, connector: Connector, will: Will | None
+        self,
+        world: World,
+        protocol: str,
+        user: str,
+        id: str,
+        connector: Connector,
+        will: Will | None,
+        version: str,
     ) -> None:
         self.world = world
         self.connector = connector
         self.user = user
+        self.level = int(version or "5") if protocol == "mqtt" else 0
         if protocol == "mqtt":
-            self.raw(encode_packet(Connect(id, False, 0, 5, will, user, b"", KEPT), 5))
+            properties = KEPT if self.level == 5 else None
+            self.raw(
+                encode_packet(Connect(id, False, 0, self.level, will, user, b"", properties), self.level)
+            )
         elif protocol == "stomp":
-            self.frame("CONNECT", "accept-version:1.2", "host:h", f"login:{user}", f"client-id:{id}")
+            version = version or "1.2"
+            accepts = [] if version == "1.0" else [f"accept-version:{version}", "host:h"]
+            self.frame("CONNECT", *accepts, f"login:{user}", f"client-id:{id}")
         elif protocol == "json":
             self.op("connect", user=user, password="x", client_id=id)
 
@@ -164,7 +185,7 @@ class Client:
 
     def subscribe(self, filter: str, qos: int = 1) -> None:
         """MQTT."""
-        self.raw(encode_packet(Subscribe(1, [SubscriptionRequest(filter, qos)]), 5))
+        self.raw(encode_packet(Subscribe(1, [SubscriptionRequest(filter, qos)]), self.level))
 
     def ask(self, method: str, target: str, body: str = "", *headers: str) -> None:
         """HTTP."""
@@ -173,18 +194,18 @@ class Client:
         self.raw("\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]).encode())
 
 
-def _stomp(*headers: str) -> Callable[[World, str], Client]:
+def _stomp(*headers: str, version: str = "1.2") -> Callable[[World, str], Client]:
     def subscribe(world: World, user: str) -> Client:
-        client = world.client("stomp", user)
+        client = world.client("stomp", user, version=version)
         client.frame("SUBSCRIBE", "id:1", *headers)
         return client
 
     return subscribe
 
 
-def _mqtt(filter: str) -> Callable[[World, str], Client]:
+def _mqtt(filter: str, version: str = "5") -> Callable[[World, str], Client]:
     def subscribe(world: World, user: str) -> Client:
-        client = world.client("mqtt", user)
+        client = world.client("mqtt", user, version=version)
         client.subscribe(filter)
         return client
 
@@ -213,9 +234,14 @@ DURABLE = "activemq.subscriptionName:d"
 
 TOPICS: dict[str, Callable[[World, str], Client]] = {
     "MQTT": _mqtt("#"),
+    "MQTT 3.1.1": _mqtt("#", "4"),
+    "MQTT 3.1": _mqtt("#", "3"),
     "MQTT as JSON": _mqtt("$json/#"),
     "MQTT, a level": _mqtt("+/x/#"),
     "STOMP": _stomp("destination:/topic/>"),
+    "STOMP 1.1": _stomp("destination:/topic/>", version="1.1"),
+    "STOMP 1.0": _stomp("destination:/topic/>", version="1.0"),
+    "STOMP 1.0, durable": _stomp("destination:/topic/>", DURABLE, version="1.0"),
     "STOMP, acknowledged": _stomp("destination:/topic/>", "ack:client-individual"),
     "STOMP, exchange": _stomp("destination:/exchange/amq.topic/#"),
     "STOMP, several": _stomp("destination:/topic/open.>,/topic/*.>"),
@@ -227,19 +253,32 @@ TOPICS: dict[str, Callable[[World, str], Client]] = {
 }
 """Wildcards, which bob may have: what he may not have is left out."""
 
-KEPT_WAYS = ("MQTT", "MQTT as JSON", "MQTT, a level", "STOMP, durable", "JSON, durable")
+KEPT_WAYS = (
+    "MQTT",
+    "MQTT 3.1.1",
+    "MQTT 3.1",
+    "MQTT as JSON",
+    "MQTT, a level",
+    "STOMP, durable",
+    "STOMP 1.0, durable",
+    "JSON, durable",
+)
 
 SHARED: dict[str, Callable[[World, str], Client]] = {
     "MQTT": _mqtt("$share/g/#"),
+    "MQTT 3.1.1": _mqtt("$share/g/#", "4"),
     "MQTT as JSON": _mqtt("$json/$share/g/#"),
     "STOMP": _stomp("destination:/share/g/>"),
+    "STOMP 1.0": _stomp("destination:/share/g/>", version="1.0"),
     "JSON": _json(from_="share:g/>"),
 }
 """From these nothing can be left out."""
 
 RETAINED: dict[str, Callable[[World, str], Client]] = {
     "MQTT": _mqtt("#"),
+    "MQTT 3.1.1": _mqtt("#", "4"),
     "STOMP": _stomp("destination:/topic/>", "retained:true"),
+    "STOMP 1.0": _stomp("destination:/topic/>", "retained:true", version="1.0"),
     "STOMP, durable": _stomp("destination:/topic/>", DURABLE, "retained:true"),
     "JSON": _json(from_="topic:>", retained=True),
     "JSON, durable": _json(from_="topic:>", durable="d", retained=True),
@@ -251,8 +290,11 @@ def queue_ways(name: str) -> dict[str, Callable[[World, str], Client]]:
     """All that reads a queue."""
     return {
         "MQTT": _mqtt(f"$queue/{name}"),
+        "MQTT 3.1.1": _mqtt(f"$queue/{name}", "4"),
         "MQTT as JSON": _mqtt(f"$json/$queue/{name}"),
         "STOMP": _stomp(f"destination:/queue/{name}"),
+        "STOMP 1.1": _stomp(f"destination:/queue/{name}", version="1.1"),
+        "STOMP 1.0": _stomp(f"destination:/queue/{name}", version="1.0"),
         "STOMP, bare": _stomp(f"destination:{name}"),
         "STOMP, other spelling": _stomp(f"destination:/amq/queue/{name}"),
         "STOMP, wildcard": _stomp("destination:/queue/>"),
@@ -527,10 +569,11 @@ def test_a_session_is_its_users_alone(restart: bool) -> None:
     assert b"<mine>" in world.client("mqtt", "ann", "anns").heard()
 
 
+@pytest.mark.parametrize("version", ["3", "4", "5"])
 @pytest.mark.parametrize("topic", ["private/x", "$queue/private.x"])
-def test_nor_leaves_a_will_there(topic: str) -> None:
+def test_nor_leaves_a_will_there(topic: str, version: str) -> None:
     world = World()
-    bob = world.client("mqtt", "bob", will=Will(topic, b"<leak>", 1, False, b""))
+    bob = world.client("mqtt", "bob", "", Will(topic, b"<leak>", 1, False, b""), version)
     assert bob.heard()[:1] == b"\x20"
     assert bob.connector.closing
     bob.drop()
@@ -558,3 +601,40 @@ def test_a_temporary_topic_is_read_by_its_owner_alone(way: str) -> None:
     assert b"<reply>" in owner.heard()
     late = TEMPORARY[way](world, "ann")
     assert b"<reply>" not in early.heard() + late.heard()
+
+
+@pytest.mark.parametrize("way", queue_ways(""))
+def test_a_temporary_queue_is_read_by_its_owner_alone(way: str) -> None:
+    world = World()
+    owner = world.client("stomp", "ann", "owner")
+    owner.frame("SEND", "destination:/topic/open.x", "reply-to:/temp-queue/x", body="ask")
+    [queue] = [queue for queue in world.broker.named_queues() if queue.destination.temporary]
+    thief = queue_ways(queue.destination.name)[way](world, "bob")
+    same = queue_ways(queue.destination.name)[way](world, "ann")
+    world.send(f"/queue/{queue.destination.name}", "<reply>")
+    assert b"<reply>" not in thief.heard() + same.heard()
+    assert b"<reply>" in owner.heard()
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+@pytest.mark.parametrize("reply_to", ["/queue/private.q", "/topic/private.x", "/topic/sensors.x.secret"])
+def test_a_reply_to_is_no_subscription(reply_to: str, version: str) -> None:
+    """But to a temporary queue of one's own."""
+    world = World()
+    bob = world.client("stomp", "bob", version=version)
+    bob.frame("SEND", "destination:/topic/open.x", f"reply-to:{reply_to}", body="ask")
+    world.send(reply_to, "<reply>")
+    assert b"<reply>" not in bob.heard()
+
+
+def test_nor_is_a_reply_to_that_names_the_temporary_queue_of_another() -> None:
+    world = World()
+    owner = world.client("stomp", "ann", "owner")
+    owner.frame("SEND", "destination:/topic/open.x", "reply-to:/temp-queue/x", body="ask")
+    [queue] = [queue for queue in world.broker.named_queues() if queue.destination.temporary]
+    bob = world.client("stomp", "bob")
+    for name in (f"/queue/{queue.destination.name}", "/temp-queue/x"):
+        bob.frame("SEND", "destination:/topic/open.x", f"reply-to:{name}", body="ask")
+    world.send(f"/queue/{queue.destination.name}", "<reply>")
+    assert b"<reply>" not in bob.heard()
+    assert b"<reply>" in owner.heard()
