@@ -397,12 +397,30 @@ def _bare_constant(message: Message, target: StompTarget, body: bytes) -> bytes:
     return constant
 
 
+@final
+class _Moment:
+    """The time of arrival that was written last: all messages of one read have the same."""
+
+    __slots__ = ("ms", "text")
+
+    def __init__(self) -> None:
+        self.ms = -1
+        self.text = ""
+
+
+_moment: Final = _Moment()
+
+
 def message_id(message: Message) -> str:
     """The same however often the message is delivered, after restarts too, and in no need of escapes.
 
     The number rises over all runs on one store; the time tells apart those of gateways that share none.
     """
-    return f"ID-{message.received_at_ms}-{message.id}"
+    moment = _moment
+    if moment.ms != message.received_at_ms:
+        moment.ms = message.received_at_ms
+        moment.text = f"ID-{moment.ms}-"
+    return moment.text + str(message.id)
 
 
 def head_of(destination: Destination, owner: str, lines: list[bytes], version: str) -> bytes:
