@@ -66,7 +66,7 @@ class Connector(Output):
         self.throttled = False
         """Do not read from this client for now, and handle nothing more of what it has sent."""
         self.resumes = False
-        """It may go on: `go_on` is to be called before it is read again."""
+        """There is more of what it has sent: `go_on` is to be called before it is read again."""
         self.stranger = False
         """It is not known yet who the client is, and that matters: little is kept of what it says.  For those carried."""
         self.untaken = False
@@ -89,11 +89,16 @@ class Connector(Output):
         raise NotImplementedError
 
     def go_on(self, now_ms: int) -> None:
-        """The client may go on: handle what has waited.  Called in a turn of its own, once `resumes` is set."""
+        """The client may go on: handle what has waited.  Called in a later turn, once `resumes` is set."""
         self.resumes = False
         if not self.throttled and not self.closing:
             self.bytes_in(b"", now_ms)
         self.publisher.went_on()
+
+    @property
+    def unheard(self) -> bool:
+        """Is there something that it has sent and that waits?  Then nothing more is to be given to `bytes_in`."""
+        return self.throttled or self.resumes
 
     @property
     def owes(self) -> bool:

@@ -1,7 +1,12 @@
 """A client is heard frame by frame: when it has to wait, what it has sent and is not handled waits with it."""
 
+from typing import Final
+
 from gateway.connectors.base import Connector, Counters, Limits, Turn
 from gateway.core.router import Broker
+
+TIMES_A_TURN: Final = 4
+"""How often a client's frames are decoded, some hundred at a time, before others have their turn."""
 
 
 class FrameConnector(Connector):
@@ -48,9 +53,15 @@ class FrameConnector(Connector):
         """See Connector."""
         self.counters.bytes_in += len(data)
         self._take(data, now_ms)
+        times = 1
         while self.has_more() and not self.closing and not self.throttled:
             self._collect()
+            if times == TIMES_A_TURN:
+                self.resumes = True
+                self.turn.mark(self)
+                return
             self._take(b"", now_ms)
+            times += 1
         self._collect()
 
     def _take(self, data: bytes, now_ms: int) -> None:

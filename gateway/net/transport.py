@@ -117,7 +117,7 @@ class Transport(asyncio.Protocol, Timed):
         connector = self.connector
         if connector is None or connector.closing:
             return
-        if connector.throttled:
+        if connector.unheard:
             # TLS hands on a read in several pieces, and a loop may have read already.
             self._kept += data
             return
@@ -129,7 +129,7 @@ class Transport(asyncio.Protocol, Timed):
             self.fail()
             return
         current = self.connector
-        if current is not None and current.throttled:
+        if current is not None and current.unheard:
             self._read(False)
 
     def _now_ms(self) -> int:
@@ -227,11 +227,22 @@ class Transport(asyncio.Protocol, Timed):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone, whoever closed it."""
+        self._hear_out()
         self._end()
         self._socket = None
         self.carrier = None
         self._listener.closed(self)
         self._listener.deadlines.forget(self)
+
+    def _hear_out(self) -> None:
+        """Have what has been read handled, where it only waits for others to have their turn."""
+        connector = self.connector
+        try:
+            while connector is not None and connector.resumes and not connector.throttled and not connector.closing:
+                self._now_ms()
+                connector.go_on(self._listener.broker.now_ms)
+        except Exception:
+            self.fail()
 
     # -- Timed
 
@@ -305,8 +316,8 @@ class Transport(asyncio.Protocol, Timed):
                 return
         if self._finish_by_ms:
             self._look_whether_finished(connector)
-        elif self._reading == connector.throttled:
-            self._read(not connector.throttled)
+        elif self._reading == connector.unheard:
+            self._read(not connector.unheard)
 
     def _go_on(self, connector: Connector, now_ms: int) -> None:
         """Have what has waited handled before anything more is read."""
@@ -317,12 +328,12 @@ class Transport(asyncio.Protocol, Timed):
             if self.carrier is None:
                 if connector.handover is not None:
                     self._hand_over(connector, now_ms)
-            elif not connector.throttled:
+            elif not connector.unheard:
                 self.carrier.go_on(now_ms)
         except Exception:
             self.fail()
             return
-        if self._kept and not connector.throttled:
+        if self._kept and not connector.unheard:
             kept = self._kept
             self._kept = b""
             self.data_received(kept)

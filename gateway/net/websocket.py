@@ -101,11 +101,11 @@ class Carrier:
                 connector.bytes_in(piece.data, now_ms)
                 if connector.closing:
                     return
-                if connector.throttled:
+                if connector.unheard:
                     self._pieces = pieces[at + 1 :]
                     break
             data = b""
-            if connector.throttled and (self._pieces or wire.more):
+            if connector.unheard and (self._pieces or wire.more):
                 return
             if not wire.more:
                 break
