@@ -44,6 +44,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.broker = broker_with(policy=QueuePolicy(deliveries_max=FAILURES_MAX, dead_letters="DLQ"))
         self.queue = self.broker.bound_queue(QueueKey(DURABLE, "model", "q"), self.broker.policy)
         self.shared = Credit(0)
+        self.sharing = CheckedOutlet(self)
         self.priorities: dict[int, int] = {}
         self.expiries: dict[int, int] = {}
         self.waiting: set[int] = set()
@@ -108,7 +109,9 @@ class QueueMachine(RuleBasedStateMachine):
     def attach(self, credit: int, automatic: bool, share: bool) -> Consumer:
         window = self.shared if share else Credit(credit)
         self.window.setdefault(id(window), window.available)
-        consumer = Consumer(self.queue, CheckedOutlet(self), window, automatic)
+        # A window is shared by consumers of one outlet.
+        outlet = self.sharing if share else CheckedOutlet(self)
+        consumer = Consumer(self.queue, outlet, window, automatic)
         self.attached.append(consumer)
         self.queue.attach(consumer)
         return consumer
