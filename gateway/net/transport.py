@@ -238,7 +238,12 @@ class Transport(asyncio.Protocol, Timed):
         """Have what has been read handled, where it only waits for others to have their turn."""
         connector = self.connector
         try:
-            while connector is not None and connector.resumes and not connector.throttled and not connector.closing:
+            while (
+                connector is not None
+                and connector.resumes
+                and not connector.throttled
+                and not connector.closing
+            ):
                 self._now_ms()
                 connector.go_on(self._listener.broker.now_ms)
         except Exception:

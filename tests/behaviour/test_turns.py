@@ -45,5 +45,3 @@ def test_very_many_frames_in_one_read_are_handled_in_several_turns_and_in_order(
     assert turns > 3
     assert bodies == [str(number) for number in range(MANY)]
     assert not party.connector.unheard
-
-
