@@ -153,9 +153,9 @@ class SecureSocket(asyncio.Protocol, Timed):
             self._listener.bug(self._peer_name())
             self.abort()
             return
-        if self._tls.version() != "TLSv1.3":
-            # In TLS 1.3 all that is left is a session ticket, which goes out with the first answer.
-            self._send()
+        # In TLS 1.3 all that is left is a session ticket.  It waits for no answer: a client with Nagle's algorithm would
+        # hold its second write back until the delayed acknowledgement of its first.
+        self._send()
         problem = self._look_at_certificate()
         if problem:
             self._refuse(problem)

@@ -35,6 +35,8 @@ Json = Any
 VALUES_MAX: Final = 50_000
 """Values in one JSON text, about: each costs some hundred times what a byte within a text does."""
 
+INFINITY: Final = float("inf")
+
 # A text, whole or to the end of the data, so that no byte is looked at twice; or what stands in front of a value.
 _TOKENS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[,\[{]', re.DOTALL)
 
@@ -67,13 +69,36 @@ def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def load(data: bytes, values_max: int = VALUES_MAX) -> Json:
-    """A JSON text.  Raises JsonError (BAD_JSON): NaN, repeated names, endless nesting and too many values are none."""
+    """A JSON text.  Raises JsonError: BAD_JSON, since NaN, repeated names, endless nesting and too many values are none;
+    BAD_REQUEST for what is JSON and cannot be carried, a lone surrogate or a number beyond all doubles."""
+    value = _parse(data, values_max)
+    if b"\\u" in data:
+        _check_text(value)
+    return value
+
+
+def _check_text(value: Json) -> None:
+    """Half of a surrogate pair can be escaped in JSON, but is no text, and no other protocol could carry it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise JsonError("half of a surrogate pair is no text") from None
+
+
+def _finite(digits: str) -> float:
+    """RFC 8259 §6 leaves the range to us: what no double holds would be infinity, which JSON has no word for."""
+    value = float(digits)
+    if value in (INFINITY, -INFINITY):
+        raise JsonError("a number is too large")
+    return value
+
+
+def _parse(data: bytes, values_max: int) -> Json:
     _check_values(data, values_max)
     try:
-        value = json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats)
-        if b"\\u" in data:
-            # Half of a surrogate pair can be escaped in JSON, but is no text, and no other protocol could carry it.
-            json.dumps(value, ensure_ascii=False).encode()
+        value = json.loads(
+            data, parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats
+        )
     except (ValueError, RecursionError) as error:
         raise JsonError(
             f"not JSON: {str(error)[:100].encode('ascii', 'replace').decode()}", BAD_JSON
@@ -91,9 +116,15 @@ def dump(value: Json) -> bytes:
 
 def decode(data: bytes, operations_max: int, values_max: int = VALUES_MAX) -> list[Operation]:
     """The operations of one WebSocket message.  Raises JsonError when it is no JSON, or too many."""
-    value = load(data, values_max)
+    try:
+        value = _parse(data, values_max)
+    except JsonError as error:
+        if error.code != BAD_REQUEST:
+            raise
+        return [Mistake(None, error.code, error.reason)]
+    escaped = b"\\u" in data
     if isinstance(value, dict):
-        return [_operation(value, len(data))]
+        return [_operation(value, len(data), escaped)]
     if not isinstance(value, list):
         raise JsonError("an operation is an object", BAD_JSON)
     if len(value) > operations_max:
@@ -102,16 +133,22 @@ def decode(data: bytes, operations_max: int, values_max: int = VALUES_MAX) -> li
     operations: list[Operation] = []
     for item in value:
         if isinstance(item, dict):
-            operations.append(_operation(item, size))
+            operations.append(_operation(item, size, escaped))
         else:
             operations.append(Mistake(None, BAD_REQUEST, "an operation is an object"))
     return operations
 
 
-def _operation(item: dict[str, Any], size: int) -> Operation:
+def _operation(item: dict[str, Any], size: int, escaped: bool) -> Operation:
+    """`escaped`: it may contain half of a surrogate pair."""
     id: Id = None
     try:
-        id = _id(item.pop("id", None))
+        found = item.pop("id", None)
+        if escaped:
+            _check_text(found)
+        id = _id(found)
+        if escaped:
+            _check_text(item)
         word = item.pop("op", None)
         if word == "publish":
             return _publish(id, item, size)

@@ -139,6 +139,9 @@ class HttpConnection:
         while True:
             event = self._h11.next_event()
             if isinstance(event, h11.Request):
+                # h11 asks only when something is missing: a head that comes in one read would have no limit.
+                if _head_bytes(event) > self._limits.max_header_bytes:
+                    return self._fail(431, f"a head may have {self._limits.max_header_bytes} bytes")
                 self._head = event
                 self._body = []
                 self._body_bytes = 0
@@ -205,6 +208,9 @@ class HttpConnection:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body = []
         self._body_bytes = 0
+        if _is_framed_twice(head):
+            # RFC 9112 §6.1: whoever sent it may see another end of it, so nothing behind it is a request.
+            self.fail()
         return _request_of(head, body)
 
     def fail(self) -> None:
@@ -270,6 +276,18 @@ class HttpConnection:
         data = self._h11.send(event)
         if data:
             self.out.append(data)
+
+
+def _head_bytes(head: h11.Request) -> int:
+    size = len(head.method) + len(head.target)
+    for name, value in head.headers:
+        size += len(name) + len(value) + 4
+    return size
+
+
+def _is_framed_twice(head: h11.Request) -> bool:
+    names = [name for name, _ in head.headers]
+    return b"transfer-encoding" in names and b"content-length" in names
 
 
 def _request_of(head: h11.Request, body: bytes) -> Request:

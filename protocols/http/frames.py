@@ -18,7 +18,7 @@ class Request:
 
     def __init__(self, method: str, target: str, headers: list[tuple[str, str]], body: bytes) -> None:
         self.method = method
-        self.target = target
+        self.target = _origin_form(target)
         self.headers = headers
         self.body = body
 
@@ -61,6 +61,19 @@ class Request:
         """Does it ask for WebSocket (RFC 9110 §7.8)?"""
         upgrade = self.header("upgrade")
         return upgrade is not None and "websocket" in upgrade.lower()
+
+
+def _origin_form(target: str) -> str:
+    """The path and query of a target that is a whole URI, which servers must take (RFC 9112 §3.2.2)."""
+    scheme, colon, rest = target.partition("://")
+    if not colon or scheme.lower() not in ("http", "https"):
+        return target
+    for at in range(len(rest)):
+        if rest[at] == "/":
+            return rest[at:]
+        if rest[at] == "?":
+            return "/" + rest[at:]
+    return "/"
 
 
 @final

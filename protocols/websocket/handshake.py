@@ -14,6 +14,9 @@ from protocols.websocket.deflate import Deflater, Inflater
 
 SWITCHING: Final = 101
 
+UPGRADE_REQUIRED: Final = 426
+VERSION: Final = "13"
+
 NONE_OF_OURS: Final = ""
 """No subprotocol has this name."""
 
@@ -50,6 +53,13 @@ class Handshake:
         """101, or why not."""
         self.headers: list[tuple[str, str]] = list(response.headers.raw_items())
         self.body: bytes = bytes(response.body or b"")
+        if self.status != SWITCHING and _is_of_another_version(headers):
+            # RFC 6455 §4.4: the refusal names what is spoken; 426 goes with Upgrade (RFC 9110 §15.5.22).
+            self.headers.append(("Sec-WebSocket-Version", VERSION))
+            if self.status != UPGRADE_REQUIRED:
+                self.status = UPGRADE_REQUIRED
+                self.headers.append(("Upgrade", "websocket"))
+            self.body = f"This is version {VERSION} of WebSocket.\n".encode()
         self.subprotocol: str | None = cast("str | None", protocol.subprotocol)
         self._deflate: PerMessageDeflate | None = None
         self._max_unpacked = max_unpacked
@@ -75,6 +85,10 @@ class Handshake:
         if agreed is None:
             return None
         return Deflater(agreed.local_max_window_bits, agreed.local_no_context_takeover)
+
+
+def _is_of_another_version(headers: Sequence[tuple[str, str]]) -> bool:
+    return [value.strip() for name, value in headers if name.lower() == "sec-websocket-version"] != [VERSION]
 
 
 def _choose(headers: Sequence[tuple[str, str]], ours: Sequence[str]) -> str | None:

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import select
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -287,6 +288,20 @@ async def test_sessions_are_resumed_and_name_the_same_user(net: SecureNet, pki: 
     reused, _ = await asyncio.to_thread(visit, session)
     assert reused
     assert [connector.certificate_user for connector in net.acceptor.made] == ["device", "device"]
+
+
+async def test_tickets_leave_with_the_end_of_the_handshake(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+    context = pki.client()
+
+    def wait() -> bool:
+        with socket.create_connection(("127.0.0.1", net.listener.port), 5) as raw, context.wrap_socket(
+            raw, server_hostname="localhost"
+        ) as sock:  # fmt: skip
+            assert sock.version() == "TLSv1.3"
+            return bool(select.select([sock], [], [], 5)[0])
+
+    assert await asyncio.to_thread(wait), "nothing came before the client said anything"
 
 
 async def test_without_tickets_nothing_is_resumed(net: SecureNet, pki: Pki) -> None:

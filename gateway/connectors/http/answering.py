@@ -81,13 +81,13 @@ class Answering(Connector):
         head = request is not None and request.method == "HEAD"
         self.wire.send_response(status, self.headers(content_type, more, policy), body, head)
 
-    def deny(self, status: int, reason: str) -> None:
-        """Answer that it cannot be."""
+    def deny(self, status: int, reason: str, methods: tuple[str, ...] = ()) -> None:
+        """Answer that it cannot be; with 405, `methods` are those that can (RFC 9110 §10.2.1)."""
         more: list[tuple[str, str]] = []
         if status == 401:
             more.append(("WWW-Authenticate", 'Basic realm="gateway", charset="UTF-8"'))
         elif status == 405:
-            more.append(("Allow", METHODS))
+            more.append(("Allow", ", ".join([*methods, "OPTIONS"])))
         if status == 503:
             more.append(("Connection", "close"))
         self.respond(status, PLAIN, reason.encode("utf-8", "replace") + b"\n", more)

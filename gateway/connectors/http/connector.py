@@ -300,7 +300,7 @@ class HttpConnector(Answering):
         try:
             step(request)
         except HttpRefusal as refusal:
-            self.deny(refusal.status, refusal.reason)
+            self.deny(refusal.status, refusal.reason, refusal.methods)
         except (InvalidName, InvalidEnvelope, JsonError) as bad:
             self.deny(400, str(bad))
         except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
@@ -353,7 +353,7 @@ class HttpConnector(Answering):
     def _serve(self, request: Request) -> None:
         """A page, or what this port is for."""
         if request.method not in ("GET", "HEAD"):
-            raise HttpRefusal(405, "only GET and HEAD")
+            raise HttpRefusal(405, "only GET and HEAD", ("GET", "HEAD"))
         path = request.path()
         page = self._service.pages.get(path)
         if page is not None:
@@ -373,7 +373,7 @@ class HttpConnector(Answering):
         if request.path() not in settings.paths:
             raise HttpRefusal(404, "WebSocket is spoken at " + ", ".join(settings.paths))
         if request.method != "GET":
-            raise HttpRefusal(405, "a WebSocket begins with GET")
+            raise HttpRefusal(405, "a WebSocket begins with GET", ("GET",))
         handshake = Handshake(
             request.target,
             request.headers,
@@ -479,13 +479,13 @@ class HttpConnector(Answering):
             events.end()
             self.wire.end_stream()
 
-    def deny(self, status: int, reason: str) -> None:
+    def deny(self, status: int, reason: str, methods: tuple[str, ...] = ()) -> None:
         """See Answering."""
         if self._events is not None:
             # Its head is sent already: all there is left to say is that it ends.
             self._end_events()
             return
-        super().deny(status, reason)
+        super().deny(status, reason, methods)
 
     # -- the end
 

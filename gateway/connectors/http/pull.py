@@ -216,7 +216,7 @@ def settle(connector: Answering, method: str, segments: list[str], receipts: Rec
 def needs(method: str, methods: tuple[str, ...]) -> None:
     """Raise HttpRefusal unless `method` is one of them."""
     if method not in methods:
-        raise HttpRefusal(405, "here: " + ", ".join(methods))
+        raise HttpRefusal(405, "here: " + ", ".join(methods), methods)
 
 
 def _is_inert(content_type: str) -> bool:

@@ -18,9 +18,11 @@ META: Final = "X-Mx-Meta"
 class HttpRefusal(Exception):
     """Why a request cannot be carried out."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, methods: tuple[str, ...] = ()) -> None:
+        """`methods` are those that are allowed there, with 405."""
         super().__init__(reason)
         self.status = status
+        self.methods = methods
         self.reason = reason
 
 

@@ -112,6 +112,10 @@ def test_topics_and_retained_values() -> None:
     assert world.broker.retained.count == 1
     assert world.once("POST", "/topics/$SYS.x", b"on").status == 400
     assert world.once("GET", "/topics/a.b").status == 405
+    # RFC 9110 §10.2.1
+    assert dict(world.once("GET", "/topics/a.b").headers)["allow"] == "POST, OPTIONS"
+    assert dict(world.once("PUT", "/queues/q").headers)["allow"] == "POST, GET, OPTIONS"
+    assert dict(world.once("DELETE", "/").headers)["allow"] == "GET, HEAD, OPTIONS"
 
 
 def test_a_confirmation_waits_for_the_store() -> None:
@@ -318,7 +322,7 @@ def test_who_is_nobody_claims_no_name_where_names_are_verified() -> None:
     [
         ("/elsewhere", {}, 404),
         ("/ws", {"Sec_WebSocket_Protocol": "amqp"}, 400),
-        ("/ws", {"Sec_WebSocket_Version": "8"}, 400),
+        ("/ws", {"Sec_WebSocket_Version": "8"}, 426),
         ("/ws", {"Sec_WebSocket_Key": "short"}, 400),
         ("/ws", {"Connection": "keep-alive"}, 426),
         ("/ws", {"Origin": "https://evil.example"}, 403),

@@ -135,7 +135,7 @@ def test_a_mistake_in_a_batch_leaves_the_others() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"7", b'"op"', b"nul", b'{"op":NaN}', b'{"op":"ping","op":"ping"}', b"\xff", b"[" * 100_000, b"1" * 5_000, b"[{},{},{}]", b'{"op":"\\ud800"}', b'{"\\udfff":1}'],
+    [b"", b"{", b"7", b'"op"', b"nul", b'{"op":NaN}', b'{"op":"ping","op":"ping"}', b"\xff", b"[" * 100_000, b"1" * 5_000, b"[{},{},{}]"],
 )  # fmt: skip
 def test_what_is_no_json_or_too_much_is_refused_as_a_whole(data: bytes) -> None:
     with pytest.raises(JsonError) as caught:
@@ -222,3 +222,26 @@ def test_garbage_is_an_error_or_operations(data: bytes) -> None:
         decode(data, 10)
     except JsonError as error:
         assert error.code == "bad_json"
+
+
+@pytest.mark.parametrize(
+    ("data", "ids"),
+    [
+        (b'{"op":"\\ud800","id":1}', [1]),
+        (b'{"\\udfff":1,"id":"a"}', ["a"]),
+        (b'{"op":"ping","id":"\\ud800"}', [None]),
+        (b'[{"op":"ping","id":1},{"op":"publish","id":2,"to":"queue:q","body":"\\udc00"}]', [2]),
+        (b'{"op":"publish","to":"queue:q","body":1e999}', [None]),
+        (b'{"op":"publish","to":"queue:q","body":[-1e999]}', [None]),
+    ],
+)
+def test_rfc_8259_what_no_text_or_double_is_spoils_one_operation(data: bytes, ids: list[object]) -> None:
+    found = [operation for operation in decode(data, 2) if isinstance(operation, Mistake)]
+    assert [(mistake.id, mistake.code) for mistake in found] == [(id, "bad_request") for id in ids]
+    with pytest.raises(JsonError) as caught:
+        codec.load(data)
+    assert caught.value.code == "bad_request"
+
+
+def test_whole_surrogate_pairs_are_text() -> None:
+    assert codec.load(b'"\\ud83d\\ude00"') == "\U0001f600"

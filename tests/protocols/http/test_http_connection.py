@@ -125,3 +125,38 @@ def test_garbage_is_a_failed_request_or_none(data: bytes) -> None:
                 assert 400 <= event.status < 500
                 connection.send_response(event.status, [], b"")
                 assert connection.closing
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"http://h:1/a/b?c=d", "/a/b", "d"),
+        (b"HTTPS://h/", "/", None),
+        (b"http://h", "/", None),
+        (b"http://h?c=/e", "/", "/e"),
+        (b"/x?c=http://h/y", "/x", "http://h/y"),
+    ],
+)
+def test_9112_3_2_2_targets_may_be_whole_uris(target: bytes, path: str, query: str | None) -> None:
+    request = one(
+        HttpConnection(HttpLimits()).receive_data(b"GET " + target + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+    )
+    assert (request.path(), request.parameter("c")) == (path, query)
+
+
+def test_9112_6_1_a_length_beside_a_transfer_encoding_ends_the_connection() -> None:
+    connection = HttpConnection(HttpLimits())
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert one(connection.receive_data(head + b"1\r\nx\r\n0\r\n\r\n" + GET)).body == b"x"
+    connection.send_response(200, [], b"")
+    assert b"connection: close" in b"".join(connection.out).lower()
+    assert connection.closing
+    assert connection.receive_data(b"") == []
+
+
+def test_a_head_has_its_limit_within_one_read_too() -> None:
+    long = b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 2_000 + b"\r\n\r\n"
+    [failed] = HttpConnection(HttpLimits(max_header_bytes=1_000)).receive_data(long)
+    assert isinstance(failed, RequestFailed)
+    assert failed.status == 431
+    assert one(HttpConnection(HttpLimits(max_header_bytes=3_000)).receive_data(long)).method == "GET"
