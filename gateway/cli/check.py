@@ -1,18 +1,22 @@
 """`gateway check`: look at a configuration without starting."""
 
+import os
+from pathlib import Path
+
 import typer
 
 from gateway.app import tls_problems
 from gateway.cli.settings import ConfigPath, load_or_exit
+from gateway.config import Config
 
 
 def check(config: ConfigPath = None) -> None:
-    """Validate a configuration and the certificates it names.
+    """Validate a configuration, and try the certificates and paths it names.
 
     Exit code 0 and a line for each connector, or 1 and a line for each mistake.
     """
     settings = load_or_exit(config)
-    problems = tls_problems(settings)
+    problems = tls_problems(settings) + path_problems(settings)
     for problem in problems:
         typer.echo(problem, err=True)
     if problems:
@@ -20,3 +24,38 @@ def check(config: ConfigPath = None) -> None:
     for connector in settings.connector:
         typer.echo(f"{connector.name}: {connector.uri}")
     typer.echo("the configuration is valid")
+
+
+def path_problems(config: Config) -> list[str]:
+    """Where the store and Unix sockets could not be made, a line each.  A gateway may be running there."""
+    problems: list[str] = []
+    if config.store.path:
+        problems += [f"store.path: {text}" for text in _store_problems(Path(config.store.path))]
+    for connector in config.connector:
+        if connector.path:
+            problems += [
+                f"connector[{connector.name}]: {text}" for text in _socket_problems(Path(connector.path))
+            ]
+    return problems
+
+
+def _store_problems(path: Path) -> list[str]:
+    if path.exists():
+        if not path.is_file():
+            return [f"{path} is no file"]
+        return [] if os.access(path, os.R_OK | os.W_OK) else [f"{path} cannot be read and written"]
+    # Folders that are missing are made at the start.
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    return _folder_problems(there)
+
+
+def _socket_problems(path: Path) -> list[str]:
+    if path.exists() and not path.is_socket():
+        return [f"{path} is there, and no socket"]
+    return _folder_problems(path.parent)
+
+
+def _folder_problems(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return [f"{folder} is no folder"]
+    return [] if os.access(folder, os.W_OK | os.X_OK) else [f"{folder} cannot be written"]

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli.settings import load_or_exit
+from gateway.cli.settings import ConfigPath, load_or_exit
 from gateway.config import is_loopback
 
 TIMEOUT_S: Final = 5.0
@@ -19,37 +19,49 @@ PIPE_WIDTH: Final = 120
 
 
 def status(
+    config: ConfigPath = None,
     url: Annotated[
         str, typer.Option(help="The gateway's [admin] uri; by default that of the configuration.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The whole answer, as JSON.")] = False,
 ) -> None:
-    """Is it up, which connectors and limits has it, how many connections, how fast is it?"""
-    address = url or load_or_exit(None).admin.uri
-    answer = fetch(address)
+    """Is it up, which connectors and limits has it, how many connections, how fast is it?
+
+    Exit code 0, or 1 when no gateway answers.
+    """
+    address = url or load_or_exit(config).admin.uri
+    try:
+        answer = fetch(address)
+    except NoGateway as error:
+        if as_json:
+            typer.echo(json.dumps({"status": "down", "reason": str(error)}, indent=2))
+        else:
+            typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
     else:
         show(answer)
 
 
+class NoGateway(Exception):
+    """Nobody answers, or somebody else."""
+
+
 def fetch(address: str) -> dict[str, Any]:
-    """The answer of the gateway at `address`; exits with 1 and a line when there is none."""
+    """The answer of the gateway at `address`; raises NoGateway when there is none."""
     parts = urlsplit(address)
     if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
-        typer.echo(f"{address}: must be http:// on a loopback address", err=True)
-        raise typer.Exit(1)
+        raise NoGateway(f"{address}: must be http:// on a loopback address")
     try:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"{address.rstrip('/')}/status", timeout=TIMEOUT_S) as response:
             answer = json.load(response)
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        typer.echo(f"no gateway answers at {address}: {reason}", err=True)
-        raise typer.Exit(1) from None
+        raise NoGateway(f"no gateway answers at {address}: {reason}") from None
     if not isinstance(answer, dict):
-        typer.echo(f"{address} is no gateway", err=True)
-        raise typer.Exit(1)
+        raise NoGateway(f"{address} is no gateway")
     return answer
 
 

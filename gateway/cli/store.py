@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from gateway.cli.settings import load_or_exit
+from gateway.cli.settings import ConfigPath, load_or_exit
 from gateway.cli.status import TIMEOUT_S
 from gateway.store import maintenance, upkeep
-from gateway.store.errors import StoreError, StoreRefused
+from gateway.store.errors import StoreDamaged, StoreError, StoreRefused
 
 app = typer.Typer(help="The store of persistent messages.", no_args_is_help=True)
 
@@ -35,9 +35,9 @@ def store() -> None:
 
 
 @app.command()
-def check(path: StorePath = None) -> None:
+def check(config: ConfigPath = None, path: StorePath = None) -> None:
     """Read everything, and say what is wrong: exit code 0 for a sound store, 2 for a damaged one, 1 for none."""
-    file = _file(path)
+    file = _file(path, config)
     with _errors(), _bar("checking") as progress:
         faults = maintenance.check(file, progress)
     for fault in faults:
@@ -48,17 +48,17 @@ def check(path: StorePath = None) -> None:
 
 
 @app.command()
-def backup(file: Path, path: StorePath = None) -> None:
+def backup(file: Path, config: ConfigPath = None, path: StorePath = None) -> None:
     """Copy the store to FILE, which must not be there yet.  The gateway may be running."""
     with _errors(), _bar("copying") as progress:
-        size = maintenance.backup(_file(path), file, progress)
+        size = maintenance.backup(_file(path, config), file, progress)
     typer.echo(f"{file}: {size:,} bytes")
 
 
 @app.command()
-def restore(file: Path, path: StorePath = None) -> None:
+def restore(file: Path, config: ConfigPath = None, path: StorePath = None) -> None:
     """Put the backup FILE in the place of the store, which is kept under another name.  The gateway must be stopped."""
-    target = _file(path)
+    target = _file(path, config)
     with _errors(), _bar("restoring") as progress:
         kept = maintenance.restore(target, file, progress)
     typer.echo(
@@ -67,9 +67,9 @@ def restore(file: Path, path: StorePath = None) -> None:
 
 
 @app.command()
-def stats(path: StorePath = None) -> None:
+def stats(config: ConfigPath = None, path: StorePath = None) -> None:
     """What the store holds.  The gateway may be running."""
-    file = _file(path)
+    file = _file(path, config)
     with _errors():
         found = maintenance.stats(file)
     console = Console(highlight=False)
@@ -94,13 +94,13 @@ def stats(path: StorePath = None) -> None:
 
 
 @app.command()
-def compact(path: StorePath = None) -> None:
+def compact(config: ConfigPath = None, path: StorePath = None) -> None:
     """Give back what the store's file takes and does not need.  A running gateway is asked to do it.
 
     It is asked by way of its [admin] endpoint.
     """
-    file = _file(path)
-    if path is None and _asked_to_compact(load_or_exit(None).admin.uri):
+    file = _file(path, config)
+    if path is None and _asked_to_compact(load_or_exit(config).admin.uri):
         typer.echo(f"{file}: the running gateway compacts it; `gateway status --json` says when it is done")
         return
     with _errors():
@@ -122,17 +122,17 @@ def _asked_to_compact(address: str) -> bool:
 
 
 @app.command("why-kept")
-def why_kept(path: StorePath = None) -> None:
+def why_kept(config: ConfigPath = None, path: StorePath = None) -> None:
     """What makes the file as large as it is, the largest first.  The gateway may be running."""
     with _errors():
-        for line in maintenance.why_kept(_file(path)):
+        for line in maintenance.why_kept(_file(path, config)):
             typer.echo(line)
 
 
-def _file(path: Path | None) -> Path:
+def _file(path: Path | None, config: Path | None) -> Path:
     if path is not None:
         return path
-    configured = load_or_exit(None).store.path
+    configured = load_or_exit(config).store.path
     if not configured:
         typer.echo("the configuration keeps everything in memory: [store] path is empty", err=True)
         raise typer.Exit(1)
@@ -141,12 +141,12 @@ def _file(path: Path | None) -> Path:
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """What is wrong with a store is one line, and exit code 1."""
+    """What is wrong with a store is one line, and exit code 1, or 2 for damage."""
     try:
         yield
     except StoreError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(EXIT_DAMAGED if isinstance(error, StoreDamaged) else 1) from None
 
 
 @contextmanager

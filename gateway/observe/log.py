@@ -13,6 +13,15 @@ LEVELS: Final = {
     "error": logging.ERROR,
 }
 
+TIME: Final = "%Y-%m-%dT%H:%M:%S"
+
+
+def _add_zone(record: logging.LogRecord) -> bool:
+    """Give a record its offset from UTC, as RFC 3339 wants it: `+02:00`."""
+    offset = time.strftime("%z", time.localtime(record.created))
+    record.zone = f"{offset[:3]}:{offset[3:]}"
+    return True
+
 
 @final
 class JsonFormatter(logging.Formatter):
@@ -37,7 +46,9 @@ def set_up(level: str, format: str) -> None:
     if format == "json":
         handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        formatter = logging.Formatter("%(asctime)s.%(msecs)03d%(zone)s %(levelname)-7s %(message)s", TIME)
+        handler.setFormatter(formatter)
+        handler.addFilter(_add_zone)
     logger = logging.getLogger("gateway")
     logger.handlers[:] = [handler]
     logger.setLevel(LEVELS[level])

@@ -105,6 +105,10 @@ class _Checker:
         except PkiError as error:
             self._add(CRITICAL, leaf.name, str(error))
             return
+        if any(self._is_revoked(item, certificate) for item in self._intermediates.values()):
+            # Somebody has seen to it: there is nothing left to do.
+            self._add(OK, leaf.name, "is revoked")
+            return
         if certificate.issuer == certificate.subject:
             self._add(WARNING, leaf.name, "is signed by itself: nobody vouches for it")
             for text in chain.own_problems(certificate, self._now):
@@ -128,8 +132,6 @@ class _Checker:
                 item.subject for item in ours
             ]
             self._add(WARNING if foreign else CRITICAL, leaf.name, text)
-        if any(self._is_revoked(item, certificate) for item in self._intermediates.values()):
-            self._add(CRITICAL, leaf.name, "is revoked")
         if any(self._is_revoked(self._root, above) for above in path[1:]):
             self._add(CRITICAL, leaf.name, "is below an authority that is revoked")
 
