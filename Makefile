@@ -5,8 +5,10 @@ PLAIN := .venv
 COMPILED := .venv-compiled
 NODE := build/node
 CONFIG ?= conf/gateway.toml
-PIP := pip --disable-pip-version-check -qq
-SOURCES := $(shell find gateway protocols -name '*.py' -o -path 'gateway/web/*.*') pyproject.toml setup.py
+PIP := -m pip --disable-pip-version-check -qq
+# Build environments are made for one build, from the same versions: newer pips want it said of them by name.
+PINNED := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt
+SOURCES := $(shell find gateway protocols -name '*.py' -o -path 'gateway/web/*.*' -o -path 'gateway/manual/*.md') pyproject.toml setup.py
 COMPILED_TESTS := protocols connectors behaviour interop
 
 .PHONY: install programs run test test-plain test-compiled check bench soak wheel peers clean
@@ -21,34 +23,50 @@ test: test-plain test-compiled
 
 # -- environments
 
-# Plain: the source tree itself, editable.
+define environment
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+test -x $(1)/bin/python || $(PYTHON) -m venv $(1) || { echo "venv is needed (Debian: apt install python3-venv)"; exit 1; }
+$(1)/bin/python -m ensurepip >/dev/null
+endef
+
+# Plain: the source tree itself, editable, for tests and for work on it.
 $(PLAIN)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
-	@test -x $(PLAIN)/bin/python || $(PYTHON) -m venv $(PLAIN)
-	@echo "installing into $(PLAIN)"
-	@$(PLAIN)/bin/$(PIP) install -c constraints.txt setuptools wheel
-	@$(PLAIN)/bin/$(PIP) install -c constraints.txt --no-build-isolation -e '.[dev]'
+	@$(call environment,$(PLAIN))
+	@echo "installing into $(PLAIN), with all that tests need"
+	@$(PLAIN)/bin/python $(PIP) install -c constraints.txt setuptools wheel
+	@GATEWAY_COMPILE=0 $(PLAIN)/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@
 
 # Compiled: a wheel, built from a copy so that no extension ever lies in the source tree.
-dist/.wheel: $(SOURCES) $(PLAIN)/.installed
+dist/.wheel: $(SOURCES) constraints.txt
+	@$(call environment,$(COMPILED))
 	@rm -rf build/source && mkdir -p build/source dist
 	@cp -R gateway protocols pyproject.toml setup.py README.md LICENSE build/source/
 	@find build/source \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +
 	@rm -f dist/*.whl
 	@if command -v $${CC:-cc} >/dev/null 2>&1; then \
-	    echo "compiling protocols, gateway/core and gateway/connectors (a few minutes of every processor)"; \
-	    GATEWAY_COMPILE=1 $(PLAIN)/bin/$(PIP) wheel --no-deps --no-build-isolation -w dist build/source >build/compile.log 2>&1 \
+	    echo "compiling protocols, gateway/core and gateway/connectors (a few minutes of every processor; build/compile.log)"; \
+	    $(PINNED) GATEWAY_COMPILE=1 $(COMPILED)/bin/python $(PIP) wheel --no-deps -w dist ./build/source >build/compile.log 2>&1 \
 	    || { echo "compiling failed, see build/compile.log: the gateway will run as plain Python, several times slower"; \
 	         test -z "$$CI" || { tail -50 build/compile.log; exit 1; }; }; \
 	else echo "no C compiler found: the gateway will run as plain Python, several times slower"; fi
-	@ls dist/*.whl >/dev/null 2>&1 || $(PLAIN)/bin/$(PIP) wheel --no-deps --no-build-isolation -w dist build/source
+	@ls dist/*.whl >/dev/null 2>&1 || $(PINNED) GATEWAY_COMPILE=0 $(COMPILED)/bin/python $(PIP) wheel --no-deps -w dist ./build/source
 	@touch $@
 
+# What running needs and nothing else: pip goes when its work is done.
 $(COMPILED)/.installed: dist/.wheel
-	@test -x $(COMPILED)/bin/python || $(PYTHON) -m venv $(COMPILED)
-	@$(COMPILED)/bin/$(PIP) install -c constraints.txt "$$(ls dist/*.whl)[dev]"
-	@$(COMPILED)/bin/$(PIP) install --no-deps --force-reinstall "$$(ls dist/*.whl)"
+	@$(call environment,$(COMPILED))
+	@echo "installing into $(COMPILED)"
+	@$(COMPILED)/bin/python $(PIP) install -c constraints.txt "$$(ls dist/*.whl)"
+	@$(COMPILED)/bin/python $(PIP) install --no-deps --force-reinstall "$$(ls dist/*.whl)"
+	@$(COMPILED)/bin/python $(PIP) uninstall -y pip setuptools 2>/dev/null
+	@touch $@
+
+# What tests need, on top.
+$(COMPILED)/.tested: $(COMPILED)/.installed
+	@$(call environment,$(COMPILED))
+	@echo "installing into $(COMPILED) what tests need"
+	@$(COMPILED)/bin/python $(PIP) install -c constraints.txt "$$(ls dist/*.whl)[dev]"
 	@touch $@
 
 wheel: dist/.wheel
@@ -86,7 +104,7 @@ test-plain: $(PLAIN)/.installed peers
 	@$(PLAIN)/bin/python -m pytest -q
 
 # From a directory of its own: `gateway` and `protocols` must come from the installed wheel.
-test-compiled: $(COMPILED)/.installed peers
+test-compiled: $(COMPILED)/.tested peers
 	@echo "== compiled"
 	@rm -rf build/compiled && mkdir -p build/compiled/tests
 	@cp pyproject.toml build/compiled/ && cp -R conf build/compiled/

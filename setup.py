@@ -1,6 +1,13 @@
-"""Build script: the hot rooms go through mypyc when GATEWAY_COMPILE=1, else the package is plain Python."""
+"""Build script: the hot rooms go through mypyc where a C compiler is found, else the package is plain Python.
+
+GATEWAY_COMPILE=1 forces it, GATEWAY_COMPILE=0 forbids it.  An editable install is the source tree itself: always plain.
+"""
 
 import os
+import shlex
+import shutil
+import sys
+import sysconfig
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +17,7 @@ from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
 HOT_ROOMS = ("protocols", "gateway/core", "gateway/connectors")
+BUILDING = {"bdist_wheel", "build", "build_ext", "install"}
 
 
 def compiled_modules() -> list[str]:
@@ -35,8 +43,21 @@ class ParallelBuild(build_ext):
         super().build_extensions()
 
 
+def compiler_found() -> bool:
+    """Is there a C compiler, and are Python's headers there?  If not, say loudly what that means."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    missing = compiler if not shutil.which(compiler) else "" if header.exists() else header
+    if missing:
+        line = f"{missing} not found: the gateway will run as plain Python, several times slower"
+        print("*" * len(line), line, "*" * len(line), sep="\n", file=sys.stderr)
+    return not missing
+
+
+# Requirements, metadata and source archives are asked for with other commands, and need no minutes of compiling.
 extensions = []
-if os.environ.get("GATEWAY_COMPILE") == "1":
+wanted = os.environ.get("GATEWAY_COMPILE", "")
+if BUILDING & set(sys.argv) and (wanted == "1" or (wanted != "0" and compiler_found())):
     from mypyc.build import mypycify
 
     # A C file for each module: together they are compiled in half the time of one, and on all processors.

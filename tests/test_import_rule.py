@@ -72,6 +72,7 @@ RULES: dict[str, set[str]] = {
     }
     # What the other side will think of a certificate.
     | {"gateway.core.router", "protocols.websocket", "gateway.pki.chain", "gateway.pki.fitness"},
+    "gateway.manual": PURE,
     "gateway.web": PURE,
     "gateway.store": ANY | {"gateway.core"},
     "gateway.pki": ANY | {"ext:cryptography"},

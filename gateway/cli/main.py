@@ -8,6 +8,7 @@ import typer
 
 from gateway.cli import pki, tls
 from gateway.cli.check import check
+from gateway.cli.help import help_command
 from gateway.cli.run import run
 from gateway.cli.status import status
 from gateway.cli.store import app as store
@@ -42,6 +43,7 @@ def gateway(
 
 for command in (run, check, status, version):
     app.command()(command)
+app.command(name="help")(help_command)
 app.add_typer(store, name="store")
 app.add_typer(pki.app, name="pki")
 app.add_typer(tls.app, name="tls")

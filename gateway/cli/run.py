@@ -67,6 +67,8 @@ def announce(started: Gateway) -> None:
 def _announce(started: Gateway) -> None:
     form = "compiled" if gateway.is_compiled() else "plain Python"
     print(f"{started.config.gateway.name}: gateway-broker {gateway.__version__} ({form})")
+    if not gateway.is_compiled():
+        print("  plain Python is several times slower than compiled: gateway help install")
     width = max([len(listener.acceptor.name) for listener in started.listeners], default=5)
     for listener in started.listeners:
         acceptor = listener.acceptor

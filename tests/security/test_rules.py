@@ -264,8 +264,8 @@ def test_destinations_under_the_same_areas_have_equal_receivers_unless_an_area_i
     assert rules.receivers(TOPIC, "in.ann.x") == "in.ann.x"
 
 
-def test_the_rules_that_the_readme_shows_mean_what_it_says() -> None:
-    text = (Path(__file__).parent.parent.parent / "README.md").read_text()
+def test_the_rules_that_the_manual_shows_mean_what_it_says() -> None:
+    text = (Path(__file__).parent.parent.parent / "gateway/manual/users.md").read_text()
     example = next(part for part in text.split("```") if part.startswith("toml") and "[[rule]]" in part)
     config = tomllib.loads(example.removeprefix("toml"))
     rules = Rules([_rule_of(written) for written in config["rule"]])

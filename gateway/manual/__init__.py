@@ -1,0 +1,1 @@
+"""Pages for people, one file a topic: `gateway help TOPIC` prints them."""
