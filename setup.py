@@ -36,7 +36,9 @@ class ParallelBuild(build_ext):
             def compile_one(source: str) -> list[str]:
                 return compile_in_turn([source], *args, **kwargs)
 
-            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            with ThreadPoolExecutor(
+                len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            ) as pool:
                 return [file for files in pool.map(compile_one, sources) for file in files]
 
         self.compiler.compile = compile_side_by_side

@@ -2,8 +2,8 @@
 
 from typing import Final, final
 
-from protocols.mqtt.codec import body_start
 from protocols.mqtt.constants import TOPIC_ALIAS
+from protocols.mqtt.framing import body_start
 from protocols.mqtt.strings import decode_varint, encode_varint
 from protocols.wire import u16
 

@@ -8,8 +8,8 @@ from typing import Final
 from protocols.errors import LocalProtocolError
 from protocols.mqtt import constants as c
 from protocols.mqtt.accepted import ANYTHING, Accepted
-from protocols.mqtt.constants import ReasonCode
-from protocols.mqtt.errors import MalformedPacket, NotMqtt, PacketTooLarge, ProtocolViolation, TooMany
+from protocols.mqtt.connecting import decode_connack, decode_connect, encode_connack, encode_connect
+from protocols.mqtt.errors import MalformedPacket, ProtocolViolation, TooMany
 from protocols.mqtt.frames import (
     Auth,
     Connack,
@@ -28,234 +28,18 @@ from protocols.mqtt.frames import (
     SubscriptionRequest,
     Unsuback,
     Unsubscribe,
-    Will,
 )
-from protocols.mqtt.properties import Properties, decode_properties, encode_properties, without
+from protocols.mqtt.framing import block_of, body_start, frame_of, take_block
+from protocols.mqtt.properties import Properties, decode_properties
 from protocols.mqtt.strings import (
     LENGTH_MAX,
     check_minimal,
-    decode_binary,
     decode_string,
-    decode_varint,
-    encode_binary,
     encode_string,
     encode_varint,
 )
-from protocols.mqtt.topics import check_topic_name, wildcard_error
+from protocols.mqtt.topics import wildcard_error
 from protocols.wire import u16
-
-NEED_MORE: Final = -1
-
-# -- framing
-
-
-def frame_end(data: bytes, pos: int, limit: int) -> int:
-    """Where the packet that begins at `pos` ends, which may be beyond `data`; NEED_MORE when that is not known yet.
-
-    Raises PacketTooLarge as soon as the length is known, MalformedPacket for a length of more than four bytes.
-    """
-    have = len(data)
-    if have - pos < 2:
-        return NEED_MORE
-    byte = data[pos + 1]
-    if byte < 128:
-        size = byte + 2
-    else:
-        length = byte & 127
-        shift = 7
-        at = pos + 2
-        while True:
-            if at >= have:
-                if at - pos > 4:
-                    raise MalformedPacket("a remaining length of more than four bytes")
-                return NEED_MORE
-            byte = data[at]
-            at += 1
-            length |= (byte & 127) << shift
-            if byte < 128:
-                break
-            shift += 7
-            if shift > 21:
-                raise MalformedPacket("a remaining length of more than four bytes")
-        size = length + at - pos
-    if size > limit:
-        raise PacketTooLarge(size, limit)
-    return pos + size
-
-
-def body_start(frame: bytes) -> int:
-    """Where the variable header begins in a whole packet."""
-    at = 1
-    while frame[at] > 127:
-        at += 1
-    return at + 1
-
-
-def _frame(first: int, body: bytes) -> bytes:
-    """A packet from its first byte and what follows the remaining length."""
-    return bytes((first,)) + encode_varint(len(body)) + body
-
-
-def looks_like(data: bytes) -> str:
-    """Which other protocol the first bytes of a connection are of; empty when they may be MQTT."""
-    if data[:1] == b"\x16" and data[1:2] in (b"", b"\x03"):
-        return "TLS"
-    head = data[:8]
-    for word, name in _OTHERS:
-        if head.startswith(word):
-            return name
-    return ""
-
-
-_OTHERS: Final = (
-    (b"GET ", "HTTP"),
-    (b"POST ", "HTTP"),
-    (b"PUT ", "HTTP"),
-    (b"HEAD ", "HTTP"),
-    (b"OPTIONS ", "HTTP"),
-    (b"PRI * HT", "HTTP/2"),
-    (b"CONNECT\n", "STOMP"),
-    (b"CONNECT\r", "STOMP"),
-    (b"CONNECT ", "HTTP"),
-    (b"STOMP\n", "STOMP"),
-    (b"STOMP\r", "STOMP"),
-    (b"AMQP", "AMQP"),
-)
-
-# -- CONNECT and CONNACK
-
-
-def decode_connect(frame: bytes, pos: int, accepted: Accepted = ANYTHING) -> Connect:
-    """CONNECT (§3.1)."""
-    end = len(frame)
-    start = pos
-    name, pos = decode_binary(frame, pos, end)
-    if pos + 4 > end:
-        raise MalformedPacket("CONNECT is cut off")
-    version = frame[pos]
-    flags = frame[pos + 1]
-    keep_alive_s = u16(frame, pos + 2)
-    pos += 4
-    if name != (b"MQIsdp" if version == c.VERSION_3_1 else b"MQTT"):
-        if name not in (b"MQTT", b"MQIsdp"):
-            raise NotMqtt("a CONNECT of another protocol")
-        raise ProtocolViolation("unknown protocol version", ReasonCode.UNSUPPORTED_PROTOCOL_VERSION)
-    if version not in accepted.levels:
-        raise ProtocolViolation(
-            f"protocol version {version} is not accepted", ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
-        )
-    if version != c.VERSION_3_1 and frame[0] & 15:
-        raise MalformedPacket("reserved flags of CONNECT are set")
-    _check_connect_flags(flags, version)
-    properties: Properties | None = None
-    if version == c.VERSION_5:
-        check_minimal(frame, 1, start)
-        block, pos = _take_block(frame, pos, end)
-        properties = decode_properties(block, c.CONNECT, accepted.user_properties_max)
-    client_id, pos = decode_string(frame, pos, end)
-    will: Will | None = None
-    if flags & 0x04:
-        will, pos = _decode_will(frame, pos, end, flags, version, accepted)
-    username: str | None = None
-    password: bytes | None = None
-    # MQTT 3.1 §3.1: where nothing follows, the flags of user name and password are not looked at.
-    lacking_ok = version == c.VERSION_3_1
-    if flags & 0x80 and not (lacking_ok and pos == end):
-        username, pos = decode_string(frame, pos, end)
-    if flags & 0x40 and not (lacking_ok and pos == end):
-        password, pos = decode_binary(frame, pos, end)
-    if pos != end:
-        raise MalformedPacket("bytes behind the end of CONNECT")
-    return Connect(client_id, flags & 0x02 != 0, keep_alive_s, version, will, username, password, properties)
-
-
-def _check_connect_flags(flags: int, version: int) -> None:
-    """§3.1.2.3 to §3.1.2.9."""
-    if flags & 0x1C == 0x1C:
-        raise MalformedPacket("a will of QoS 3")
-    if version == c.VERSION_3_1:
-        # MQTT 3.1 §3.1 ignores what it does not use.
-        return
-    if flags & 0x01:
-        raise MalformedPacket("the reserved flag of CONNECT is set")
-    if not flags & 0x04 and flags & 0x38:
-        raise MalformedPacket("will flags without a will")
-    if flags & 0x40 and not flags & 0x80 and version != c.VERSION_5:
-        # MQTT 3.1.1 [MQTT-3.1.2-22]; MQTT 5 allows it.
-        raise MalformedPacket("a password without a user name")
-
-
-def _decode_will(
-    frame: bytes, pos: int, end: int, flags: int, version: int, accepted: Accepted
-) -> tuple[Will, int]:
-    block = b""
-    delay_s = 0
-    if version == c.VERSION_5:
-        block, pos = _take_block(frame, pos, end)
-        if block:
-            delay_s = decode_properties(block, c.WILL, accepted.user_properties_max).will_delay_s or 0
-            block = without(block, _WILL_DELAY)
-    raw, pos = decode_binary(frame, pos, end)
-    topic = check_topic_name(raw)
-    payload, pos = decode_binary(frame, pos, end)
-    return Will(topic, payload, flags >> 3 & 3, flags & 0x20 != 0, block, delay_s), pos
-
-
-_WILL_DELAY: Final = frozenset((c.WILL_DELAY,))
-
-
-def encode_connect(connect: Connect) -> bytes:
-    """CONNECT."""
-    version = connect.protocol_version
-    flags = 0x02 if connect.clean_start else 0
-    will = connect.will
-    parts: list[bytes] = []
-    if version == c.VERSION_5:
-        parts.append(_block(connect.properties))
-    parts.append(encode_string(connect.client_id))
-    if will is not None:
-        flags |= 0x04 | will.qos << 3 | (0x20 if will.retain else 0)
-        if version == c.VERSION_5:
-            block = will.properties
-            if will.delay_s:
-                block = bytes((c.WILL_DELAY,)) + will.delay_s.to_bytes(4, "big") + block
-            parts.append(encode_varint(len(block)) + block)
-        parts.append(encode_string(will.topic) + encode_binary(will.payload))
-    if connect.username is not None:
-        flags |= 0x80
-        parts.append(encode_string(connect.username))
-    if connect.password is not None:
-        flags |= 0x40
-        parts.append(encode_binary(connect.password))
-    name = b"\x00\x06MQIsdp" if version == c.VERSION_3_1 else b"\x00\x04MQTT"
-    head = name + bytes((version, flags)) + connect.keep_alive_s.to_bytes(2, "big")
-    return _frame(0x10, head + b"".join(parts))
-
-
-def decode_connack(frame: bytes, pos: int, version: int) -> Connack:
-    """CONNACK (§3.2)."""
-    end = len(frame)
-    if pos + 2 > end:
-        raise MalformedPacket("CONNACK is cut off")
-    if frame[pos] > 1:
-        raise MalformedPacket("reserved flags of CONNACK are set")
-    properties: Properties | None = None
-    after = pos + 2
-    if version == c.VERSION_5:
-        block, after = _take_block(frame, after, end)
-        properties = decode_properties(block, c.CONNACK)
-    if after != end:
-        raise MalformedPacket("bytes behind the end of CONNACK")
-    return Connack(frame[pos] == 1, frame[pos + 1], properties)
-
-
-def encode_connack(connack: Connack, version: int) -> bytes:
-    """CONNACK."""
-    body = bytes((1 if connack.session_present else 0, connack.code))
-    if version == c.VERSION_5:
-        body += _block(connack.properties)
-    return _frame(0x20, body)
-
 
 # -- PUBLISH
 
@@ -281,7 +65,7 @@ def encode_publish(
         parts.append(encode_varint(len(properties)))
         parts.append(properties)
     parts.append(payload)
-    return _frame(first, b"".join(parts))
+    return frame_of(first, b"".join(parts))
 
 
 def publish_parts(topic: str, properties: bytes | None, payload: bytes) -> tuple[bytes, bytes]:
@@ -318,7 +102,7 @@ def _decode_ack(
     pos += 1
     if pos == end:
         return packet_id, reason_code, None
-    block, pos = _take_block(frame, pos, end)
+    block, pos = take_block(frame, pos, end)
     if pos != end:
         raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")
     return packet_id, reason_code, decode_properties(block, packet_type, accepted.user_properties_max)
@@ -345,7 +129,7 @@ def _encode_ack(
         return _SHORT_ACKS[first >> 4] + packet_id.to_bytes(2, "big")
     if properties is None:
         return bytes((first, 3, packet_id >> 8, packet_id & 255, reason_code))
-    return _frame(first, bytes((packet_id >> 8, packet_id & 255, reason_code)) + _block(properties))
+    return frame_of(first, bytes((packet_id >> 8, packet_id & 255, reason_code)) + block_of(properties))
 
 
 def encode_puback(
@@ -396,7 +180,7 @@ def decode_subscribe(frame: bytes, pos: int, version: int, accepted: Accepted = 
     properties: Properties | None = None
     subscription_id = 0
     if version == c.VERSION_5:
-        block, pos = _take_block(frame, pos, end)
+        block, pos = take_block(frame, pos, end)
         if block:
             properties = decode_properties(block, c.SUBSCRIBE, accepted.user_properties_max)
             if properties.subscription_ids:
@@ -456,14 +240,14 @@ def encode_subscribe(subscribe: Subscribe, version: int) -> bytes:
             properties = Properties()
             if subscribe.subscription_id:
                 properties.subscription_ids = [subscribe.subscription_id]
-        parts.append(_block(properties))
+        parts.append(block_of(properties))
     for request in subscribe.requests:
         options = request.qos
         if version == c.VERSION_5:
             options |= (4 if request.no_local else 0) | (8 if request.retain_as_published else 0)
             options |= request.retain_handling << 4
         parts.append(encode_string(request.filter) + bytes((options,)))
-    return _frame(0x82, b"".join(parts))
+    return frame_of(0x82, b"".join(parts))
 
 
 def decode_suback(frame: bytes, pos: int, version: int) -> Suback:
@@ -472,7 +256,7 @@ def decode_suback(frame: bytes, pos: int, version: int) -> Suback:
     pos += 2
     properties: Properties | None = None
     if version == c.VERSION_5:
-        block, pos = _take_block(frame, pos, len(frame))
+        block, pos = take_block(frame, pos, len(frame))
         properties = decode_properties(block, c.SUBACK) if block else None
     return Suback(packet_id, list(frame[pos:]), properties)
 
@@ -481,8 +265,8 @@ def encode_suback(suback: Suback, version: int) -> bytes:
     """SUBACK."""
     body = suback.packet_id.to_bytes(2, "big")
     if version == c.VERSION_5:
-        body += _block(suback.properties)
-    return _frame(0x90, body + bytes(suback.codes))
+        body += block_of(suback.properties)
+    return frame_of(0x90, body + bytes(suback.codes))
 
 
 def decode_unsubscribe(frame: bytes, pos: int, version: int, accepted: Accepted = ANYTHING) -> Unsubscribe:
@@ -492,7 +276,7 @@ def decode_unsubscribe(frame: bytes, pos: int, version: int, accepted: Accepted 
     pos += 2
     properties: Properties | None = None
     if version == c.VERSION_5:
-        block, pos = _take_block(frame, pos, end)
+        block, pos = take_block(frame, pos, end)
         properties = decode_properties(block, c.UNSUBSCRIBE, accepted.user_properties_max) if block else None
     filters: list[str] = []
     while pos < end:
@@ -510,10 +294,10 @@ def encode_unsubscribe(unsubscribe: Unsubscribe, version: int) -> bytes:
     """UNSUBSCRIBE."""
     parts = [unsubscribe.packet_id.to_bytes(2, "big")]
     if version == c.VERSION_5:
-        parts.append(_block(unsubscribe.properties))
+        parts.append(block_of(unsubscribe.properties))
     for text in unsubscribe.filters:
         parts.append(encode_string(text))
-    return _frame(0xA2, b"".join(parts))
+    return frame_of(0xA2, b"".join(parts))
 
 
 def decode_unsuback(frame: bytes, pos: int, version: int) -> Unsuback:
@@ -522,7 +306,7 @@ def decode_unsuback(frame: bytes, pos: int, version: int) -> Unsuback:
     pos += 2
     properties: Properties | None = None
     if version == c.VERSION_5:
-        block, pos = _take_block(frame, pos, len(frame))
+        block, pos = take_block(frame, pos, len(frame))
         properties = decode_properties(block, c.UNSUBACK) if block else None
     return Unsuback(packet_id, list(frame[pos:]), properties)
 
@@ -531,8 +315,8 @@ def encode_unsuback(unsuback: Unsuback, version: int) -> bytes:
     """UNSUBACK; codes and properties only in MQTT 5."""
     body = unsuback.packet_id.to_bytes(2, "big")
     if version == c.VERSION_5:
-        body += _block(unsuback.properties) + bytes(unsuback.codes)
-    return _frame(0xB0, body)
+        body += block_of(unsuback.properties) + bytes(unsuback.codes)
+    return frame_of(0xB0, body)
 
 
 # -- PINGREQ, PINGRESP, DISCONNECT, AUTH
@@ -561,7 +345,7 @@ def encode_disconnect(disconnect: Disconnect, version: int) -> bytes:
         return b"\xe0\x00"
     if disconnect.properties is None:
         return bytes((0xE0, 1, disconnect.reason_code))
-    return _frame(0xE0, bytes((disconnect.reason_code,)) + _block(disconnect.properties))
+    return frame_of(0xE0, bytes((disconnect.reason_code,)) + block_of(disconnect.properties))
 
 
 def decode_auth(frame: bytes, pos: int, accepted: Accepted = ANYTHING) -> Auth:
@@ -576,7 +360,7 @@ def encode_auth(auth: Auth) -> bytes:
     """AUTH."""
     if auth.reason_code == 0 and auth.properties is None:
         return b"\xf0\x00"
-    return _frame(0xF0, bytes((auth.reason_code,)) + _block(auth.properties))
+    return frame_of(0xF0, bytes((auth.reason_code,)) + block_of(auth.properties))
 
 
 def _decode_reason(
@@ -592,29 +376,13 @@ def _decode_reason(
     pos += 1
     if pos == end:
         return reason_code, None
-    block, pos = _take_block(frame, pos, end)
+    block, pos = take_block(frame, pos, end)
     if pos != end:
         raise MalformedPacket(f"bytes behind the end of {c.PACKET_NAMES[packet_type]}")
     return reason_code, decode_properties(block, packet_type, accepted.user_properties_max)
 
 
 # -- any packet
-
-
-def _take_block(frame: bytes, pos: int, end: int) -> tuple[bytes, int]:
-    """A property block without its length, and the position behind it."""
-    size, pos = decode_varint(frame, pos, end)
-    if pos + size > end:
-        raise MalformedPacket("the properties are longer than their packet")
-    return frame[pos : pos + size], pos + size
-
-
-def _block(properties: Properties | None) -> bytes:
-    """A property block with its length."""
-    if properties is None:
-        return b"\x00"
-    block = encode_properties(properties)
-    return encode_varint(len(block)) + block
 
 
 def check_first(first: int, version: int) -> None:

@@ -9,10 +9,9 @@ from protocols.mqtt.accepted import ANYTHING, Accepted
 from protocols.mqtt.codec import (
     PINGRESP,
     check_first,
-    encode_connack,
     encode_packet,
-    looks_like,
 )
+from protocols.mqtt.connecting import encode_connack
 from protocols.mqtt.constants import RETURN_CODES_3, SERVER_UNAVAILABLE_3, ReasonCode
 from protocols.mqtt.decoder import PACKETS_A_CALL, PacketDecoder
 from protocols.mqtt.errors import MalformedPacket, MqttError, NotMqtt, ProtocolViolation
@@ -33,6 +32,7 @@ from protocols.mqtt.frames import (
     Unsuback,
     Unsubscribe,
 )
+from protocols.mqtt.framing import looks_like
 from protocols.mqtt.properties import (
     Properties,
     decode_properties,

@@ -4,10 +4,11 @@ from typing import Final, final
 
 from protocols.mqtt import constants as c
 from protocols.mqtt.accepted import ANYTHING, Accepted
-from protocols.mqtt.codec import NEED_MORE, body_start, check_first, decode_control, frame_end
+from protocols.mqtt.codec import check_first, decode_control
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
 from protocols.mqtt.frames import Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel
+from protocols.mqtt.framing import NEED_MORE, body_start, frame_end
 from protocols.mqtt.properties import decode_properties, refuse_control_characters
 from protocols.mqtt.strings import check_minimal, decode_varint
 from protocols.mqtt.topics import check_topic_name

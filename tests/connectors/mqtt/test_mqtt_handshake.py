@@ -10,7 +10,8 @@ from gateway.core.destination import TOPIC, Destination
 from gateway.core.flow import Publisher
 from gateway.core.pattern import Pattern
 from gateway.core.ports import Asker, Authorizer, Credentials
-from protocols.mqtt.codec import PINGREQ, encode_connect, encode_packet, encode_publish
+from protocols.mqtt.codec import PINGREQ, encode_packet, encode_publish
+from protocols.mqtt.connecting import encode_connect
 from protocols.mqtt.frames import (
     Auth,
     Connack,
