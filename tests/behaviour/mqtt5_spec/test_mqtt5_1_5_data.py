@@ -10,6 +10,8 @@ import pytest
 from harness import Gateway
 from mqtt_spec import alive, client, ended, hears, packet
 
+from gateway.connectors.mqtt.settings import MqttSettings
+
 
 @pytest.mark.parametrize("bad", [b"\xed\xa0\x80", b"\xc3", b"\xff", b"\xc0\xaf"])
 def test_1_5_4_1_ill_formed_utf_8_ends_the_connection(bad: bytes) -> None:
@@ -40,8 +42,14 @@ def test_1_5_4_3_byte_order_mark_is_a_character_like_others() -> None:
     plain.silent()
 
 
-def test_s_1_5_4_non_characters_may_be_used() -> None:
+def test_s_1_5_4_non_characters_are_refused() -> None:
+    # A client may close its connection for them, and common ones do: nobody is sent any.
     gw = Gateway()
+    ended(client(gw, "p") >> "PUBLISH a/\ufdd0 x" << "DISCONNECT 0x81")
+
+
+def test_s_1_5_4_non_characters_may_be_used_where_the_operator_says_so() -> None:
+    gw = Gateway(mqtt=MqttSettings(control_characters=True))
     party = hears(client(gw, "s"), "\uffff/#")
     client(gw, "p") >> "PUBLISH \uffff/\ufdd0 x"
     party << "PUBLISH \uffff/\ufdd0 x"

@@ -87,7 +87,7 @@ def test_3_2_2_7_refusal_closes_the_connection() -> None:
         ("c user=x", 0x86),
         ("c authmethod=X", 0x8C),
         ("c will=$SYS/w", 0x87),
-        ("c will=a\uf001", 0x90),
+        ("c will=a\uf020", 0x90),
         ("c will=w will_qos=2", 0x9B),
         ("c will=w will_retain", 0x9A),
     ],

@@ -183,7 +183,7 @@ ROWS = [
             m5(free=[(f"x-mx-q-k{quoted}", packed), ("x-mx-types", f"k{quoted}:strb64")]), [], ["properties"])
         for character, quoted, packed in [
             ("\t", "%09", "dgk="), ("\n", "%0A", "dgo="), ("\x7f", "%7F", "dn8="), ("\x85", "%85", "dsKF"),
-            ("\ufdd0", "%u00FDD0", "due3kA=="), ("\U0001ffff", "%u01FFFF", "dvCfv78="),
+            ("\ufdd0", "%u00FDD0", "du+3kA=="), ("\U0001ffff", "%u01FFFF", "dvCfv78="),
         ]
     ],
     Row("subject", "a line end", None, st(("type", "a\nb")),
