@@ -95,7 +95,7 @@ class Delivery:
     @property
     def stored(self) -> bool:
         """Has the store been told of it?"""
-        return self.message.persistent and self.queue.policy.durable
+        return self.queue.room.keeps(self.message)
 
     @property
     def suspect(self) -> bool:

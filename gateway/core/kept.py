@@ -7,7 +7,7 @@ from gateway.core.bindings import restored_bindings, stored_bindings
 from gateway.core.limits import LimitReached
 from gateway.core.ports import QUEUE_NUMBER_MAX, QueueDeleted, QueueFound, QueueMade, Recovered
 from gateway.core.queue import Queue
-from gateway.core.queue_key import NAMED, BadKey, QueueKey, named, read_key
+from gateway.core.queue_key import NAMED, BadKey, QueueKey, read_key, recovered
 from gateway.core.subscription import Binding
 from gateway.core.suspects import note_suspects, read_suspects, suspect_since
 from gateway.core.virtual import VIRTUAL_CONSUMER
@@ -111,9 +111,7 @@ class KeptQueues:
         try:
             return read_key(kept.key)
         except BadKey as error:
-            key = named(f"recovered.{kept.number}")
-            while key.text in self._broker.queues:
-                key = named(key.name + "-1")
+            key = recovered(kept.number, self._broker.queues)
             self._broker.aside.lost(f"queue {kept.number}: {error}; its messages are in {key.name}")
             return key
 

@@ -195,7 +195,7 @@ class Queue(Sink):
         if self.room.full:
             if self.policy.when_full == DROP_OLDEST:
                 drop_oldest(self, True)
-            elif self.policy.when_full == DROP_NEWEST or not (message.persistent and self.policy.durable):
+            elif self.policy.when_full == DROP_NEWEST or not self.room.keeps(message):
                 self.broker.counters.dropped_full += 1
                 return NOTHING
         return self._take_in(message, None)
@@ -209,7 +209,7 @@ class Queue(Sink):
     def _take_in(self, message: Message, binding: Binding | None) -> int:
         """A message that has its place, whatever follows from it; returns as Sink.offer."""
         broker = self.broker
-        kept = message.persistent and self.policy.durable
+        kept = self.room.keeps(message)
         if kept and self.number == 0:
             broker.kept.keep(self)
         self._sequence += 1
@@ -435,7 +435,7 @@ class Queue(Sink):
             limit = self.policy.deliveries_max
             if limit and delivery.failures > limit:
                 return bury(self, delivery, REASON_DELIVERY_LIMIT)
-            if delivery.message.persistent and self.policy.durable:
+            if self.room.keeps(delivery.message):
                 position = self.broker.store.append(
                     Redelivered(self.number, delivery.sequence, delivery.failures)
                 )
@@ -463,7 +463,7 @@ class Queue(Sink):
         self.contents.resident_bytes -= message.size
         self.broker.resident_bytes -= message.size + RESIDENT_OVERHEAD
         self.room.again()
-        if message.persistent and self.policy.durable:
+        if self.room.keeps(message):
             return self.broker.store.append(Dequeued(self.number, delivery.sequence, delivery.position))
         return NOTHING
 

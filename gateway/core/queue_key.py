@@ -4,6 +4,7 @@ Every part may hold any character, so a key's text, which is the name of its que
 first part in front: `durable:1:a/b/c` is `b/c` of client `a`, and `durable:3:a/b/c` is `c` of client `a/b`.
 """
 
+from collections.abc import Container
 from typing import Final, final
 
 NAMED: Final = "queue"
@@ -52,6 +53,14 @@ class QueueKey:
 def named(name: str) -> QueueKey:
     """The key of the queue of this name."""
     return QueueKey(NAMED, "", name)
+
+
+def recovered(number: int, taken: Container[str]) -> QueueKey:
+    """A key for the queue that damage has left without one; `taken` are the texts of others."""
+    name = f"recovered.{number}"
+    while NAMED_PREFIX + name in taken:
+        name += "-1"
+    return named(name)
 
 
 def read_key(text: str) -> QueueKey:

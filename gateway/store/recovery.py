@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.ports import SEQUENCE_BITS, LaneFound, QueueFound, Recovered
-from gateway.core.queue_key import NAMED_PREFIX
+from gateway.core.queue_key import NAMED_PREFIX, recovered
 from gateway.core.record import head_of
 from gateway.store.database import Database
 from gateway.store.errors import StoreDamaged, StoreError, StoreFailed, StoreFull, StoreRefused, full_or
@@ -265,10 +265,7 @@ def _name_of(database: Database, number: int, taken: set[str]) -> str:
     head = head_of(record, 0)
     if head is not None and not head.topic and f"{NAMED_PREFIX}{head.name}" not in taken:
         return f"{NAMED_PREFIX}{head.name}"
-    key = f"{NAMED_PREFIX}recovered.{number}"
-    while key in taken:
-        key += "-1"
-    return key
+    return recovered(number, taken).text
 
 
 def count_start(database: Database, epoch: int, damaged: bool) -> None:

@@ -1,6 +1,7 @@
 """Values, identifiers, hints and typed JSON as text: what is written is read back, and nothing that is read can fail."""
 
 import math
+import sys
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from gateway.connectors.text import (
     decode_within,
     encode_types,
     encode_within,
+    has_control_characters,
     id_from_text,
     id_to_text,
     integer,
@@ -23,6 +25,7 @@ from gateway.connectors.text import (
 )
 from gateway.connectors.typed_json import value_from_text, value_to_text
 from gateway.core.message import Typed
+from protocols.mqtt.strings import has_control_characters as unwelcome_on_the_wire
 
 TOKENS = st.sampled_from(
     [*RANGES, "f32", "f64", "bool", "bin", "strb64", "uuid", "char", "dec9", "sym", "map", "list", "array"]
@@ -189,3 +192,10 @@ def test_a_token_with_hints_of_its_parts() -> None:
 def test_textual_content_types(content_type: str | None, encoding: str | None, textual: bool) -> None:
     assert is_textual(content_type, encoding, b"x") is textual
     assert is_textual(content_type, encoding, b"\xff") is False
+
+
+def test_what_mqtt_does_not_want_is_the_same_to_the_translation_and_to_the_wire() -> None:
+    # The two rooms may not import each other, so each has its own list.
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        assert has_control_characters(character) == unwelcome_on_the_wire(character), hex(code)

@@ -20,7 +20,7 @@ DRAIN_S: Final = 60.0
 PARTS: Final = 3
 """Messages of each transaction."""
 
-CONFIG: Final = """
+CONNECTORS: Final = """
 [[connector]]
 name = "mqtt"
 uri = "mqtt://127.0.0.1:0"
@@ -30,12 +30,14 @@ uri = "stomp://127.0.0.1:0"
 [[connector]]
 name = "ws"
 uri = "ws://127.0.0.1:0"
-[log]
+"""
+
+CONFIG: Final = f"""{CONNECTORS}[log]
 level = "warning"
 [admin]
 enabled = false
 [store]
-path = "{path}"
+path = "{{path}}"
 """
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from crash_world import CONNECTORS
 from small_disk import Volume
 
 WAIT_S = 30.0
@@ -23,20 +24,10 @@ WAIT_S = 30.0
 
 BODY = b"x" * 10_000
 
-CONFIG = """
-[[connector]]
-name = "mqtt"
-uri = "mqtt://127.0.0.1:0"
-[[connector]]
-name = "stomp"
-uri = "stomp://127.0.0.1:0"
-[[connector]]
-name = "ws"
-uri = "ws://127.0.0.1:0"
-[admin]
+CONFIG = f"""{CONNECTORS}[admin]
 uri = "http://127.0.0.1:0"
 [store]
-path = "{path}"
+path = "{{path}}"
 """
 
 

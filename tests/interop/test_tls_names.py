@@ -2,17 +2,12 @@
 
 import base64
 import json
-import os
-import re
-import signal
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from tls_gateway import TIMEOUT_S, TlsGateway, make_folder
+from tls_gateway import TIMEOUT_S, TlsGateway, make_folder, serving
 
 from gateway.pki import issue
 from protocols.mqtt.codec import encode_packet
@@ -57,32 +52,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsGateway]:
         for name, scheme in (("mqtt", "mqtt+ssl"), ("stomp", "stomp+ssl"), ("web", "wss"))
         for policy in POLICIES
     ]
-    (directory / "gateway.toml").write_text("".join(connectors) + REST)
-    log = directory / "errors"
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "run", str(directory / "gateway.toml")],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-    try:
-        assert process.stdout is not None
-        ports: dict[str, int] = {}
-        for line in process.stdout:
-            if found := re.match(r"  (\S+) +\S+://127\.0\.0\.1:(\d+)", line):
-                ports[found[1]] = int(found[2])
-            if line.strip() == "ready":
-                break
-        assert len(ports) == len(connectors), log.read_text()
-        yield TlsGateway(folder, process, ports, log)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-        assert "internal error" not in log.read_text()
-    finally:
-        process.kill()
-        process.communicate()
+    with serving(folder, "".join(connectors) + REST) as running:
+        assert len(running.ports) == len(connectors), running.log.read_text()
+        yield running
 
 
 def _mqtt(channel: ssl.SSLSocket, user: str) -> bool:

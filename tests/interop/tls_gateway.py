@@ -98,7 +98,7 @@ def make_folder(path: Path) -> Folder:
 
 @contextmanager
 def running(directory: Path) -> Iterator[TlsGateway]:
-    """A gateway, stopped gracefully at the end, which is checked too."""
+    """A gateway with all kinds of TLS connectors: see `serving`."""
     folder = make_folder(directory / "certs")
     leaf = folder.leaf("broker")
     files = "\n".join(
@@ -109,7 +109,16 @@ def running(directory: Path) -> Iterator[TlsGateway]:
             f'crl = ["{folder.path}/intermediate-ca.crl"]',
         ]
     )
-    (directory / "gateway.toml").write_text(CONFIG.format(files=files))
+    with serving(folder, CONFIG.format(files=files)) as gateway:
+        assert set(gateway.ports) == {"mqtts", "mutual", "stomps", "auto", "admin"}, gateway.log.read_text()
+        yield gateway
+
+
+@contextmanager
+def serving(folder: Folder, config: str) -> Iterator[TlsGateway]:
+    """A gateway with this configuration beside `folder`, stopped gracefully at the end, which is checked too."""
+    directory = folder.path.parent
+    (directory / "gateway.toml").write_text(config)
     log = directory / "errors"
     with log.open("wb") as errors:
         process = subprocess.Popen(
@@ -127,7 +136,6 @@ def running(directory: Path) -> Iterator[TlsGateway]:
                 ports[found[1]] = int(found[2])
             if line.strip() == "ready":
                 break
-        assert set(ports) == {"mqtts", "mutual", "stomps", "auto", "admin"}, log.read_text()
         yield TlsGateway(folder, process, ports, log)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0

@@ -20,7 +20,18 @@ from pathlib import Path
 from typing import Final
 
 from tests.perf.peers import ROOT, Running, free_port
-from tests.perf.wires import Content, Endpoint, Mqtt, Stomp, mqtt_packet, mqtt_receive, receive_exactly
+from tests.perf.wires import (
+    Content,
+    Endpoint,
+    Mqtt,
+    Stomp,
+    mqtt_length,
+    mqtt_next,
+    mqtt_packet,
+    mqtt_receive,
+    mqtt_string,
+    receive_exactly,
+)
 
 SETTLE_S: Final = 0.5
 """How long pings go on behind a case, for what it has left to do."""
@@ -148,34 +159,15 @@ def _answered(sock: socket.socket) -> None:
     """An MQTT client that is pinged back has had all before that handled; one that was ended, too."""
     _send(sock, b"\xc0\x00")
     try:
-        while True:
-            first = receive_exactly(sock, 1)
-            size = shift = 0
-            while True:
-                byte = receive_exactly(sock, 1)[0]
-                size |= (byte & 127) << shift
-                shift += 7
-                if byte < 128:
-                    break
-            receive_exactly(sock, size)
-            if first[0] == 0xD0:
-                return
+        while mqtt_next(sock)[0] != 0xD0:
+            pass
     except OSError:
         return
 
 
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return len(data).to_bytes(2, "big") + data
-
-
-def _length(size: int) -> bytes:
-    return mqtt_packet(0, bytes(size))[1:-size] if size else b"\0"
-
-
 def _publish(topic: str, payload: bytes, properties: bytes = b"", retain: bool = False) -> bytes:
     return mqtt_packet(
-        0x31 if retain else 0x30, _text(topic) + _length(len(properties)) + properties + payload
+        0x31 if retain else 0x30, mqtt_string(topic) + mqtt_length(len(properties)) + properties + payload
     )
 
 
@@ -254,7 +246,7 @@ def http_chunks(site: Site) -> None:
 
 def mqtt_many_properties(site: Site) -> None:
     """One PUBLISH with 300,000 user properties, to a STOMP subscriber too."""
-    block = b"".join([b"\x26" + _text(f"k{n}") + _text("v") for n in range(300_000)])
+    block = b"".join([b"\x26" + mqtt_string(f"k{n}") + mqtt_string("v") for n in range(300_000)])
     with site.stomp() as reader, site.mqtt() as sock:
         reader.sendall(b"SUBSCRIBE\nid:0\ndestination:/topic/props\n\n\0")
         time.sleep(0.2)
@@ -266,7 +258,7 @@ def mqtt_many_properties(site: Site) -> None:
 def mqtt_many_filters(site: Site) -> None:
     """One SUBSCRIBE with 100,000 filters, and one UNSUBSCRIBE from them."""
     with site.mqtt() as sock:
-        names = [_text(f"many/{n}/x") for n in range(100_000)]
+        names = [mqtt_string(f"many/{n}/x") for n in range(100_000)]
         _send(sock, mqtt_packet(0x82, b"\0\1\0" + b"".join([name + b"\0" for name in names])))
         _answered(sock)
     with site.mqtt() as sock:
@@ -278,7 +270,7 @@ def mqtt_many_subscriptions_end(site: Site) -> None:
     """A client ends that has 100,000 subscriptions, in packets as large as they may be."""
     with site.mqtt() as sock:
         for at in range(0, 100_000, 200):
-            names = [_text(f"leave/{at + n}/x") for n in range(200)]
+            names = [mqtt_string(f"leave/{at + n}/x") for n in range(200)]
             _send(sock, mqtt_packet(0x82, b"\0\1\0" + b"".join([name + b"\0" for name in names])))
         _answered(sock)
     time.sleep(1)
@@ -313,7 +305,7 @@ def stomp_many_headers(site: Site) -> None:
     """SENDs with as many headers as they may have, to an MQTT subscriber."""
     head = "".join([f"h{n}:v\n" for n in range(990)])
     with site.stomp() as sock, site.mqtt(name="reader") as reader:
-        reader.sendall(mqtt_packet(0x82, b"\0\1\0" + _text("head") + b"\0"))
+        reader.sendall(mqtt_packet(0x82, b"\0\1\0" + mqtt_string("head") + b"\0"))
         _drain(reader)
         for n in range(50):
             _send(sock, f"SEND\ndestination:/topic/head\nn:{n}\n{head}\nx\0".encode())
@@ -355,10 +347,10 @@ def retained(site: Site) -> None:
         _answered(sock)
     with site.mqtt() as sock:
         _drain(sock)
-        _send(sock, b"".join([mqtt_packet(0x82, b"\0\1\0" + _text("#") + b"\0")] * 50))
+        _send(sock, b"".join([mqtt_packet(0x82, b"\0\1\0" + mqtt_string("#") + b"\0")] * 50))
         time.sleep(3)
     with site.mqtt() as sock:
-        none = b"".join([_text(f"+/+/+/none{n}") + b"\0" for n in range(100)])
+        none = b"".join([mqtt_string(f"+/+/+/none{n}") + b"\0" for n in range(100)])
         _send(sock, mqtt_packet(0x82, b"\0\1\0" + none))
         _answered(sock)
         time.sleep(3)
@@ -368,14 +360,14 @@ def mqtt_in_flight(site: Site) -> None:
     """A client with 65,535 messages in flight ends, and its session with it."""
     with site.mqtt(name="writes") as sock, site.connect("mqtt") as reader:
         properties = b"\x21\xff\xff"
-        head = b"\0\4MQTT\5\2\0\0" + bytes((len(properties),)) + properties + _text("flight")
+        head = b"\0\4MQTT\5\2\0\0" + bytes((len(properties),)) + properties + mqtt_string("flight")
         reader.sendall(mqtt_packet(0x10, head))
         mqtt_receive(reader)
-        reader.sendall(mqtt_packet(0x82, b"\0\1\0" + _text("flight/#") + b"\1"))
+        reader.sendall(mqtt_packet(0x82, b"\0\1\0" + mqtt_string("flight/#") + b"\1"))
         mqtt_receive(reader)
         _drain(reader)
         for at in range(0, 65_000, 500):
-            batch = [mqtt_packet(0x32, _text("flight/a") + b"\0\1\0x") for n in range(500)]
+            batch = [mqtt_packet(0x32, mqtt_string("flight/a") + b"\0\1\0x") for n in range(500)]
             _send(sock, b"".join(batch))
             if at % 5_000 == 0:
                 _answered(sock)
@@ -406,13 +398,13 @@ def durable_fan_out(site: Site) -> None:
     """Messages to 10,000 subscriptions of kept sessions."""
     for n in range(200):
         with site.connect("mqtt") as sock:
-            sock.sendall(mqtt_packet(0x10, b"\0\4MQTT\4\0\0\0" + _text(f"kept{n}")))
+            sock.sendall(mqtt_packet(0x10, b"\0\4MQTT\4\0\0\0" + mqtt_string(f"kept{n}")))
             mqtt_receive(sock)
-            sock.sendall(mqtt_packet(0x82, b"\0\1" + _text("fan/#") + b"\1"))
+            sock.sendall(mqtt_packet(0x82, b"\0\1" + mqtt_string("fan/#") + b"\1"))
             mqtt_receive(sock)
     with site.mqtt(4) as sock:
         for n in range(20):
-            _send(sock, mqtt_packet(0x32, _text(f"fan/{n}") + b"\0\1" + bytes(100)))
+            _send(sock, mqtt_packet(0x32, mqtt_string(f"fan/{n}") + b"\0\1" + bytes(100)))
         _answered(sock)
 
 
@@ -494,7 +486,7 @@ def paused(site: Site) -> str:
     process = site.running.process
     assert process is not None
     with site.connect("mqtt") as sock:
-        sock.sendall(mqtt_packet(0x10, b"\0\4MQTT\4\2\0\1" + _text("sleeper")))
+        sock.sendall(mqtt_packet(0x10, b"\0\4MQTT\4\2\0\1" + mqtt_string("sleeper")))
         mqtt_receive(sock)
         os.kill(process.pid, signal.SIGSTOP)
         time.sleep(0.5)

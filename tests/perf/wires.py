@@ -92,12 +92,14 @@ class Wire(ABC):
 # -- MQTT
 
 
-def _mqtt_string(text: str) -> bytes:
+def mqtt_string(text: str) -> bytes:
+    """Text with its length in front."""
     data = text.encode()
     return len(data).to_bytes(2, "big") + data
 
 
-def _mqtt_length(size: int) -> bytes:
+def mqtt_length(size: int) -> bytes:
+    """A variable byte integer."""
     length = bytearray()
     while size > 127:
         length.append(size & 127 | 128)
@@ -108,19 +110,24 @@ def _mqtt_length(size: int) -> bytes:
 
 def mqtt_packet(first: int, body: bytes) -> bytes:
     """A packet with its remaining length."""
-    return bytes((first,)) + _mqtt_length(len(body)) + body
+    return bytes((first,)) + mqtt_length(len(body)) + body
 
 
 def mqtt_receive(sock: socket.socket) -> bytes:
     """The body of the next packet."""
-    receive_exactly(sock, 1)
+    return mqtt_next(sock)[1]
+
+
+def mqtt_next(sock: socket.socket) -> tuple[int, bytes]:
+    """First byte and body of the next packet."""
+    first = receive_exactly(sock, 1)[0]
     size = shift = 0
     while True:
         byte = receive_exactly(sock, 1)[0]
         size |= (byte & 127) << shift
         shift += 7
         if byte < 128:
-            return receive_exactly(sock, size)
+            return first, receive_exactly(sock, size)
 
 
 class Mqtt(Wire):
@@ -138,9 +145,9 @@ class Mqtt(Wire):
         tail = b""
         if self.endpoint.user:
             flags |= 0xC0
-            tail = _mqtt_string(self.endpoint.user) + _mqtt_string(self.endpoint.password)
-        head = _mqtt_string("MQTT") + bytes((self._version, flags, 0, 0)) + self._no_properties
-        sock.sendall(mqtt_packet(0x10, head + _mqtt_string(name) + tail))
+            tail = mqtt_string(self.endpoint.user) + mqtt_string(self.endpoint.password)
+        head = mqtt_string("MQTT") + bytes((self._version, flags, 0, 0)) + self._no_properties
+        sock.sendall(mqtt_packet(0x10, head + mqtt_string(name) + tail))
         connack = mqtt_receive(sock)
         if connack[1]:
             raise ConnectionError(f"refused with {connack[1]:#04x}")
@@ -152,7 +159,7 @@ class Mqtt(Wire):
     def subscribe_many(self, sock: socket.socket, filters: Sequence[str]) -> None:
         """Several filters in one packet."""
         body = b"\x00\x01" + self._no_properties
-        body += b"".join([_mqtt_string(name) + bytes((self.qos,)) for name in filters])
+        body += b"".join([mqtt_string(name) + bytes((self.qos,)) for name in filters])
         sock.sendall(mqtt_packet(0x82, body))
         granted = mqtt_receive(sock)[-len(filters) :]
         if any(code != self.qos for code in granted):
@@ -163,9 +170,9 @@ class Mqtt(Wire):
         packet_id = number.to_bytes(2, "big") if self.qos else b""
         properties = self._no_properties
         if properties and self.content.properties:
-            pairs = [b"\x26" + _mqtt_string(k) + _mqtt_string(v) for k, v in self.content.properties]
-            properties = _mqtt_length(len(b"".join(pairs))) + b"".join(pairs)
-        head = _mqtt_string(self.topic(number)) + packet_id + properties
+            pairs = [b"\x26" + mqtt_string(k) + mqtt_string(v) for k, v in self.content.properties]
+            properties = mqtt_length(len(b"".join(pairs))) + b"".join(pairs)
+        head = mqtt_string(self.topic(number)) + packet_id + properties
         return mqtt_packet(0x30 | self.qos << 1, head + self.content.payload)
 
     def deliveries(self) -> Counter:

@@ -75,12 +75,8 @@ class MqttSettings:
     """Characters of a client id of MQTT 3.1, which allows 23; 0 is any number."""
     control_characters: bool
     """Are they allowed in names (MQTT 5.0 §1.5.4 leaves it to the server)?"""
-    user_properties_max: int
-    """User properties in one packet."""
-    filters_max: int
-    """Topic filters in one SUBSCRIBE or UNSUBSCRIBE."""
     accepted: Accepted
-    """`versions` and these two, as the wire room takes them."""
+    """What the wire room takes: `versions`, and how many user properties and filters a packet may have."""
     sys_interval_s: int
     """How often the $SYS topics are published; 0 for never."""
 
@@ -140,8 +136,6 @@ class MqttSettings:
         self.queue_qos0 = queue_qos0
         self.client_id_max_3_1 = client_id_max_3_1
         self.control_characters = control_characters
-        self.user_properties_max = user_properties_max
-        self.filters_max = filters_max
         self.accepted = Accepted(
             frozenset([LEVELS[version] for version in versions]), user_properties_max, filters_max
         )
