@@ -148,8 +148,10 @@ def test_how_long_a_slow_reader_may_make_others_wait_is_a_connectors_option() ->
     ],
 )
 def test_defaults_are_those_of_the_rooms(section: str, record: object) -> None:
-    values = getattr(Config(), section).model_dump()
-    assert values == {name: getattr(record, name) for name in values}
+    made = type(record)(**getattr(Config(), section).model_dump())
+    names = sorted(type(record).__annotations__)
+    assert names
+    assert {name: getattr(made, name) for name in names} == {name: getattr(record, name) for name in names}
 
 
 CONNECTOR = '[[connector]]\nname = "m"\nuri = "{}"\n'
