@@ -7,7 +7,8 @@ comes live.  It is searched for when what was asked for before has been sent, a 
 from collections import deque
 from typing import Final, final
 
-from gateway.connectors.base import Connector
+from gateway.connectors.base import TAKES_NOTHING, Connector
+from gateway.core.flow import Publisher
 from gateway.core.message import Message
 from gateway.core.router import Broker
 from gateway.core.searching import Search, Seeker
@@ -68,13 +69,33 @@ class Replay:
 
 
 class RetainedOutlet(Outlet):
-    """A subscriber that may ask for the last values of its topics."""
+    """A subscription that lives and ends with one connection, and may ask for the last values of its topics."""
 
-    __slots__ = ()
+    __slots__ = ("_reader",)
+
+    def __init__(self, connector: Connector) -> None:
+        super().__init__()
+        self._reader = connector
+        self.publishes_as = connector.publisher
 
     def replay(self, message: Message) -> None:
         """Send one of them."""
         raise NotImplementedError
+
+    @final
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """See Sink."""
+        return self._reader.keeps_waiting(publisher)
+
+    @final
+    def holds_up(self) -> None:
+        """See Outlet."""
+        self._reader.give_up(self._reader.broker.now_ms, TAKES_NOTHING)
+
+    @final
+    def broke(self, error: Exception) -> None:
+        """See Outlet."""
+        self._reader.broke(error)
 
 
 @final

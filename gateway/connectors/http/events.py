@@ -9,7 +9,6 @@ from gateway.connectors.sources import may_read
 from gateway.connectors.websocket.addresses import pattern_of
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.destination import TOPIC
-from gateway.core.flow import Publisher
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING
@@ -27,7 +26,7 @@ class Events(RetainedOutlet):
     __slots__ = ("_bindings", "_connector", "_replays")
 
     def __init__(self, connector: Answering, patterns: list[Pattern]) -> None:
-        super().__init__()
+        super().__init__(connector)
         self._connector = connector
         self._bindings = [Binding(pattern, self, None, connector.publisher) for pattern in patterns]
         self._replays = Replays(connector)
@@ -55,10 +54,6 @@ class Events(RetainedOutlet):
         """See Sink."""
         self.replay(message)
         return NOTHING
-
-    def keeps_waiting(self, publisher: Publisher) -> bool:
-        """See Sink."""
-        return self._connector.keeps_waiting(publisher)
 
     def replay(self, message: Message) -> None:
         """See RetainedOutlet.  An event says nothing of how it came."""

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.base import TAKES_NOTHING
 from gateway.connectors.replay import RetainedOutlet
 from gateway.connectors.sources import may_read
 from gateway.connectors.stomp.mapping import message_id, tail_of
@@ -10,7 +9,6 @@ from gateway.core.chores import Chore
 from gateway.core.credit import UNLIMITED, Credit
 from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE
-from gateway.core.flow import Publisher
 from gateway.core.leaving import give_back
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
@@ -68,9 +66,8 @@ class StompSubscription(RetainedOutlet):
     def __init__(
         self, connector: "StompConnector", number: int, id: str, destination: str, mode: AckMode
     ) -> None:
-        super().__init__()
+        super().__init__(connector)
         self._connector = connector
-        self.publishes_as = connector.publisher
         self.number = number
         """Its place among the subscriptions of the connection; part of the ack handles of 1.2."""
         self.id = id
@@ -122,10 +119,6 @@ class StompSubscription(RetainedOutlet):
             connector.push_halves(self._head, tail, False)
         return NOTHING
 
-    def keeps_waiting(self, publisher: Publisher) -> bool:
-        """See Sink."""
-        return self._connector.keeps_waiting(publisher)
-
     def replay(self, message: Message) -> None:
         """See RetainedOutlet."""
         if self.selector is not None and not self.selector.matches(message):
@@ -136,14 +129,6 @@ class StompSubscription(RetainedOutlet):
         connector.push(self._head + b"retained:true\n" + tail)
 
     # -- Outlet: from a queue
-
-    def holds_up(self) -> None:
-        """See Outlet."""
-        self._connector.give_up(self._connector.broker.now_ms, TAKES_NOTHING)
-
-    def broke(self, error: Exception) -> None:
-        """See Outlet."""
-        self._connector.broke(error)
 
     def deliver(self, delivery: Delivery) -> None:
         """See Outlet."""

@@ -2,12 +2,10 @@
 
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.base import TAKES_NOTHING
 from gateway.connectors.replay import RetainedOutlet
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.credit import Credit
 from gateway.core.delivery import Delivery
-from gateway.core.flow import Publisher
 from gateway.core.leaving import give_back
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
@@ -39,9 +37,8 @@ class JsonSubscription(RetainedOutlet):
     )
 
     def __init__(self, connector: "JsonConnector", id: str, automatic: bool, counts_credit: bool) -> None:
-        super().__init__()
+        super().__init__(connector)
         self._connector = connector
-        self.publishes_as = connector.publisher
         self.id = id
         self.automatic = automatic
         # Deliveries use credit up for good; otherwise an outcome gives it back.
@@ -67,10 +64,6 @@ class JsonSubscription(RetainedOutlet):
         connector.push(self._head + _MORE + json_of(message, connector.limits.publish_identity)[1:])
         return NOTHING
 
-    def keeps_waiting(self, publisher: Publisher) -> bool:
-        """See Sink."""
-        return self._connector.keeps_waiting(publisher)
-
     def replay(self, message: Message) -> None:
         """See RetainedOutlet."""
         connector = self._connector
@@ -80,14 +73,6 @@ class JsonSubscription(RetainedOutlet):
         )
 
     # -- Outlet: from a queue
-
-    def holds_up(self) -> None:
-        """See Outlet."""
-        self._connector.give_up(self._connector.broker.now_ms, TAKES_NOTHING)
-
-    def broke(self, error: Exception) -> None:
-        """See Outlet."""
-        self._connector.broke(error)
 
     def deliver(self, delivery: Delivery) -> None:
         """See Outlet."""
