@@ -192,6 +192,7 @@ def http_settings(config: Config) -> HttpSettings:
         http.wait_max_ms,
         http.event_ping_ms,
         http.messages_max,
+        http.meta_bytes_max,
         section.json_values_max,
     )
 

@@ -68,3 +68,5 @@ class HttpSection(Section):
     """Silence on a stream of events after which a comment is sent."""
     messages_max: int = Field(1_000, ge=1)
     """Messages in one POST to /messages."""
+    meta_bytes_max: int = Field(3_072, ge=1_024, le=65_536)
+    """Bytes of an answer's X-Mx-Meta; what does not fit is named in it.  nginx takes 4096 for all headers, Node 16384."""

@@ -29,6 +29,10 @@ class Request:
                 return value
         return None
 
+    def all(self, name: str) -> list[str]:
+        """The values of all headers `name` (in lower case), in their order."""
+        return [value for known, value in self.headers if known == name]
+
     def path(self) -> str:
         """What stands before `?`, as it came."""
         return self.target.partition("?")[0]

@@ -9,6 +9,8 @@ from protocols.http.connection import HttpConnection, HttpLimits
 from protocols.http.frames import Request
 
 PLAIN: Final = "text/plain; charset=utf-8"
+TAKEN: Final = f"Authorization, Content-Encoding, Content-Type, X-Mx-Ttl, {META}"
+SHOWN: Final = f"Content-Encoding, Location, {META}"
 METHODS: Final = "GET, HEAD, POST, DELETE, OPTIONS"
 
 POLICY: Final = (
@@ -55,14 +57,17 @@ class Answering(Connector):
             ("Referrer-Policy", "no-referrer"),
             ("Content-Security-Policy", policy),
         ]
+        if policy is SANDBOX:
+            # What is taken from a queue is not there twice, whatever a cache may think of GET (RFC 9111 §4.2.2).
+            headers.append(("Cache-Control", "no-store"))
         if content_type:
             headers.append(("Content-Type", content_type))
         if self.cors is not None:
             headers += [
                 ("Access-Control-Allow-Origin", self.cors),
                 ("Access-Control-Allow-Methods", METHODS),
-                ("Access-Control-Allow-Headers", f"Authorization, Content-Type, X-Mx-Ttl, {META}"),
-                ("Access-Control-Expose-Headers", f"Location, {META}"),
+                ("Access-Control-Allow-Headers", TAKEN),
+                ("Access-Control-Expose-Headers", SHOWN),
                 ("Vary", "Origin"),
             ]
         return headers + more if more else headers
@@ -81,16 +86,14 @@ class Answering(Connector):
         head = request is not None and request.method == "HEAD"
         self.wire.send_response(status, self.headers(content_type, more, policy), body, head)
 
-    def deny(self, status: int, reason: str, methods: tuple[str, ...] = ()) -> None:
-        """Answer that it cannot be; with 405, `methods` are those that can (RFC 9110 §10.2.1)."""
-        more: list[tuple[str, str]] = []
+    def deny(self, status: int, reason: str, more: tuple[tuple[str, str], ...] = ()) -> None:
+        """Answer that it cannot be, with these headers beside all others."""
+        headers = list(more)
         if status == 401:
-            more.append(("WWW-Authenticate", 'Basic realm="gateway", charset="UTF-8"'))
-        elif status == 405:
-            more.append(("Allow", ", ".join([*methods, "OPTIONS"])))
-        if status == 503:
-            more.append(("Connection", "close"))
-        self.respond(status, PLAIN, reason.encode("utf-8", "replace") + b"\n", more)
+            headers.append(("WWW-Authenticate", 'Basic realm="gateway", charset="UTF-8"'))
+        elif status == 503:
+            headers.append(("Connection", "close"))
+        self.respond(status, PLAIN, reason.encode("utf-8", "replace") + b"\n", headers)
 
     def stored(self, position: int) -> None:
         """202, once the store has it."""

@@ -11,7 +11,7 @@ from gateway.connectors.http.events import Events, patterns_in
 from gateway.connectors.http.origins import allowed, host_allowed, site_allowed
 from gateway.connectors.http.publish import post, post_many
 from gateway.connectors.http.pull import Pull, needs, pull_from, settle
-from gateway.connectors.http.requests import HttpRefusal, credentials_of, without_framing
+from gateway.connectors.http.requests import HttpRefusal, credentials_of, not_allowed, without_framing
 from gateway.connectors.websocket.addresses import queue_named, topic_named
 from gateway.core.destination import InvalidName
 from gateway.core.router import Broker, LimitReached
@@ -300,7 +300,7 @@ class HttpConnector(Answering):
         try:
             step(request)
         except HttpRefusal as refusal:
-            self.deny(refusal.status, refusal.reason, refusal.methods)
+            self.deny(refusal.status, refusal.reason, refusal.more)
         except (InvalidName, InvalidEnvelope, JsonError) as bad:
             self.deny(400, str(bad))
         except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
@@ -353,7 +353,7 @@ class HttpConnector(Answering):
     def _serve(self, request: Request) -> None:
         """A page, or what this port is for."""
         if request.method not in ("GET", "HEAD"):
-            raise HttpRefusal(405, "only GET and HEAD", ("GET", "HEAD"))
+            raise not_allowed("only GET and HEAD", ("GET", "HEAD"))
         path = request.path()
         page = self._service.pages.get(path)
         if page is not None:
@@ -373,7 +373,7 @@ class HttpConnector(Answering):
         if request.path() not in settings.paths:
             raise HttpRefusal(404, "WebSocket is spoken at " + ", ".join(settings.paths))
         if request.method != "GET":
-            raise HttpRefusal(405, "a WebSocket begins with GET", ("GET",))
+            raise not_allowed("a WebSocket begins with GET", ("GET",))
         handshake = Handshake(
             request.target,
             request.headers,
@@ -467,7 +467,7 @@ class HttpConnector(Answering):
     def _get_events(self, request: Request) -> None:
         patterns = patterns_in(self, request)
         events = self._events = Events(self, patterns)
-        self.wire.start_stream(200, self.headers("text/event-stream", [("Cache-Control", "no-store")]))
+        self.wire.start_stream(200, self.headers("text/event-stream"))
         self.collect()
         self._last_out_ms = self.broker.now_ms
         events.begin(request.parameter("retained") == "true")
@@ -479,13 +479,13 @@ class HttpConnector(Answering):
             events.end()
             self.wire.end_stream()
 
-    def deny(self, status: int, reason: str, methods: tuple[str, ...] = ()) -> None:
+    def deny(self, status: int, reason: str, more: tuple[tuple[str, str], ...] = ()) -> None:
         """See Answering."""
         if self._events is not None:
             # Its head is sent already: all there is left to say is that it ends.
             self._end_events()
             return
-        super().deny(status, reason, methods)
+        super().deny(status, reason, more)
 
     # -- the end
 

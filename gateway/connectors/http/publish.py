@@ -2,7 +2,8 @@
 
 from gateway.connectors.envelope import envelope_from
 from gateway.connectors.http.answering import Answering
-from gateway.connectors.http.requests import HttpRefusal, envelope_in
+from gateway.connectors.http.codings import coding_of, needs_plain
+from gateway.connectors.http.requests import HttpRefusal, envelope_in, is_envelope
 from gateway.connectors.websocket.addresses import destination_of
 from gateway.connectors.websocket.messages import HTTP, message_from
 from gateway.core.destination import QUEUE, Destination
@@ -22,7 +23,9 @@ def post(connector: Answering, request: Request, destination: Destination, value
         connector.untaken = True
         return
     connector.counters.messages_in += 1
-    envelope = envelope_in(request, destination, values_max)
+    if is_envelope(request):
+        needs_plain(request)
+    envelope = envelope_in(request, destination, values_max, coding_of(request))
     if not broker.authorizer.may_claim(connector.publisher, envelope.fields.user_id):
         raise HttpRefusal(403, "it claims to be from another user")
     if destination.kind == QUEUE or destination.temporary:
@@ -42,6 +45,7 @@ def post(connector: Answering, request: Request, destination: Destination, value
 
 def post_many(connector: Answering, request: Request, messages_max: int, values_max: int) -> None:
     """POST /messages: an array of envelopes, each with its `to`, all of them or none."""
+    needs_plain(request)
     items = load(request.body, values_max)
     if not isinstance(items, list):
         raise HttpRefusal(400, "the body is an array of messages")

@@ -1,14 +1,22 @@
 """GET of messages from a queue, and what becomes of them: receipts."""
 
-import json
 from typing import Any, Final, final
 
 from gateway.connectors.http.answering import Answering
+from gateway.connectors.http.codings import header_of
+from gateway.connectors.http.meta import header_text
 from gateway.connectors.http.receipts import Receipts
-from gateway.connectors.http.requests import ENVELOPE_TYPE, META, HttpRefusal, number_of, wants_envelope
+from gateway.connectors.http.requests import (
+    ENVELOPE_TYPE,
+    META,
+    HttpRefusal,
+    not_allowed,
+    number_of,
+    wants_envelope,
+)
 from gateway.connectors.http.settings import HttpSettings
 from gateway.connectors.sources import may_read
-from gateway.connectors.websocket.messages import BYTES_TYPE, dump, json_of, raw_parts
+from gateway.connectors.websocket.messages import BYTES_TYPE, HTTP, dump, json_of, raw_parts
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, REJECTED, RELEASED, Delivery
 from gateway.core.destination import QUEUE, Destination
@@ -29,6 +37,9 @@ _INERT: Final = (
 )
 """Kinds of body that a browser may show in place."""
 
+TYPE_MAX: Final = 256
+"""Characters of a content type that is a header of its own; nobody's is longer."""
+
 FETCH_LOOK_MS: Final = 20
 """How often a pull looks whether the store has answered, and there was nothing for it."""
 
@@ -46,6 +57,7 @@ class Pull(Outlet):
         "_consumer",
         "_fetch_until_ms",
         "_look_ms",
+        "_meta_bytes_max",
         "_receipts",
         "_request",
         "_until_ms",
@@ -60,8 +72,10 @@ class Pull(Outlet):
         queue: Queue,
         count: int,
         wait_ms: int,
+        meta_bytes_max: int,
     ) -> None:
         super().__init__()
+        self._meta_bytes_max = meta_bytes_max
         self._connector = connector
         self._request = request
         self._receipts = receipts
@@ -148,9 +162,21 @@ class Pull(Outlet):
     def _respond_raw(self, delivery: Delivery, receipts: list[str]) -> None:
         """One message as HTTP's own body, what HTTP has no header for in X-Mx-Meta."""
         connector = self._connector
-        meta, content_type, body = raw_parts(delivery.message, connector.limits.publish_identity)
+        message = delivery.message
+        meta, content_type, body = raw_parts(message, connector.limits.publish_identity)
         meta |= _earlier(delivery)
-        headers = [(META, json.dumps(meta))]
+        packed = header_of(message.fields().content_encoding)
+        if packed is not None:
+            del meta["content_encoding"]
+        if content_type is not None and len(content_type) > TYPE_MAX:
+            meta["content_type"] = content_type
+            content_type = None
+        text, lost = header_text(meta, self._meta_bytes_max)
+        if lost:
+            connector.broker.counters.omit(message.origin.protocol(), HTTP, lost)
+        headers = [(META, text)]
+        if packed is not None:
+            headers.append(("Content-Encoding", packed))
         if receipts:
             headers.append(("Location", f"/receipts/{receipts[0]}"))
         if not _is_inert(content_type or BYTES_TYPE):
@@ -191,7 +217,9 @@ def pull_from(
         connector.counters.limit_hits += 1
         raise HttpRefusal(507, "too many deliveries wait for their outcome")
     queue = connector.broker.queue(destination.name, maker=connector.publisher)
-    return Pull(connector, request, None if keeps else receipts, queue, count, wait_ms)
+    return Pull(
+        connector, request, None if keeps else receipts, queue, count, wait_ms, settings.meta_bytes_max
+    )
 
 
 def settle(connector: Answering, method: str, segments: list[str], receipts: Receipts) -> None:
@@ -216,7 +244,7 @@ def settle(connector: Answering, method: str, segments: list[str], receipts: Rec
 def needs(method: str, methods: tuple[str, ...]) -> None:
     """Raise HttpRefusal unless `method` is one of them."""
     if method not in methods:
-        raise HttpRefusal(405, "here: " + ", ".join(methods), methods)
+        raise not_allowed("here: " + ", ".join(methods), methods)
 
 
 def _is_inert(content_type: str) -> bool:

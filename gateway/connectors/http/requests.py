@@ -18,12 +18,17 @@ META: Final = "X-Mx-Meta"
 class HttpRefusal(Exception):
     """Why a request cannot be carried out."""
 
-    def __init__(self, status: int, reason: str, methods: tuple[str, ...] = ()) -> None:
-        """`methods` are those that are allowed there, with 405."""
+    def __init__(self, status: int, reason: str, more: tuple[tuple[str, str], ...] = ()) -> None:
+        """`more` are headers that the answer has then."""
         super().__init__(reason)
         self.status = status
-        self.methods = methods
+        self.more = more
         self.reason = reason
+
+
+def not_allowed(reason: str, methods: tuple[str, ...]) -> HttpRefusal:
+    """405, and what is allowed there (RFC 9110 §10.2.1)."""
+    return HttpRefusal(405, reason, (("Allow", ", ".join([*methods, "OPTIONS"])),))
 
 
 def credentials_of(request: Request, peer: str, certificate_user: str | None) -> Credentials:
@@ -68,10 +73,16 @@ def wants_envelope(request: Request) -> bool:
     return ENVELOPE_TYPE in (request.header("accept") or "")
 
 
-def envelope_in(request: Request, destination: Destination, values_max: int) -> Envelope:
-    """One message that came by POST.  Raises HttpRefusal, JsonError or InvalidEnvelope."""
+def is_envelope(request: Request) -> bool:
+    """Is the body a whole envelope?"""
     content_type = request.header("content-type")
-    whole = content_type is not None and content_type.partition(";")[0].strip().lower() == ENVELOPE_TYPE
+    return content_type is not None and content_type.partition(";")[0].strip().lower() == ENVELOPE_TYPE
+
+
+def envelope_in(request: Request, destination: Destination, values_max: int, coding: str | None) -> Envelope:
+    """One message that came by POST, its body packed in `coding`.  Raises HttpRefusal, JsonError or InvalidEnvelope."""
+    content_type = request.header("content-type")
+    whole = is_envelope(request)
     meta = request.header("x-mx-meta")
     if whole:
         members = load(request.body, values_max)
@@ -81,6 +92,8 @@ def envelope_in(request: Request, destination: Destination, values_max: int) -> 
         members = {} if meta is None else load(meta.encode("latin-1"), values_max)
         if not isinstance(members, dict) or "body" in members or "body_b64" in members:
             raise HttpRefusal(400, f"{META} is a JSON object, without a body")
+    if coding is not None:
+        members["content_encoding"] = coding
     # The path says where it goes; an envelope that was received may say so too.
     members["to"] = str(destination)
     ttl = request.header("x-mx-ttl")

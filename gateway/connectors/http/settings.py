@@ -33,6 +33,8 @@ class HttpSettings:
     """Silence on a stream of events after which a comment is sent."""
     messages_max: int
     """Messages in one POST to /messages."""
+    meta_bytes_max: int
+    """Bytes of an answer's X-Mx-Meta."""
     values_max: int
     """Values in one JSON text."""
 
@@ -52,6 +54,7 @@ class HttpSettings:
         wait_max_ms: int = 60_000,
         event_ping_ms: int = 15_000,
         messages_max: int = 1_000,
+        meta_bytes_max: int = 3_072,
         values_max: int = 50_000,
     ) -> None:
         self.paths = paths
@@ -68,6 +71,7 @@ class HttpSettings:
         self.wait_max_ms = wait_max_ms
         self.event_ping_ms = event_ping_ms
         self.messages_max = messages_max
+        self.meta_bytes_max = meta_bytes_max
         self.values_max = values_max
 
 
