@@ -129,10 +129,7 @@ def tls_problems(config: Config) -> list[str]:
         if section.tls_section is not None:
             try:
                 found = load_tls(tls_settings(section.tls_section, [section.protocol]))
-                problems += [
-                    f"connector[{section.name}].tls: clients will refuse the certificate: {text}"
-                    for text in found.unfit
-                ]
+                problems += [f"connector[{section.name}].tls: {text}" for text in found.unfit]
             except TlsError as error:
                 problems.append(f"connector[{section.name}].tls: {error}")
     return problems

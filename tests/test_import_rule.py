@@ -9,6 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+LINES_MAX = 650
+"""Of a file: a longer one holds more than one concept."""
+
 # What waits, knows the time, or talks to the operator: not for rooms that are told everything by their caller.
 WORLDLY = {
     "asyncio", "concurrent", "contextvars", "http", "importlib", "io", "logging", "multiprocessing", "os", "pathlib",
@@ -204,6 +207,11 @@ def test_nothing_but_the_process_and_the_command_line_imports_app() -> None:
 )
 def test_the_rule_itself_sees(name: str, source: str) -> None:
     assert _forbidden(name, source) != []
+
+
+def test_no_file_grows_beyond_what_one_concept_needs() -> None:
+    lines = {name: path.read_text(encoding="utf-8").count("\n") for name, path in MODULES.items()}
+    assert {name: count for name, count in lines.items() if count > LINES_MAX} == {}
 
 
 def test_what_has_a_length_says_itself_whether_it_is_empty() -> None:

@@ -138,7 +138,7 @@ class Keeper:
 
     def _warn_unfit(self, identity: Identity) -> None:
         for text in identity.unfit:
-            log.warning("%s: clients will refuse the certificate: %s", self.name, text)
+            log.warning("%s: %s", self.name, text)
 
     def warn(self, now: datetime) -> None:
         """Say in the log what has come near its end since it was last said."""
@@ -161,7 +161,7 @@ class Keeper:
         if identity is None:
             return []
         found = [_expiry(item, now) for item in identity.certificates if _threshold(item, now) < 1_000]
-        found += [f"clients will refuse the certificate: {text}" for text in identity.unfit]
+        found += identity.unfit
         lists = _lists(identity, now)
         if lists:
             found.append(lists)

@@ -112,7 +112,7 @@ class Identity:
     """SNI: names in lower case, wildcards included."""
     revoked: frozenset[CertificateId] = frozenset()
     unfit: tuple[str, ...] = ()
-    """Why clients will refuse what is shown to them, a line each; it is used all the same."""
+    """That clients will refuse what is shown to them, and why, a sentence each; it is used all the same."""
     next_crl: datetime | None = None
     """When the first of the revocation lists is due."""
     lists_due: dict[bytes, datetime] = field(default_factory=dict)
@@ -152,7 +152,8 @@ def load(settings: TlsSettings) -> Identity:
     contexts = [_context(settings, pair) for pair in pairs]
     certificates = [_leaf(pair.certificate) for pair in pairs]
     identity = Identity(contexts[0], certificates)
-    identity.unfit = tuple([text for pair in pairs for text in _unfit(pair.certificate)])
+    unfit = [text for pair in pairs for text in _unfit(pair.certificate)]
+    identity.unfit = tuple([f"clients will refuse the certificate: {text}" for text in unfit])
     for context, certificate in zip(contexts, certificates, strict=True):
         for name in host_names(certificate):
             # The first that is written down wins.

@@ -152,7 +152,7 @@ def test_a_server_certificate_signed_with_sha1_is_refused(pki: Pki) -> None:
 def test_what_clients_will_refuse_is_known_at_the_start(pki: Pki) -> None:
     assert load(pki.settings()).unfit == ()
     assert load(TlsSettings(pki.pair("device"))).unfit == (
-        "device: its extended key usage is not that of a server",
+        "clients will refuse the certificate: device: its extended key usage is not that of a server",
     )
 
 

@@ -10,22 +10,19 @@ from gateway.connectors.mqtt.binding import MqttBinding
 from gateway.connectors.mqtt.mapping import MqttOrigin, WillMessage
 from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.stored import restored_options, restored_publish
+from gateway.connectors.mqtt.taking_up import Sent, take_up
 from gateway.connectors.sources import may_read
 from gateway.core.destination import QUEUE, TOPIC, InvalidName
 from gateway.core.message import Origin
-from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX
 from gateway.core.pattern import literal
-from gateway.core.ports import Entry, Noted, Page, Recovered
+from gateway.core.ports import Noted, Recovered
 from gateway.core.queue_key import SESSION, SHARED, QueueKey
-from gateway.core.record import BadRecord, Restorer
+from gateway.core.record import Restorer
 from gateway.core.router import Broker, LimitReached
 from gateway.core.subscription import Binding, Sink
 
 BINDINGS_REMEMBERED_MAX: Final = 1_024
 """Different options that are made into objects once; real sessions have a handful."""
-
-_Sent = tuple[int, int, str, int, bool]
-"""Queue, sequence, client id, packet id, and whether its PUBREC has come."""
 
 
 @final
@@ -77,7 +74,8 @@ def recover_sessions(
         _keep_orphans(broker, found, sessions, make)
     _recover_subscriptions(broker, found, sessions)
     for session in sessions.values():
-        session.find_queue()
+        if session.key.text in broker.queues:
+            session.ensure_queue()
     _recover_exchanges(broker, found, sessions)
     _drop_orphans(broker, sessions)
     return list(sessions.values())
@@ -141,10 +139,22 @@ def _recover_subscriptions(broker: Broker, found: Recovered, sessions: dict[str,
                 # The rules have changed since.
                 broker.store.append(Noted(journal.SUBSCRIPTION, key, None))
                 continue
-            session.restore(filter, qos, no_local, retain_as_published, identifier)
+            _restore(session, filter, qos, no_local, retain_as_published, identifier)
         except (InvalidName, LimitReached):
             # Limits have been lowered since.
             broker.counters.discarded += 1
+
+
+def _restore(
+    session: MqttSession, filter: Filter, qos: int, no_local: bool, retain_as_published: bool, identifier: int
+) -> None:
+    """A subscription that the store kept, and need not be told of.  Raises LimitReached."""
+    noted = session.noted
+    session.noted = False
+    try:
+        session.subscribe(filter, qos, no_local, retain_as_published, identifier)
+    finally:
+        session.noted = noted
 
 
 def _may_keep(broker: Broker, session: MqttSession, filter: Filter) -> bool:
@@ -173,7 +183,7 @@ def _recover_exchanges(broker: Broker, found: Recovered, sessions: dict[str, Mqt
             if session.received is None:
                 session.received = {}
             session.received[int(packet_id)] = journal.checksum_of(value)
-    sent: list[_Sent] = []
+    sent: list[Sent] = []
     taken: dict[str, set[int]] = {}
     for key, value in found.notes.get(journal.SENT, {}).items():
         client_id, packet_id = journal.split_key(key)
@@ -185,61 +195,9 @@ def _recover_exchanges(broker: Broker, found: Recovered, sessions: dict[str, Mqt
             broker.aside.note(journal.SENT, key, value, error)
     # In the order in which they were sent: that of the queue.
     sent.sort()
-    stale = _reacquire(broker, sent, sessions, {} if found.clean else taken)
+    stale = take_up(broker, sent, sessions, {} if found.clean else taken)
     for key in stale:
         broker.store.append(Noted(journal.SENT, key, None))
-
-
-def _reacquire(
-    broker: Broker, sent: list[_Sent], sessions: dict[str, MqttSession], taken: dict[str, set[int]]
-) -> list[str]:
-    """Have the sessions go on with what was `sent`; returns the keys of notes about what is not there any more.
-
-    After a crash `taken` has the packet ids of each session: what went out before a noted message of its queue, and is
-    not noted, was of QoS 1 and comes again before that one [MQTT-4.6.0-1].
-    """
-    stale: list[str] = []
-    # Queue, lane → up to where it has been looked through.
-    through: dict[tuple[int, int], int] = {}
-    for number, sequence, client_id, packet_id, received in sent:
-        session = sessions.get(client_id)
-        queue = broker.kept.get(number)
-        entries = [] if session is None or queue is None else broker.store.fetch(number, [sequence])
-        if session is None or queue is None or not entries:
-            # Kept, it would name another message once the number is given again.
-            stale.append(f"{client_id}\0{packet_id}")
-            continue
-        for entry in entries:
-            if client_id in taken and session.owns(queue):
-                place = (number, entry.lane)
-                first = through.get(place, 0) + 1
-                through[place] = sequence
-                for earlier in _between(broker, number, entry.lane, first, sequence - 1):
-                    session.reacquire_unnoted(queue, earlier, taken[client_id])
-            session.reacquire(queue, entry, packet_id, received)
-    return stale
-
-
-def _between(broker: Broker, queue: int, lane: int, first: int, last: int) -> list[Entry]:
-    """The stored messages of QoS 1 from `first` to `last`, which a client had not acknowledged: no more than its window."""
-    found: list[Entry] = []
-    while first <= last:
-        entries = broker.store.page(Page(queue, lane, first, last, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX))
-        if not entries:
-            break
-        found += [entry for entry in entries if _qos(broker, entry) == 1]
-        first = entries[-1].sequence + 1
-    return found
-
-
-def _qos(broker: Broker, entry: Entry) -> int:
-    """At which a stored message was sent; 0 when it cannot be read."""
-    try:
-        binding = broker.decoder.binding(entry.note)
-        qos = broker.decoder.message(entry.record).qos
-    except BadRecord:
-        return 0
-    return min(qos, binding.qos) if isinstance(binding, MqttBinding) else 0
 
 
 def _drop_orphans(broker: Broker, sessions: dict[str, MqttSession]) -> None:

@@ -29,7 +29,7 @@ from gateway.core.flow import Publisher
 from gateway.core.leaving import give_back
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
-from gateway.core.ports import NOTHING, Entry
+from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
 from gateway.core.queue_key import SESSION, QueueKey
 from gateway.core.router import Broker, LimitReached
@@ -54,8 +54,6 @@ class MqttSession(Outlet):
     __slots__ = (
         "_consumer",
         "_json",
-        "_kept_ids",
-        "_next_packet_id",
         "_queue",
         "_replays",
         "awaiting_pubcomp",
@@ -69,6 +67,8 @@ class MqttSession(Outlet):
         "expiry_s",
         "footprint",
         "inflight",
+        "kept_ids",
+        "last_packet_id",
         "noted",
         "number",
         "planned_ms",
@@ -122,11 +122,12 @@ class MqttSession(Outlet):
         self.received: dict[int, int] | None = None
         """Packet ids of QoS 2 messages that have come and whose PUBREL has not (§4.3.3), and which message it was: its
         checksum, or UNKNOWN."""
-        # Packet ids of deliveries of QoS 1 that the store knows: an earlier run stopped in order while they were out.
-        self._kept_ids: set[int] | None = None
+        self.kept_ids: set[int] | None = None
+        """Packet ids of deliveries of QoS 1 that the store knows: an earlier run stopped in order while they were out."""
+        self.last_packet_id = 0
+        """The one that was given last."""
         self._queue: Queue | None = None
         self._consumer: Consumer | None = None
-        self._next_packet_id = 0
         self._json: JsonView | None = None
         self._replays: deque[Replay] | None = None
         self.resending: Resending | None = None
@@ -188,7 +189,7 @@ class MqttSession(Outlet):
             consumer = Consumer(self._shared_queue(filter), self, self.credit, qos == 0, binding)
         else:
             if qos:
-                self._ensure_queue()
+                self.ensure_queue()
             self.broker.bind(binding)
         subscription = MqttSubscription(filter, binding, consumer)
         subscriptions[filter.text] = subscription
@@ -261,7 +262,7 @@ class MqttSession(Outlet):
         if filter.group and queue.consumers_count == 0:
             self.broker.delete_queue(queue)
 
-    def _ensure_queue(self) -> None:
+    def ensure_queue(self) -> None:
         """The queue for QoS 1 and 2 messages; its consumer is this session for as long as it lives."""
         if self._queue is None:
             settings = self.settings
@@ -280,6 +281,21 @@ class MqttSession(Outlet):
             self._queue.adopt(policy, self)
             self._consumer = Consumer(self._queue, self, self.credit, False)
             self._queue.attach(self._consumer)
+
+    def owns(self, queue: Queue) -> bool:
+        """Is it the queue of this session, and of nobody else?"""
+        return queue is self._queue
+
+    def consumer_of(self, queue: Queue) -> Consumer | None:
+        """The one through which it reads `queue`; None when it does not."""
+        if queue is self._queue:
+            return self._consumer
+        if self.subscriptions is not None:
+            for subscription in self.subscriptions.values():
+                consumer = subscription.consumer
+                if consumer is not None and consumer.queue is queue:
+                    return consumer
+        return None
 
     # -- Sink: messages of the topics it subscribed to
 
@@ -306,7 +322,7 @@ class MqttSession(Outlet):
         if self.ended:
             return False
         try:
-            self._ensure_queue()
+            self.ensure_queue()
         except LimitReached:
             self.broker.counters.dropped_full += 1
             return False
@@ -391,8 +407,8 @@ class MqttSession(Outlet):
     def _finish_noted(self, packet_id: int, delivery: Delivery, outcome: int) -> None:
         if self._is_noted(packet_id, delivery):
             journal.forget_sent(self, packet_id)
-            if self._kept_ids is not None:
-                self._kept_ids.discard(packet_id)
+            if self.kept_ids is not None:
+                self.kept_ids.discard(packet_id)
         delivery.settle(outcome)
 
     def _is_noted(self, packet_id: int, delivery: Delivery) -> bool:
@@ -401,19 +417,19 @@ class MqttSession(Outlet):
             return False
         if min(delivery.message.qos, binding_of(delivery).qos) == 2:
             return True
-        return self._kept_ids is not None and packet_id in self._kept_ids
+        return self.kept_ids is not None and packet_id in self.kept_ids
 
     def _take_packet_id(self, delivery: Delivery) -> int:
         """The next free packet id, now in use for `delivery`.  Credit keeps fewer in flight than there are ids."""
         inflight = self.inflight
         if inflight is None:
             inflight = self.inflight = {}
-        packet_id = self._next_packet_id
+        packet_id = self.last_packet_id
         while True:
             packet_id = 1 if packet_id >= PACKET_ID_MAX else packet_id + 1
             if packet_id not in inflight:
                 break
-        self._next_packet_id = packet_id
+        self.last_packet_id = packet_id
         inflight[packet_id] = delivery
         return packet_id
 
@@ -561,76 +577,11 @@ class MqttSession(Outlet):
         broker = self.broker
         if self.inflight and broker.resident_bytes >= broker.limits.memory_max:
             for delivery in self.inflight.values():
-                self._let_go(delivery)
+                # Of queues that others read too, they may be given it.
+                if self.owns(delivery.queue):
+                    let_go(delivery)
 
-    def _let_go(self, delivery: Delivery) -> None:
-        """Its client is away; of queues that others read too, they may be given it."""
-        if delivery.queue is self._queue:
-            let_go(delivery)
-
-    # -- what an earlier run left
-
-    def restore(
-        self, filter: Filter, qos: int, no_local: bool, retain_as_published: bool, identifier: int
-    ) -> None:
-        """A subscription that the store kept.  Raises LimitReached."""
-        noted = self.noted
-        self.noted = False
-        try:
-            self.subscribe(filter, qos, no_local, retain_as_published, identifier)
-        finally:
-            self.noted = noted
-
-    def find_queue(self) -> None:
-        """Become the reader of the queue that an earlier run left."""
-        if self.key.text in self.broker.queues:
-            self._ensure_queue()
-
-    def owns(self, queue: Queue) -> bool:
-        """Is it the queue of this session, and of nobody else?"""
-        return queue is self._queue
-
-    def reacquire_unnoted(self, queue: Queue, entry: Entry, taken: set[int]) -> None:
-        """A delivery of its own queue that was under way too, though nobody knows under which packet id: not under one
-        of `taken`, nor is it noted under the one that it gets."""
-        packet_id = self._next_packet_id
-        while True:
-            packet_id = 1 if packet_id >= PACKET_ID_MAX else packet_id + 1
-            if packet_id not in taken:
-                break
-        taken.add(packet_id)
-        self.reacquire(queue, entry, packet_id, False)
-        if self._kept_ids is not None:
-            self._kept_ids.discard(packet_id)
-
-    def reacquire(self, queue: Queue, entry: Entry, packet_id: int, received: bool) -> None:
-        """Go on with a delivery that was under way."""
-        consumer = self._consumer if queue is self._queue else self._consumer_of(queue)
-        delivery = None if consumer is None else queue.reacquire(entry, consumer)
-        if delivery is None:
-            return
-        if self.inflight is None:
-            self.inflight = {}
-        self.inflight[packet_id] = delivery
-        self._next_packet_id = max(self._next_packet_id, packet_id)
-        if self.broker.resident_bytes >= self.broker.limits.memory_max:
-            self._let_go(delivery)
-        if min(delivery.message.qos, binding_of(delivery).qos) == 1:
-            if self._kept_ids is None:
-                self._kept_ids = set()
-            self._kept_ids.add(packet_id)
-        if received:
-            if self.awaiting_pubcomp is None:
-                self.awaiting_pubcomp = set()
-            self.awaiting_pubcomp.add(packet_id)
-
-    def _consumer_of(self, queue: Queue) -> Consumer | None:
-        if self.subscriptions is not None:
-            for subscription in self.subscriptions.values():
-                consumer = subscription.consumer
-                if consumer is not None and consumer.queue is queue:
-                    return consumer
-        return None
+    # -- its end
 
     def expires_at_ms(self) -> int:
         """When it ends if nobody connects; 0 for never, or while connected."""
