@@ -1,12 +1,10 @@
-"""A client is heard frame by frame: when it has to wait, what it has sent and is not handled waits with it."""
+"""A client is heard frame by frame: when it has to wait, what it has sent and is not handled waits with it.
 
-from typing import Final
+Some hundred frames are one step; net says when the next is taken, since only net knows how long others have waited.
+"""
 
 from gateway.connectors.base import Connector, Counters, Limits, Turn
 from gateway.core.router import Broker
-
-TIMES_A_TURN: Final = 4
-"""How often a client's frames are decoded, some hundred at a time, before others have their turn."""
 
 
 class FrameConnector(Connector):
@@ -53,16 +51,10 @@ class FrameConnector(Connector):
         """See Connector."""
         self.counters.bytes_in += len(data)
         self._take(data, now_ms)
-        times = 1
-        while self.has_more() and not self.closing and not self.throttled:
-            self._collect()
-            if times == TIMES_A_TURN:
-                self.resumes = True
-                self.turn.mark(self)
-                return
-            self._take(b"", now_ms)
-            times += 1
         self._collect()
+        if self.has_more() and not self.closing and not self.throttled:
+            self.resumes = True
+            self.turn.mark(self)
 
     def _take(self, data: bytes, now_ms: int) -> None:
         frames = [] if self._beyond is not None else self.decode(data, now_ms)

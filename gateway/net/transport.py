@@ -27,6 +27,9 @@ JOIN_MAX: Final = 1_048_576
 JOIN_FRAME_MAX: Final = 8_192
 """So are frames that have more bytes than this on the average: copying them costs more than a longer vector does."""
 
+HEARD_MS: Final = 4
+"""How long one client is heard in one turn of the loop, about; each step is some hundred frames."""
+
 CLOSE_TIMEOUT_MS: Final = 3_000
 """How long a peer may take to read our last words and to close its side."""
 
@@ -128,6 +131,8 @@ class Transport(asyncio.Protocol, Timed):
         except Exception:
             self.fail()
             return
+        if connector.resumes:
+            self._hear(connector, now_ms)
         current = self.connector
         if current is not None and current.unheard:
             self._read(False)
@@ -316,13 +321,22 @@ class Transport(asyncio.Protocol, Timed):
         if connector.slow_by_ms:
             self._listener.deadlines.watch(self)
         if connector.resumes:
-            self._go_on(connector, now_ms)
+            self._hear(connector, now_ms)
             if self.connector is None or connector.closing:
                 return
         if self._finish_by_ms:
             self._look_whether_finished(connector)
         elif self._reading == connector.unheard:
             self._read(not connector.unheard)
+
+    def _hear(self, connector: Connector, now_ms: int) -> None:
+        """Have what has waited handled step by step, as long as one client may be heard in one turn of the loop."""
+        until_ms = now_ms + HEARD_MS
+        while connector.resumes and connector is self.connector:
+            self._go_on(connector, now_ms)
+            now_ms = self._now_ms()
+            if now_ms >= until_ms:
+                return
 
     def _go_on(self, connector: Connector, now_ms: int) -> None:
         """Have what has waited handled before anything more is read."""

@@ -12,6 +12,7 @@ import pytest_asyncio
 from line_net import LineNet
 
 from gateway.connectors.base import Limits
+from gateway.net.clock import Clock
 from gateway.net.listener import Listener
 
 LOOPS = {"asyncio": asyncio.new_event_loop}
@@ -29,8 +30,8 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 class Net(LineNet):
     """One listener, and clients for it."""
 
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits)
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        super().__init__(limits, clock)
         self.listener = Listener(self.acceptor, "127.0.0.1", 0, self.machinery)
 
     async def client(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -46,10 +47,16 @@ def limits() -> Limits:
     return Limits(maximum_connections=3, output_buffer=1 << 20)
 
 
+@pytest.fixture
+def clock() -> Clock:
+    """Overridden by tests that have it in hand."""
+    return Clock()
+
+
 @pytest_asyncio.fixture
-async def net(limits: Limits) -> AsyncIterator[Net]:
+async def net(limits: Limits, clock: Clock) -> AsyncIterator[Net]:
     """A listener that is open."""
-    world = Net(limits)
+    world = Net(limits, clock)
     await world.listener.open()
     yield world
     await world.close()

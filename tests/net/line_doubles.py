@@ -3,6 +3,8 @@
 They are interpreted subclasses, which compiled base classes do not take: this room's tests run plain only.
 """
 
+from collections.abc import Callable
+
 from gateway.connectors.base import Connector, Limits, Turn
 from gateway.connectors.service import Acceptor
 from gateway.core.router import Broker
@@ -20,6 +22,8 @@ class LineConnector(Connector):
         self.ends = 0
         self.refused = False
         self.broken_output = False
+        self.steps = 0
+        self.steps_left: list[int] = []
 
     def bytes_in(self, data: bytes, now_ms: int) -> None:
         assert self.broker.now_ms == now_ms
@@ -47,10 +51,29 @@ class LineConnector(Connector):
             self.confirm(self.broker.store.durable + 1, b"ok stored\n")
         elif word == "hold":
             self.throttle(True)
+        elif word == "steps":
+            self.steps = int(rest)
+            self._leave_rest()
         elif word != "quiet":
             self.say(b"ok " + line.encode() + b"\n")
 
+    def _leave_rest(self) -> None:
+        """What is left is for later turns."""
+        if self.steps:
+            self.resumes = True
+            self.turn.mark(self)
+        else:
+            self.say(b"ok steps\n")
+
+    def go_on(self, now_ms: int) -> None:
+        super().go_on(now_ms)
+        if self.steps:
+            self.steps -= 1
+            self.acceptor.stepped()
+            self._leave_rest()
+
     def prepare_out(self, now_ms: int) -> None:
+        self.steps_left.append(self.steps)
         if self.broken_output:
             raise RuntimeError("a bug of ours, at the end of the turn")
 
@@ -100,6 +123,7 @@ class LineAcceptor(Acceptor):
         self.made: list[LineConnector] = []
         self.broken = False
         self.strangers = False
+        self.stepped: Callable[[], None] = lambda: None
 
     def accept(self, peer: str, turn: Turn, now_ms: int) -> Connector:
         if self.broken:

@@ -22,10 +22,10 @@ class LineNet:
 
     listener: Listener
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, clock: Clock | None = None) -> None:
         broker = Broker(MemoryStore(), Authorizer(), CoreLimits(), QueuePolicy())
         loop = asyncio.get_running_loop()
-        clock = Clock()
+        clock = clock or Clock()
         self.machinery = Machinery(
             loop, clock, broker, Flusher(loop, clock, broker), Deadlines(loop, clock), Reports()
         )

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.connectors.base import Limits
 from gateway.net.deadlines import DEAD_MIN
-from gateway.net.transport import CLOSE_TIMEOUT_MS, JOIN_MAX, WRITE_HIGH_WATER
+from gateway.net.transport import CLOSE_TIMEOUT_MS, HEARD_MS, JOIN_MAX, WRITE_HIGH_WATER
 
 
 async def test_answers_come_back_and_bytes_are_counted(net) -> None:
@@ -65,6 +65,32 @@ async def test_a_client_that_does_not_read_pauses_its_connector_until_it_does(ne
     assert connector.writable_calls[:2] == [False, True]
     assert not connector.paused
     assert held > WRITE_HIGH_WATER
+
+
+class HandClock:
+    """Moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.ms = 1_000_000
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+@pytest.mark.parametrize("clock", [HandClock()])
+async def test_one_client_is_heard_for_some_milliseconds_in_a_turn_and_goes_on_in_the_next(
+    net, clock
+) -> None:
+    def stepped() -> None:
+        clock.ms += 1
+
+    net.acceptor.stepped = stepped
+    reader, writer = await net.client()
+    writer.write(b"steps 10\n")
+    assert await reader.readline() == b"ok steps\n"
+    connector = net.acceptor.made[0]
+    # What is left before each turn's words are written.
+    assert connector.steps_left[:3] == [10 - HEARD_MS, 10 - 2 * HEARD_MS, 0]
 
 
 async def test_a_throttled_client_is_not_read_until_released(net) -> None:
