@@ -9,6 +9,7 @@ import typer
 from gateway.cli import pki, tls
 from gateway.cli.check import check
 from gateway.cli.help import help_command
+from gateway.cli.rollover import roll_over
 from gateway.cli.run import run
 from gateway.cli.status import status
 from gateway.cli.store import app as store
@@ -44,6 +45,7 @@ def gateway(
 for command in (run, check, status, version):
     app.command()(command)
 app.command(name="help")(help_command)
+pki.app.command(name="roll-over")(roll_over)
 app.add_typer(store, name="store")
 app.add_typer(pki.app, name="pki")
 app.add_typer(tls.app, name="tls")

@@ -65,7 +65,7 @@ def pki() -> None:
 
 
 @contextlib.contextmanager
-def _said() -> Iterator[None]:
+def said() -> Iterator[None]:
     """What cannot be done is said in a line, with exit code 1."""
     try:
         yield
@@ -78,7 +78,7 @@ def _said() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def _authority_passphrase(folder: Folder, source: str, role: str = "") -> bytes | None:
+def authority_passphrase(folder: Folder, source: str, role: str = "") -> bytes | None:
     """Without a role that of the one that issues."""
     authority = folder.authority(role or folder.intermediates()[-1])
     return for_key(source, authority.key_path, authority.name)
@@ -98,7 +98,7 @@ def _order(
     return issue.Order(profile, name, subject, alternative, days, key_type, secret, crl_uri)
 
 
-def _made(path: Path, certificate: x509.Certificate) -> None:
+def tell(path: Path, certificate: x509.Certificate) -> None:
     alternative = ", ".join([names.shown(name) for name in names.alternative_names_of(certificate)])
     typer.echo(
         f"{path}: {certificate.subject.rfc4514_string()}{f' for {alternative}' if alternative else ''}, "
@@ -131,7 +131,7 @@ def init(
 ) -> None:
     """Make a root and an intermediate authority.  What is there is never overwritten."""
     folder = Folder(dir)
-    with _said():
+    with said():
         secret = passphrase(passphrase_source, "the authorities", new=True)
         plan = Plan(
             root_subject,
@@ -144,15 +144,15 @@ def init(
         )
         folder.init(plan)
         for role in (ROOT, INTERMEDIATE):
-            _made(dir / f"{role}.crt", load_certificate(dir / f"{role}.crt"))
+            tell(dir / f"{role}.crt", load_certificate(dir / f"{role}.crt"))
         if server:
             here = names.alternative_names(["localhost"], ["127.0.0.1", "::1"])
-            _made(
+            tell(
                 folder.leaf(server).chain,
                 issue.issue(folder, issue.Order("server", server, "", here), secret),
             )
         for name in client:
-            _made(folder.leaf(name).chain, issue.issue(folder, issue.Order("client", name), secret))
+            tell(folder.leaf(name).chain, issue.issue(folder, issue.Order("client", name), secret))
         if not plan.root_passphrase:
             typer.echo(f"the key of the root is not encrypted: move {dir / ROOT / 'private'} to a safe place, "
                        "or give a --root-passphrase next time", err=True)  # fmt: skip
@@ -173,11 +173,11 @@ def intermediate(
 ) -> None:
     """Make a further intermediate with a key of its own, which issues from now on.  The one before is kept."""
     folder = Folder(dir)
-    with _said():
+    with said():
         secret = passphrase(passphrase_source, "the new authority", new=True)
-        root_secret = _authority_passphrase(folder, root_passphrase, ROOT)
+        root_secret = authority_passphrase(folder, root_passphrase, folder.roots()[-1])
         role = folder.add_intermediate(subject, key_type, days, root_secret, secret)
-        _made(dir / f"{role}.crt", load_certificate(dir / f"{role}.crt"))
+        tell(dir / f"{role}.crt", load_certificate(dir / f"{role}.crt"))
         typer.echo(f"gateways need {dir / role}.crt in `ca`, and {role}.crl in `crl` where they have lists; then "
                    "`renew` each leaf, and revoke the old intermediate when none of its leaves is in use")  # fmt: skip
 
@@ -200,11 +200,11 @@ def issue_command(
 ) -> None:
     """Make a key and a certificate: issued/NAME.key, NAME.crt and NAME-chain.crt."""
     folder = Folder(dir)
-    with _said():
+    with said():
         alternative = names.alternative_names(dns, ip, uri, email)
         order = _order(profile, name, alternative, subject, days, key_type, key_passphrase, crl_uri)
-        certificate = issue.issue(folder, order, _authority_passphrase(folder, passphrase))
-        _made(folder.leaf(name).chain, certificate)
+        certificate = issue.issue(folder, order, authority_passphrase(folder, passphrase))
+        tell(folder.leaf(name).chain, certificate)
 
 
 @app.command()
@@ -222,7 +222,7 @@ def csr(
 ) -> None:
     """Make a key and a request for another authority to sign: issued/NAME.key and NAME.csr."""
     folder = Folder(dir)
-    with _said():
+    with said():
         alternative = names.alternative_names(dns, ip, uri, email)
         order = _order(profile, name, alternative, subject, LEAF_DAYS, key_type, key_passphrase)
         issue.request(folder, order)
@@ -250,14 +250,14 @@ def sign(
 ) -> None:
     """Sign somebody else's request, as CN=NAME.  Without names given here a server's hosts are those of the request."""
     folder = Folder(dir)
-    with _said():
+    with said():
         wanted = issue.load_request(files.read(request), str(request))
         alternative = names.alternative_names(dns, ip, uri, email)
         order = issue.Order(
             profile, name, subject, alternative, days, crl_uri=crl_uri, as_requested=as_requested
         )
-        certificate = issue.sign(folder, order, wanted, _authority_passphrase(folder, passphrase))
-        _made(folder.leaf(name).chain, certificate)
+        certificate = issue.sign(folder, order, wanted, authority_passphrase(folder, passphrase))
+        tell(folder.leaf(name).chain, certificate)
 
 
 @app.command(name="import")
@@ -277,12 +277,12 @@ def import_command(
 ) -> None:
     """Take in a certificate that was signed elsewhere, if key, chain, dates and names fit."""
     folder = Folder(dir)
-    with _said():
+    with said():
         roots = [found for path in ca for found in load_certificates(path)]
         others = [found for path in chain for found in load_certificates(path)]
         secret = for_key(key_passphrase, key or folder.leaf(name).key, f"the key of {name}")
         found = importing.import_leaf(folder, name, certificate, key, roots, others, host, secret)
-        _made(folder.leaf(name).chain, found)
+        tell(folder.leaf(name).chain, found)
 
 
 @app.command()
@@ -301,16 +301,16 @@ def renew(
 ) -> None:
     """Issue a certificate with the same names again.  The old one stays valid until it expires or is revoked."""
     folder = Folder(dir)
-    with _said():
+    with said():
         authority = name in folder.intermediates()
-        secret = _authority_passphrase(folder, passphrase, ROOT if authority else "")
+        secret = authority_passphrase(folder, passphrase, folder.roots()[-1] if authority else "")
         if authority:
             made = issue.renew(folder, name, days, secret)
-            _made(folder.path / f"{name}.crt", made)
+            tell(folder.path / f"{name}.crt", made)
             return
         key_secret = for_key(key_passphrase, folder.leaf(name).key, f"the key of {name}")
         made = issue.renew(folder, name, days, secret, keep_key=keep_key, key_passphrase=key_secret)
-        _made(folder.leaf(name).chain, made)
+        tell(folder.leaf(name).chain, made)
 
 
 @app.command()
@@ -323,7 +323,7 @@ def revoke(
 ) -> None:
     """Revoke all certificates of a name, or one by its number, and publish the revocation list of their authority."""
     folder = Folder(dir)
-    with _said():
+    with said():
         secret = _list_passphrase(folder, which, passphrase) if publish else None
         change = revoking.revoke(folder, which, reason, secret, publish=publish)
         for entry in change.changed:
@@ -344,7 +344,7 @@ def release(
 ) -> None:
     """Lift a certificateHold, and publish the revocation list of the authority."""
     folder = Folder(dir)
-    with _said():
+    with said():
         secret = _list_passphrase(folder, which, passphrase) if publish else None
         change = revoking.release(folder, which, secret, publish=publish)
         for entry in change.changed:
@@ -354,7 +354,7 @@ def release(
 
 def _list_passphrase(folder: Folder, which: str, source: str) -> bytes | None:
     """For the key of the authority that `which` is of."""
-    return _authority_passphrase(folder, source, revoking.issued_here(folder, which)[0])
+    return authority_passphrase(folder, source, revoking.issued_here(folder, which)[0])
 
 
 def _published(folder: Folder, change: revoking.Change) -> None:
@@ -379,7 +379,7 @@ def crl(
 ) -> None:
     """Publish a new revocation list."""
     folder = Folder(dir)
-    with _said():
+    with said():
         if authority not in folder.roles():
             raise PkiError(f"unknown authority {authority!r}: {' or '.join(folder.roles())}")
         soon = timedelta(hours=min(due_within, HOURS_MAX))
@@ -390,7 +390,7 @@ def crl(
 
 
 def _publish(folder: Folder, role: str, source: str, hours: int) -> None:
-    secret = _authority_passphrase(folder, source, role)
+    secret = authority_passphrase(folder, source, role)
     with files.locked(folder.path):
         made = folder.write_crl(role, secret, hours)
     _say_list(folder, role, made)
@@ -405,7 +405,7 @@ def _say_list(folder: Folder, role: str, made: x509.CertificateRevocationList) -
 @app.command(name="list")
 def list_command(dir: Dir = CERTS) -> None:
     """All certificates of both authorities, and what was imported."""
-    with _said():
+    with said():
         lines = show.listing(Folder(dir), now())
     table = Table("name", "subject", "status", "expires", "authority", "serial", box=None, pad_edge=False)
     for line in lines:
@@ -423,7 +423,7 @@ def show_command(
     dir: Dir = CERTS,
 ) -> None:
     """What is in a certificate."""
-    with _said():
+    with said():
         path = Path(which)
         certificate = load_certificate(path) if path.is_file() else issue.find(Folder(dir), which)
     for label, text in show.describe(certificate, now()):
@@ -439,7 +439,7 @@ def check(
     in_days: Annotated[int, typer.Option(min=0, help="Look as if so many days had passed.")] = 0,
 ) -> None:
     """Expiry, chains, names, weak keys and signatures, revocation lists, file modes: exit code 0, 1 (warning) or 2."""
-    with _said():
+    with said():
         at = later(now(), timedelta(days=min(in_days, 10_000_000)))
         findings = checking.check(Folder(dir), at, warn_days, critical_days, host)
     for finding in findings:
@@ -463,13 +463,14 @@ def export(
 ) -> None:
     """Write a certificate as PEM, DER, PKCS#12 or JKS (key included), PKCS#7, or the authorities as a Java trust store."""
     folder = Folder(dir)
-    with _said():
+    with said():
         form = exporting.format_of(form)
         if out.exists():
             raise PkiError(f"{out} is there: nothing is overwritten")
         key = None
         if form == "truststore" or (form == "jks" and not name):
-            chain, authorities = [], [folder.authority(role).certificate for role in folder.roles()]
+            roles = [*folder.trusted_roots(), *folder.intermediates()]
+            chain, authorities = [], [folder.authority(role).certificate for role in roles]
         elif not name:
             raise PkiError("which one? --name NAME")
         else:
@@ -499,12 +500,12 @@ def selfsigned(
 ) -> None:
     """Make a certificate that nobody vouches for, to try things out.  Without names it is for this machine."""
     folder = Folder(dir)
-    with _said():
+    with said():
         alternative = names.alternative_names(dns, ip, uri)
         if not alternative:
             alternative = names.alternative_names(["localhost"], ["127.0.0.1", "::1"])
         order = _order(profile, name, alternative, subject, days, key_type, key_passphrase)
-        _made(folder.leaf(name).certificate, issue.self_signed(folder, order))
+        tell(folder.leaf(name).certificate, issue.self_signed(folder, order))
 
 
 @app.command()
@@ -516,7 +517,7 @@ def adopt(
     ] = None,
 ) -> None:
     """Go on with authorities that openssl made in a folder."""
-    with _said():
+    with said():
         found = Folder(dir).adopt(root, intermediate)
         for role, path in zip((ROOT, INTERMEDIATE), found, strict=True):
             typer.echo(f"{role}: {path}")

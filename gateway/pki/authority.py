@@ -23,6 +23,8 @@ CERTIFICATES_MAX: Final = 100
 """Certificates in one file."""
 
 
+FOREVER: Final = datetime.max.replace(tzinfo=UTC)
+
 SLOW_CLOCKS: Final = timedelta(minutes=5)
 """How much the clock of somebody who looks at a new certificate or list may be behind ours."""
 
@@ -94,9 +96,12 @@ def build(
     serial: int,
     days: int,
     extensions: Extensions,
+    until: datetime = FOREVER,
 ) -> x509.Certificate:
-    """Sign a certificate that is valid from now on, and for clocks that are a little slow.  Raises PkiError."""
+    """Sign a certificate that is valid from now on, and for clocks that are a little slow, for so many days and no longer
+    than `until`.  Raises PkiError."""
     start = now() - SLOW_CLOCKS
+    end = min(later(start, timedelta(days=days)), until)
     try:
         builder = (
             x509.CertificateBuilder()
@@ -105,7 +110,7 @@ def build(
             .public_key(public_key)
             .serial_number(serial)
             .not_valid_before(start)
-            .not_valid_after(start + timedelta(days=days))
+            .not_valid_after(end)
         )
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)
@@ -169,13 +174,17 @@ class Authority:
         passphrase: bytes | None,
     ) -> x509.Certificate:
         """Issue a certificate and enter it.  Raises PkiError."""
-        left = (self.certificate.not_valid_after_utc - now()).days
+        end = self.certificate.not_valid_after_utc
+        # An authority made a moment ago has all of its days: what it issues then ends with it.
+        left = (end - now() + 2 * SLOW_CLOCKS).days
         if not 0 < days <= left:
             raise PkiError(f"{days} days: from 1 to the {max(left, 0)} that are left to {self.name}")
         signer = self.key(passphrase)
         # The number is spent before it is used: what fails half-way never leads to two with the same.
         serial = x509.random_serial_number() if self._random_serial else self.database.next_serial()
-        certificate = build(subject, self.certificate.subject, public_key, signer, serial, days, extensions)
+        certificate = build(
+            subject, self.certificate.subject, public_key, signer, serial, days, extensions, end
+        )
         files.write(self.new_certificates / f"{hexadecimal(serial)}.pem", pem(certificate))
         self.database.add(
             Entry(

@@ -11,7 +11,7 @@ from gateway.pki import chain, files, fitness, keys, names, profiles
 from gateway.pki.authority import Authority, load_certificate, load_certificates
 from gateway.pki.database import REVOKED
 from gateway.pki.errors import PkiError
-from gateway.pki.folder import ROOT, Folder, Leaf
+from gateway.pki.folder import Folder, Leaf
 
 OK: Final = 0
 WARNING: Final = 1
@@ -57,30 +57,65 @@ class _Checker:
         self._critical_days = critical_days
         self._host = host
         alone = not folder.has_authorities() and folder.leaves()
-        self._root: Authority | None = None if alone else folder.root
-        self._intermediates = (
-            {} if alone else {role: folder.authority(role) for role in folder.intermediates()}
-        )
-        self._roots = [] if self._root is None else [self._root.certificate]
+
+        def named(roles: list[str]) -> dict[str, Authority]:
+            return {} if alone else {role: folder.authority(role) for role in roles}
+
+        self._former = named([role for role in folder.roots() if role not in folder.trusted_roots()])
+        """Roots that another has taken the place of."""
+        self._trusted = named(folder.trusted_roots())
+        self._intermediates = named(folder.intermediates())
+        self._revoked = set() if alone else folder.revoked()
+        self._roots = [item.certificate for item in self._trusted.values()]
 
     def _add(self, level: int, what: str, text: str) -> None:
         self.findings.append(Finding(level, what, text))
 
     def authorities(self) -> None:
-        """Root and intermediate, where this folder has them."""
-        if self._root is None:
+        """Roots and intermediates, where this folder has them."""
+        if not self._trusted:
             return
-        self._authority(ROOT, self._root)
+        *_, (newest, root) = self._trusted.items()
+        *_, (issuing, issuer) = self._intermediates.items()
+        for role in self._former:
+            self._add(OK, role, f"{newest} has taken its place")
+        for role, authority in self._trusted.items():
+            if role == newest or not self._is_over(authority):
+                self._authority(role, authority)
+            else:
+                self._add(OK, role, f"is over, {newest} goes on: `gateway pki roll-over --finish`")
         for role, authority in self._intermediates.items():
-            self._authority(role, authority)
-        # Only the last one issues.
-        self._time_to_issue(*list(self._intermediates.items())[-1])
+            if role == issuing or not self._is_over(authority):
+                self._authority(role, authority)
+            else:
+                # Somebody has seen to it: neither its dates nor its list matter to anybody but its leaves.
+                self._add(OK, role, f"{self._why_over(authority)}, {issuing} issues")
+        # Only the last ones issue.
+        self._time_to_issue(issuing, issuer, profiles.LEAF_DAYS, "renew it")
+        self._time_to_issue(
+            newest, root, profiles.LEAF_DAYS * 3 // 2, "`gateway pki roll-over` makes another"
+        )
 
-    def _time_to_issue(self, role: str, authority: Authority) -> None:
+    def _time_to_issue(self, role: str, authority: Authority, wanted: int, what: str) -> None:
         left = (authority.certificate.not_valid_after_utc - self._now).days
-        if 0 <= left < profiles.LEAF_DAYS:
-            text = f"has {left} days left, and nothing that it issues lasts longer: renew it"
-            self._add(WARNING, role, text)
+        if 0 <= left < wanted:
+            self._add(WARNING, role, f"has {left} days left, and nothing that it issues lasts longer: {what}")
+
+    def _is_over(self, authority: Authority) -> bool:
+        return bool(self._why_over(authority))
+
+    def _why_over(self, authority: Authority) -> str:
+        """Why nothing that an authority has issued is believed any more; empty while it is."""
+        certificate = authority.certificate
+        if self._is_revoked(certificate):
+            return "is revoked"
+        if any(certificate.issuer == item.certificate.subject for item in self._former.values()):
+            return "is below a former root"
+        return (
+            f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
+            if certificate.not_valid_after_utc < self._now
+            else ""
+        )
 
     def _authority(self, role: str, authority: Authority) -> None:
         """Certificate, key and revocation list of an authority."""
@@ -90,7 +125,7 @@ class _Checker:
             self._add(CRITICAL, role, text)
         if not chain.is_authority(authority.certificate):
             self._add(CRITICAL, role, "is no authority")
-        if role != ROOT and self._is_revoked(self._root, authority.certificate):
+        if role not in self._trusted and self._is_revoked(authority.certificate):
             self._add(CRITICAL, role, "is revoked")
         self._key(role, authority.key_path, authority.certificate, may_be_elsewhere=True)
         self._crl(role, authority)
@@ -105,7 +140,7 @@ class _Checker:
         except PkiError as error:
             self._add(CRITICAL, leaf.name, str(error))
             return
-        if any(self._is_revoked(item, certificate) for item in self._intermediates.values()):
+        if self._is_revoked(certificate):
             # Somebody has seen to it: there is nothing left to do.
             self._add(OK, leaf.name, "is revoked")
             return
@@ -132,7 +167,7 @@ class _Checker:
                 item.subject for item in ours
             ]
             self._add(WARNING if foreign else CRITICAL, leaf.name, text)
-        if any(self._is_revoked(self._root, above) for above in path[1:]):
+        if any(self._is_revoked(above) for above in path[1:]):
             self._add(CRITICAL, leaf.name, "is below an authority that is revoked")
 
     def _leaf_names(self, leaf: Leaf, certificate: x509.Certificate) -> None:
@@ -150,11 +185,8 @@ class _Checker:
             said = ", ".join([names.shown(name) for name in alternative])
             self._add(CRITICAL, leaf.name, f"is not for {self._host}, but for {said}")
 
-    def _is_revoked(self, authority: Authority | None, certificate: x509.Certificate) -> bool:
-        if authority is None or certificate.issuer != authority.certificate.subject:
-            return False
-        entry = authority.database.find(certificate.serial_number)
-        return entry is not None and entry.status == REVOKED
+    def _is_revoked(self, certificate: x509.Certificate) -> bool:
+        return (certificate.issuer, certificate.serial_number) in self._revoked
 
     def _key(self, what: str, path: Path, certificate: x509.Certificate, may_be_elsewhere: bool) -> None:
         if not path.exists():

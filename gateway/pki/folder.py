@@ -2,6 +2,7 @@
 
 root-ca.crt  root-ca.crl  intermediate-ca.crt  intermediate-ca.crl
 intermediate-ca-2.crt intermediate-ca-2.crl                  further intermediates, the last one issues
+root-ca-2.crt root-ca-2.crl root-ca-2-cross.crt root-ca-cross.crt   while the root changes: rollover.py
 root-ca/  intermediate-ca/           each: NAME.cnf private/NAME.key index.txt serial crlnumber newcerts/
 issued/NAME.crt NAME.key NAME-chain.crt NAME.csr
 templates/                           own texts for the .cnf files, if they are wanted
@@ -17,12 +18,11 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from gateway.pki import files, keys, names, templates
+from gateway.pki import chain, files, keys, names, templates
 from gateway.pki.authority import Authority, build, load_certificate, now, pem
 from gateway.pki.database import REVOKED, VALID, Database, Entry, hexadecimal
 from gateway.pki.errors import PkiError
@@ -35,8 +35,6 @@ ROOT_SUBJECT: Final = "CN=Gateway Root CA"
 INTERMEDIATE_SUBJECT: Final = "CN=Gateway Intermediate CA"
 CONFIGURATIONS_MAX: Final = 100
 """Files with openssl's settings that are looked at when a folder is adopted."""
-
-_FURTHER: Final = re.compile(rf"{INTERMEDIATE}-([1-9][0-9]*)")
 
 
 def _numbered(name: x509.Name, number: str) -> x509.Name:
@@ -87,8 +85,8 @@ class Folder:
 
     @property
     def root(self) -> Authority:
-        """The root authority.  Raises PkiError."""
-        return self.authority(ROOT)
+        """The root authority, of several the newest.  Raises PkiError."""
+        return self.authority(self.roots()[-1])
 
     @property
     def intermediate(self) -> Authority:
@@ -99,35 +97,64 @@ class Folder:
         """Or only leaves, as where another authority signs what `csr` asks for?"""
         return any((self.path / name).exists() for name in (ADOPTED, ROOT, INTERMEDIATE))
 
-    def roots_above(self, chain: list[x509.Certificate]) -> list[x509.Certificate]:
-        """Our root, if `chain` leads to it."""
+    def roots_above(self, path: list[x509.Certificate]) -> list[x509.Certificate]:
+        """Our root, if `path` leads to it."""
         if not self.has_authorities():
             return []
-        root = self.root.certificate
-        try:
-            chain[-1].verify_directly_issued_by(root)
-        except (ValueError, TypeError, InvalidSignature):
-            return []
-        return [root]
+        roots = [self.authority(role).certificate for role in self.trusted_roots()]
+        return [root for root in roots if chain.signed_by(path[-1], root)]
+
+    def roots(self) -> list[str]:
+        """The roles of all roots, the newest last."""
+        return self._series(ROOT)
+
+    def trusted_roots(self) -> list[str]:
+        """The roles of the roots that are in use: the newest, and while a root changes the one before."""
+        *former, newest = self.roots()
+        return [*[role for role in former if self.cross_path(role).exists()], newest]
 
     def intermediates(self) -> list[str]:
         """The roles of all intermediates, the one that issues last."""
+        return self._series(INTERMEDIATE)
+
+    def _series(self, first: str) -> list[str]:
+        form = re.compile(rf"{first}-([1-9][0-9]*)")
         found = [
-            (int(match[1]), path.name)
-            for path in self.path.glob(f"{INTERMEDIATE}-*.crt")
-            if (match := _FURTHER.fullmatch(path.stem))
+            (int(match[1]), path.stem)
+            for path in self.path.glob(f"{first}-*.crt")
+            if (match := form.fullmatch(path.stem))
         ]
-        return [INTERMEDIATE, *[path.removesuffix(".crt") for _, path in sorted(found)]]
+        return [first, *[role for _, role in sorted(found)]]
 
     def roles(self) -> list[str]:
-        """The roles of all authorities, the root first."""
-        return [ROOT, *self.intermediates()]
+        """The roles of all authorities, the roots first."""
+        return [*self.roots(), *self.intermediates()]
+
+    def revoked(self) -> set[tuple[x509.Name, int]]:
+        """Issuer and serial number of all that the authorities of this folder have revoked."""
+        found: set[tuple[x509.Name, int]] = set()
+        for role in self.roles():
+            authority = self.authority(role)
+            name = authority.certificate.subject
+            found.update(
+                [(name, entry.serial) for entry in authority.database.entries() if entry.status == REVOKED]
+            )
+        return found
+
+    def sent_above(self, authority: Authority) -> list[x509.Certificate]:
+        """What is sent behind a certificate of `authority`: its own, and while the root changes the other root's of its
+        root.  A root itself is not sent, as who trusts it has it."""
+        found = [authority.certificate]
+        for role in self.trusted_roots():
+            cross = self.cross_path(role)
+            if cross.exists() and chain.signed_by(authority.certificate, self.authority(role).certificate):
+                found.append(load_certificate(cross))
+        return found
 
     def issuing(self) -> Authority:
         """The authority that issues leaves, if it still may.  Raises PkiError."""
         authority = self.authority(self.intermediates()[-1])
-        entry = self.root.database.find(authority.certificate.serial_number)
-        if entry is not None and entry.status == REVOKED:
+        if (authority.certificate.issuer, authority.certificate.serial_number) in self.revoked():
             raise PkiError(f"{authority.name} is revoked: nothing that it issues would be believed")
         return authority
 
@@ -148,6 +175,10 @@ class Folder:
     def crl_path(self, role: str) -> Path:
         """Where an authority's revocation list is."""
         return self.path / f"{role}.crl"
+
+    def cross_path(self, role: str) -> Path:
+        """Where the certificate is that another root has for a root's key; only while the root changes."""
+        return self.path / f"{role}-cross.crt"
 
     def leaf(self, name: str) -> Leaf:
         """The files of a leaf, there or not.  Raises PkiError for what can be no name."""
@@ -170,13 +201,13 @@ class Folder:
             if names.FILE_NAME.fullmatch(name) and not name.endswith("-chain")
         ]
 
-    def write_leaf(self, leaf: Leaf, chain: list[x509.Certificate], key: bytes | None = None) -> None:
+    def write_leaf(self, leaf: Leaf, path: list[x509.Certificate], key: bytes | None = None) -> None:
         """Write a leaf's certificate, chain and, if given, key."""
         if key is not None:
             files.make_private_directory(leaf.key.parent)
             files.write(leaf.key, key, files.PRIVATE)
-        files.write(leaf.certificate, pem(chain[0]))
-        files.write(leaf.chain, pem(*chain))
+        files.write(leaf.certificate, pem(path[0]))
+        files.write(leaf.chain, pem(*path))
 
     # -- making one
 
@@ -194,25 +225,25 @@ class Folder:
         if root_name == subject:
             raise PkiError("the two authorities must have different names")
         root_serial = x509.random_serial_number()
-        extensions = authority_extensions(root_key.public_key(), root_key.public_key(), None)
+        extensions = authority_extensions(root_key.public_key(), None, None)
         root = build(
             root_name, root_name, root_key.public_key(), root_key, root_serial, plan.root_days, extensions
         )
         files.make_directory(self.path)
         with files.locked(self.path):
-            self._write_authority(ROOT, root, root_key, plan.root_passphrase, plan.intermediate_days)
+            self.write_authority(ROOT, root, root_key, plan.root_passphrase, plan.intermediate_days)
             below = self.root.sign(
                 subject,
                 key.public_key(),
                 plan.intermediate_days,
-                authority_extensions(key.public_key(), root_key.public_key(), 0),
+                authority_extensions(key.public_key(), root, 0),
                 plan.root_passphrase,
             )
-            self._write_authority(INTERMEDIATE, below, key, plan.intermediate_passphrase, LEAF_DAYS)
+            self.write_authority(INTERMEDIATE, below, key, plan.intermediate_passphrase, LEAF_DAYS)
             self.write_crl(ROOT, plan.root_passphrase)
             self.write_crl(INTERMEDIATE, plan.intermediate_passphrase)
 
-    def _write_authority(
+    def write_authority(
         self,
         role: str,
         certificate: x509.Certificate,
@@ -220,11 +251,12 @@ class Folder:
         passphrase: bytes | None,
         days: int,
     ) -> None:
+        """Write the files of a new authority, which issues for so many days.  Raises PkiError."""
         folder = self.path / role
         files.make_private_directory(folder / "private")
         files.write(folder / "private" / f"{role}.key", keys.pem(key, passphrase), files.PRIVATE)
         digest = keys.digest_for(key)
-        root = role == ROOT
+        root = certificate.issuer == certificate.subject
         text = templates.render(
             self.path,
             role,
@@ -280,24 +312,32 @@ class Folder:
         subject is that of the first with a number.  Raises PkiError.
         """
         root = self.root
-        role = f"{INTERMEDIATE}-{len(self.intermediates()) + 1}"
-        if (self.path / role).exists() or (self.path / f"{role}.crt").exists():
-            raise PkiError(f"{self.path / role} is there: nothing is overwritten")
-        number = role.rpartition("-")[2]
-        name = names.subject(subject) if subject else _numbered(self.intermediate.certificate.subject, number)
-        if any(self.authority(other).certificate.subject == name for other in self.roles()):
-            # Lists are found by the name of their authority, and two keys with one name would have two lists.
-            raise PkiError("an authority of that name is there: a further one needs another --subject")
+        role, name = self.further(INTERMEDIATE, subject)
         key = keys.generate(key_type)
-        issuer = root.certificate.public_key()
-        extensions = authority_extensions(key.public_key(), issuer, 0)
+        extensions = authority_extensions(key.public_key(), root.certificate, 0)
         with files.locked(self.path):
             root.key(root_passphrase)
             days = days or root.days_for(INTERMEDIATE_DAYS)
             made = root.sign(name, key.public_key(), days, extensions, root_passphrase)
-            self._write_authority(role, made, key, passphrase, LEAF_DAYS)
+            self.write_authority(role, made, key, passphrase, LEAF_DAYS)
             self.write_crl(role, passphrase)
         return role
+
+    def further(self, first: str, subject: str) -> tuple[str, x509.Name]:
+        """Role and name of an authority beside `first`, which is ROOT or INTERMEDIATE.  Raises PkiError."""
+        role = f"{first}-{len(self._series(first)) + 1}"
+        if (self.path / role).exists() or (self.path / f"{role}.crt").exists():
+            raise PkiError(f"{self.path / role} is there: nothing is overwritten")
+        number = role.rpartition("-")[2]
+        name = (
+            names.subject(subject)
+            if subject
+            else _numbered(self.authority(first).certificate.subject, number)
+        )
+        if any(self.authority(other).certificate.subject == name for other in self.roles()):
+            # Lists are found by the name of their authority, and two keys with one name would have two lists.
+            raise PkiError("an authority of that name is there: a further one needs another --subject")
+        return role, name
 
     def crl_is_due(self, role: str, within: timedelta) -> bool:
         """Must a new list be published, as there is none that can be read, or it is due soon, or lacks something?"""

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.pki import files, keys, names, profiles
-from gateway.pki.authority import Authority, build, load_certificate, readable
+from gateway.pki.authority import Authority, build, load_certificate, pem, readable
 from gateway.pki.errors import PkiError
 from gateway.pki.folder import Folder, Leaf
 from gateway.pki.profiles import INTERMEDIATE_DAYS, LEAF_DAYS, Profile
@@ -52,11 +52,6 @@ def _fresh(folder: Folder, name: str) -> Leaf:
     return leaf
 
 
-def _chain(authority: Authority, certificate: x509.Certificate) -> list[x509.Certificate]:
-    """What a server sends: the root is not sent, as who trusts it has it."""
-    return [certificate, authority.certificate]
-
-
 def issue(folder: Folder, order: Order, passphrase: bytes | None) -> x509.Certificate:
     """Make a key and a certificate for it.  Raises PkiError."""
     leaf = _fresh(folder, order.name)
@@ -69,7 +64,9 @@ def issue(folder: Folder, order: Order, passphrase: bytes | None) -> x509.Certif
     days = order.days or authority.days_for(authority.default_days)
     with files.locked(folder.path):
         certificate = authority.sign(order.subject_name(), key.public_key(), days, extensions, passphrase)
-        folder.write_leaf(leaf, _chain(authority, certificate), keys.pem(key, order.key_passphrase))
+        folder.write_leaf(
+            leaf, [certificate, *folder.sent_above(authority)], keys.pem(key, order.key_passphrase)
+        )
     return certificate
 
 
@@ -125,7 +122,7 @@ def sign(
     days = order.days or authority.days_for(authority.default_days)
     with files.locked(folder.path):
         certificate = authority.sign(subject, wanted.public_key(), days, extensions, passphrase)
-        folder.write_leaf(leaf, _chain(authority, certificate))
+        folder.write_leaf(leaf, [certificate, *folder.sent_above(authority)])
     return certificate
 
 
@@ -196,7 +193,7 @@ def renew(
     days = days or authority.days_for(authority.default_days)
     with files.locked(folder.path):
         certificate = authority.sign(old.subject, public_key, days, extensions, passphrase)
-        folder.write_leaf(leaf, _chain(authority, certificate), written)
+        folder.write_leaf(leaf, [certificate, *folder.sent_above(authority)], written)
     return certificate
 
 
@@ -204,18 +201,24 @@ def _renew_intermediate(folder: Folder, role: str, days: int, passphrase: bytes 
     authority = folder.authority(role)
     root = folder.root
     public_key = authority.certificate.public_key()
-    extensions = profiles.authority_extensions(public_key, root.certificate.public_key(), 0)
+    extensions = profiles.certified_again(authority.certificate, root.certificate)
     days = days or root.days_for(INTERMEDIATE_DAYS)
     with files.locked(folder.path):
         certificate = root.sign(authority.certificate.subject, public_key, days, extensions, passphrase)
         data = certificate.public_bytes(Encoding.PEM)
         files.write(authority.certificate_path, data)
         files.write(folder.path / f"{role}.crt", data)
-        for leaf in folder.leaves():
-            found = load_certificate(leaf.certificate)
-            if authority.has_issued(found):
-                files.write(leaf.chain, found.public_bytes(Encoding.PEM) + data)
+        renewed = folder.authority(role)
+        write_chains(folder, renewed, folder.sent_above(renewed))
     return certificate
+
+
+def write_chains(folder: Folder, authority: Authority, above: Sequence[x509.Certificate]) -> None:
+    """Have each leaf of `authority` sent with `above` behind it, as the authorities have changed.  Raises PkiError."""
+    for leaf in folder.leaves():
+        found = load_certificate(leaf.certificate)
+        if authority.has_issued(found):
+            files.write(leaf.chain, pem(found, *above))
 
 
 def _crl_uri(certificate: x509.Certificate) -> str:

@@ -76,14 +76,34 @@ def key_usage(*, authority: bool, encipher: bool = False) -> x509.KeyUsage:
 
 
 def authority_extensions(
-    public_key: CertificatePublicKeyTypes, issuer_key: CertificatePublicKeyTypes, path_length: int | None
+    public_key: CertificatePublicKeyTypes, issuer: x509.Certificate | None, path_length: int | None
 ) -> Extensions:
-    """What an authority carries; `path_length` is how many further authorities may follow below it."""
+    """What an authority carries; `issuer` None is itself, `path_length` how many further authorities may follow below it."""
     return [
         (x509.BasicConstraints(ca=True, path_length=path_length), True),
         (key_usage(authority=True), True),
         (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), False),  # type: ignore[arg-type]
+        (_authority_key(public_key, issuer), False),
+    ]
+
+
+def certified_again(authority: x509.Certificate, issuer: x509.Certificate) -> Extensions:
+    """What another certificate of an authority's key carries: path length and key identifier as before, since what is
+    below it names them."""
+    public_key = authority.public_key()
+    known = authority.extensions
+    try:
+        path_length = known.get_extension_for_class(x509.BasicConstraints).value.path_length
+    except x509.ExtensionNotFound:
+        path_length = None
+    found = authority_extensions(public_key, issuer, path_length)
+    try:
+        identifier = known.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return found
+    return [
+        (identifier, False) if isinstance(extension, x509.SubjectKeyIdentifier) else (extension, critical)
+        for extension, critical in found
     ]
 
 

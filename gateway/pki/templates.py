@@ -99,9 +99,13 @@ TEMPLATES: Final = {"root-ca.cnf": ROOT, "intermediate-ca.cnf": INTERMEDIATE}
 
 
 def render(folder: Path, name: str, **values: str) -> str:
-    """The .cnf of the authority `name`, from the folder's own template or ours.  Raises PkiError."""
+    """The .cnf of the authority `name`, from the folder's own template or ours; of a further one (`root-ca-2`) that of the
+    first, unless the folder has one of its own.  Raises PkiError."""
+    first = f"{name.rstrip('0123456789').removesuffix('-')}.cnf"
     own = folder / "templates" / f"{name}.cnf"
-    text = files.read_text(own) if own.exists() else TEMPLATES.get(f"{name}.cnf", INTERMEDIATE)
+    if not own.exists():
+        own = own.with_name(first)
+    text = files.read_text(own) if own.exists() else TEMPLATES[first]
     try:
         return Template(text).substitute(values, name=name)
     except (KeyError, ValueError) as error:

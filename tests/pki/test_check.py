@@ -147,7 +147,7 @@ def test_path_length_is_not_exceeded(issued: Folder) -> None:
     above = issued.intermediate
     key = generate("p256")
     extra = build(names.subject("CN=extra"), above.certificate.subject, key.public_key(), above.key(None), 1, 10,
-                  profiles.authority_extensions(key.public_key(), above.certificate.public_key(), None))  # fmt: skip
+                  profiles.authority_extensions(key.public_key(), above.certificate, None))  # fmt: skip
     leaf_key = generate("p256")
     leaf = build(names.subject("CN=leaf"), extra.subject, leaf_key.public_key(), key, 2, 10,
                  profiles.leaf_extensions(profiles.PROFILES["client"], leaf_key.public_key(), extra, []))  # fmt: skip

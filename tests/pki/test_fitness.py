@@ -40,9 +40,9 @@ class Chain:
     ) -> None:
         root_key, key, leaf_key = [keys.generate("p256") for _ in range(3)]
         root_name, name = names.subject("CN=Root"), names.subject("CN=Inter")
-        root_ext = profiles.authority_extensions(root_key.public_key(), root_key.public_key(), None)
+        root_ext = profiles.authority_extensions(root_key.public_key(), None, None)
         self.root = build(root_name, root_name, root_key.public_key(), root_key, 1, 100, root_ext)
-        ext = profiles.authority_extensions(key.public_key(), root_key.public_key(), 0)
+        ext = profiles.authority_extensions(key.public_key(), self.root, 0)
         ext = _with(ext, *([intermediate] if intermediate else []))
         self.intermediate = build(name, root_name, key.public_key(), root_key, 2, 100, ext)
         ext = profiles.leaf_extensions(

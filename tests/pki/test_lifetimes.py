@@ -114,3 +114,10 @@ def test_an_exported_foreign_leaf_carries_its_own_chain(
     assert done.exit_code == 0, done.output
     subjects = {item.subject.rfc4514_string() for item in pkcs7.load_pem_pkcs7_certificates(out.read_bytes())}
     assert subjects == {item.subject.rfc4514_string() for item in load_certificates(leaf.chain)}
+
+
+def test_an_intermediate_may_last_as_long_as_its_root(openssl: Openssl, tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "certs")
+    folder.init(Plan(root_days=365, intermediate_days=365))
+    assert folder.intermediate.certificate.not_valid_after_utc <= folder.root.certificate.not_valid_after_utc
+    openssl(folder.path, "verify", "-x509_strict", "-CAfile", "root-ca.crt", "intermediate-ca.crt")
