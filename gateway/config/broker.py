@@ -60,6 +60,12 @@ class CoreSection(Section):
     """Characters of a selector."""
     selector_depth_max: int = Field(64, ge=1, le=200)
     """Brackets, signs and operations of a selector within each other."""
+    dedup_window_ms: int = Field(600_000, ge=1_000, le=604_800_000)
+    """How long a producer's key (Idempotency-Key, dedup, x-mx-dedup) is remembered, in milliseconds."""
+    dedup_keys_max: int = Field(100_000, ge=1, le=10_000_000)
+    """Keys that are remembered, about 400 bytes each; above that the oldest are forgotten."""
+    dedup_keys_per_producer_max: int = Field(10_000, ge=1, le=10_000_000)
+    """Those of one producer."""
 
 
 class QueuesSection(Section):

@@ -25,8 +25,11 @@ from gateway.core.message import Fields, Typed
 PREFIX: Final = "x-mx-"
 PREFIX_BYTES: Final = b"x-mx-"
 
-BROKER_OWNED: Final = frozenset({"client", "auth", "deaths", "received", "delivery-count", "to", "omit"})
-"""Only the broker says these: from a publisher they go no further, whatever protocol takes them."""
+BROKER_OWNED: Final = frozenset(
+    {"client", "auth", "deaths", "received", "delivery-count", "to", "omit", "dedup"}
+)
+"""Only the broker says these: from a publisher they go no further, whatever protocol takes them.  `dedup` is said to the
+broker alone: what a subscriber echoes must not be taken for a repetition."""
 
 BROKER_OWNED_NAMES: Final = frozenset([PREFIX + item for item in BROKER_OWNED])
 
@@ -432,7 +435,7 @@ def priority(text: str) -> int:
 class Routing:
     """The items of a frame that the router must know, where its own words do not say them."""
 
-    __slots__ = ("claimed_user", "durable", "expires_at_ms", "priority", "retain")
+    __slots__ = ("claimed_user", "dedup", "durable", "expires_at_ms", "priority", "retain")
 
     def __init__(self) -> None:
         self.durable: bool | None = None
@@ -441,6 +444,8 @@ class Routing:
         self.expires_at_ms = -1
         """-1 when it says nothing."""
         self.claimed_user: str | None = None
+        self.dedup: str | None = None
+        """The key under which it is to be published once."""
 
 
 def routing(pairs: list[tuple[str, str]]) -> Routing:
@@ -467,6 +472,8 @@ def routing(pairs: list[tuple[str, str]]) -> Routing:
             found.expires_at_ms = -1 if number is None else number
         elif item == "user":
             found.claimed_user = _unpacked(text) if "user" in _listed(pairs) else text
+        elif item == "dedup":
+            found.dedup = text
         else:
             continue
         if parsed:

@@ -24,6 +24,7 @@ class CoreCounters:
         "published",
         "quarantined",
         "refused",
+        "repeated",
         "transactions_aborted",
         "transactions_committed",
         "unroutable",
@@ -49,6 +50,8 @@ class CoreCounters:
         """Messages that would have been dead-lettered, had there been a queue for them."""
         self.dropped_full = 0
         """Messages dropped because a queue was full."""
+        self.repeated = 0
+        """What producers sent again under the same key, and was not published again."""
         self.transactions_committed = 0
         self.transactions_aborted = 0
         self._omitted: dict[tuple[str, str, str], int] = {}
@@ -95,6 +98,7 @@ class CoreCounters:
             "dead_lettered": self.dead_lettered,
             "discarded": self.discarded,
             "dropped_full": self.dropped_full,
+            "repeated": self.repeated,
             "transactions_committed": self.transactions_committed,
             "transactions_aborted": self.transactions_aborted,
         }

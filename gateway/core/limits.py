@@ -146,6 +146,11 @@ class CoreLimits:
     """Characters."""
     selector_depth_max: int
     """Brackets, signs and operations within each other."""
+    dedup_window_ms: int
+    """How long the keys of producers are remembered."""
+    dedup_keys_max: int
+    dedup_keys_per_producer_max: int
+    """Keys that are remembered; the oldest give way."""
 
     def __init__(
         self,
@@ -168,6 +173,9 @@ class CoreLimits:
         transaction_bytes_max: int = 134_217_728,
         transactions_bytes_max: int = 268_435_456,
         separators_max: int = SEPARATORS_MAX,
+        dedup_window_ms: int = 600_000,
+        dedup_keys_max: int = 100_000,
+        dedup_keys_per_producer_max: int = 10_000,
     ) -> None:
         self.queues_max = queues_max
         self.separators_max = separators_max
@@ -188,3 +196,6 @@ class CoreLimits:
         self.selector_length_max = selector_length_max
         self.selector_depth_max = selector_depth_max
         self.memory_max = memory_max
+        self.dedup_window_ms = dedup_window_ms
+        self.dedup_keys_max = dedup_keys_max
+        self.dedup_keys_per_producer_max = dedup_keys_per_producer_max

@@ -8,6 +8,8 @@ from gateway.core.bindings import stored_bindings
 from gateway.core.chores import Chores
 from gateway.core.copying import Copying
 from gateway.core.counters import CoreCounters
+from gateway.core.dedup import SPACE as DEDUP_SPACE
+from gateway.core.dedup import Dedup
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.expiry import QueueExpiry
 from gateway.core.fan_out import WIDE, FanOuts
@@ -79,6 +81,7 @@ class Broker(StoreListener):
         "copying",
         "counters",
         "decoder",
+        "dedup",
         "fan_outs",
         "holding",
         "kept",
@@ -164,6 +167,8 @@ class Broker(StoreListener):
         """Queues that make who publishes to a topic wait."""
         self.places = Places()
         """Queues and slow subscribers where publishers wait."""
+        self.dedup = Dedup(self)
+        """What was done under the keys of producers."""
         self.schedule = Schedule(self)
         """Messages that are to be delivered later."""
 
@@ -494,6 +499,7 @@ class Broker(StoreListener):
         self.queue_expiry.look(now_ms)
         self.unused.look()
         self.stalls.look(now_ms)
+        self.dedup.look(now_ms)
 
     def wait(self, waiter: Waiter) -> None:
         """Tell `waiter` about each commit until it says that it waits for nothing more."""
@@ -524,6 +530,7 @@ class Broker(StoreListener):
     def on_refused(self, operation: Operation, why: str) -> None:
         """See StoreListener.  Whoever published it may not take it for safe: the connection ends unconfirmed."""
         self.counters.unstorable += 1
+        self.dedup.on_refused(operation)
         message = operation.message if isinstance(operation, (Enqueued, Retained)) else None
         if message is not None and message.publisher is not None and message.publisher.valve is not None:
             message.publisher.valve.cut_off(f"sent what cannot be stored: {why}")
@@ -604,6 +611,7 @@ class Broker(StoreListener):
         # Numbers of messages never repeat, and rise over all runs.
         self._next_message = found.epoch << EPOCH_SHIFT
         self.kept.recover(found)
+        self.dedup.recover(found.notes.get(DEDUP_SPACE, {}))
         self.schedule.recover(found.notes.get(SCHEDULE_SPACE, {}))
         self.fan_outs.recover(found)
         decoder = self.decoder

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.core.dedup import KeyReused, Once
 from gateway.core.delivery import FAILED, Delivery
 from gateway.core.destination import QUEUE
 from gateway.core.flow import Publisher
@@ -36,7 +37,7 @@ def held_bytes(message: Message) -> int:
 class Transaction:
     """One client's open transaction.  Deliveries settled in it stay acquired until it ends."""
 
-    __slots__ = ("_broker", "_bytes", "_messages", "_outcomes", "_scheduled")
+    __slots__ = ("_broker", "_bytes", "_messages", "_once", "_outcomes", "_scheduled")
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
@@ -45,6 +46,8 @@ class Transaction:
         self._messages: list[Message] = []
         self._outcomes: list[tuple[Delivery, int]] = []
         self._scheduled: list[tuple[Message, Timing]] = []
+        # Made when first used.
+        self._once: dict[bytes, Once] | None = None
 
     def publish(self, message: Message) -> None:
         """Hold `message` back.  Raises TransactionTooLarge."""
@@ -55,6 +58,19 @@ class Transaction:
         """Hold back a message that is to be delivered later still.  Raises TransactionTooLarge."""
         self._hold(message)
         self._scheduled.append((message, timing))
+
+    def repeats(self, once: Once) -> bool:
+        """Is it a part of this transaction already?  Raises KeyReused when its key is that of something else here."""
+        known = None if self._once is None else self._once.get(once.name)
+        if known is not None and known.content != once.content:
+            raise KeyReused("this key was used for something else")
+        return known is not None
+
+    def remember(self, once: Once) -> None:
+        """What `once.messages` are published for is done with the commit, unless somebody else has done it by then."""
+        if self._once is None:
+            self._once = {}
+        self._once[once.name] = once
 
     def settle(self, delivery: Delivery, outcome: int) -> None:
         """Hold the outcome back.  Raises TransactionTooLarge: `check_room` says so before the delivery is let go of."""
@@ -85,6 +101,8 @@ class Transaction:
         broker = self._broker
         self._let_go()
         try:
+            if self._once is not None:
+                self._leave_out_repeated(self._once)
             self._check_queues()
             self._check_schedule()
         except Exception:
@@ -115,8 +133,27 @@ class Transaction:
             position = max(position, broker.schedule.add(message, timing))
         for delivery, outcome in self._outcomes:
             position = max(position, delivery.settle(outcome))
+        if self._once is not None:
+            safe = position
+            for once in self._once.values():
+                position = max(position, broker.dedup.done(once, safe))
         broker.counters.transactions_committed += 1
         return position
+
+    def _leave_out_repeated(self, all_once: dict[bytes, Once]) -> None:
+        """What was done meanwhile under the same keys is not done again."""
+        gone: set[int] = set()
+        for once in list(all_once.values()):
+            try:
+                done = self._broker.dedup.find(once)
+            except KeyReused as reused:
+                raise TransactionRefused(str(reused)) from None
+            if done is not None:
+                gone.update(once.messages)
+                del all_once[once.name]
+        if gone:
+            self._messages = [message for message in self._messages if message.id not in gone]
+            self._scheduled = [entry for entry in self._scheduled if entry[0].id not in gone]
 
     def _kept(self) -> bool:
         """Is there anything that a crash could undo?"""

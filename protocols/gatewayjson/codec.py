@@ -225,8 +225,9 @@ def _publish(id: Id, item: dict[str, Any], size: int) -> Publish:
         if not isinstance(name, str):
             raise JsonError("`to` is a destination, or a list of 1 to 100")
     tx = _name(item, "tx")
+    dedup = _name(item, "dedup")
     check_envelope(item)
-    return Publish(id, names, item, tx, size)
+    return Publish(id, names, item, tx, size, dedup)
 
 
 # -- fields of a message
@@ -382,6 +383,16 @@ def _shown(text: str) -> str:
 def encode_ok(id: Id) -> bytes:
     """It is done; a message with `durable` is as safe as the gateway can make it."""
     return dump({"op": "ok", "id": id})
+
+
+def encode_done(id: Id, message: int, repeated: bool) -> bytes:
+    """The same for what was to be sent once; `message` is the number of the one message that it is, or 0."""
+    answer: dict[str, Any] = {"op": "ok", "id": id}
+    if message:
+        answer["message"] = str(message)
+    if repeated:
+        answer["repeated"] = True
+    return dump(answer)
 
 
 def encode_error(id: Id, code: str, reason: str) -> bytes:

@@ -42,13 +42,24 @@ class Publish:
     tx: str | None
     size: int
     """Bytes it took, about."""
+    dedup: str | None
+    """The key under which it is sent once."""
 
-    def __init__(self, id: Id, to: list[str], envelope: dict[str, Any], tx: str | None, size: int) -> None:
+    def __init__(
+        self,
+        id: Id,
+        to: list[str],
+        envelope: dict[str, Any],
+        tx: str | None,
+        size: int,
+        dedup: str | None = None,
+    ) -> None:
         self.id = id
         self.to = to
         self.envelope = envelope
         self.tx = tx
         self.size = size
+        self.dedup = dedup
 
 
 @final

@@ -3,14 +3,14 @@
 from typing import Final
 
 from gateway.connectors.base import Connector, Counters, Limits, Turn
-from gateway.connectors.http.requests import META
+from gateway.connectors.http.requests import MESSAGE_ID, META
 from gateway.core.router import Broker
 from protocols.http.connection import HttpConnection, HttpLimits
 from protocols.http.frames import Request
 
 PLAIN: Final = "text/plain; charset=utf-8"
-TAKEN: Final = f"Authorization, Content-Encoding, Content-Type, X-Mx-Ttl, {META}"
-SHOWN: Final = f"Content-Encoding, Location, {META}"
+TAKEN: Final = f"Authorization, Content-Encoding, Content-Type, Idempotency-Key, X-Mx-Ttl, {META}"
+SHOWN: Final = f"Content-Encoding, Idempotent-Replayed, Location, {META}, {MESSAGE_ID}"
 METHODS: Final = "GET, HEAD, POST, DELETE, OPTIONS"
 
 POLICY: Final = (
@@ -26,7 +26,7 @@ SANDBOX: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame
 class Answering(Connector):
     """See the module.  One request is answered at a time."""
 
-    __slots__ = ("cors", "request", "stored_later", "wire")
+    __slots__ = ("cors", "more_later", "request", "stored_later", "wire")
 
     def __init__(
         self,
@@ -47,6 +47,8 @@ class Answering(Connector):
         """The page that it comes from, when that may see the answer."""
         self.stored_later = False
         """What it asked for is done; the response waits until the store has it."""
+        self.more_later: list[tuple[str, str]] | None = None
+        """Headers of that response."""
 
     def headers(
         self, content_type: str, more: list[tuple[str, str]] | None = None, policy: str = SANDBOX
@@ -95,12 +97,13 @@ class Answering(Connector):
             headers.append(("Connection", "close"))
         self.respond(status, PLAIN, reason.encode("utf-8", "replace") + b"\n", headers)
 
-    def stored(self, position: int) -> None:
-        """202, once the store has it."""
+    def stored(self, position: int, more: list[tuple[str, str]] | None = None) -> None:
+        """202, once the store has it; the answer has `more` headers."""
         if position <= self.broker.store.durable and not self.unconfirmed:
-            self.respond(202, PLAIN, b"")
+            self.respond(202, PLAIN, b"", more)
             return
         self.stored_later = True
+        self.more_later = more
         self.confirm(position, b"")
 
     def collect(self) -> None:

@@ -13,6 +13,7 @@ from gateway.connectors.http.publish import post, post_many
 from gateway.connectors.http.pull import Pull, needs, pull_from, settle
 from gateway.connectors.http.requests import HttpRefusal, credentials_of, not_allowed, without_framing
 from gateway.connectors.websocket.addresses import queue_named, topic_named
+from gateway.core.dedup import KeyReused
 from gateway.core.destination import InvalidName
 from gateway.core.router import Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused
@@ -249,7 +250,7 @@ class HttpConnector(Answering):
         more = super().release_confirmations(position)
         if self.stored_later and not more:
             self.stored_later = False
-            self.respond(202, PLAIN, b"")
+            self.respond(202, PLAIN, b"", self.more_later)
             self._go_on(self.broker.now_ms)
         return more
 
@@ -301,6 +302,9 @@ class HttpConnector(Answering):
             step(request)
         except HttpRefusal as refusal:
             self.deny(refusal.status, refusal.reason, refusal.more)
+        except KeyReused as reused:
+            # draft-ietf-httpapi-idempotency-key-header §2.7
+            self.deny(422, str(reused))
         except (InvalidName, InvalidEnvelope, JsonError) as bad:
             self.deny(400, str(bad))
         except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:

@@ -3,11 +3,20 @@
 from gateway.connectors.envelope import envelope_from
 from gateway.connectors.http.answering import Answering
 from gateway.connectors.http.codings import coding_of, needs_plain
-from gateway.connectors.http.requests import HttpRefusal, envelope_in, is_envelope
+from gateway.connectors.http.requests import (
+    MESSAGE_ID,
+    HttpRefusal,
+    envelope_in,
+    idempotency_key,
+    is_envelope,
+    once_parts,
+)
 from gateway.connectors.websocket.addresses import destination_of
 from gateway.connectors.websocket.messages import HTTP, message_from
+from gateway.core.dedup import Once
 from gateway.core.destination import QUEUE, Destination
 from gateway.core.message import Message
+from gateway.core.once import done_before, publish_once
 from gateway.core.room import REFUSED
 from gateway.core.schedule import Timing
 from gateway.core.transaction import Transaction
@@ -19,6 +28,9 @@ def post(connector: Answering, request: Request, destination: Destination, value
     """POST /queues/NAME and /topics/NAME."""
     broker = connector.broker
     _check(connector, destination)
+    once = _once(connector, request)
+    if once is not None and _done(connector, once):
+        return
     if broker.places.shut and broker.keeps_waiting_at(connector.publisher, destination):
         connector.untaken = True
         return
@@ -33,19 +45,46 @@ def post(connector: Answering, request: Request, destination: Destination, value
     size = len(request.body) + len(request.header("x-mx-meta") or "")
     message = message_from(envelope, HTTP, size, destination, broker, connector.publisher)
     timing = envelope.timing(broker.now_ms)
+    named = [(MESSAGE_ID, str(message.id))]
+    if once is not None:
+        connector.stored(publish_once(broker, once, [message], timing).position, named)
+        return
     if timing is not None:
-        connector.stored(broker.schedule.add(message, timing))
+        connector.stored(broker.schedule.add(message, timing), named)
         return
     position = broker.publish_to(destination, message)
     if position == REFUSED:
         connector.counters.limit_hits += 1
         raise HttpRefusal(507, broker.why_refused(message.persistent, str(destination)))
-    connector.stored(position)
+    connector.stored(position, named)
+
+
+def _once(connector: Answering, request: Request) -> Once | None:
+    """What the request is, if it is to be done once."""
+    key = idempotency_key(request)
+    if key is None:
+        return None
+    return connector.broker.dedup.once(connector.publisher, key, once_parts(request))
+
+
+def _done(connector: Answering, once: Once) -> bool:
+    """Was it done before?  Then it is answered as it was, as soon as that is safe.  Raises KeyReused."""
+    outcome = done_before(connector.broker, once)
+    if outcome is None:
+        return False
+    more = [("Idempotent-Replayed", "true")]
+    if outcome.message:
+        more.append((MESSAGE_ID, str(outcome.message)))
+    connector.stored(outcome.position, more)
+    return True
 
 
 def post_many(connector: Answering, request: Request, messages_max: int, values_max: int) -> None:
     """POST /messages: an array of envelopes, each with its `to`, all of them or none."""
     needs_plain(request)
+    once = _once(connector, request)
+    if once is not None and _done(connector, once):
+        return
     items = load(request.body, values_max)
     if not isinstance(items, list):
         raise HttpRefusal(400, "the body is an array of messages")
@@ -64,6 +103,8 @@ def post_many(connector: Answering, request: Request, messages_max: int, values_
         transaction.abort()
         connector.untaken = True
         return
+    if once is not None:
+        transaction.remember(once)
     connector.counters.messages_in += len(items)
     connector.stored(transaction.commit())
 

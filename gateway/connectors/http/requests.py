@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.connectors.envelope import Envelope, envelope_from
 from gateway.connectors.websocket.messages import raw_envelope
+from gateway.core.dedup import KEY_LENGTH_MAX
 from gateway.core.destination import Destination
 from gateway.core.ports import Credentials
 from protocols.gatewayjson.codec import load
@@ -13,6 +14,7 @@ from protocols.http.frames import Request
 
 ENVELOPE_TYPE: Final = "application/vnd.mx+json"
 META: Final = "X-Mx-Meta"
+MESSAGE_ID: Final = "X-Mx-Message-Id"
 
 
 class HttpRefusal(Exception):
@@ -66,6 +68,28 @@ def number_of(request: Request, name: str, default: int, least: int, most: int) 
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or not least <= int(text) <= most:
         raise HttpRefusal(400, f"{name} is a whole number from {least} to {most}")
     return int(text)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The key under which it is to be done once: a string as in draft-ietf-httpapi-idempotency-key-header §2.1, or bare
+    as Stripe's clients send it.  Raises HttpRefusal."""
+    values = request.all("idempotency-key")
+    if not values:
+        return None
+    key = values[0]
+    if len(key) > 1 and key.startswith('"') and key.endswith('"'):
+        key = key[1:-1]
+    if len(values) > 1 or not 0 < len(key) <= KEY_LENGTH_MAX or '"' in key:
+        raise HttpRefusal(400, f"Idempotency-Key is one key of 1 to {KEY_LENGTH_MAX} characters")
+    return key
+
+
+def once_parts(request: Request) -> list[bytes]:
+    """What tells a request that is to be done once from others: all of it but who asks, and how."""
+    parts = [request.target.encode("latin-1"), request.body]
+    for name in ("content-type", "content-encoding", "x-mx-meta", "x-mx-ttl"):
+        parts.append(",".join(request.all(name)).encode("latin-1"))
+    return parts
 
 
 def wants_envelope(request: Request) -> bool:

@@ -262,8 +262,8 @@ def has_items(publish: Publish) -> bool:
     return side.PREFIX_BYTES in publish.properties
 
 
-def take_items(publish: Publish) -> str | None:
-    """Let `retain` count as the flag, and take out what only the broker says.  Returns the user it claims to be from."""
+def take_items(publish: Publish) -> side.Routing:
+    """Let `retain` count as the flag, and take out what only the broker says.  Returns what else the broker must know."""
     properties = decode_properties(publish.properties)
     found = side.routing(properties.user)
     if found.retain:
@@ -278,7 +278,7 @@ def take_items(publish: Publish) -> str | None:
         )
         publish.payload_start = len(publish.frame) - len(payload)
         publish.properties = block
-    return found.claimed_user
+    return found
 
 
 def message_from(

@@ -10,12 +10,16 @@ from gateway.connectors.mqtt.addresses import NAME_REMEMBERED_MAX, Reserved, des
 from gateway.connectors.mqtt.mapping import has_items, message_from, take_items
 from gateway.connectors.mqtt.sending import MqttSender
 from gateway.connectors.mqtt.settings import ACKNOWLEDGE, MqttSettings
+from gateway.connectors.side import Routing
 from gateway.connectors.text import is_utf8
+from gateway.core.dedup import KeyReused
 from gateway.core.destination import QUEUE, InvalidName
+from gateway.core.once import publish_once
 from gateway.core.ports import NOTHING
 from gateway.core.room import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached, QueueGone
 from gateway.core.topics import Topic
+from gateway.core.transaction import TransactionRefused, TransactionTooLarge
 from protocols.mqtt.codec import encode_puback, encode_pubcomp, encode_pubrec
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.frames import Publish, Pubrel
@@ -67,19 +71,23 @@ class MqttPublishing(MqttSender):
     def _on_publish(self, publish: Publish) -> None:
         if self.broker.places.shut and self._must_wait(publish):
             return
-        items = False
+        items: Routing | None = None
         if publish.properties and publish.properties is not self._itemless:
-            items = has_items(publish)
-            if not items:
+            if has_items(publish):
+                items = take_items(publish)
+            else:
                 # The decoder hands out the same object as long as the properties do not change.
                 self._itemless = publish.properties
-        if items and not self.broker.authorizer.may_claim(self.publisher, take_items(publish)):
+        if items is not None and not self.broker.authorizer.may_claim(self.publisher, items.claimed_user):
             self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "it claims to be from another user")
             return
         if publish.retain and not self.settings.retain_available:
             self.fail(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
             return
         if self.settings.check_payload_format and not self._is_what_it_says(publish):
+            return
+        if items is not None and items.dedup is not None:
+            self._publish_once(publish, items.dedup)
             return
         topic = self._topics.get(publish.topic)
         if topic is None:
@@ -89,9 +97,10 @@ class MqttPublishing(MqttSender):
         self.counters.messages_in += 1
         broker = self.broker
         if publish.qos == 0:
-            broker.publish(message_from(publish, topic.destination, broker, self.publisher, items), topic)
+            message = message_from(publish, topic.destination, broker, self.publisher, items is not None)
+            broker.publish(message, topic)
         elif self._begin_exchange(publish):
-            message = message_from(publish, topic.destination, broker, self.publisher, items)
+            message = message_from(publish, topic.destination, broker, self.publisher, items is not None)
             if publish.qos == 1:
                 self._confirm_publish(publish, broker.publish(message, topic))
                 return
@@ -188,6 +197,39 @@ class MqttPublishing(MqttSender):
                 self._confirm_publish(publish, position)
         finally:
             store.end()
+
+    @final
+    def _publish_once(self, publish: Publish, key: str) -> None:
+        """PUBLISH with `x-mx-dedup`: what was published under this key is not published again, and acknowledged again."""
+        broker = self.broker
+        try:
+            destination = destination_of(publish.topic)
+        except InvalidName as error:
+            self._refuse_publish(publish, reason_for(error), str(error))
+            return
+        if not broker.authorizer.may_publish(self.publisher, destination):
+            self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "not allowed to publish there")
+            return
+        self.counters.messages_in += 1
+        if publish.qos and not self._begin_exchange(publish):
+            return
+        message = message_from(publish, destination, broker, self.publisher, True)
+        if destination.kind == QUEUE:
+            message.retain = False
+        parts = [publish.topic.encode(), publish.payload()]
+        broker.store.begin()
+        try:
+            once = broker.dedup.once(self.publisher, key, parts)
+            position = publish_once(broker, once, [message], None).position
+            if publish.qos:
+                self._confirm_publish(publish, position)
+        except KeyReused as reused:
+            self._refuse_publish(publish, ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, str(reused))
+        except (LimitReached, TransactionTooLarge, TransactionRefused) as limit:
+            self.counters.limit_hits += 1
+            self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, str(limit))
+        finally:
+            broker.store.end()
 
     @final
     def _begin_exchange(self, publish: Publish) -> bool:

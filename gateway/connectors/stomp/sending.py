@@ -9,8 +9,10 @@ from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.scheduling import timing_of
 from gateway.connectors.stomp.settings import StompSettings
+from gateway.core.dedup import KeyReused
 from gateway.core.destination import QUEUE, TOPIC, Destination
 from gateway.core.message import Message
+from gateway.core.once import done_before, hold_once, publish_once
 from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
 from gateway.core.room import REFUSED
@@ -87,11 +89,15 @@ class StompSender(FrameConnector):
         broker = self.broker
         if send.special and self._on_special(send):
             return
+        head = self._head_of(send)
+        if head.routing is not None and head.routing.dedup is not None:
+            self._send_once(send, head.routing.dedup, None)
+            return
         if send.transaction is None:
             topics = self._topics
             topic = None if topics is None else topics.get(send.destination)
             if topic is not None:
-                origin = StompOrigin(send, self._head_of(send))
+                origin = StompOrigin(send, head)
                 message = message_from(send, topic.destination, origin, broker, self.publisher)
                 position = broker.publish(message, topic)
                 if position == REFUSED:
@@ -102,9 +108,7 @@ class StompSender(FrameConnector):
             queues = self._queues
             queue = None if queues is None else queues.get(send.destination)
             if queue is not None and not queue.deleted:
-                self.confirm_frame(
-                    self._enqueue(send, queue, StompOrigin(send, self._head_of(send))), send.receipt
-                )
+                self.confirm_frame(self._enqueue(send, queue, StompOrigin(send, head)), send.receipt)
                 return
         self._send_anywhere(send)
 
@@ -234,8 +238,34 @@ class StompSender(FrameConnector):
             message.retain = False
         return message
 
+    def _send_once(self, send: Send, key: str, timing: Timing | None) -> None:
+        """A SEND with `x-mx-dedup`: what was sent under this key is not sent again, and has its RECEIPT again."""
+        destinations = self._allowed(send)
+        broker = self.broker
+        try:
+            once = broker.dedup.once(self.publisher, key, [send.destination.encode(), send.body])
+            outcome = done_before(broker, once)
+            if send.transaction is not None:
+                transaction = self._transaction(send.transaction)
+                if outcome is None:
+                    hold_once(broker, transaction, once, self._messages(send, destinations), timing)
+                self._confirm_within(send.transaction, send.receipt)
+                return
+            if outcome is None:
+                messages = self._messages(send, destinations)
+                if not messages and send.receipt is not None:
+                    raise StompRefusal(f"{send.destination} is gone")
+                outcome = publish_once(broker, once, messages, timing)
+        except KeyReused as reused:
+            raise StompRefusal(str(reused)) from None
+        self.confirm_frame(outcome.position, send.receipt)
+
     def _send_later(self, send: Send, timing: Timing) -> None:
         """A SEND with AMQ_SCHEDULED_ headers."""
+        routing = self._head_of(send).routing
+        if routing is not None and routing.dedup is not None:
+            self._send_once(send, routing.dedup, timing)
+            return
         messages = [self._message(send, destination) for destination in self._allowed(send)]
         if send.transaction is not None:
             transaction = self._transaction(send.transaction)

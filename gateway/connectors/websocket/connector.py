@@ -7,13 +7,15 @@ from gateway.connectors.envelope import InvalidEnvelope, envelope_from
 from gateway.connectors.replay import Replays
 from gateway.connectors.sources import Source, belongs_to, durable_key, give_to, may_read, share_key
 from gateway.connectors.websocket.addresses import destination_of, source_of
-from gateway.connectors.websocket.messages import JSON, message_from
+from gateway.connectors.websocket.messages import JSON, message_from, once_parts
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
+from gateway.core.dedup import KeyReused, Once
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
+from gateway.core.once import hold_all, hold_once, publish_once
 from gateway.core.ports import NOTHING, Credentials
 from gateway.core.queue import Queue
 from gateway.core.queue_key import DURABLE, PRIVATE, QueueKey
@@ -21,9 +23,17 @@ from gateway.core.room import REFUSED
 from gateway.core.router import Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused, Timing
 from gateway.core.subscription import Binding
-from gateway.core.transaction import Transaction, TransactionRefused, TransactionTooLarge, held_bytes
+from gateway.core.transaction import Transaction, TransactionRefused, TransactionTooLarge
 from protocols.gatewayjson import constants as c
-from protocols.gatewayjson.codec import PING, decode, encode_connected, encode_error, encode_ok, encode_pong
+from protocols.gatewayjson.codec import (
+    PING,
+    decode,
+    encode_connected,
+    encode_done,
+    encode_error,
+    encode_ok,
+    encode_pong,
+)
 from protocols.gatewayjson.errors import JsonError
 from protocols.gatewayjson.frames import (
     Connect,
@@ -256,6 +266,8 @@ class JsonConnector(Connector):
             self._carry_out(operation)
         except JsonRefusal as refusal:
             self._error(operation.id, refusal.code, refusal.reason)
+        except KeyReused as reused:
+            self._error(operation.id, c.IN_USE, str(reused))
         except InvalidName as invalid:
             self._error(operation.id, c.BAD_DESTINATION, str(invalid))
         except InvalidEnvelope as bad:
@@ -358,6 +370,9 @@ class JsonConnector(Connector):
         held = None if publish.tx is None else self._transaction(publish.tx)
         if broker.places.shut and held is None and self._must_wait(destinations):
             return
+        once: Once | None = None
+        if publish.dedup is not None:
+            once = broker.dedup.once(self.publisher, publish.dedup, once_parts(publish))
         members = publish.envelope
         members["to"] = publish.to
         envelope = envelope_from(members)
@@ -370,8 +385,16 @@ class JsonConnector(Connector):
             if destination.kind == QUEUE or destination.temporary:
                 message.retain = False
             messages.append(message)
-        if held is not None:
-            _hold(held, messages, timing)
+        if once is not None and held is not None:
+            hold_once(broker, held, once, messages, timing)
+            self._ok(NOTHING, publish.id)
+        elif once is not None:
+            outcome = publish_once(broker, once, messages, timing)
+            if publish.id is not None:
+                done = encode_done(publish.id, outcome.message, outcome.repeated)
+                self.confirm(outcome.position, done)
+        elif held is not None:
+            hold_all(held, messages, timing)
             self._ok(NOTHING, publish.id)
         elif len(messages) == 1:
             self._ok(self._publish(messages[0], timing), publish.id)
@@ -382,7 +405,7 @@ class JsonConnector(Connector):
         """To several destinations, all of them or none: an error says that it has arrived nowhere."""
         transaction = self.broker.transaction()
         try:
-            _hold(transaction, messages, timing)
+            hold_all(transaction, messages, timing)
         except TransactionTooLarge:
             transaction.abort()
             raise
@@ -621,13 +644,3 @@ class JsonConnector(Connector):
         for subscription in subscriptions.values():
             subscription.give_back(False)
         self._waiting = []
-
-
-def _hold(transaction: Transaction, messages: list[Message], timing: Timing | None) -> None:
-    """Make all of them part of the transaction, or none.  Raises TransactionTooLarge."""
-    transaction.check_room(len(messages), sum([held_bytes(message) for message in messages]))
-    for message in messages:
-        if timing is None:
-            transaction.publish(message)
-        else:
-            transaction.schedule(message, timing)

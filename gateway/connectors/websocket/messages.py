@@ -17,6 +17,7 @@ from gateway.core.destination import Destination
 from gateway.core.flow import Publisher
 from gateway.core.message import BYTES, NONE, OBJECT, TEXT, Message
 from gateway.core.router import Broker
+from protocols.gatewayjson.frames import Publish
 
 # Under which a message remembers its JSON, without and with who published it.
 VARIANT: Final = 0x70
@@ -80,6 +81,11 @@ def message_from(
         expires_at_ms,
         publisher,
     )
+
+
+def once_parts(publish: Publish) -> list[bytes]:
+    """What tells a message that is to be sent once from others."""
+    return [json.dumps([publish.to, publish.envelope], sort_keys=True).encode()]
 
 
 # -- HTTP's own way: the body as it is, its type as a header, the rest as `meta`

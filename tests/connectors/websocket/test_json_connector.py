@@ -706,3 +706,29 @@ def test_a_number_is_one_that_the_store_can_hold_or_is_refused(member: str, numb
     assert answer["op"] in ("ok", "error")
     assert world.broker.counters.unstorable == 0
     assert answer["op"] == "ok" or not store.kept.entries
+
+
+# -- dedup
+
+
+def test_what_is_published_again_under_its_key_is_one_message() -> None:
+    world = World()
+    client = world.client()
+    said: dict[str, Any] = {"to": "queue:q", "dedup": "k"}
+    [first] = client.op("publish", id=1, body=1, **said)
+    [again] = client.op("publish", id=2, body=1, **said)
+    assert first == {"op": "ok", "id": 1, "message": first["message"]}
+    assert again == {"op": "ok", "id": 2, "message": first["message"], "repeated": True}
+    [refused] = client.op("publish", id=3, body=2, **said)
+    assert refused["code"] == "in_use"
+    assert world.broker.queues["queue:q"].depth == 1
+
+
+def test_a_key_within_a_transaction_counts_from_its_commit() -> None:
+    world = World()
+    client = world.client()
+    for tx, end in (("a", "abort"), ("b", "commit"), ("c", "commit")):
+        client.op("begin", tx=tx)
+        client.op("publish", to="queue:q", body=1, dedup="k", tx=tx)
+        assert client.op(end, id=3, tx=tx) == [{"op": "ok", "id": 3}]
+    assert world.broker.queues["queue:q"].depth == 1

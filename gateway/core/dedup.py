@@ -1,0 +1,202 @@
+"""What a producer says twice under the same key is done once, within a window of count and time.
+
+Of each key a digest is kept, what was said under it (a digest as well), and what became of it.  Where the store keeps
+something of that, it keeps the key in the same commit: so whoever repeats after a crash what was not confirmed gets
+exactly one message.  What is not stored is not remembered over a restart either.  Nothing here costs who gives no key.
+"""
+
+import struct
+from collections import OrderedDict, deque
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.flow import Publisher
+from gateway.core.ports import NOTHING, Noted, Operation
+
+if TYPE_CHECKING:
+    from gateway.core.router import Broker
+
+SPACE: Final = "core.dedup"
+"""Notes: the digest of a key, as hex → what became of it."""
+
+KEY_LENGTH_MAX: Final = 255
+"""Characters of a key; producers use UUIDs."""
+
+FORGET_MAX: Final = 1_000
+"""Keys that are forgotten in one look at the clock."""
+
+_NOTE: Final = struct.Struct(">QQ16s16s")
+_DIGEST: Final = 16
+
+
+class KeyReused(Exception):
+    """The key was used for something else, or cannot be one; `str(error)` says so, fit for the client."""
+
+
+@final
+class Once:
+    """Something that is to be done once."""
+
+    __slots__ = ("content", "messages", "name", "producer")
+
+    def __init__(self, name: bytes, producer: bytes, content: bytes) -> None:
+        self.name = name
+        self.producer = producer
+        self.content = content
+        self.messages: list[int] = []
+        """Numbers of the messages that are published for it."""
+
+
+@final
+class Done:
+    """Something that was done."""
+
+    __slots__ = ("at_ms", "content", "message", "position", "producer", "stored")
+
+    def __init__(
+        self, producer: bytes, content: bytes, at_ms: int, message: int, position: int, stored: bool
+    ) -> None:
+        self.producer = producer
+        self.content = content
+        self.at_ms = at_ms
+        self.message = message
+        """The number of the message that was published; 0 when it was none or several."""
+        self.position = position
+        """Wait for it before saying so."""
+        self.stored = stored
+
+
+@final
+class Dedup:
+    """See the module.  One a broker."""
+
+    __slots__ = ("_broker", "_done", "_producers")
+
+    def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
+        # In order of time.
+        self._done: OrderedDict[bytes, Done] = OrderedDict()
+        # The names of each producer's, in the same order.
+        self._producers: dict[bytes, deque[bytes]] = {}
+
+    @property
+    def count(self) -> int:
+        """Keys that are remembered."""
+        return len(self._done)
+
+    def once(self, publisher: Publisher, key: str, parts: list[bytes]) -> Once:
+        """What `publisher` says under `key`, and `parts` tell apart from all else.  Raises KeyReused for no key.
+
+        A producer is a user with its client id; one that gives neither is told apart by its address.
+        """
+        if not key or len(key) > KEY_LENGTH_MAX:
+            raise KeyReused(f"a key has 1 to {KEY_LENGTH_MAX} characters")
+        user = publisher.user
+        who = [b"" if user is None else b"u" + _bytes(user), _bytes(publisher.client_id)]
+        if user is None and not publisher.client_id:
+            who.append(_bytes(publisher.address))
+        producer = _digest(who)
+        return Once(_digest([producer, _bytes(key)]), producer, _digest(parts))
+
+    def find(self, once: Once) -> Done | None:
+        """What became of it, if it was done before.  Raises KeyReused when its key was used for something else."""
+        done = self._done.get(once.name)
+        if done is None or done.at_ms + self._broker.limits.dedup_window_ms <= self._broker.now_ms:
+            return None
+        if done.content != once.content:
+            raise KeyReused("this key was used for something else")
+        self._broker.counters.repeated += 1
+        return done
+
+    def done(self, once: Once, position: int) -> int:
+        """It is done, and `position` makes it safe; to be called in one group with that (Store.begin).
+
+        Returns the position to wait for.
+        """
+        self._forget(once.name)
+        broker = self._broker
+        limits = broker.limits
+        names = self._producers.get(once.producer)
+        if names is not None and len(names) >= limits.dedup_keys_per_producer_max:
+            self._forget(names[0])
+        if len(self._done) >= limits.dedup_keys_max:
+            self._forget(next(iter(self._done)))
+        message = once.messages[0] if len(once.messages) == 1 else 0
+        done = Done(once.producer, once.content, broker.now_ms, message, position, position > NOTHING)
+        if done.stored:
+            note = _NOTE.pack(done.at_ms, message, once.producer, once.content)
+            done.position = broker.store.append(Noted(SPACE, once.name.hex(), note))
+        self._remember(once.name, done)
+        return done.position
+
+    def _remember(self, name: bytes, done: Done) -> None:
+        self._done[name] = done
+        names = self._producers.get(done.producer)
+        if names is None:
+            names = self._producers[done.producer] = deque()
+        names.append(name)
+
+    def _forget(self, name: bytes) -> None:
+        """That key may be used anew."""
+        done = self._done.pop(name, None)
+        if done is None:
+            return
+        names = self._producers[done.producer]
+        if names[0] == name:
+            names.popleft()
+        else:
+            names.remove(name)
+        if not names:
+            del self._producers[done.producer]
+        if done.stored:
+            self._broker.store.append(Noted(SPACE, name.hex(), None))
+
+    def look(self, now_ms: int) -> None:
+        """Forget the keys whose time has run out; called about once a second."""
+        before_ms = now_ms - self._broker.limits.dedup_window_ms
+        for _ in range(max(FORGET_MAX, len(self._done) // 16)):
+            if not self._done:
+                return
+            name = next(iter(self._done))
+            if self._done[name].at_ms > before_ms:
+                return
+            self._forget(name)
+
+    def on_refused(self, operation: Operation) -> None:
+        """The store could not keep this: what was said under that key is not done."""
+        if isinstance(operation, Noted) and operation.space == SPACE and operation.value is not None:
+            self._forget(bytes.fromhex(operation.key))
+
+    def recover(self, notes: dict[str, bytes]) -> None:
+        """Begin with what an earlier run has noted."""
+        found: list[tuple[int, bytes, Done]] = []
+        for key, value in notes.items():
+            try:
+                name = bytes.fromhex(key)
+                at_ms, message, producer, content = _NOTE.unpack(value)
+            except (ValueError, struct.error) as error:
+                self._broker.aside.note(SPACE, key, value, error)
+                continue
+            found.append((at_ms, name, Done(producer, content, at_ms, message, NOTHING, True)))
+        found.sort(key=_at_ms)
+        for _, name, done in found:
+            self._remember(name, done)
+        while len(self._done) > self._broker.limits.dedup_keys_max:
+            self._forget(next(iter(self._done)))
+
+
+def _at_ms(entry: tuple[int, bytes, Done]) -> int:
+    return entry[0]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _digest(parts: list[bytes]) -> bytes:
+    """Of all of them, each told from the next."""
+    digest = blake2b(digest_size=_DIGEST)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()
