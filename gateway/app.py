@@ -298,7 +298,7 @@ class Gateway:
             self.broker,
             flusher,
             Deadlines(loop, clock),
-            Reports(),
+            Reports(self.config.log.lines_max, self.config.log.interval_ms),
             self.config.gateway.connections_max,
             files_max=files_max(),
         )
@@ -308,7 +308,13 @@ class Gateway:
         for name in (*SERVICES, *CARRIED):
             self._service(name)
         self.storing.recover(list(self._services.values()))
-        self.storing.start(loop, flusher.flush, self.failed.set)
+        reports = self._machinery.reports
+        self.storing.start(
+            loop,
+            flusher.flush,
+            self.failed.set,
+            lambda line: reports.add("records that cannot be written", line, logging.ERROR),
+        )
         for section in self.config.connector:
             await self._open(section, self._machinery)
         if self.config.admin.enabled:
@@ -317,6 +323,7 @@ class Gateway:
                 admin.host, admin.port, self.status, self.storing.trouble, self.storing.compact
             )
             await _opened(f"admin {self.config.admin.uri}", self.admin.open())
+            log.info("the status is at http://%s:%d/status", self.admin.host, self.admin.port)
         self._started_s = time.monotonic()
         self._tick()
 
@@ -428,12 +435,23 @@ class Gateway:
             self._let_time_pass(now_ms)
         except Exception:
             log.exception("internal error while time passed")
-        machinery.reports.tick(now_ms)
+        if machinery.reports.tick(now_ms):
+            self._report_deaths()
         now = datetime.now(UTC)
         for listener in self.listeners:
             listener.tick(now)
         self._heap.look(self.broker.resident_bytes)
         self._sample()
+
+    def _report_deaths(self) -> None:
+        """Say which messages were set aside since the last interval."""
+        deaths = self.broker.counters.take_deaths()
+        worst = sorted(deaths.items(), key=lambda item: -item[1])
+        most = self.config.log.lines_max
+        for (queue, reason), count in worst[:most]:
+            log.info("%d dead letters of %s: %s", count, queue, reason)
+        if len(worst) > most:
+            log.info("%d more dead letters of other queues", sum(count for _, count in worst[most:]))
 
     def _let_time_pass(self, now_ms: int) -> None:
         for service in self._services.values():
@@ -477,6 +495,8 @@ class Gateway:
         if self._caretaker is not None:
             self._caretaker.finish()
         machinery.deadlines.close()
+        machinery.reports.sum_up()
+        self._report_deaths()
         if self.admin is not None:
             await self.admin.close()
         self.guard.close()

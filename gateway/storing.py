@@ -71,14 +71,17 @@ class Storing:
         found = self._found = store.recover()
         broker.recover(found)
         waiting = sum(lane.count for queue in found.queues for lane in queue.lanes)
-        log.info(
-            "store %s: %d queues with %d messages, %d retained, after %s",
-            store.path,
-            len(found.queues),
-            waiting,
-            len(found.retained),
-            "an orderly stop" if found.clean else "a crash",
-        )
+        if found.epoch == 1:
+            log.info("store %s: new", store.path)
+        else:
+            log.info(
+                "store %s: %d queues with %d messages, %d retained, after %s",
+                store.path,
+                len(found.queues),
+                waiting,
+                len(found.retained),
+                "an orderly stop" if found.clean else "a crash",
+            )
 
     def recover(self, services: list[Service]) -> None:
         """Bring back the connectors' parts; call once all services are there."""
@@ -92,12 +95,16 @@ class Storing:
                 log.error("store: %s", line)
 
     def start(
-        self, loop: asyncio.AbstractEventLoop, flush: Callable[[], None], on_failure: Callable[[], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        flush: Callable[[], None],
+        on_failure: Callable[[], None],
+        report: Callable[[str], None],
     ) -> None:
         """Begin to commit.
 
         `flush` writes what connections have to say; `on_failure` is called on the loop when nothing can be kept any
-        more.
+        more; `report` gets a line for each record that cannot be written.
         """
         store = self._sqlite
         if store is None:
@@ -108,7 +115,11 @@ class Storing:
             on_failure()
 
         store.start(
-            _Told(self._broker, flush), loop.call_soon, loop.call_soon_threadsafe, failed, loop.call_later
+            _Told(self._broker, flush, report),
+            loop.call_soon,
+            loop.call_soon_threadsafe,
+            failed,
+            loop.call_later,
         )
 
     async def close(self) -> None:
@@ -177,9 +188,10 @@ async def _aside(work: Callable[[], None]) -> None:
 class _Told(StoreListener):
     """The broker, as the store sees it; confirmations are written at once, not in another turn of the loop."""
 
-    def __init__(self, broker: Broker, flush: Callable[[], None]) -> None:
+    def __init__(self, broker: Broker, flush: Callable[[], None], report: Callable[[str], None]) -> None:
         self._broker = broker
         self._flush = flush
+        self._report = report
 
     def on_durable(self, position: int) -> None:
         """See StoreListener."""
@@ -188,7 +200,7 @@ class _Told(StoreListener):
 
     def on_refused(self, operation: Operation, why: str) -> None:
         """See StoreListener."""
-        log.error("store: %s cannot be written: %s", type(operation).__name__, why)
+        self._report(f"store: {type(operation).__name__} cannot be written: {why}")
         self._broker.on_refused(operation, why)
 
     def on_loaded(self, page: Page, entries: list[Entry]) -> None:

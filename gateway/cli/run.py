@@ -1,18 +1,23 @@
 """`gateway run`: start, and stay until a signal."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import typer
 
 import gateway
 from gateway.app import Gateway, limits_by_option
-from gateway.cli.settings import ConfigPath, load_or_exit
+from gateway.cli.settings import ConfigPath, default_path
+from gateway.config import Config, ConfigError, load
 from gateway.observe.log import set_up
 from gateway.running import run as run_gateway
+
+log = logging.getLogger("gateway")
 
 FILES_MAX: Final = 1_048_576
 """Open files beyond which no more are asked for: each connection is one."""
@@ -20,16 +25,42 @@ FILES_MAX: Final = 1_048_576
 
 def run(config: ConfigPath = None) -> None:
     """Start the gateway.  SIGTERM or SIGINT stops it gracefully (0), a second one at once (128 + its number)."""
-    settings = load_or_exit(config)
+    settings = _load(config)
+    as_json = settings.log.format == "json"
     set_up(settings.log.level, settings.log.format)
     raise_file_limit()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            code = runner.run(run_gateway(settings, announce))
+            code = runner.run(run_gateway(settings, _nothing if as_json else announce))
     except OSError as error:
-        typer.echo(f"cannot start: {error.strerror or error}", err=True)
+        _complain(f"cannot start: {error.strerror or error}", as_json)
         raise typer.Exit(1) from None
     raise typer.Exit(code)
+
+
+def _load(path: Path | None) -> Config:
+    """The configuration; what is wrong with it goes where its log is to go."""
+    try:
+        return load(default_path(path))
+    except ConfigError as error:
+        as_json = error.log_format == "json"
+        if as_json:
+            set_up("info", "json")
+        for problem in error.problems:
+            _complain(problem, as_json)
+        raise typer.Exit(1) from None
+
+
+def _complain(line: str, as_json: bool) -> None:
+    """To whoever has started it: in the log where that is for machines, which are to read nothing else."""
+    if as_json:
+        log.critical(line)
+    else:
+        typer.echo(line, err=True)
+
+
+def _nothing(_: Gateway) -> None:
+    """Machines read the log alone, which says it all."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -15,12 +15,15 @@ ConfigPath = Annotated[
 ]
 
 
+def default_path(path: Path | None) -> Path | None:
+    """The file that is meant; None for none."""
+    return DEFAULT_PATH if path is None and DEFAULT_PATH.exists() else path
+
+
 def load_or_exit(path: Path | None) -> Config:
     """The configuration; on mistakes, one line for each to stderr and exit code 1."""
-    if path is None and DEFAULT_PATH.exists():
-        path = DEFAULT_PATH
     try:
-        return load(path)
+        return load(default_path(path))
     except ConfigError as error:
         for problem in error.problems:
             typer.echo(problem, err=True)

@@ -123,6 +123,10 @@ class LogSection(Section):
     """Least serious lines that are written."""
     format: Literal["text", "json"] = "text"
     """text for people, json for machines; both to stderr."""
+    interval_ms: int = Field(10_000, ge=1_000)
+    """How often what happens many times is summed up in a line."""
+    lines_max: int = Field(10, ge=0)
+    """Lines an interval about one kind of thing, such as refused logins; what is above that is counted."""
 
 
 class AdminSection(Section):

@@ -19,9 +19,11 @@ ENVIRONMENT_PREFIX: Final = "GATEWAY_"
 class ConfigError(Exception):
     """What is wrong with the configuration: one line for each mistake, naming file, key and value."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], log_format: str = "text") -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.log_format = log_format
+        """How it wants its log, as far as that can be told."""
 
 
 def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
@@ -32,19 +34,26 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError([f"{source}: {error.strerror}"]) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError([f"{source}: {error}"]) from None
+            raise ConfigError([f"{source}: {error.strerror}"], _log_format({}, environment)) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ConfigError([f"{source}: {error}"], _log_format({}, environment)) from None
     variables: dict[str, str] = {}
     problems = _override(data, environment, variables)
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
         problems += [_problem(source, data, variables, item) for item in error.errors()]
-        raise ConfigError(problems) from None
+        raise ConfigError(problems, _log_format(data, environment)) from None
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(problems, _log_format(data, environment))
     return config
+
+
+def _log_format(data: dict[str, Any], environment: Mapping[str, str]) -> str:
+    """text or json, whatever else is wrong."""
+    section = data.get("log")
+    said = section.get("format") if isinstance(section, dict) else None
+    return "json" if "json" in (said, environment.get(f"{ENVIRONMENT_PREFIX}LOG__FORMAT")) else "text"
 
 
 def _override(data: dict[str, Any], environment: Mapping[str, str], variables: dict[str, str]) -> list[str]:

@@ -13,7 +13,10 @@ from gateway.core.ports import Asker, Credentials
 from gateway.core.router import Broker
 
 __all__ = [
+    "CAME",
     "FRAME_BYTES",
+    "LOGINS",
+    "ORIGINS",
     "REFUSED_TALKING_MAX",
     "RESUME_BYTES",
     "TAKES_NOTHING",
@@ -27,6 +30,20 @@ __all__ = [
 
 REFUSED_TALKING_MAX: Final = 64
 """Connections above maximumConnections that are heard far enough to be refused in their own words."""
+
+CAME: Final = "clients let in"
+"""What went as it should."""
+LOGINS: Final = "refused logins"
+ORIGINS: Final = "refused origins"
+"""Kinds of notice: what a flood of them is called in the log."""
+
+NAME_SHOWN_MAX: Final = 100
+"""Characters of a name, client id or origin that are shown."""
+
+
+def shown(name: str) -> str:
+    """A name that a client gave, as the log may have it: in one line, and not endless."""
+    return repr(name if len(name) <= NAME_SHOWN_MAX else name[:NAME_SHOWN_MAX] + "…")
 
 
 class Connector(Output):
@@ -45,8 +62,10 @@ class Connector(Output):
         "_shut",
         "certificate_user",
         "handover",
+        "notices",
         "offered",
         "peer",
+        "reported",
         "resumes",
         "stranger",
         "throttled",
@@ -71,6 +90,10 @@ class Connector(Output):
         """It is not known yet who the client is, and that matters: little is kept of what it says.  For those carried."""
         self.untaken = False
         """The frame that is being handled is to be handled again when the client may go on."""
+        self.notices: list[tuple[str, str]] | None = None
+        """What net is to put into the log at the end of the turn: kinds and lines."""
+        self.reported = False
+        """What `failure` says is in the log already."""
         self._asker: _ConnectionAsker | None = None
         self._late = False
         self._shut = False
@@ -184,6 +207,22 @@ class Connector(Output):
             self._asker.connector = None
             self._asker = None
 
+    # -- for the log
+
+    @property
+    def who(self) -> str:
+        """Who the client is known to be, for the log."""
+        user, client_id = self.publisher.user, self.publisher.client_id
+        name = "" if user is None else shown(user)
+        return f"{name} as {shown(client_id)}".lstrip() if client_id else name
+
+    def notice(self, kind: str, line: str) -> None:
+        """Have this put into the log: as one of many, if there are many of its kind."""
+        if self.notices is None:
+            self.notices = []
+        self.notices.append((kind, line))
+        self.turn.mark(self)
+
     # -- what is no fault of whoever called in
 
     def cut_off(self, why: str) -> None:
@@ -221,8 +260,9 @@ class Connector(Output):
 
     def ask(self, credentials: Credentials) -> None:
         """Ask the authorizer about this client; `identified` gets the answer, perhaps at once."""
-        asker = _ConnectionAsker(self)
+        asker = _ConnectionAsker(self, credentials.user, credentials.client_id)
         self._asker = asker
+        self.reported = False
         self.broker.authorizer.authenticate(credentials, asker)
         if asker.connector is not None:
             self._late = True
@@ -234,6 +274,7 @@ class Connector(Output):
 
     def take_answer(self, granted: bool, user: str | None) -> None:
         """The authorizer has answered."""
+        asker = self._asker
         self._asker = None
         late = self._late
         self._late = False
@@ -241,7 +282,12 @@ class Connector(Output):
         if user is None and not self.limits.allow_anonymous:
             # Whatever it has shown, it is nobody in particular.
             granted = False
+        if not granted and asker is not None:
+            self.reported = True
+            self.notice(LOGINS, f"{asker.said} is not let in")
         self.identified(granted, user)
+        if granted and not self.closing:
+            self.notice(CAME, "has come")
         if late and not self.closing:
             # For what the client has sent behind its CONNECT.
             self.bytes_in(b"", self.broker.now_ms)
@@ -251,10 +297,18 @@ class Connector(Output):
 class _ConnectionAsker(Asker):
     """Carries the authorizer's answer to a connector, if that is still there."""
 
-    __slots__ = ("connector",)
+    __slots__ = ("_client_id", "_user", "connector")
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, connector: Connector, user: str | None, client_id: str) -> None:
         self.connector: Connector | None = connector
+        self._user = user
+        self._client_id = client_id
+
+    @property
+    def said(self) -> str:
+        """Who the client says that it is, for the log."""
+        user = "somebody without a name" if self._user is None else shown(self._user)
+        return f"{user} as {shown(self._client_id)}" if self._client_id else user
 
     def answer(self, granted: bool, user: str | None) -> None:
         """See Asker."""

@@ -8,12 +8,18 @@ OMITTED_MAX: Final = 4_096
 OMITTED_SETS_MAX: Final = 256
 """Sets of fields that are counted before they are added up."""
 
+DEATHS_MAX: Final = 64
+"""Queues and reasons that are told apart until somebody takes the deaths; those of further ones are added up."""
+
+ELSEWHERE: Final = "other queues"
+
 
 @final
 class CoreCounters:
     """Rises only; one per broker."""
 
     __slots__ = (
+        "_deaths",
         "_omitted",
         "_omitted_sets",
         "dead_lettered",
@@ -56,6 +62,22 @@ class CoreCounters:
         self.transactions_aborted = 0
         self._omitted: dict[tuple[str, str, str], int] = {}
         self._omitted_sets: dict[tuple[str, str, tuple[str, ...]], int] = {}
+        self._deaths: dict[tuple[str, str], int] = {}
+
+    def bury(self, queue: str, reason: str) -> None:
+        """Count a message that became a dead letter."""
+        self.dead_lettered += 1
+        key = (queue, reason)
+        deaths = self._deaths
+        if len(deaths) >= DEATHS_MAX and key not in deaths:
+            key = (ELSEWHERE, reason)
+        deaths[key] = deaths.get(key, 0) + 1
+
+    def take_deaths(self) -> dict[tuple[str, str], int]:
+        """How many became dead letters since this was asked last, by the queue that they were in and the reason."""
+        deaths = self._deaths
+        self._deaths = {}
+        return deaths
 
     def omit(self, source: str, target: str, fields: tuple[str, ...]) -> None:
         """Count fields of one message that `target` has no place for."""

@@ -309,7 +309,7 @@ class Recovered:
     """What the store kept of earlier runs, bodies of queues left where they are."""
 
     epoch: int
-    """Rises with every start."""
+    """Rises with every start; 1 is the first."""
     clean: bool
     """The last run ended in order: whoever had unsettled messages gave them back."""
     queues: list[QueueFound]

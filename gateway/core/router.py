@@ -471,7 +471,7 @@ class Broker(StoreListener):
         message = message.redirected(Destination(QUEUE, dead_letters))
         message.expires_at_ms = 0
         message.deaths = with_death(message.deaths, queue_key, reason, self.now_ms)
-        self.counters.dead_lettered += 1
+        self.counters.bury(queue_key, reason)
         # Seen before its move is safe, it would come again after a crash, and as a message that never came before.
         holds = message.persistent and not self.store.immediate and self.holding is None
         if holds:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, cast, final
 
 from gateway.net import detect
 from gateway.net.deadlines import Timed
+from gateway.net.reports import ENDED
 from gateway.net.secure import SecureSocket
 from gateway.net.transport import Transport
 
@@ -106,7 +107,7 @@ class Doorway(asyncio.Protocol, Timed):
         known = ", ".join(sorted(listener.doors))
         what = f"speaks {found}, which is not spoken here" if found else "speaks no protocol that is known"
         name = target.get_extra_info("peername")
-        listener.reports.add(f"{listener.acceptor.name}: {name[0]}:{name[1]}: {what} (but {known})")
+        listener.reports.add(ENDED, f"{listener.acceptor.name}: {name[0]}:{name[1]}: {what} (but {known})")
         listener.counters.protocol_errors += 1
         if found == detect.HTTP:
             text = f"This port speaks {known}, and no HTTP.\n".encode()

@@ -15,7 +15,7 @@ from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
 from gateway.net.doorway import Doorway
 from gateway.net.identity import Keeper
-from gateway.net.reports import Reports
+from gateway.net.reports import ENDED, Reports
 from gateway.net.secure import SecureSocket
 from gateway.net.tls import FOREVER, Identity
 from gateway.net.transport import Transport
@@ -229,7 +229,8 @@ class Listener:
 
     def _report_files(self) -> None:
         self.reports.add(
-            f"{self.acceptor.name}: no more files may be open than {self.machinery.files_max}, closed unheard"
+            ENDED,
+            f"{self.acceptor.name}: no more files may be open than {self.machinery.files_max}, closed unheard",
         )
 
     def opened(self, transport: Transport, scarce: bool = False) -> None:
@@ -253,7 +254,8 @@ class Listener:
             transport.abort()
         elif self._refusing > REFUSED_TALKING_MAX and transport.refusing:
             self.reports.add(
-                f"{self.acceptor.name}: {transport.peer_name()}: maximumConnections is reached, closed unheard"
+                ENDED,
+                f"{self.acceptor.name}: {transport.peer_name()}: maximumConnections is reached, closed unheard",
             )
             transport.abort()
         else:

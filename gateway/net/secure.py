@@ -14,6 +14,7 @@ from cryptography import x509
 from gateway.net import tls
 from gateway.net.deadlines import Timed
 from gateway.net.identity import Keeper
+from gateway.net.reports import HANDSHAKES
 
 if TYPE_CHECKING:
     from gateway.net.listener import Listener
@@ -221,7 +222,9 @@ class SecureSocket(asyncio.Protocol, Timed):
         self._listener.deadlines.watch(self)
 
     def _report(self, reason: str) -> None:
-        self._listener.reports.add(f"{self._listener.acceptor.name}: {self._peer_name()}: {reason}")
+        self._listener.reports.add(
+            HANDSHAKES, f"{self._listener.acceptor.name}: {self._peer_name()}: {reason}"
+        )
 
     def _peer_name(self) -> str:
         name = None if self._socket is None else self._socket.get_extra_info("peername")

@@ -6,10 +6,11 @@ import socket
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, cast, final
 
-from gateway.connectors.base import Connector
+from gateway.connectors.base import CAME, Connector
 from gateway.connectors.carriage import Handover
 from gateway.connectors.service import Acceptor
 from gateway.net.deadlines import Timed
+from gateway.net.reports import ENDED, LEFT
 from gateway.net.tls import CertificateId
 from gateway.net.websocket import Carrier
 
@@ -29,6 +30,9 @@ JOIN_FRAME_MAX: Final = 8_192
 
 HEARD_MS: Final = 4
 """How long one client is heard in one turn of the loop, about; each step is some hundred frames."""
+
+CLOSED: Final = "by closing the connection"
+"""How a client left that did not say so in its protocol, or has no words for it."""
 
 CLOSE_TIMEOUT_MS: Final = 3_000
 """How long a peer may take to read our last words and to close its side."""
@@ -233,7 +237,7 @@ class Transport(asyncio.Protocol, Timed):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone, whoever closed it."""
         self._hear_out()
-        self._end()
+        self._end(CLOSED if exc is None else f"{CLOSED}: {exc}")
         self._socket = None
         self.carrier = None
         self._listener.closed(self)
@@ -300,6 +304,8 @@ class Transport(asyncio.Protocol, Timed):
         target = self._socket
         if connector is None or target is None:
             return
+        if connector.notices is not None:
+            self._report(connector)
         try:
             if connector.fault is not None:
                 raise connector.fault
@@ -413,11 +419,7 @@ class Transport(asyncio.Protocol, Timed):
         target = self._socket
         if connector is None or target is None:
             return
-        if connector.failure:
-            self._listener.reports.add(
-                f"{self._listener.acceptor.name}: {connector.peer}: {connector.failure}"
-            )
-        self._end()
+        self._end(CLOSED if self._finish_by_ms and not connector.closing else "")
         self._kept = b""
         if self._finish_by_ms or target.is_closing() or not target.can_write_eof():
             target.close()
@@ -427,8 +429,8 @@ class Transport(asyncio.Protocol, Timed):
         self._close_by_ms = self._listener.clock.now_ms() + CLOSE_TIMEOUT_MS
         self._listener.deadlines.watch(self)
 
-    def _end(self) -> None:
-        """Tell the connector that its connection is over, exactly once."""
+    def _end(self, how: str = "") -> None:
+        """Tell the connector that its connection is over, exactly once; `how` is for the log where nothing failed."""
         connector = self.connector
         if connector is None:
             return
@@ -441,6 +443,29 @@ class Transport(asyncio.Protocol, Timed):
         except Exception:
             listener.internal_errors += 1
             log.exception("%s: internal error at the end of a connection", connector.peer)
+        self._report_end(connector, how)
+
+    def _report_end(self, connector: Connector, how: str) -> None:
+        self._report(connector)
+        reports = self._listener.reports
+        if connector.failure and not connector.reported:
+            reports.add(ENDED, f"{self._named(connector)}: {connector.failure}")
+        elif reports.detailed:
+            reports.add(LEFT, f"{self._named(connector)} has left {how}".rstrip(), logging.DEBUG)
+
+    def _report(self, connector: Connector) -> None:
+        """Put into the log what the connector has noticed."""
+        reports = self._listener.reports
+        for kind, line in connector.notices or ():
+            if kind != CAME:
+                reports.add(kind, f"{self._named(connector)}: {line}")
+            elif reports.detailed:
+                reports.add(kind, f"{self._named(connector)} {line}", logging.DEBUG)
+        connector.notices = None
+
+    def _named(self, connector: Connector) -> str:
+        who = connector.who
+        return f"{self._listener.acceptor.name}: {connector.peer}{' ' if who else ''}{who}"
 
     def abort(self) -> None:
         """Close at once, whatever is still to be written."""

@@ -26,7 +26,7 @@ uri = "http://127.0.0.1:0"
 class Process:
     """`gateway run` with a configuration; `ports` by name once it is ready."""
 
-    def __init__(self, path: Path, environment: dict[str, str]) -> None:
+    def __init__(self, path: Path, environment: dict[str, str], says_ready: bool = True) -> None:
         self.popen = subprocess.Popen(
             [sys.executable, "-m", "gateway", "run", str(path)],
             stdout=subprocess.PIPE,
@@ -37,6 +37,8 @@ class Process:
         self.ports: dict[str, int] = {}
         self.lines: list[str] = []
         assert self.popen.stdout is not None
+        if not says_ready:
+            return
         for line in self.popen.stdout:
             self.lines.append(line.rstrip("\n"))
             if found := re.match(r"  (\S+) +\S+://127\.0\.0\.1:(\d+)", line):
@@ -44,6 +46,16 @@ class Process:
             if line == "ready\n":
                 return
         raise AssertionError(self.popen.communicate()[1])
+
+    def wait_for(self, word: str) -> list[str]:
+        """The lines of its log until one has `word`; without one it has ended."""
+        assert self.popen.stderr is not None
+        lines: list[str] = []
+        for line in self.popen.stderr:
+            lines.append(line)
+            if word in line:
+                return lines
+        raise AssertionError("".join(lines))
 
     @property
     def admin(self) -> str:
@@ -65,7 +77,7 @@ class Starter:
 
     def __call__(self, config: str = CONFIG, **environment: str) -> Process:
         self.path.write_text(config)
-        process = Process(self.path, environment)
+        process = Process(self.path, environment, environment.get("GATEWAY_LOG__FORMAT") != "json")
         self.started.append(process)
         return process
 

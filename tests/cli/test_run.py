@@ -1,5 +1,6 @@
 """`gateway run` as a process: what it says at the start, and how it stops."""
 
+import json
 import signal
 import socket
 import sys
@@ -152,14 +153,39 @@ def test_a_bad_configuration_is_a_line_a_mistake_and_exit_code_1(gateway_command
     assert "did you mean 'level'?" in said
 
 
-def test_log_lines_can_be_json(start) -> None:
-    import json
-
+def test_all_that_it_says_can_be_json(start) -> None:
     process = start(GATEWAY_LOG__FORMAT="json")
+    first = process.wait_for('"started"')
     process.popen.terminate()
-    records = [json.loads(line) for line in process.end()[1].splitlines()]
+    said, rest = process.popen.communicate(timeout=20)
+    records = [json.loads(line) for line in (*first, *rest.splitlines())]
     assert [record["message"] for record in records][-1] == "stopped"
     assert {record["level"] for record in records} == {"info"}
+    assert said == ""
+
+
+@pytest.mark.parametrize("text", ["[log]\nlevl = 1\n", "[log\n", '[log]\nformat = "json"\nlevl = 1\n', None])
+def test_what_is_wrong_with_the_configuration_is_json_too_where_that_is_asked_for(
+    gateway_command, tmp_path, text: str | None
+) -> None:
+    path = tmp_path / "bad.toml"
+    if text is not None:
+        path.write_text(text)
+    asked = {} if text and "json" in text else {"GATEWAY_LOG__FORMAT": "json"}
+    code, said, log = gateway_command("run", str(path), **asked)
+    assert (code, said) == (1, "")
+    (record,) = [json.loads(line) for line in log.splitlines()]
+    assert record["level"] == "critical"
+    assert str(path) in record["message"]
+
+
+def test_why_it_cannot_start_is_json_too(start, gateway_command, tmp_path) -> None:
+    taken = start().ports["mqtt"]
+    path = tmp_path / "second.toml"
+    path.write_text(f'[[connector]]\nname = "m"\nuri = "mqtt://127.0.0.1:{taken}"\n[store]\npath = ""\n')
+    code, said, log = gateway_command("run", str(path), GATEWAY_LOG__FORMAT="json")
+    assert (code, said) == (1, "")
+    assert json.loads(log.splitlines()[-1])["message"].startswith("cannot start: connector m ")
 
 
 def test_a_refused_client_hears_why_and_is_logged_and_counted(start) -> None:

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from gateway.connectors.base import REFUSED_TALKING_MAX
-from gateway.net.reports import REPORTS_A_SECOND
+from gateway.net.reports import ENDED, INTERVAL_MS, LINES_MAX, Reports
 
 
 async def test_port_zero_takes_a_free_port_and_reports_it(net) -> None:
@@ -86,22 +86,42 @@ async def test_an_acceptor_that_fails_costs_that_connection_only(
     assert net.listener.internal_errors == 1
 
 
-async def test_reasons_are_logged_with_the_peer_but_only_so_many_a_second(
+async def test_reasons_are_logged_with_the_peer_but_only_so_many_an_interval(
     net, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "gateway.net")
-    for _ in range(REPORTS_A_SECOND + 5):
+    for _ in range(LINES_MAX + 5):
         reader, writer = await net.client()
         writer.write(b"fail no good\n")
         assert await reader.readline() == b"bad: no good\n"
         writer.close()
         await net.until(lambda: net.listener.counters.connections == 0)
     lines = [record.getMessage() for record in caplog.records]
-    assert len(lines) == REPORTS_A_SECOND
+    assert len(lines) == LINES_MAX
     assert lines[0].startswith("lines: 127.0.0.1:")
     assert lines[0].endswith(": no good")
     net.machinery.reports.tick(net.machinery.clock.now_ms())
     assert "5 more connections" in caplog.records[-1].getMessage()
+    assert caplog.records[-1].getMessage().endswith(": no good")
+
+
+def test_a_flood_is_one_line_an_interval_until_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gateway.net")
+    reports = Reports(10, INTERVAL_MS)
+    said: list[int] = []
+    reports.tick(0)
+    for interval, count in enumerate((1_000, 1_000, 3, 3), 1):
+        for _ in range(count):
+            reports.add("refused logins", "mqtt: 10.0.0.1:1: 'bob' is not let in")
+        reports.add(ENDED, "another kind has lines of its own")
+        reports.tick(interval * INTERVAL_MS)
+        said.append(
+            sum("refused logins" in r.getMessage() or "bob" in r.getMessage() for r in caplog.records)
+        )
+        assert sum("another" in record.getMessage() for record in caplog.records) == 1
+        caplog.clear()
+    # Of a flood's first interval its first lines; then its count; then there are lines again.
+    assert said == [11, 1, 1, 3]
 
 
 async def test_many_connections_at_once(net) -> None:

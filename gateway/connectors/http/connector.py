@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.base import Counters, Limits, Turn
+from gateway.connectors.base import ORIGINS, Counters, Limits, Turn, shown
 from gateway.connectors.carriage import Handover
 from gateway.connectors.envelope import InvalidEnvelope
 from gateway.connectors.http.answering import PLAIN, POLICY, Answering
@@ -339,7 +339,7 @@ class HttpConnector(Answering):
         on_loopback = self._acceptor.on_loopback
         host = request.header("host") or ""
         if not host_allowed(host, settings.origins, on_loopback):
-            self.failure = f"asked for as {host[:100]}"
+            self.notice(ORIGINS, f"asked for as {shown(host)}, which is not its name")
             raise HttpRefusal(403, "this gateway is for this machine, and goes by no such name")
         origin = request.header("origin")
         if origin is None:
@@ -347,10 +347,11 @@ class HttpConnector(Answering):
             only_looks = segments is not None and segments[0] not in _API
             site = request.header("sec-fetch-site")
             if not site_allowed(site, request.header("sec-fetch-mode"), only_looks, on_loopback):
+                self.notice(ORIGINS, "a page of another site, which is not named, may not use this gateway")
                 raise HttpRefusal(403, "pages of other sites may not use this gateway")
             return
         if not allowed(origin, host, settings.origins, on_loopback):
-            self.failure = f"origin {origin[:100]} is not allowed"
+            self.notice(ORIGINS, f"pages of {shown(origin)} may not use this gateway")
             raise HttpRefusal(403, "pages of this origin may not use this gateway")
         self.cors = origin
 
