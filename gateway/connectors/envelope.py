@@ -11,14 +11,13 @@ from typing import Final, final
 from mypy_extensions import mypyc_attr
 
 from gateway.connectors.bodies import KIND_NAMES, is_object, restore_body
+from gateway.connectors.ids import id_from_text, id_to_text
 from gateway.connectors.side import PREFIX, annotation_item, annotation_key
 from gateway.connectors.stored_fields import WIRE_ID, fields_in, fields_out
 from gateway.connectors.text import (
     Hints,
     encode_types,
     encode_within,
-    id_from_text,
-    id_to_text,
     is_plain_text,
 )
 from gateway.connectors.typed_json import dump, load, parse, plain, typed

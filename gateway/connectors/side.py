@@ -6,6 +6,7 @@ free-form places are, and which words of its own a property may not be called.
 
 from typing import Final, final
 
+from gateway.connectors.ids import id_from_text
 from gateway.connectors.text import (
     Hints,
     decode_name,
@@ -13,7 +14,6 @@ from gateway.connectors.text import (
     encode_types,
     for_mqtt,
     has_control_characters,
-    id_from_text,
     integer,
     json_for_mqtt,
     packed,
@@ -21,6 +21,7 @@ from gateway.connectors.text import (
 )
 from gateway.connectors.typed_json import dump, load, value_from_text, value_to_text
 from gateway.core.message import Fields, Typed
+from gateway.core.schedule import Timing
 
 PREFIX: Final = "x-mx-"
 PREFIX_BYTES: Final = b"x-mx-"
@@ -145,27 +146,22 @@ class Places:
         if value is not None:
             self.item(item, str(value), field)
 
-    def properties(
-        self, fields: Fields, words: frozenset[str], dropped: frozenset[str], trims: bool = False
-    ) -> None:
+    def properties(self, fields: Fields, words: frozenset[str], dropped: frozenset[str]) -> None:
         """The publisher's own properties in their order.
 
         `words` mean something to the protocol, so a property of such a name travels under another one; where "" is
-        among them, no name may be empty.  `dropped` are names that the broker writes itself.  `trims`: the protocol
-        loses spaces around a value.
+        among them, no name may be empty.  `dropped` are names that the broker writes itself.
         """
         mixed = _mixed_names(fields.properties)
         for name, value in fields.properties:
             if name in dropped:
                 continue
             text, token = value_to_text(value)
-            if trims and not token and text.strip(" ") != text and self.carry != CARRY_NONE:
-                text, token = packed(text), "strb64"
             if self.mqtt and self.carry != CARRY_NONE:
                 text, token = for_mqtt(text, token)
             if self.mqtt and has_control_characters(name + text):
                 self.item(_QUOTED_PROPERTY + encode_name(name), text, "properties")
-            elif name in words or name.startswith((PREFIX, ANNOTATION)) or (trims and not name.strip(" ")):
+            elif name in words or name.startswith((PREFIX, ANNOTATION)):
                 self.item(_PROPERTY + name, text, "properties")
             else:
                 self.add(name, text, "properties")
@@ -435,7 +431,7 @@ def priority(text: str) -> int:
 class Routing:
     """The items of a frame that the router must know, where its own words do not say them."""
 
-    __slots__ = ("claimed_user", "dedup", "durable", "expires_at_ms", "priority", "retain")
+    __slots__ = ("claimed_user", "dedup", "durable", "expires_at_ms", "priority", "retain", "timing")
 
     def __init__(self) -> None:
         self.durable: bool | None = None
@@ -446,6 +442,8 @@ class Routing:
         self.claimed_user: str | None = None
         self.dedup: str | None = None
         """The key under which it is to be published once."""
+        self.timing: Timing | None = None
+        """When it is to be delivered; None: now."""
 
 
 def routing(pairs: list[tuple[str, str]]) -> Routing:

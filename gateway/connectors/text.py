@@ -13,46 +13,6 @@ from typing import Final, final
 from gateway.core.destination import NON_CHARACTERS
 from gateway.core.message import Typed
 
-# -- identifiers (message and correlation ids)
-
-# The type travels inside the text, because a responder echoes the id and nothing else.
-_STRING: Final = "AMQP_STRING:"
-_BINARY: Final = "AMQP_BINARY:"
-_ULONG: Final = "AMQP_ULONG:"
-_UUID: Final = "AMQP_UUID:"
-
-
-def id_to_text(value: str | bytes | Typed) -> str:
-    """An identifier as text that `id_from_text` reads back, type and all; text with U+0000 comes back as bytes."""
-    if isinstance(value, bytes):
-        return _BINARY + value.hex().upper()
-    if isinstance(value, Typed):
-        return (_ULONG if value.token == "u64" else _UUID) + str(value.value)
-    if "\0" in value:
-        return _BINARY + value.encode().hex().upper()
-    if value.startswith((_STRING, _BINARY, _ULONG, _UUID)):
-        return _STRING + value
-    return value
-
-
-def id_from_text(text: str) -> str | bytes | Typed:
-    """The identifier that `text` stands for.  What does not parse is itself."""
-    if not text.startswith("AMQP_"):
-        return text
-    if text.startswith(_STRING):
-        return text[len(_STRING) :]
-    if text.startswith(_BINARY):
-        digits = text[len(_BINARY) :]
-        return bytes.fromhex(digits) if len(digits) % 2 == 0 and _all_in(digits, _HEX) else text
-    if text.startswith(_ULONG):
-        number = integer(text[len(_ULONG) :], 0, _U64_MAX)
-        return text if number is None else Typed("u64", number)
-    if text.startswith(_UUID):
-        digits = text[len(_UUID) :]
-        return Typed("uuid", digits) if is_uuid(digits) else text
-    return text
-
-
 _U64_MAX: Final = (1 << 64) - 1
 _HEX: Final = frozenset("0123456789ABCDEFabcdef")
 _DIGITS: Final = frozenset("0123456789")
@@ -302,13 +262,18 @@ _ESCAPED_WITHIN: Final = str.maketrans(
 
 
 def encode_name(name: str) -> str:
-    """A name as it may stand in a list of names."""
-    return name.translate(_ESCAPED)
+    """A name as it may stand in a list of names, at the end of a list too, where STOMP 1.0 takes spaces away."""
+    encoded = name.translate(_ESCAPED)
+    if not encoded.startswith(" ") and not encoded.endswith(" "):
+        return encoded
+    inner = encoded.strip(" ")
+    leading = len(encoded) - len(encoded.lstrip(" "))
+    return "%20" * leading + inner + "%20" * (len(encoded) - leading - len(inner))
 
 
 def encode_types(types: list[tuple[str, str]]) -> str:
     """The hint for `types`, a list of (name, token)."""
-    return ",".join([name.translate(_ESCAPED) + ":" + token for name, token in types])
+    return ",".join([encode_name(name) + ":" + token for name, token in types])
 
 
 def decode_types(text: str) -> dict[str, list[str]]:

@@ -134,6 +134,25 @@ class Send(Frame):
         self.version = version
         self.special = special
 
+    def with_lines(self, lines: list[bytes]) -> "Send":
+        """The same with other header lines."""
+        return Send(
+            self.destination,
+            lines,
+            self.body,
+            self.receipt,
+            self.transaction,
+            self.persistent,
+            self.priority,
+            self.expires_ms,
+            self.expiration_ms,
+            self.retain,
+            self.content_length,
+            self.content_type,
+            self.version,
+            self.special,
+        )
+
 
 @final
 @dataclass(init=False, slots=True)

@@ -17,8 +17,6 @@ from gateway.connectors.text import (
     encode_types,
     encode_within,
     has_control_characters,
-    id_from_text,
-    id_to_text,
     integer,
     is_textual,
     to_f32,
@@ -77,40 +75,6 @@ def test_property_garbage_is_no_typed_json(text: str, types: str) -> None:
     except ValueError:
         return
     assert alike(typed_json.load(*typed_json.dump(value)), value)
-
-
-@given(
-    st.one_of(
-        TEXTS, st.sampled_from(["AMQP_STRING:", "AMQP_BINARY:00", "AMQP_ULONG:1", "AMQP_UUID:"]), st.binary()
-    )
-)
-def test_property_every_identifier_comes_back(value: str | bytes) -> None:
-    text = id_to_text(value)
-    assert "\0" not in text
-    expected = value.encode() if isinstance(value, str) and "\0" in value else value
-    assert id_from_text(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("AMQP_ULONG:42", Typed("u64", 42)),
-        ("AMQP_ULONG:18446744073709551616", "AMQP_ULONG:18446744073709551616"),
-        ("AMQP_ULONG:-1", "AMQP_ULONG:-1"),
-        (
-            "AMQP_UUID:00112233-4455-6677-8899-aabbccddeeff",
-            Typed("uuid", "00112233-4455-6677-8899-aabbccddeeff"),
-        ),
-        ("AMQP_UUID:0011", "AMQP_UUID:0011"),
-        ("AMQP_BINARY:00f", "AMQP_BINARY:00f"),
-        ("AMQP_BINARY:0 0f", "AMQP_BINARY:0 0f"),
-        ("AMQP_BINARY:", b""),
-        ("AMQP_STRING:AMQP_ULONG:7", "AMQP_ULONG:7"),
-        ("AMQP_OTHER:7", "AMQP_OTHER:7"),
-    ],
-)
-def test_rule_5_only_well_formed_prefixes_are_interpreted(text: str, value: object) -> None:
-    assert id_from_text(text) == value
 
 
 @pytest.mark.parametrize(

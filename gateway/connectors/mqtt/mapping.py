@@ -9,9 +9,10 @@ from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
-from gateway.connectors import side
+from gateway.connectors import scheduling, side
 from gateway.connectors.bodies import body_out, mqtt_kind, restore_body
 from gateway.connectors.envelope import json_envelope
+from gateway.connectors.ids import IN_DATA, id_from_text
 from gateway.connectors.mqtt.addresses import (
     JSON_PREFIX,
     canonical_of,
@@ -31,7 +32,8 @@ from gateway.connectors.mqtt.properties_out import (
 )
 from gateway.connectors.mqtt.stored import WIRE_ID, stored_publish
 from gateway.connectors.shared import SharedFields, form_key, may_share
-from gateway.connectors.text import id_from_text, is_plain_text
+from gateway.connectors.text import is_plain_text
+from gateway.core.cron import InvalidCron
 from gateway.core.destination import TOPIC, Destination, InvalidName
 from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, PRIORITY_NONE, Fields, Message, Origin, Typed
@@ -258,17 +260,25 @@ def claims_of(will: Will) -> str | None:
 
 
 def has_items(publish: Publish) -> bool:
-    """May it have something under a reserved name?  Then `take_items` must see it before it becomes a message."""
-    return side.PREFIX_BYTES in publish.properties
+    """May it have properties that are for us?  Then `take_items` must see it before it becomes a message."""
+    return side.PREFIX_BYTES in publish.properties or scheduling.MARK in publish.properties
 
 
 def take_items(publish: Publish) -> side.Routing:
-    """Let `retain` count as the flag, and take out what only the broker says.  Returns what else the broker must know."""
+    """What its properties say to us.  `retain` counts as the flag; what goes no further is taken out."""
     properties = decode_properties(publish.properties)
     found = side.routing(properties.user)
     if found.retain:
         publish.retain = True
-    kept = [pair for pair in properties.user if pair[0] not in side.BROKER_OWNED_NAMES]
+    taken = side.BROKER_OWNED_NAMES
+    if scheduling.MARK in publish.properties:
+        try:
+            found.timing = scheduling.timing_of(properties.user)
+            taken |= scheduling.NAMES
+        except (scheduling.InvalidTiming, InvalidCron):
+            # What does not parse is an ordinary property.
+            pass
+    kept = [pair for pair in properties.user if pair[0] not in taken]
     if len(kept) != len(properties.user):
         properties.user = kept
         block = encode_properties(properties)
@@ -346,7 +356,7 @@ def _apply_items(message: Message, publish: Publish, now_ms: int) -> None:
 
 def _correlation_from(data: bytes) -> str | bytes | Typed:
     """Correlation data that is text is that, and may say that it stands for another type."""
-    return id_from_text(data.decode()) if is_plain_text(data) else data
+    return id_from_text(data.decode(), IN_DATA) if is_plain_text(data) else data
 
 
 def _reply_from(topic: str) -> Destination | str:

@@ -9,9 +9,11 @@ from typing import Final, final
 from gateway.connectors import side
 from gateway.connectors.bodies import body_item, body_out, made_up_type, mqtt_kind
 from gateway.connectors.deaths import LIST_NAME, death_pairs, own_names
+from gateway.connectors.ids import IN_DATA, id_to_text
 from gateway.connectors.mqtt.addresses import topic_of, written
+from gateway.connectors.scheduling import NAMES as SCHEDULING
 from gateway.connectors.side import CARRY_FULL, Places
-from gateway.connectors.text import encode_name, id_to_text, is_plain_text, json_for_mqtt
+from gateway.connectors.text import encode_name, is_plain_text, json_for_mqtt
 from gateway.core.counters import CoreCounters
 from gateway.core.destination import Destination
 from gateway.core.message import PRIORITY_NONE, TEXT, Fields, Message, Typed
@@ -26,8 +28,6 @@ NAME_SHOWN_MAX: Final = 255
 
 _ENTRY_BYTES: Final = 6
 """What an entry of the list of omissions has beside the name."""
-
-_NO_WORDS: Final[frozenset[str]] = frozenset()
 
 # Variants under which a message remembers its encoded forms.
 _PLAIN_3: Final = 0x30
@@ -228,7 +228,7 @@ def foreign_block(message: Message, target: MqttTarget, acknowledged: bool, reta
             places.item("ct", own_type, "content_type")
     for name, value in _death_pairs(message, fields):
         places.add(name, value, "deaths")
-    places.properties(fields, _NO_WORDS, own_names(message))
+    places.properties(fields, SCHEDULING, own_names(message))
     places.annotations(fields)
     if target.identity and message.publisher is not None:
         places.maybe("auth", message.publisher.user, "auth")
@@ -270,7 +270,7 @@ def correlation_to(value: str | bytes | Typed) -> bytes:
         return value
     if isinstance(value, str) and "\0" in value:
         return value.encode()
-    return id_to_text(value).encode()
+    return id_to_text(value, IN_DATA).encode()
 
 
 def with_deaths(block: bytes, message: Message) -> bytes:

@@ -13,11 +13,12 @@ from gateway.connectors.mqtt.settings import ACKNOWLEDGE, MqttSettings
 from gateway.connectors.side import Routing
 from gateway.connectors.text import is_utf8
 from gateway.core.dedup import KeyReused
-from gateway.core.destination import QUEUE, InvalidName
+from gateway.core.destination import QUEUE, Destination, InvalidName
 from gateway.core.once import publish_once
 from gateway.core.ports import NOTHING
 from gateway.core.room import REFUSED
 from gateway.core.router import UNROUTED, Broker, LimitReached, QueueGone
+from gateway.core.schedule import ScheduleRefused, Timing
 from gateway.core.topics import Topic
 from gateway.core.transaction import TransactionRefused, TransactionTooLarge
 from protocols.mqtt.codec import encode_puback, encode_pubcomp, encode_pubrec
@@ -87,7 +88,10 @@ class MqttPublishing(MqttSender):
         if self.settings.check_payload_format and not self._is_what_it_says(publish):
             return
         if items is not None and items.dedup is not None:
-            self._publish_once(publish, items.dedup)
+            self._publish_once(publish, items.dedup, items.timing)
+            return
+        if items is not None and items.timing is not None:
+            self._publish_later(publish, items.timing)
             return
         topic = self._topics.get(publish.topic)
         if topic is None:
@@ -110,6 +114,42 @@ class MqttPublishing(MqttSender):
                 self._confirm_publish(publish, broker.publish(message, topic))
             finally:
                 broker.store.end()
+
+    @final
+    def _publish_later(self, publish: Publish, timing: Timing) -> None:
+        """A PUBLISH with ActiveMQ's properties for delivery later."""
+        destination = self._destination(publish)
+        if destination is None:
+            return
+        self.counters.messages_in += 1
+        if publish.qos and not self._begin_exchange(publish):
+            return
+        message = message_from(publish, destination, self.broker, self.publisher, True)
+        message.retain = message.retain and destination.kind != QUEUE
+        store = self.broker.store
+        store.begin()
+        try:
+            position = self.broker.schedule.add(message, timing)
+            if publish.qos:
+                self._confirm_publish(publish, position)
+        except ScheduleRefused as error:
+            self.counters.limit_hits += 1
+            self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, str(error))
+        finally:
+            store.end()
+
+    @final
+    def _destination(self, publish: Publish) -> Destination | None:
+        """Where a PUBLISH goes; None when it may not, which has been dealt with."""
+        try:
+            destination = destination_of(publish.topic)
+        except InvalidName as error:
+            self._refuse_publish(publish, reason_for(error), str(error))
+            return None
+        if not self.broker.authorizer.may_publish(self.publisher, destination):
+            self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "not allowed to publish there")
+            return None
+        return destination
 
     @final
     def _must_wait(self, publish: Publish) -> bool:
@@ -141,13 +181,8 @@ class MqttPublishing(MqttSender):
     @final
     def _resolve(self, publish: Publish) -> Topic | None:
         """The topic of a PUBLISH, looked up and checked; None when it was a queue's or was refused, and is dealt with."""
-        try:
-            destination = destination_of(publish.topic)
-        except InvalidName as error:
-            self._refuse_publish(publish, reason_for(error), str(error))
-            return None
-        if not self.broker.authorizer.may_publish(self.publisher, destination):
-            self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "not allowed to publish there")
+        destination = self._destination(publish)
+        if destination is None:
             return None
         if destination.kind == QUEUE:
             self._publish_to_queue(publish, destination.name)
@@ -199,16 +234,11 @@ class MqttPublishing(MqttSender):
             store.end()
 
     @final
-    def _publish_once(self, publish: Publish, key: str) -> None:
+    def _publish_once(self, publish: Publish, key: str, timing: Timing | None) -> None:
         """PUBLISH with `x-mx-dedup`: what was published under this key is not published again, and acknowledged again."""
         broker = self.broker
-        try:
-            destination = destination_of(publish.topic)
-        except InvalidName as error:
-            self._refuse_publish(publish, reason_for(error), str(error))
-            return
-        if not broker.authorizer.may_publish(self.publisher, destination):
-            self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "not allowed to publish there")
+        destination = self._destination(publish)
+        if destination is None:
             return
         self.counters.messages_in += 1
         if publish.qos and not self._begin_exchange(publish):
@@ -220,7 +250,7 @@ class MqttPublishing(MqttSender):
         broker.store.begin()
         try:
             once = broker.dedup.once(self.publisher, key, parts)
-            position = publish_once(broker, once, [message], None).position
+            position = publish_once(broker, once, [message], timing).position
             if publish.qos:
                 self._confirm_publish(publish, position)
         except KeyReused as reused:

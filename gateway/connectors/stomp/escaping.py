@@ -1,11 +1,13 @@
 """Header lines for versions that cannot escape everything.
 
-STOMP 1.0 has no escapes, and 1.1 none for CR.  A header that needs them there carries the escapes of 1.2 in its own
-text and is named in `x-mx-esc`; a client that knows nothing of it sends it back as it came, and it is undone here.
+STOMP 1.0 has no escapes and takes spaces away at the edges, and 1.1 has no escape for CR.  A header that needs more there
+carries the escapes of 1.2 in its own text and is named in `x-mx-esc`; a client that knows nothing of it sends it back as
+it came, and it is undone here.  Ids say it within themselves, since who replies sends back nothing else.
 """
 
 from typing import Final
 
+from gateway.connectors.ids import ANYWHERE, IN_STOMP_1_0, IN_STOMP_1_1, id_from_text, id_to_text
 from gateway.connectors.text import decode_name, encode_name
 from protocols.stomp.constants import V1_0, V1_1, V1_2
 from protocols.stomp.errors import MalformedFrame
@@ -15,6 +17,28 @@ LIST_NAME: Final = "x-mx-esc"
 
 # Clients send to what these say, and a backslash is none of their business.
 _ADDRESSES: Final = frozenset({"destination", "reply-to"})
+
+_IDS: Final = frozenset({"correlation-id", "amqp-message-id"})
+
+_SPACE: Final = "\\s"
+"""A space at an edge, for which 1.2 needs no escape."""
+
+
+def place_of(version: str) -> int:
+    """Where an id stands in a header of `version`, for `ids`."""
+    if version == V1_2:
+        return ANYWHERE
+    return IN_STOMP_1_1 if version == V1_1 else IN_STOMP_1_0
+
+
+def respelled(headers: list[tuple[str, str]], version: str, other: str) -> list[tuple[str, str]]:
+    """Headers of `version` with their ids as they are to stand in `other`."""
+    result: list[tuple[str, str]] = []
+    for name, value in headers:
+        if name in _IDS:
+            value = id_to_text(id_from_text(value, place_of(version)), place_of(other))
+        result.append((name, value))
+    return result
 
 
 def decode_lines(lines: list[bytes], version: str) -> list[tuple[str, str]]:
@@ -34,9 +58,9 @@ def _undone(headers: list[tuple[str, str]], listed: frozenset[str]) -> list[tupl
         if name == LIST_NAME:
             continue
         try:
-            own = unescape(name.encode(), V1_2)
+            own = _plain(name)
             if own in listed:
-                name, value = own, unescape(value.encode(), V1_2)
+                name, value = own, _plain(value)
         except MalformedFrame:
             # Somebody else's backslashes.
             pass
@@ -44,16 +68,21 @@ def _undone(headers: list[tuple[str, str]], listed: frozenset[str]) -> list[tupl
     return result
 
 
-def encode_lines(headers: list[tuple[str, str]], version: str) -> list[bytes]:
-    """Header lines for `version`, and the list of those that needed more than it has."""
+def encode_lines(headers: list[tuple[str, str]], version: str, exact: bool = False) -> list[bytes]:
+    """Header lines for `version`, and the list of those that needed more than it has.
+
+    `exact`: spaces at the edges count.  Between versions of STOMP they do not, since who writes `name: value` means none.
+    """
     if version == V1_2:
         return [encode_header(name, value, version) for name, value in headers]
-    lines: list[bytes] = []
     listed: list[str] = []
     for name, value in headers:
-        if needs_more(name, value, version):
-            if name not in listed:
-                listed.append(name)
+        if name not in listed and needs_more(name, value, version, exact):
+            listed.append(name)
+    lines: list[bytes] = []
+    for name, value in headers:
+        if name in listed:
+            # Each of that name, since all are undone.
             name, value = escaped(name), escaped(value)
         lines.append(encode_header(name, value, version))
     if listed:
@@ -62,17 +91,30 @@ def encode_lines(headers: list[tuple[str, str]], version: str) -> list[bytes]:
     return lines
 
 
-def needs_more(name: str, value: str, version: str) -> bool:
-    """Does the header hold what `version` cannot say?"""
+def needs_more(name: str, value: str, version: str, exact: bool = False) -> bool:
+    """Does the header hold what `version` cannot say?  A backslash in a value is none of that: 1.0 has no escapes."""
     if version == V1_1:
         return "\r" in value or "\r" in name
     if version != V1_0:
         return False
     if "\n" in value or "\r" in value or "\n" in name or "\r" in name:
         return True
-    return name not in _ADDRESSES and (":" in name or "\\" in name or "\\" in value)
+    if exact and (value.strip(" ") != value or name.strip(" ") != name):
+        return True
+    # A name that looks escaped would be taken for one.
+    return name not in _ADDRESSES and (":" in name or "\\" in name)
 
 
 def escaped(text: str) -> str:
-    """`text` with the escapes of 1.2."""
-    return escape(text, V1_2).decode()
+    """`text` with the escapes of 1.2, and one for spaces at the edges."""
+    text = escape(text, V1_2).decode()
+    leading = len(text) - len(text.lstrip(" "))
+    inner = text.strip(" ")
+    return _SPACE * leading + inner + _SPACE * (len(text) - leading - len(inner))
+
+
+def _plain(text: str) -> str:
+    """Undo `escaped`.  Raises MalformedFrame."""
+    # An s behind an escaped backslash is one.
+    parts = [unescape(part.replace(_SPACE, " ").encode(), V1_2) for part in text.split("\\\\")]
+    return "\\".join(parts)

@@ -4,9 +4,11 @@ from typing import Final, final
 
 from gateway.connectors.bodies import body_item, body_out, made_up_type, stomp_kind
 from gateway.connectors.deaths import death_pairs, own_names
+from gateway.connectors.ids import id_to_text
+from gateway.connectors.scheduling import NAMES as SCHEDULING
 from gateway.connectors.side import CARRY_FULL, Places
 from gateway.connectors.stomp.addresses import text_of
-from gateway.connectors.text import id_to_text
+from gateway.connectors.stomp.escaping import place_of
 from gateway.core.counters import CoreCounters
 from gateway.core.destination import Destination
 from gateway.core.message import PRIORITY_NONE, TEXT, Fields, Message
@@ -41,7 +43,7 @@ SECONDS_BELOW: Final = 100_000_000_000
 ORIGINAL: Final = "original-destination"
 
 # What a property may not be called in STOMP: a server's words, those that would fill a field, and nothing at all.
-_WORDS: Final = HOP | frozenset(FIELD_HEADERS) | {"retained", ""}
+_WORDS: Final = HOP | frozenset(FIELD_HEADERS) | SCHEDULING | {"retained", ""}
 _WORDS_AND_ORIGINAL: Final = _WORDS | {ORIGINAL}
 
 _VARIANT: Final = 0x60
@@ -128,7 +130,7 @@ def foreign_headers(message: Message, target: StompTarget) -> tuple[list[tuple[s
     for name, value in death_pairs(message, fields):
         places.add(name, value, "deaths")
     words = _WORDS if message.original is None else _WORDS_AND_ORIGINAL
-    places.properties(fields, words, own_names(message), target.trims)
+    places.properties(fields, words, own_names(message))
     places.annotations(fields)
     if target.identity and message.publisher is not None:
         places.maybe("auth", message.publisher.user, "auth")
@@ -152,10 +154,11 @@ def _add_native(
     headers: list[tuple[str, str]], message: Message, fields: Fields, target: StompTarget
 ) -> None:
     """What STOMP has headers for."""
+    where = place_of(target.version)
     if fields.correlation_id is not None:
-        headers.append(("correlation-id", id_to_text(fields.correlation_id)))
+        headers.append(("correlation-id", id_to_text(fields.correlation_id, where)))
     if fields.message_id is not None:
-        headers.append(("amqp-message-id", id_to_text(fields.message_id)))
+        headers.append(("amqp-message-id", id_to_text(fields.message_id, where)))
     reply_to = fields.reply_to
     if isinstance(reply_to, Destination):
         headers.append(("reply-to", text_of(reply_to, target.owner, target.trims)))

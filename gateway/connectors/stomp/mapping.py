@@ -11,9 +11,17 @@ from mypy_extensions import mypyc_attr
 from gateway.connectors import side
 from gateway.connectors.bodies import restore_body, stomp_kind
 from gateway.connectors.deaths import LIST_NAME, death_pairs, own_names
+from gateway.connectors.ids import id_from_text
 from gateway.connectors.shared import SharedFields, form_key, may_share
 from gateway.connectors.stomp.addresses import reply_address, text_of
-from gateway.connectors.stomp.escaping import decode_lines, encode_lines, escaped, needs_more
+from gateway.connectors.stomp.escaping import (
+    decode_lines,
+    encode_lines,
+    escaped,
+    needs_more,
+    place_of,
+    respelled,
+)
 from gateway.connectors.stomp.headers_out import (
     FIELD_HEADERS,
     HOP,
@@ -23,7 +31,7 @@ from gateway.connectors.stomp.headers_out import (
     foreign_headers,
 )
 from gateway.connectors.stomp.stored import WIRE_ID, stored_send
-from gateway.connectors.text import id_from_text, integer, is_plain_text
+from gateway.connectors.text import integer, is_plain_text
 from gateway.core.destination import Destination, InvalidName
 from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, Fields, Message, Origin
@@ -134,7 +142,7 @@ class Head:
                 reply_to = unescape(line[9:], self.version)
                 lines[at] = encode_header("reply-to", _for_others(reply_to, self.owner), self.version)
         if self.version != version:
-            lines = encode_lines(decode_lines(lines, self.version), version)
+            lines = encode_lines(respelled(decode_lines(lines, self.version), self.version, version), version)
         return lines
 
     def fields_for(self, send: Send) -> Fields | None:
@@ -258,9 +266,9 @@ class StompOrigin(Origin):
     def _set(self, fields: Fields, name: str, value: str) -> bool:
         """A header that has a field of its own; False when it does not parse, or another one has filled it."""
         if name == "correlation-id":
-            fields.correlation_id = id_from_text(value)
+            fields.correlation_id = id_from_text(value, place_of(self.send.version))
         elif name == "amqp-message-id":
-            fields.message_id = id_from_text(value)
+            fields.message_id = id_from_text(value, place_of(self.send.version))
         elif name == "reply-to":
             fields.reply_to = self._reply_to(value)
         elif name == "type":
@@ -458,7 +466,7 @@ def _other_tail(message: Message, target: StompTarget) -> bytes:
     elif message.original is not None:
         headers, body = foreign_headers(message, target)
         headers.append((ORIGINAL, text_of(message.original, target.owner, target.trims)))
-        lines = encode_lines(headers, version)
+        lines = encode_lines(headers, version, True)
     else:
         lines, body = _foreign_lines(message, target)
     constant = head_of(message.destination, target.owner, lines, version)
@@ -482,7 +490,7 @@ def _foreign_lines(message: Message, target: StompTarget) -> tuple[list[bytes], 
     ):
         # There is something in it that is this message's own, or has another name for each reader.
         headers, body = foreign_headers(message, target)
-        return encode_lines(headers, target.version), body
+        return encode_lines(headers, target.version, True), body
     body = message.origin.body()
     key = form_key(message, body, target.shared)
     forms = fields.forms
@@ -490,7 +498,7 @@ def _foreign_lines(message: Message, target: StompTarget) -> tuple[list[bytes], 
     known = forms.get(key)
     if known is not None:
         return known.split(b"\n") if known else [], body
-    lines = encode_lines(foreign_headers(message, target)[0], target.version)
+    lines = encode_lines(foreign_headers(message, target)[0], target.version, True)
     forms[key] = b"\n".join(lines)
     return lines, body
 

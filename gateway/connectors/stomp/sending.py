@@ -4,10 +4,10 @@ from typing import Final
 
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.hearing import FrameConnector
+from gateway.connectors.scheduling import NAMES, InvalidTiming, timing_of
 from gateway.connectors.stomp.addresses import Spelling, destinations_of, temporary_name
 from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
 from gateway.connectors.stomp.refusal import StompRefusal
-from gateway.connectors.stomp.scheduling import timing_of
 from gateway.connectors.stomp.settings import StompSettings
 from gateway.core.dedup import KeyReused
 from gateway.core.destination import QUEUE, TOPIC, Destination
@@ -87,8 +87,11 @@ class StompSender(FrameConnector):
             return
         self.counters.messages_in += 1
         broker = self.broker
-        if send.special and self._on_special(send):
-            return
+        if send.special:
+            now = self._on_special(send)
+            if now is None:
+                return
+            send = now
         head = self._head_of(send)
         if head.routing is not None and head.routing.dedup is not None:
             self._send_once(send, head.routing.dedup, None)
@@ -143,21 +146,28 @@ class StompSender(FrameConnector):
         self.counters.limit_hits += 1
         return StompRefusal(self.broker.why_refused(message.persistent, destination))
 
-    def _on_special(self, send: Send) -> bool:
-        """Look at the rare headers of a SEND; True when it has been dealt with."""
+    def _on_special(self, send: Send) -> Send | None:
+        """Look at the rare headers of a SEND; what is to be sent now, None when it has been dealt with."""
         special = send.special
         if special & SPECIAL_MESSAGE_ID and self.settings.message_id_on_send == "refuse":
             raise StompRefusal("message-id is not for clients to give")
         if special & (SPECIAL_REPLY_TO | SPECIAL_SCHEDULED) == 0:
-            return False
+            return send
         headers = decode_headers(send.lines, send.version)
         if special & SPECIAL_REPLY_TO:
             self.expect_replies((first(headers, "reply-to") or "").strip())
-        timing = timing_of(headers) if special & SPECIAL_SCHEDULED else None
+        if special & SPECIAL_SCHEDULED == 0:
+            return send
+        try:
+            timing = timing_of(headers)
+        except InvalidTiming as error:
+            raise StompRefusal(str(error)) from None
+        kept = [line for line, header in zip(send.lines, headers, strict=True) if header[0] not in NAMES]
+        send = send.with_lines(kept)
         if timing is None:
-            return False
+            return send
         self._send_later(send, timing)
-        return True
+        return None
 
     def _allowed(self, send: Send) -> list[Destination]:
         """Where a SEND goes, once it is sure that it may."""

@@ -4,6 +4,8 @@ import pytest
 from matrix import BODIES, ROWS, STOMP_BODIES, Row
 from pair_clients import Pair, Pairs, Said, topic_in
 
+from gateway.connectors.ids import IN_STOMP_1_0, id_to_text
+
 STOMPS = ("ST0", "ST1", "ST2")
 
 
@@ -31,6 +33,16 @@ def plain(heard: Pairs, code: str) -> Pairs:
     return [pair for pair in heard if pair[0] != "x-mx-esc"] if listed is None else []
 
 
+def spelled(row: Pairs, code: str) -> Pairs:
+    """With ids as STOMP 1.0 has them where they hold line ends: they have their own test (`test_ids`)."""
+    if code != "ST0":
+        return row
+    return [
+        (name, id_to_text(value, IN_STOMP_1_0) if name.endswith("-id") and "\n" in value else value)
+        for name, value in row
+    ]
+
+
 IDS = [f"{row.field}: {row.value[:40]}" for row in ROWS]
 
 
@@ -45,7 +57,7 @@ def test_mqtt_5_to_stomp(row: Row, b: str) -> None:
     assert ("content-length", str(len(said.body))) in said.server
     heard = plain(said.free, b)
     if heard or not row.st or b == "ST2":
-        assert sorted(heard) == sorted(row.st)
+        assert sorted(heard) == sorted(spelled(row.st, b))
 
 
 @pytest.mark.parametrize("a", STOMPS)
