@@ -375,11 +375,16 @@ def seconds_left(expires_at_ms: int, now_ms: int) -> int:
 
 
 def qos0_frame(
-    message: Message, binding: MqttBinding, target: MqttTarget, now_ms: int, failures: int = 0
+    message: Message,
+    binding: MqttBinding,
+    target: MqttTarget,
+    now_ms: int,
+    failures: int = 0,
+    redelivered: bool = False,
 ) -> bytes:
     """The packet of a QoS 0 delivery."""
     if binding.json:
-        return _json_frame(message, binding, target, 0, 0, now_ms)
+        return _json_frame(message, binding, target, 0, 0, now_ms, failures, redelivered)
     origin = message.origin
     five = target.five
     dynamic = five and (message.expires_at_ms != 0 or bool(binding.identifiers) or failures != 0)
@@ -405,12 +410,13 @@ def acknowledged_frame(
     dup: bool,
     now_ms: int,
     failures: int = 0,
+    redelivered: bool = False,
 ) -> bytes:
     """The packet of a QoS 1 or 2 delivery, of which `failures` earlier ones failed."""
     retain = retain_flag(message, binding)
     if binding.json or (target.five and (message.expires_at_ms != 0 or binding.identifiers or failures)):
         if binding.json:
-            frame = _json_frame(message, binding, target, qos, packet_id, now_ms)
+            frame = _json_frame(message, binding, target, qos, packet_id, now_ms, failures, redelivered)
         else:
             frame = _encode(message, binding, target, qos, retain, packet_id, now_ms, failures)
         return bytes((frame[0] | 0x08,)) + frame[1:] if dup else frame
@@ -427,15 +433,28 @@ _JSON_BLOCK: Final = b"\x01\x01\x03\x00\x10application/json"
 
 
 def _json_frame(
-    message: Message, binding: MqttBinding, target: MqttTarget, qos: int, packet_id: int, now_ms: int
+    message: Message,
+    binding: MqttBinding,
+    target: MqttTarget,
+    qos: int,
+    packet_id: int,
+    now_ms: int,
+    failures: int,
+    redelivered: bool,
 ) -> bytes:
-    """The packet of a delivery to a `$json/` filter: all that is known of the message, as its payload."""
+    """The packet of a delivery to a `$json/` filter: all that is known of the message, as its payload.
+
+    First deliveries share the envelope; one that was delivered before says so in its own.
+    """
     known = message.form(_JSON)
     if isinstance(known, bytes):
         envelope = known
     else:
         envelope = json_envelope(message)
         message.remember(_JSON, envelope)
+    if redelivered:
+        count = b'"delivery_count":%d,' % failures if failures else b""
+        envelope = b'{"redelivered":true,' + count + envelope[1:]
     block = _JSON_BLOCK + _dynamic(message, binding, now_ms) if target.five else None
     topic = JSON_PREFIX + _topic_text(message)
     return encode_publish(topic, envelope, qos, retain_flag(message, binding), False, packet_id, block)
@@ -453,10 +472,17 @@ def fitted_frame(
     maximum: int,
 ) -> bytes | None:
     """The packet of a delivery that is too large for this client, without its largest properties; None if that is not
-    enough, or if it came by MQTT and must stay as it is (§3.1.2.11.4)."""
-    if not target.five or binding.json or isinstance(message.origin, MqttOrigin):
+    enough, or if it came by MQTT and must stay as it is (§3.1.2.11.4), but for the count of earlier deliveries."""
+    if not target.five or binding.json:
         return None
     retain = retain_flag(message, binding)
+    if isinstance(message.origin, MqttOrigin):
+        if failures == 0:
+            return None
+        frame = _encode(message, binding, target, qos, retain, packet_id, now_ms, 0)
+        if len(frame) > maximum:
+            return None
+        return bytes((frame[0] | 0x08,)) + frame[1:] if dup else frame
     made = foreign_block(message, target, qos > 0, retain)
     behind = _dynamic(message, binding, now_ms)
     topic = _topic_text(message)
@@ -509,7 +535,7 @@ def _encode(
     block: bytes | None = None
     if target.five:
         block = _constant_block(message, target, qos > 0, retain)
-        if failures and not isinstance(message.origin, MqttOrigin):
+        if failures:
             block += failures_block(failures)
         block += _dynamic(message, binding, now_ms)
     elif binding.plain:

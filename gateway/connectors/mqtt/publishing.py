@@ -255,7 +255,7 @@ class MqttPublishing(MqttSender):
                 self._confirm_publish(publish, position)
         except KeyReused as reused:
             self._refuse_publish(publish, ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, str(reused))
-        except (LimitReached, TransactionTooLarge, TransactionRefused) as limit:
+        except (LimitReached, ScheduleRefused, TransactionTooLarge, TransactionRefused) as limit:
             self.counters.limit_hits += 1
             self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, str(limit))
         finally:

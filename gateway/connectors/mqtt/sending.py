@@ -98,13 +98,20 @@ class MqttSender(FrameConnector):
     # -- delivering
 
     @final
-    def send_qos0(self, message: Message, binding: MqttBinding, failures: int = 0) -> None:
+    def send_qos0(
+        self, message: Message, binding: MqttBinding, failures: int = 0, redelivered: bool = False
+    ) -> None:
         """Send a QoS 0 delivery, or let the slow-consumer policy have it."""
         origin = message.origin
-        if binding.plain and isinstance(origin, MqttOrigin) and origin.forwardable == self._forwards:
+        if (
+            binding.plain
+            and isinstance(origin, MqttOrigin)
+            and origin.forwardable == self._forwards
+            and failures == 0
+        ):
             frame = origin.publish.frame
         else:
-            frame = qos0_frame(message, binding, self._target, self.broker.now_ms, failures)
+            frame = qos0_frame(message, binding, self._target, self.broker.now_ms, failures, redelivered)
         if len(frame) > self._packet_size_max:
             fitted = self._fitted(message, binding, 0, 0, False, failures)
             if fitted is None:
@@ -132,6 +139,7 @@ class MqttSender(FrameConnector):
             dup,
             self.broker.now_ms,
             delivery.failures,
+            binding.json and delivery.redelivered,
         )
         if len(frame) > self._packet_size_max:
             fitted = self._fitted(delivery.message, binding, qos, packet_id, dup, delivery.failures)

@@ -369,7 +369,7 @@ class MqttSession(Outlet):
         message = delivery.message
         qos = min(message.qos, binding.qos)
         if qos == 0:
-            connector.send_qos0(message, binding, delivery.failures)
+            connector.send_qos0(message, binding, delivery.failures, delivery.redelivered)
             consumer = delivery.consumer
             assert consumer is not None
             if not consumer.automatic:
