@@ -163,7 +163,7 @@ class Listener:
         now_ms = self.clock.now_ms()
         self.broker.now_ms = now_ms
         for transport in list(self.transports):
-            if identity.is_revoked(transport.certificate):
+            if identity.is_revoked(transport.certificate_chain):
                 transport.end("the client's certificate was revoked", now_ms)
 
     def tick(self, now: datetime) -> None:

@@ -31,6 +31,9 @@ WRITE_CHUNK: Final = 262_144
 LINGER_MS: Final = 1_000
 """How long a peer that was refused may take to read why."""
 
+ENCODING_DER: Final = 2
+"""As OpenSSL's module has it."""
+
 HANDSHAKE: Final = 0
 OPEN: Final = 1
 CLOSING: Final = 2
@@ -51,7 +54,7 @@ class SecureSocket(asyncio.Protocol, Timed):
         "_socket",
         "_state",
         "_tls",
-        "certificate",
+        "chain",
         "expires",
         "user",
     )
@@ -68,10 +71,10 @@ class SecureSocket(asyncio.Protocol, Timed):
         self._tls = keeper.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._state = HANDSHAKE
         self._due_ms = 0
-        self.certificate: tls.CertificateId | None = None
-        """The client's; None without one."""
+        self.chain: tls.Chain = ()
+        """The client's certificate first; empty without one."""
         self.expires: datetime | None = None
-        """When it does."""
+        """When that certificate does."""
         self.user: str | None = None
         """Whom it names."""
 
@@ -170,17 +173,19 @@ class SecureSocket(asyncio.Protocol, Timed):
         data = None if settings.client_certificates == "no" else self._tls.getpeercert(True)
         if data is None:
             return ""
+        identity = self._keeper.identity
+        assert identity is not None
         try:
             certificate = x509.load_der_x509_certificate(data)
-            self.certificate = tls.certificate_id(certificate)
+            verified = _verified(self._tls) if identity.whole_chains else ()
+            self.chain = identity.chain_of(certificate, verified)
             self.user = tls.user_of(certificate, settings.user_from)
         except ValueError:
             return "the client's certificate cannot be read"
-        identity = self._keeper.identity
         now = datetime.now(UTC)
-        if identity is not None and identity.is_revoked(self.certificate):
+        if identity.is_revoked(self.chain):
             return "certificate revoked"
-        if identity is not None and identity.is_overdue(self.certificate, now):
+        if identity.is_overdue(self.chain, now):
             return "the revocation list of the client's authority is overdue"
         self._keeper.expires(certificate.not_valid_after_utc)
         self.expires = certificate.not_valid_after_utc
@@ -195,7 +200,7 @@ class SecureSocket(asyncio.Protocol, Timed):
     def _attach(self) -> asyncio.Protocol | None:
         """The client has said something: have somebody listen.  None when its certificate was revoked meanwhile."""
         identity = self._keeper.identity
-        if identity is not None and identity.is_revoked(self.certificate):
+        if identity is not None and identity.is_revoked(self.chain):
             self._report("TLS: certificate revoked")
             self.close()
             return None
@@ -325,8 +330,8 @@ class SecureSocket(asyncio.Protocol, Timed):
         """See asyncio.Transport; `certificate…` is of the client's, `alpn` what was agreed on."""
         if name == "certificate_user":
             return self.user
-        if name == "certificate":
-            return self.certificate
+        if name == "certificate_chain":
+            return self.chain
         if name == "certificate_expires":
             return self.expires
         if name == "alpn":
@@ -385,6 +390,17 @@ class SecureSocket(asyncio.Protocol, Timed):
         self._state = CLOSING
         if self._socket is not None:
             self._socket.abort()
+
+
+def _verified(connection: ssl.SSLObject) -> list[bytes]:
+    """The chain that OpenSSL has verified, as DER, the leaf first; empty for a resumed session."""
+    # Public from Python 3.13 on, where it answers with bytes.
+    public = getattr(connection, "get_verified_chain", None)
+    if public is not None:
+        found: list[bytes] = public()
+        return found
+    inner: Any = connection._sslobj  # type: ignore[attr-defined]
+    return [item.public_bytes(ENCODING_DER) for item in inner.get_verified_chain() or ()]
 
 
 def _reason(error: ssl.SSLError) -> str:

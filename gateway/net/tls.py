@@ -47,9 +47,16 @@ CRL_WARN: Final = timedelta(days=3)
 """How long before a revocation list is due that is said, or in the last quarter of its time where that is shorter."""
 
 FOREVER: Final = datetime.max.replace(tzinfo=UTC)
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 CertificateId = tuple[bytes, int]
 """Issuer's name in DER, serial number."""
+
+Chain = tuple[CertificateId, ...]
+"""A client's certificate and, where whole chains are looked at, the authorities above it."""
+
+CHAINS_MAX: Final = 1_000
+"""Authorities that clients came with, of which is remembered what is above them."""
 
 
 class TlsError(Exception):
@@ -121,20 +128,44 @@ class Identity:
     """From when on it is high time to publish the next list."""
     revoked_issuers: frozenset[bytes] = frozenset()
     """Names in DER of authorities in `ca` that are revoked, where the whole chain is looked at."""
+    whole_chains: bool = False
+    """Is the revocation of the authorities above a client looked at?"""
+    _above: dict[tuple[bytes, bytes], Chain] = field(default_factory=dict)
 
-    def is_revoked(self, certificate: CertificateId | None) -> bool:
-        """Is a client's certificate revoked, or the authority that issued it?"""
-        return certificate is not None and (
-            certificate in self.revoked or certificate[0] in self.revoked_issuers
-        )
+    def is_revoked(self, path: Chain) -> bool:
+        """Is a client's certificate revoked, or an authority above it?"""
+        if not path:
+            return False
+        if len(path) == 1 and path[0][0] in self.revoked_issuers:
+            # What is above is not known: its name is.
+            return True
+        revoked = self.revoked
+        return any(item in revoked for item in path)
 
-    def is_overdue(self, certificate: CertificateId, now: datetime) -> bool:
-        """Is nothing known of a certificate's revocation, since its authority's list is overdue or not there?  Never
-        without any list."""
+    def chain_of(self, certificate: x509.Certificate, verified: Iterable[bytes]) -> Chain:
+        """A client's certificate and what is above it: the authorities in `verified` (DER, the leaf first), or, where a
+        session is resumed and OpenSSL no longer knows, those that it first came with."""
+        first = certificate_id(certificate)
+        if not self.whole_chains:
+            return (first,)
+        key = first[0], _issuer_key(certificate)
+        above = [certificate_id(x509.load_der_x509_certificate(data)) for data in verified][1:]
+        if above:
+            known = self._above.get(key, ())
+            # One object for all clients of an authority.
+            if known == tuple(above):
+                return (first, *known)
+            if len(self._above) >= CHAINS_MAX:
+                self._above.clear()
+            self._above[key] = tuple(above)
+        return (first, *self._above.get(key, ()))
+
+    def is_overdue(self, path: Chain, now: datetime) -> bool:
+        """Is nothing known of the revocation of a certificate in a chain, since its authority's list is overdue or not
+        there?  Never without any list."""
         if not self.lists_due:
             return False
-        due = self.lists_due.get(certificate[0])
-        return due is None or due <= now
+        return any(self.lists_due.get(issuer, NEVER) <= now for issuer, _ in path)
 
     def choose(self, sock: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         """OpenSSL's question, in the middle of a handshake: which certificate for the host `name`?"""
@@ -298,6 +329,7 @@ def _leaf(path: Path) -> x509.Certificate:
 def _read_lists(identity: Identity, settings: TlsSettings) -> None:
     """All that is revoked, and when lists are due."""
     found: set[CertificateId] = set()
+    over = _over(_authorities(settings.ca), datetime.now(UTC))
     for path in settings.crl:
         try:
             listed = x509.load_pem_x509_crl(_read(path))
@@ -308,11 +340,12 @@ def _read_lists(identity: Identity, settings: TlsSettings) -> None:
         due = listed.next_update_utc
         # A list that names no end is never overdue.
         identity.lists_due[issuer] = max(due or FOREVER, identity.lists_due.get(issuer, due or FOREVER))
-        if due is not None:
+        if due is not None and issuer not in over:
             early = due - min(CRL_WARN, (due - listed.last_update_utc) / 4)
             identity.next_crl = due if identity.next_crl is None else min(due, identity.next_crl)
             identity.warn_crl = early if identity.warn_crl is None else min(early, identity.warn_crl)
     identity.revoked = frozenset(found)
+    identity.whole_chains = settings.crl_check == "chain"
     if settings.crl_check == "chain":
         authorities = _authorities(settings.ca)
         _need_a_roots_list(authorities, identity)
@@ -329,6 +362,15 @@ def _authorities(paths: Iterable[Path]) -> list[x509.Certificate]:
         except ValueError:
             raise TlsError(f"{path}: nothing in PEM form in it, or something damaged") from None
     return found
+
+
+def _over(authorities: Iterable[x509.Certificate], now: datetime) -> set[bytes]:
+    """Authorities that have expired, by name: nobody misses a list of theirs."""
+    last: dict[bytes, datetime] = {}
+    for certificate in authorities:
+        name = certificate.subject.public_bytes()
+        last[name] = max(certificate.not_valid_after_utc, last.get(name, NEVER))
+    return {name for name, end in last.items() if end < now}
 
 
 def _need_a_roots_list(authorities: Iterable[x509.Certificate], identity: Identity) -> None:
@@ -376,6 +418,15 @@ def host_names(certificate: x509.Certificate) -> list[str]:
 def certificate_id(certificate: x509.Certificate) -> CertificateId:
     """What a revocation list calls a certificate."""
     return certificate.issuer.public_bytes(), certificate.serial_number
+
+
+def _issuer_key(certificate: x509.Certificate) -> bytes:
+    """What a certificate says of the key that signed it: authorities of one name may have several."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return b""
+    return found.key_identifier or b""
 
 
 def user_of(certificate: x509.Certificate, user_from: str) -> str | None:

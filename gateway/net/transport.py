@@ -11,7 +11,7 @@ from gateway.connectors.carriage import Handover
 from gateway.connectors.service import Acceptor
 from gateway.net.deadlines import Timed
 from gateway.net.reports import ENDED, LEFT
-from gateway.net.tls import CertificateId
+from gateway.net.tls import Chain
 from gateway.net.websocket import Carrier
 
 if TYPE_CHECKING:
@@ -84,11 +84,9 @@ class Transport(asyncio.Protocol, Timed):
         return self._socket is None or self._socket.get_write_buffer_size() == 0
 
     @property
-    def certificate(self) -> CertificateId | None:
-        """Issuer and serial number of the client's TLS certificate; None without one."""
-        found: CertificateId | None = (
-            None if self._socket is None else self._socket.get_extra_info("certificate")
-        )
+    def certificate_chain(self) -> Chain:
+        """The client's TLS certificate, and the authorities above it as far as they matter; empty without one."""
+        found: Chain = () if self._socket is None else self._socket.get_extra_info("certificate_chain", ())
         return found
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from cryptography import x509
 from secure_net import SecureNet
 from tls_files import Pki
 
@@ -167,3 +168,98 @@ async def test_a_session_ends_with_its_certificate_if_that_is_wanted(
         else:
             assert await net.says(short) == b"ok hello\n"
     assert await net.says(device) == b"ok hello\n"
+
+
+def _further(pki: Pki) -> None:
+    """A second intermediate, which no file of the gateway names, and its client `below`."""
+    pki.folder.add_intermediate("", "p256", 0, None, None)
+    pki.issue("client", "below")
+
+
+def _both_lists(pki: Pki, **more: object) -> TlsSettings:
+    settings = _chain_settings(pki, **more)
+    # The client sends its authority itself.
+    return replace(
+        settings, ca=settings.ca[:1], crl=(*settings.crl, pki.folder.crl_path("intermediate-ca-2"))
+    )
+
+
+async def test_a_revoked_authority_that_only_the_client_showed_ends_the_session(
+    net: SecureNet, pki: Pki
+) -> None:
+    _further(pki)
+    await net.open(_both_lists(pki))
+    below = await net.client(pki.client("below"))
+    device = await net.client(pki.client("device"))
+    for streams in (below, device):
+        assert await net.says(streams) == b"ok hello\n"
+    revoking.revoke(pki.folder, "intermediate-ca-2", "CACompromise")
+    net.keeper.reload()
+    async with asyncio.timeout(10):
+        assert await below[0].readline() == b"bye\n"
+    assert await net.says(device) == b"ok hello\n"
+
+
+async def _again(
+    net: SecureNet, context: ssl.SSLContext, session: ssl.SSLSession, kept: list[socket.socket]
+) -> tuple[bool, bytes]:
+    """Come back with a session: was it resumed, and what was said; the connection stays open in `kept`."""
+    raw = socket.create_connection(("127.0.0.1", net.listener.port), 5)
+
+    def come_back() -> tuple[bool, bytes]:
+        with context.wrap_socket(raw, server_hostname="localhost", session=session) as sock:
+            sock.sendall(b"hello\n")
+            said = sock.recv(100)
+            resumed = bool(sock.session_reused)
+            kept.append(socket.socket(fileno=sock.detach()))
+            return resumed, said
+
+    return await asyncio.to_thread(come_back)
+
+
+async def test_a_resumed_session_ends_with_the_authority_that_it_first_came_with(
+    net: SecureNet, pki: Pki
+) -> None:
+    _further(pki)
+    await net.open(_both_lists(pki))
+    context = pki.client("below")
+    streams = await net.client(context)
+    assert await net.says(streams) == b"ok hello\n"
+    session = streams[1].get_extra_info("ssl_object").session
+    streams[1].close()
+    kept: list[socket.socket] = []
+    assert await _again(net, context, session, kept) == (True, b"ok hello\n")
+    [transport] = [item for item in net.listener.transports if item.connector is not None]
+    names = [x509.load_pem_x509_certificate((pki.folder.path / f"{name}.crt").read_bytes())
+             for name in ("issued/below", "intermediate-ca-2", "root-ca")]  # fmt: skip
+    assert transport.certificate_chain == tuple([tls.certificate_id(item) for item in names])
+    kept[0].close()
+
+
+async def test_a_resumed_session_does_not_get_past_an_overdue_list_of_its_root(
+    net: SecureNet, pki: Pki
+) -> None:
+    await net.open(_chain_settings(pki))
+    context = pki.client("device")
+    streams = await net.client(context)
+    assert await net.says(streams) == b"ok hello\n"
+    session = streams[1].get_extra_info("ssl_object").session
+    assert net.keeper.identity is not None
+    root = x509.load_pem_x509_certificate(pki.root.read_bytes()).subject.public_bytes()
+    net.keeper.identity.lists_due[root] = datetime.now(UTC) - timedelta(seconds=1)
+    try:
+        said = (await _again(net, context, session, []))[1]
+    except (ssl.SSLError, ConnectionError):
+        said = b""
+    assert said == b""
+    assert net.keeper.handshakes_failed == 1
+
+
+def test_nobody_is_warned_of_the_list_of_an_authority_that_has_expired(pki: Pki) -> None:
+    pki.folder.write_crl("intermediate-ca", None, 1)
+    settings = pki.settings("need", crl=(pki.crl,))
+    assert load(settings).warn_crl is not None
+    authorities = [pki.folder.authority(role).certificate for role in ("root-ca", "intermediate-ca")]
+    late = authorities[1].not_valid_after_utc + timedelta(days=1)
+    assert tls._over(authorities, late) == {authorities[1].subject.public_bytes()}
+    assert tls._over(authorities, datetime.now(UTC)) == set()

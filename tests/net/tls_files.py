@@ -78,7 +78,7 @@ class Pki:
             signer = keys.load(leaf.key)
             chain = x509.load_pem_x509_certificates(leaf.chain.read_bytes())
         if authority:
-            extensions = profiles.authority_extensions(key.public_key(), above.public_key(), None)
+            extensions = profiles.authority_extensions(key.public_key(), above, None)
         else:
             extensions = profiles.leaf_extensions(profiles.PROFILES[kind], key.public_key(), above, HERE)
         builder = (
