@@ -190,6 +190,11 @@ def http_settings(config: Config) -> HttpSettings:
         http.event_ping_ms,
         http.messages_max,
         http.meta_bytes_max,
+        http.event_kept_ms,
+        http.event_kept_max,
+        http.event_kept_bytes_max,
+        http.event_kept_total_bytes_max,
+        http.event_streams_max,
         section.json_values_max,
     )
 

@@ -66,6 +66,16 @@ class HttpSection(Section):
     """Longest a request may wait for a message."""
     event_ping_ms: int = Field(15_000, ge=1, le=86_400_000)
     """Silence on a stream of events after which a comment is sent."""
+    event_kept_ms: int = Field(60_000, ge=0, le=86_400_000)
+    """How long a stream whose connection broke gathers on, for a client that says Last-Event-ID; 0 is not at all."""
+    event_kept_max: int = Field(1_000, ge=0, le=1_000_000)
+    """Events kept of one stream; what came before is told to such a client as a gap."""
+    event_kept_bytes_max: int = Field(1_048_576, ge=0)
+    """Bytes of those events, half of outputBuffer at most."""
+    event_kept_total_bytes_max: int = Field(67_108_864, ge=0)
+    """Bytes of the events kept of all streams."""
+    event_streams_max: int = Field(1_000, ge=0)
+    """Streams kept whose connection broke."""
     messages_max: int = Field(1_000, ge=1)
     """Messages in one POST to /messages."""
     meta_bytes_max: int = Field(3_072, ge=1_024, le=65_536)

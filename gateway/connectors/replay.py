@@ -119,6 +119,11 @@ class Replays(Seeker):
         self._connector = connector
         self._waiting: deque[_Showing] = deque()
 
+    @property
+    def over(self) -> bool:
+        """Has all of them been sent?"""
+        return not self._waiting
+
     def begin(self, outlet: RetainedOutlet, search: Search) -> None:
         """Send what `search` finds to `outlet`, some of it at once."""
         self._waiting.append(_Showing(outlet, Replay(search)))

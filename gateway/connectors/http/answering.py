@@ -9,7 +9,9 @@ from protocols.http.connection import HttpConnection, HttpLimits
 from protocols.http.frames import Request
 
 PLAIN: Final = "text/plain; charset=utf-8"
-TAKEN: Final = f"Authorization, Content-Encoding, Content-Type, Idempotency-Key, X-Mx-Ttl, {META}"
+TAKEN: Final = (
+    f"Authorization, Content-Encoding, Content-Type, Idempotency-Key, Last-Event-ID, X-Mx-Ttl, {META}"
+)
 SHOWN: Final = f"Content-Encoding, Idempotent-Replayed, Location, {META}, {MESSAGE_ID}"
 METHODS: Final = "GET, HEAD, POST, DELETE, OPTIONS"
 
@@ -105,6 +107,10 @@ class Answering(Connector):
         self.stored_later = True
         self.more_later = more
         self.confirm(position, b"")
+
+    def supersede(self) -> None:
+        """The client has come again by another connection for what it was being sent here: this one is dead, and ends."""
+        raise NotImplementedError
 
     def collect(self) -> None:
         """Write what the wire room has to say."""

@@ -471,17 +471,24 @@ class HttpConnector(Answering):
 
     def _get_events(self, request: Request) -> None:
         patterns = patterns_in(self, request)
-        events = self._events = Events(self, patterns)
+        events = self._events = Events(self, patterns, self._service.trails)
         self.wire.start_stream(200, self.headers("text/event-stream"))
         self.collect()
         self._last_out_ms = self.broker.now_ms
-        events.begin(request.parameter("retained") == "true")
+        events.begin(request.parameter("retained") == "true", request.header("last-event-id"))
 
-    def _end_events(self) -> None:
+    def supersede(self) -> None:
+        """See Answering."""
+        self.failure = "its stream of events goes on at another connection"
+        self._end_events(True)
+        self.collect()
+        self.hang_up()
+
+    def _end_events(self, superseded: bool = False) -> None:
         events = self._events
         if events is not None:
             self._events = None
-            events.end()
+            events.end(superseded)
             self.wire.end_stream()
 
     def deny(self, status: int, reason: str, more: tuple[tuple[str, str], ...] = ()) -> None:

@@ -7,6 +7,7 @@ from gateway.connectors.carriage import Route
 from gateway.connectors.http.connector import HttpConnector
 from gateway.connectors.http.receipts import Receipts
 from gateway.connectors.http.settings import HttpSettings, Page
+from gateway.connectors.http.trails import Trails
 from gateway.connectors.service import Acceptor, Service
 from gateway.core.router import Broker
 
@@ -46,7 +47,7 @@ class HttpAcceptor(Acceptor):
 class HttpService(Service):
     """HTTP on one broker."""
 
-    __slots__ = ("broker", "pages", "receipts", "settings")
+    __slots__ = ("broker", "pages", "receipts", "settings", "trails")
 
     def __init__(self, broker: Broker, settings: HttpSettings, pages: dict[str, Page]) -> None:
         self.broker = broker
@@ -54,6 +55,7 @@ class HttpService(Service):
         self.pages = pages
         """By path."""
         self.receipts = Receipts(settings.receipts_max, settings.visibility_timeout_ms)
+        self.trails = Trails(broker, settings)
 
     def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:
         """See Service.  The acceptor carries nothing until `HttpAcceptor.carry` says what."""
@@ -62,11 +64,13 @@ class HttpService(Service):
     def tick(self, now_ms: int) -> None:
         """See Service."""
         self.receipts.tick(now_ms)
+        self.trails.tick(now_ms)
 
     def stats(self) -> dict[str, int]:
         """See Service."""
-        return {"http_receipts": len(self.receipts)}
+        return {"http_receipts": len(self.receipts), "http_streams_kept": self.trails.broken}
 
     def close(self, now_ms: int) -> None:
         """See Service."""
         self.receipts.close()
+        self.trails.close()

@@ -31,6 +31,15 @@ class HttpSettings:
     """Longest a request may wait for a message."""
     event_ping_ms: int
     """Silence on a stream of events after which a comment is sent."""
+    event_kept_ms: int
+    """How long a stream of events whose connection broke is kept; 0 is not at all."""
+    event_kept_max: int
+    event_kept_bytes_max: int
+    """Events that are kept of one stream."""
+    event_kept_total_bytes_max: int
+    """Bytes of what is kept of all streams."""
+    event_streams_max: int
+    """Streams whose connection broke."""
     messages_max: int
     """Messages in one POST to /messages."""
     meta_bytes_max: int
@@ -55,6 +64,11 @@ class HttpSettings:
         event_ping_ms: int = 15_000,
         messages_max: int = 1_000,
         meta_bytes_max: int = 3_072,
+        event_kept_ms: int = 60_000,
+        event_kept_max: int = 1_000,
+        event_kept_bytes_max: int = 1_048_576,
+        event_kept_total_bytes_max: int = 67_108_864,
+        event_streams_max: int = 1_000,
         values_max: int = 50_000,
     ) -> None:
         self.paths = paths
@@ -71,6 +85,11 @@ class HttpSettings:
         self.wait_max_ms = wait_max_ms
         self.event_ping_ms = event_ping_ms
         self.messages_max = messages_max
+        self.event_kept_ms = event_kept_ms
+        self.event_kept_max = event_kept_max
+        self.event_kept_bytes_max = event_kept_bytes_max
+        self.event_kept_total_bytes_max = event_kept_total_bytes_max
+        self.event_streams_max = event_streams_max
         self.meta_bytes_max = meta_bytes_max
         self.values_max = values_max
 

@@ -195,9 +195,9 @@ def test_receipts_are_bounded() -> None:
         world.once("POST", "/queues/q", b"x")
     assert world.once("GET", "/queues/q").status == 200
     assert world.once("GET", "/queues/q").status == 507
-    assert world.service.stats() == {"http_receipts": 1}
+    assert world.service.stats()["http_receipts"] == 1
     world.service.close(world.now_ms)
-    assert world.service.stats() == {"http_receipts": 0}
+    assert world.service.stats()["http_receipts"] == 0
 
 
 # -- waiting
@@ -271,13 +271,14 @@ def test_a_stream_of_events() -> None:
     assert b'"body":"kept"' in head
     world.once("POST", "/topics/a.b.c", b"new\n\nline", Content_Type="text/plain")
     data = client.written()
-    assert b"id: 2\n" in data
+    assert b".2\ndata: " in data
     assert json.loads(data.split(b"data: ")[1].split(b"\n\n")[0])["body"] == "new\n\nline"
     client.pass_time(15_000)
     assert b":\n\n" in client.written()
     client.connector.shutdown(world.now_ms)
     assert client.written().endswith(b"0\r\n\r\n")
     client.connector.eof(world.now_ms)
+    world.advance(60_000)
     assert world.broker.topics.bindings_count == 0
 
 
