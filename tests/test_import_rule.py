@@ -28,6 +28,7 @@ SHARED = {
     for name in (
         "base",
         "bodies",
+        "bound",
         "deaths",
         "envelope",
         "hearing",

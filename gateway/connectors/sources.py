@@ -71,6 +71,8 @@ def give_to(broker: Broker, queue: Queue, publisher: Publisher) -> None:
     """The durable subscription is this client's from now on, so what it may receive goes by the rules for it."""
     for binding in list(queue.bindings):
         owner = binding.owner
+        if binding.no_local is not None:
+            binding.no_local = publisher
         same = owner is not None and (owner.user, owner.client_id) == (publisher.user, publisher.client_id)
         if not same:
             # Routes know what its owner may receive.

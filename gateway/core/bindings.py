@@ -33,13 +33,14 @@ def restored_bindings(note: bytes, sink: Sink) -> list[Binding]:
     found: list[Binding] = []
     for levels, no_local, owner, selector in json.loads(note):
         binding = Binding(Pattern(tuple(levels)), sink)
-        if no_local is not None:
-            binding.no_local = Publisher(no_local, None)
         if owner is not None:
             binding.owner = Publisher(owner[0], None)
             binding.owner.user = owner[1]
             # Earlier versions did not note it.
             binding.owner.client_id = owner[2] if len(owner) > 2 else ""
+        if no_local is not None:
+            # What has an owner means its owner's; the client's next connection goes on with it (`sources.give_to`).
+            binding.no_local = Publisher(no_local, None) if binding.owner is None else binding.owner
         if selector is not None:
             # It was within the limits when it was made.
             binding.selector = parse_selector(selector[0], len(selector[0]), DEPTH_MAX, selector[1])

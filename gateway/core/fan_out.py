@@ -276,9 +276,7 @@ class FanOuts(Chore):
         broker = self._broker
         topic = broker.topics.topic(message.destination.name)
         bindings = [] if message.expired(broker.now_ms) else broker.route(topic)
-        # Publishers are other objects in each run.
-        publisher_id = "" if message.publisher is None else message.publisher.id
-        bindings = [b for b in bindings if b.no_local is None or b.no_local.id != publisher_id]
+        bindings = [binding for binding in bindings if not binding.is_own(message.publisher)]
         fan_out = FanOut(_as_number(number), message, bindings, topic.route.loose(), None)
         fan_out.noted = True
         fan_out.part = part

@@ -45,7 +45,7 @@ class Publisher:
 
     def __init__(self, id: str, valve: Valve | None) -> None:
         self.id = id
-        """Client id or connection id, for logs and broker-verified identity."""
+        """Client id, else that of the connection; what is known of it after a restart."""
         self.user: str | None = None
         self.client_id = ""
         """The id that the client gives itself, for rules; empty for none."""
@@ -55,6 +55,15 @@ class Publisher:
         # The gates that make it wait, and those that have let it in and look on what it does.
         self._behind: list[Gate] | None = None
         self._let_in: list[Gate] | None = None
+
+    def is_also(self, other: "Publisher | None") -> bool:
+        """Is that the same client: this connection, or one of the same user that gives itself the same id?
+
+        So no-local holds over connections and restarts (MQTT 5.0 §3.8.3.1; JMS 2.0 createDurableConsumer).
+        """
+        if other is None or other is self:
+            return other is self
+        return self.client_id != "" and other.id == self.client_id and other.user == self.user
 
     @property
     def held(self) -> bool:

@@ -208,7 +208,7 @@ class Broker(StoreListener):
         """
         waits = False
         for binding in self.route(topic):
-            if binding.no_local is not publisher and binding.sink.keeps_waiting(publisher):
+            if not binding.is_own(publisher) and binding.sink.keeps_waiting(publisher):
                 waits = True
         return waits
 

@@ -61,14 +61,19 @@ class Binding:
         self.owner = owner
         """Whose subscription it is, where rules about receiving apply; None for what belongs to several."""
         self.no_local = no_local
-        """Messages of this publisher are not wanted."""
+        """Messages of this client are not wanted; see Publisher.is_also."""
         self.selector: Selector | None = None
         """Only what it selects is wanted.  For queues: live subscribers look at their selectors themselves."""
 
     @final
+    def is_own(self, publisher: Publisher | None) -> bool:
+        """Is this the subscriber itself, who does not want its own messages?"""
+        return self.no_local is not None and self.no_local.is_also(publisher)
+
+    @final
     def unwanted(self, message: Message) -> bool:
         """Has the subscription said that it does not want this message?"""
-        if self.no_local is not None and self.no_local is message.publisher:
+        if self.is_own(message.publisher):
             return True
         selector = self.selector
         return selector is not None and not selector.matches(message)

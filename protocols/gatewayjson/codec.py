@@ -171,7 +171,7 @@ def _other(word: str, id: Id, item: dict[str, Any]) -> Operation:
     if word == "subscribe":
         return _subscribe(id, item)
     if word == "unsubscribe":
-        return Unsubscribe(id, _needed(item, "sub"), _flag(item, "delete"))
+        return _unsubscribe(id, item)
     if word == "credit":
         return Credit(id, _needed(item, "sub"), _number(item, "count", 1, 1, 1_000_000))
     if word == "begin" or word == "commit" or word == "abort":
@@ -214,6 +214,16 @@ def _subscribe(id: Id, item: dict[str, Any]) -> Subscribe:
         _flag(item, "retained"),
         _name(item, "durable"),
     )
+
+
+def _unsubscribe(id: Id, item: dict[str, Any]) -> Unsubscribe:
+    delete = _flag(item, "delete")
+    durable = _name(item, "durable")
+    if durable is None:
+        return Unsubscribe(id, _needed(item, "sub"), delete)
+    if not delete or _name(item, "sub") is not None:
+        raise JsonError("`durable` is for `delete`, without `sub`")
+    return Unsubscribe(id, "", True, durable)
 
 
 def _publish(id: Id, item: dict[str, Any], size: int) -> Publish:

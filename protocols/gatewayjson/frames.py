@@ -105,16 +105,19 @@ class Subscribe:
 @final
 @dataclass(init=False, slots=True)
 class Unsubscribe:
-    """No more of that; with `delete` a durable subscription is forgotten."""
+    """No more of that; with `delete` what is kept for a durable subscription goes too, which may be named by `durable`."""
 
     id: Id
     sub: str
     delete: bool
+    durable: str | None
+    """Instead of `sub`, which is empty then."""
 
-    def __init__(self, id: Id, sub: str, delete: bool) -> None:
+    def __init__(self, id: Id, sub: str, delete: bool, durable: str | None = None) -> None:
         self.id = id
         self.sub = sub
         self.delete = delete
+        self.durable = durable
 
 
 @final

@@ -304,7 +304,7 @@ class MqttSession(Outlet):
         assert isinstance(binding, MqttBinding)
         if message.qos == 0 or binding.qos == 0:
             connector = self.connector
-            if binding.no_local is not None and binding.no_local is message.publisher:
+            if binding.is_own(message.publisher):
                 return NOTHING
             if connector is not None:
                 connector.send_qos0(message, binding)

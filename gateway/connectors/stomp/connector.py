@@ -3,6 +3,7 @@
 from typing import Final, cast, final
 
 from gateway.connectors.base import Counters, Limits, Turn
+from gateway.connectors.bound import NotHad
 from gateway.connectors.stomp.addresses import Spelling
 from gateway.connectors.stomp.headers_out import StompTarget
 from gateway.connectors.stomp.refusal import StompRefusal
@@ -110,7 +111,7 @@ class StompConnector(StompSender):
                     self._on_send(frame)
                 else:
                     self._on_frame(frame, now_ms)
-            except (StompRefusal, InvalidName, InvalidSelector, InvalidCron) as error:
+            except (StompRefusal, NotHad, InvalidName, InvalidSelector, InvalidCron) as error:
                 self._fail(str(error), frame.receipt)
             except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
                 self.counters.limit_hits += 1
@@ -272,6 +273,8 @@ class StompConnector(StompSender):
             return
         self.publisher.user = user
         self.publisher.client_id = self.client_id
+        if self.client_id:
+            self.publisher.id = self.client_id
         if self._wire.silence_max_ms == 0 and self.limits.idle_timeout_ms:
             self._wire.silence_max_ms = self.limits.idle_timeout_ms
         self._wire.send_connected(f"{self.node}-{self.owner}", SERVER)

@@ -106,7 +106,7 @@ class StompSubscription(RetainedOutlet):
 
     def offer(self, message: Message, binding: Binding) -> int:
         """See Sink."""
-        if binding.no_local is not None and binding.no_local is message.publisher:
+        if binding.is_own(message.publisher):
             return NOTHING
         if self.selector is not None and not self.selector.matches(message):
             return NOTHING

@@ -2,21 +2,20 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.bound import bound_queue, delete_durable, durable_queue
 from gateway.connectors.replay import Replays
-from gateway.connectors.sources import Source, belongs_to, durable_key, give_to, may_read, share_key
+from gateway.connectors.sources import Source, durable_key, may_read, share_key
 from gateway.connectors.stomp.addresses import destination_of, sources_of
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.subscription import StompSubscription
 from gateway.core.browsing import Browsing, Viewer
 from gateway.core.chores import Chore
 from gateway.core.destination import QUEUE, TOPIC, Destination
-from gateway.core.flow import Publisher
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.queue import Queue
 from gateway.core.queue_key import BROWSE, PRIVATE, QueueKey
-from gateway.core.router import LimitReached
 from gateway.core.searching import Search
 from gateway.core.selector import Selector
 from gateway.core.selector_parser import parse_selector
@@ -152,7 +151,7 @@ class Subscriptions:
                 queues.append(self._durable_there(subscribe, source.durable_key))
             elif source.group:
                 key = share_key(source.group, source.pattern)
-                queues.append(self._bound(subscribe, subscription, key, [source.pattern], None))
+                queues.append(self._bound(subscribe, subscription, key, [source.pattern]))
             elif source.kind == TOPIC:
                 topics.append(source.pattern)
             elif source.queue:
@@ -163,8 +162,7 @@ class Subscriptions:
             return queues
         if subscribe.durable_name:
             key = durable_key(self._connector.client_id, subscribe.durable_name)
-            self._durable(key)
-            queues.append(self._bound(subscribe, subscription, key, topics, self._connector.publisher))
+            queues.append(self._bound(subscribe, subscription, key, topics))
         elif subscribe.ack == AckMode.AUTO:
             for pattern in topics:
                 subscription.bind(pattern, subscribe.no_local)
@@ -172,25 +170,15 @@ class Subscriptions:
             key = QueueKey(
                 PRIVATE, f"{self._connector.node}-{self._connector.owner}", str(subscription.number)
             )
-            subscription.private = self._bound(
-                subscribe, subscription, key, topics, self._connector.publisher
-            )
+            subscription.private = self._bound(subscribe, subscription, key, topics)
             queues.append(subscription.private)
         return queues
-
-    def _durable(self, key: QueueKey) -> Queue | None:
-        """The durable subscription of this key, if there is one and the client may have it."""
-        broker = self._connector.broker
-        queue = broker.queues.get(key.text)
-        if queue is not None and not belongs_to(broker, queue, self._connector.publisher):
-            raise StompRefusal("the durable subscription is another user's")
-        return queue
 
     def _durable_there(self, subscribe: Subscribe, key: QueueKey) -> Queue:
         """The durable subscription that /dsub/ names."""
         connector = self._connector
         broker = connector.broker
-        queue = self._durable(key)
+        queue = durable_queue(broker, key, connector.publisher)
         if queue is None:
             raise StompRefusal(f"there is no durable subscription {subscribe.destination}")
         for binding in queue.bindings:
@@ -200,48 +188,15 @@ class Subscriptions:
         return queue
 
     def _bound(
-        self,
-        subscribe: Subscribe,
-        subscription: StompSubscription,
-        key: QueueKey,
-        patterns: list[Pattern],
-        owner: Publisher | None,
+        self, subscribe: Subscribe, subscription: StompSubscription, key: QueueKey, patterns: list[Pattern]
     ) -> Queue:
-        """The queue of a shared, durable or private subscription, bound to what it asks for.  Shared ones have no owner."""
+        """The queue of a shared, durable or private subscription, bound to what it asks for."""
         connector = self._connector
-        broker = connector.broker
-        private = owner is not None and not subscribe.durable_name
-        policy = broker.policy.passing() if private else broker.policy
-        if policy.durable and key.text not in broker.queues and not broker.store.accepting:
-            raise StompRefusal(broker.store.refusal)
-        queue = broker.bound_queue(key, policy)
-        selector = subscription.selector
-        if queue.bindings and not _same(queue, patterns, selector):
-            if queue.consumers_count:
-                raise StompRefusal("others use this subscription with another destination or selector")
-            # A durable subscription that changes its topic or selector starts anew (JMS 2.0 §8.3.3).
-            for binding in list(queue.bindings):
-                broker.unbind_queue(queue, binding)
-            queue.purge()
-        no_local = connector.publisher if subscribe.no_local else None
-        if not queue.bindings:
-            for pattern in patterns:
-                binding = Binding(pattern, queue, no_local, owner)
-                binding.selector = selector
-                try:
-                    broker.bind_queue(queue, binding)
-                except LimitReached:
-                    # Without a binding it would get nothing, and never go.
-                    broker.delete_queue(queue)
-                    raise
-            if subscribe.retained:
-                self._keep_retained(queue)
-        else:
-            for binding in queue.bindings:
-                # The client's own messages are now those of this connection.
-                binding.no_local = no_local
-            if owner is not None:
-                give_to(broker, queue, owner)
+        queue, new = bound_queue(
+            connector.broker, key, patterns, connector.publisher, subscribe.no_local, subscription.selector
+        )
+        if new and subscribe.retained:
+            self._keep_retained(queue)
         return queue
 
     def _keep_retained(self, queue: Queue) -> None:
@@ -332,10 +287,9 @@ class Subscriptions:
         if not self._drop(key) and not unsubscribe.durable_name:
             raise StompRefusal(f"there is no subscription {key}")
         if unsubscribe.durable_name:
-            broker = self._connector.broker
-            queue = self._durable(durable_key(self._connector.client_id, unsubscribe.durable_name))
-            if queue is not None and queue.consumers_count == 0:
-                broker.delete_queue(queue)
+            connector = self._connector
+            name = durable_key(connector.client_id, unsubscribe.durable_name)
+            delete_durable(connector.broker, name, connector.publisher, 0)
 
     def _drop(self, key: str) -> bool:
         subscription = self._by_key.pop(key, None)
@@ -473,11 +427,3 @@ class _Copier(Viewer):
 def _key(id: str | None, destination: str) -> str:
     """What names a subscription within its connection: the id, in 1.0 the destination when there is none."""
     return f"destination {destination}" if not id else f"id {id}"
-
-
-def _same(queue: Queue, patterns: list[Pattern], selector: Selector | None) -> bool:
-    """Does the queue get just these topics, selected just so?"""
-    if [str(binding.pattern) for binding in queue.bindings] != [str(pattern) for pattern in patterns]:
-        return False
-    given = queue.bindings[0].selector
-    return (None if given is None else given.text) == (None if selector is None else selector.text)

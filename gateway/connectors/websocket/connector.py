@@ -1,11 +1,13 @@
 """One client that speaks `gateway.json`: operations to calls on the core, deliveries to JSON."""
 
-from typing import Final, final
+from typing import Final, cast, final
 
-from gateway.connectors.base import Connector, Counters, Limits, Turn
+from gateway.connectors.base import Counters, Limits, Turn
+from gateway.connectors.bound import FOREIGN, IN_USE, NO_ROOM, UNKNOWN, NotHad, bound_queue, delete_durable
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
+from gateway.connectors.hearing import FrameConnector
 from gateway.connectors.replay import Replays
-from gateway.connectors.sources import Source, belongs_to, durable_key, give_to, may_read, share_key
+from gateway.connectors.sources import Source, durable_key, may_read, share_key
 from gateway.connectors.websocket.addresses import destination_of, source_of
 from gateway.connectors.websocket.messages import JSON, message_from, once_parts
 from gateway.connectors.websocket.settings import JsonSettings
@@ -13,12 +15,11 @@ from gateway.connectors.websocket.subscription import JsonSubscription
 from gateway.core.dedup import KeyReused, Once
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
-from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.once import hold_all, hold_once, publish_once
 from gateway.core.ports import NOTHING, Credentials
 from gateway.core.queue import Queue
-from gateway.core.queue_key import DURABLE, PRIVATE, QueueKey
+from gateway.core.queue_key import DURABLE, NAMED, PRIVATE, SHARED, QueueKey
 from gateway.core.room import REFUSED
 from gateway.core.router import Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused, Timing
@@ -51,8 +52,7 @@ from protocols.gatewayjson.frames import (
 
 SERVER: Final = "gateway-broker/0.1.0"
 
-HELD_BYTES_MAX: Final = 1_048_576
-"""Bytes kept of a client that goes on talking before it is known who it is: a read of the socket, and some."""
+_NOT_HAD: Final = {FOREIGN: c.NOT_ALLOWED, IN_USE: c.IN_USE, NO_ROOM: c.FULL, UNKNOWN: c.UNKNOWN}
 
 
 class JsonRefusal(Exception):
@@ -65,14 +65,13 @@ class JsonRefusal(Exception):
 
 
 @final
-class JsonConnector(Connector):
-    """See the module and Connector.  `bytes_in` takes one whole message of the carrier at a time."""
+class JsonConnector(FrameConnector):
+    """See the module and FrameConnector.  `bytes_in` takes one whole message of the carrier at a time."""
 
     __slots__ = (
         "_asked",
         "_connect",
         "_connect_by_ms",
-        "_exceeded",
         "_known",
         "_last_in_ms",
         "_last_out_ms",
@@ -83,8 +82,6 @@ class JsonConnector(Connector):
         "_subscriptions",
         "_tag",
         "_transactions",
-        "_waiting",
-        "_waiting_bytes",
         "client_id",
         "node",
         "owner",
@@ -120,10 +117,6 @@ class JsonConnector(Connector):
         self._asked = False
         self._known = False
         self._connect: Connect | None = None
-        self._waiting: list[Operation] = []
-        # It has sent more than it may: told so once what it might send is done.
-        self._exceeded = False
-        self._waiting_bytes = 0
         self._subscriptions: dict[str, JsonSubscription] = {}
         self._replays: Replays | None = None
         self.tags: dict[int, JsonSubscription] = {}
@@ -133,37 +126,44 @@ class JsonConnector(Connector):
 
     # -- driven by net
 
-    def bytes_in(self, data: bytes, now_ms: int) -> None:
-        """See Connector."""
-        self.counters.bytes_in += len(data)
+    def decode(self, data: bytes, now_ms: int) -> list[object]:
+        """See FrameConnector."""
         if not data:
-            self._obey_waiting()
-            self._look_at_rate()
-            return
-        if self._exceeded:
-            return
+            return []
         self._last_in_ms = now_ms
         try:
             operations = decode(data, self._settings.operations_max, self._settings.values_max)
         except JsonError as error:
             self._end(error.code, error.reason)
-            return
-        admitted = self.admit(len(operations), len(data), now_ms)
-        self._waiting += operations[:admitted]
-        if self._known or not self._asked:
-            self._obey_waiting()
-        if not self._known:
-            self._waiting_bytes += len(data)
-            if self._waiting_bytes > HELD_BYTES_MAX + self.limits.max_frame_size:
-                self._end(c.LIMIT, "too much was sent before the answer to connect")
-        if admitted < len(operations):
-            self._exceeded = True
-            self._look_at_rate()
+            return []
+        return cast("list[object]", operations)
 
-    def _look_at_rate(self) -> None:
-        """Whoever has to wait for others is told that it was too much when what it might send is done."""
-        if self._exceeded and not self.closing and not (self._waiting and self.throttled):
-            self.on_rate_exceeded()
+    def has_more(self) -> bool:
+        """See FrameConnector.  What more has come is with the carrier."""
+        return False
+
+    def carry_out(self, frames: list[object], now_ms: int) -> bool:
+        """See FrameConnector."""
+        for frame in frames:
+            operation = cast(Operation, frame)
+            if not self._known:
+                if not self._asked:
+                    self._who(operation)
+                if not self._known:
+                    # Carried out when it is known who this is.
+                    self.untaken = True
+                    return self.stops_at(frames, frame)
+            self._obey(operation)
+            if self.closing or self.throttled:
+                return self.stops_at(frames, frame)
+        return True
+
+    def _collect(self) -> None:
+        """See FrameConnector.  What is said is said at once."""
+
+    def beyond_rate(self, frame: object) -> None:
+        """See FrameConnector."""
+        self.on_rate_exceeded()
 
     def eof(self, now_ms: int) -> None:
         """See Connector."""
@@ -243,21 +243,6 @@ class JsonConnector(Connector):
 
     # -- operations
 
-    def _obey_waiting(self) -> None:
-        """Carry out what has come, unless it is not known yet who this is, or the client has to wait."""
-        if not self._asked and self._waiting:
-            self._who(self._waiting[0])
-            return
-        waiting = self._waiting
-        done = 0
-        while done < len(waiting) and self._known and not self.throttled and not self.closing:
-            self._obey(waiting[done])
-            if self.untaken:
-                self.untaken = False
-                break
-            done += 1
-        self._waiting = waiting[done:]
-
     def _obey(self, operation: Operation) -> None:
         if isinstance(operation, Mistake):
             self._error(operation.id, operation.code, operation.reason)
@@ -268,6 +253,8 @@ class JsonConnector(Connector):
             self._error(operation.id, refusal.code, refusal.reason)
         except KeyReused as reused:
             self._error(operation.id, c.IN_USE, str(reused))
+        except NotHad as refused:
+            self._error(operation.id, _NOT_HAD[refused.why], str(refused))
         except InvalidName as invalid:
             self._error(operation.id, c.BAD_DESTINATION, str(invalid))
         except InvalidEnvelope as bad:
@@ -346,8 +333,8 @@ class JsonConnector(Connector):
         self.stranger = False
         self.publisher.user = user
         self.publisher.client_id = self.client_id
-        self._waiting_bytes = 0
-        self._obey_waiting()
+        if self.client_id:
+            self.publisher.id = self.client_id
 
     def _welcome(self, connect: Connect) -> None:
         self.say(encode_connected(connect.id, f"{self.node}-{self.owner}", SERVER, self.publisher.user))
@@ -449,6 +436,8 @@ class JsonConnector(Connector):
             self.client_id and source.kind == TOPIC and not source.group
         ):
             raise JsonRefusal(c.BAD_REQUEST, "`durable` is for topics, and for clients that have a client_id")
+        if subscribe.no_local and (source.kind == QUEUE or source.group):
+            raise JsonRefusal(c.BAD_REQUEST, "`no_local` is for topics, and for who reads them alone")
         automatic = subscribe.ack == c.ACK_AUTO
         subscription = JsonSubscription(self, subscribe.sub, automatic, subscribe.credit >= 0)
         no_local = self.publisher if subscribe.no_local else None
@@ -482,60 +471,37 @@ class JsonConnector(Connector):
         broker = self.broker
         if source.kind == QUEUE:
             return broker.queue(source.queue, maker=self.publisher)
-        policy = broker.policy
         if source.group:
             key = share_key(source.group, source.pattern)
         elif subscribe.durable is not None:
             key = durable_key(self.client_id, subscribe.durable)
         else:
             key = QueueKey(PRIVATE, f"{self.node}-{self.owner}", subscribe.sub)
-            policy = policy.passing()
             subscription.private = True
-        queue = self._bound_queue(key, policy)
-        owner = None if source.group else self.publisher
-        if owner is not None:
-            if not belongs_to(broker, queue, owner):
-                raise JsonRefusal(c.NOT_ALLOWED, "the durable subscription is another user's")
-            give_to(broker, queue, owner)
-        if queue.bindings and str(queue.bindings[0].pattern) != str(source.pattern):
-            # A durable subscription that changes its topic starts anew (JMS 2.0 §8.3.3).
-            broker.unbind_queue(queue, queue.bindings[0])
-            queue.purge()
-        if not queue.bindings:
-            no_local = self.publisher if subscribe.no_local else None
-            self._bind(queue, Binding(source.pattern, queue, no_local, owner))
-        return queue
-
-    def _bound_queue(self, key: QueueKey, policy: QueuePolicy) -> Queue:
-        """The queue of a subscription; it may have to be kept."""
-        broker = self.broker
-        if policy.durable and key.text not in broker.queues and not broker.store.accepting:
-            raise JsonRefusal(c.FULL, broker.store.refusal)
-        return broker.bound_queue(key, policy)
-
-    def _bind(self, queue: Queue, binding: Binding) -> None:
-        """Bind it; a queue that cannot be bound, and so gets nothing, is not left behind."""
-        try:
-            self.broker.bind_queue(queue, binding)
-        except LimitReached:
-            if not queue.bindings:
-                self.broker.delete_queue(queue)
-            raise
+        return bound_queue(broker, key, [source.pattern], self.publisher, subscribe.no_local)[0]
 
     def _on_unsubscribe(self, unsubscribe: Unsubscribe) -> None:
-        subscription = self._subscription(unsubscribe.sub)
         before = self.broker.store.position
-        del self._subscriptions[unsubscribe.sub]
+        if unsubscribe.durable is not None:
+            delete_durable(self.broker, durable_key(self.client_id, unsubscribe.durable), self.publisher, 0)
+        else:
+            self._leave(self._subscription(unsubscribe.sub), unsubscribe.delete)
+        self._ok(self.appended_since(before), unsubscribe.id)
+
+    def _leave(self, subscription: JsonSubscription, delete: bool) -> None:
+        """End a subscription; with `delete` what is kept for it goes too, or nothing is done."""
+        consumer = subscription.consumer
+        if delete and consumer is not None:
+            key = consumer.queue.key
+            if key.kind == DURABLE:
+                delete_durable(self.broker, key, self.publisher, 1)
+            elif key.kind == NAMED or key.kind == SHARED:
+                raise JsonRefusal(c.BAD_REQUEST, "`delete` is for durable subscriptions")
+        del self._subscriptions[subscription.id]
         if self._replays is not None:
             self._replays.drop(subscription)
         subscription.detach()
-        consumer = subscription.consumer
         subscription.give_back(True)
-        if unsubscribe.delete and consumer is not None:
-            queue = consumer.queue
-            if queue.key.kind in (DURABLE, PRIVATE) and queue.consumers_count == 0:
-                self.broker.delete_queue(queue)
-        self._ok(self.appended_since(before), unsubscribe.id)
 
     # -- outcomes
 
@@ -643,4 +609,4 @@ class JsonConnector(Connector):
             transaction.abort()
         for subscription in subscriptions.values():
             subscription.give_back(False)
-        self._waiting = []
+        self._undone = None

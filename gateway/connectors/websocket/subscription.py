@@ -57,7 +57,7 @@ class JsonSubscription(RetainedOutlet):
 
     def offer(self, message: Message, binding: Binding) -> int:
         """See Sink."""
-        if binding.no_local is not None and binding.no_local is message.publisher:
+        if binding.is_own(message.publisher):
             return NOTHING
         connector = self._connector
         connector.counters.messages_out += 1
