@@ -70,7 +70,7 @@ class Done:
 class Dedup:
     """See the module.  One a broker."""
 
-    __slots__ = ("_broker", "_done", "_producers")
+    __slots__ = ("_broker", "_done", "_producers", "_under_way")
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
@@ -78,6 +78,8 @@ class Dedup:
         self._done: OrderedDict[bytes, Done] = OrderedDict()
         # The names of each producer's, in the same order.
         self._producers: dict[bytes, deque[bytes]] = {}
+        # Of transactions that go on in later turns, each with the position to wait for.
+        self._under_way: list[tuple[dict[bytes, Once], int]] = []
 
     @property
     def count(self) -> int:
@@ -101,12 +103,30 @@ class Dedup:
     def find(self, once: Once) -> Done | None:
         """What became of it, if it was done before.  Raises KeyReused when its key was used for something else."""
         done = self._done.get(once.name)
+        if self._under_way and done is None:
+            done = self._find_under_way(once.name)
         if done is None or done.at_ms + self._broker.limits.dedup_window_ms <= self._broker.now_ms:
             return None
         if done.content != once.content:
             raise KeyReused("this key was used for something else")
         self._broker.counters.repeated += 1
         return done
+
+    def _find_under_way(self, name: bytes) -> Done | None:
+        for all_once, position in self._under_way:
+            once = all_once.get(name)
+            if once is not None:
+                message = once.messages[0] if len(once.messages) == 1 else 0
+                return Done(once.producer, once.content, self._broker.now_ms, message, position, False)
+        return None
+
+    def begun(self, all_once: dict[bytes, Once], position: int) -> None:
+        """All of these will be done, and `position` makes them safe: until `ended`, to others they are done."""
+        self._under_way.append((all_once, position))
+
+    def ended(self, all_once: dict[bytes, Once]) -> None:
+        """See `begun`."""
+        self._under_way = [entry for entry in self._under_way if entry[0] is not all_once]
 
     def done(self, once: Once, position: int) -> int:
         """It is done, and `position` makes it safe; to be called in one group with that (Store.begin).

@@ -88,15 +88,17 @@ class HeldPublishes:
             waiting = self._waiting[topic.name] = deque()
         waiting.append((waiting[-1][0] if point is None else point, message, topic))
 
-    def take(self, durable: int) -> "list[tuple[Message, Topic]]":
-        """Those that are safe now, in order for each topic."""
+    def take(self, durable: int, count_max: int) -> "list[tuple[Message, Topic]]":
+        """Those that are safe now, so many at most, in order for each topic."""
         safe: list[tuple[Message, Topic]] = []
         for name, waiting in list(self._waiting.items()):
-            while waiting and waiting[0][0].position <= durable:
+            while waiting and waiting[0][0].position <= durable and len(safe) < count_max:
                 _, message, topic = waiting.popleft()
                 safe.append((message, topic))
             if not waiting:
                 del self._waiting[name]
+            if len(safe) == count_max:
+                break
         return safe
 
     @property

@@ -3,7 +3,8 @@
 Operations gather while the previous commit runs; `take` makes a batch of the oldest of them.  A message that leaves
 again before its commit began is struck: what is consumed at once never touches the disk.
 
-Operations between `begin` and `end` are a group, which is never split over two batches.  What leaves within a group
+Operations between `begin` and `end` are a group, which is never split over two batches; while one is open, over several
+turns, no batch goes beyond its beginning.  What leaves within a group
 that also puts something in (a dead letter, the messages of a transaction) must not be struck: were its place called
 durable before the group is, a crash would leave neither.  It meets its place only if one batch holds both.
 """
@@ -139,7 +140,8 @@ class Batch:
             record = self._record
             self._repeat(len(self.entries) // ENTRY_COLUMNS)
         else:
-            record = self._record = encode_record(message)
+            ahead = operation.record
+            record = self._record = encode_record(message) if ahead is None else ahead
             self._message = message
             if len(record) > self.largest:
                 self.largest = len(record)
@@ -186,7 +188,8 @@ def check_text(text: str) -> None:
 def weight_of(operation: Operation) -> int:
     """Bytes of memory that an operation takes until it is committed, about."""
     if isinstance(operation, Enqueued):
-        return operation.message.size + OPERATION_BYTES
+        ahead = operation.record
+        return operation.message.size + OPERATION_BYTES + (0 if ahead is None else len(ahead))
     if isinstance(operation, Noted):
         value = operation.value
         return OPERATION_BYTES + len(operation.key) + (0 if value is None else len(value))
@@ -221,6 +224,7 @@ class Journal(Store):
         "_bytes_max",
         "_committing_bytes",
         "_depth",
+        "_encoded",
         "_groups",
         "_head",
         "_late",
@@ -229,6 +233,7 @@ class Journal(Store):
         "_pairs",
         "_pending",
         "_previous",
+        "_put_off",
         "_putting_in",
         "_taken",
         "_woken",
@@ -251,6 +256,10 @@ class Journal(Store):
         self._bytes = 0
         self._committing_bytes = 0
         self._depth = 0
+        # Up to here the open group's messages have been encoded ahead.
+        self._encoded = 0
+        # Something was not taken, because of the open group: its end is to say that it can be.
+        self._put_off = False
         # Of the open group: the position before it, the positions at which messages leave that are still pending,
         # and whether it puts something in.
         self._began = 0
@@ -342,8 +351,32 @@ class Journal(Store):
         """See Store."""
         assert self._depth > 0
         self._depth -= 1
-        if self._depth == 0 and self.position > self._began:
-            self._close_group()
+        if self._depth == 0:
+            if self.position > self._began:
+                self._close_group()
+            if self._put_off:
+                self._put_off = False
+                self.wake()
+
+    def encode_ahead(self) -> None:
+        """See Store.  What cannot be encoded is found again by `take`."""
+        pending = self._pending
+        at = max(self._encoded, self._began) - self._base
+        message: Message | None = None
+        record = b""
+        while at < len(pending):
+            operation = pending[at]
+            at += 1
+            if isinstance(operation, Enqueued):
+                if operation.message is not message:
+                    try:
+                        record = encode_record(operation.message)
+                    except Exception:
+                        continue
+                    message = operation.message
+                operation.record = record
+                self._bytes += len(record)
+        self._encoded = self.position
 
     def _close_group(self) -> None:
         """The group is whole: if nothing has come in, what has left is struck after all."""
@@ -363,8 +396,18 @@ class Journal(Store):
         """Strike what the Dequeued at this place names, and itself."""
         dequeued = self._pending[at]
         assert isinstance(dequeued, Dequeued)
+        if dequeued.enqueued <= self._base:
+            # Its message was taken while the group was open.
+            return
         self._drop(at)
         self._strike(dequeued.enqueued - self._base - 1)
+
+    def takes_more(self) -> bool:
+        """Is there anything for a batch?  While a group is open that may have to wait: `wake` is called at its end."""
+        if self._depth == 0:
+            return self.position > self._base
+        self._put_off = True
+        return self._began > self._base
 
     @property
     def waiting(self) -> int:
@@ -413,7 +456,7 @@ class Journal(Store):
 
         To be called between calls into the core, and not while an earlier batch is unfinished.
         """
-        assert self._depth == 0
+        assert self._depth == 0 or self._began > self._base
         self._woken = False
         self._taken = 0
         self._late = 0
@@ -446,8 +489,12 @@ class Journal(Store):
 
     def _measure(self) -> tuple[int, int]:
         """How many of the pending operations, struck ones included, make the next batch, and their weight."""
-        total = len(self._pending)
-        if self._live <= self._batch_operations_max and self._bytes <= self._batch_bytes_max:
+        total = len(self._pending) if self._depth == 0 else self._began - self._base
+        if (
+            self._depth == 0
+            and self._live <= self._batch_operations_max
+            and self._bytes <= self._batch_bytes_max
+        ):
             return total, self._bytes
         operations = weight = at = passed = 0
         while at < total and operations < self._batch_operations_max and weight < self._batch_bytes_max:

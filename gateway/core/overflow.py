@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from gateway.core.burying import bury
 from gateway.core.delivery import REASON_MAXLEN
 from gateway.core.flow import Publisher
-from gateway.core.limits import BLOCK, DROP_OLDEST
+from gateway.core.limits import BLOCK, DROP_OLDEST, REJECT
 from gateway.core.message import Message
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ def make_room(queue: "Queue", message: Message, binding: "Binding | None") -> bo
     """Apply the policy of a full queue; False when the message may not come in."""
     when_full = queue.policy.when_full
     room = queue.room
+    if when_full == REJECT and queue.broker.assured:
+        return True
     if room.lax and not room.full_of_kept(queue.broker.store.pages):
         if room.keeps(message) or _drop_passing(queue):
             return True

@@ -30,12 +30,15 @@ class Enqueued(Operation):
     message: Message
     note: bytes
     """What the binding through which it came must know again (`Binding.stored`)."""
+    record: bytes | None
+    """The message as it is kept, where it was encoded ahead."""
 
     def __init__(self, queue: int, sequence: int, message: Message, note: bytes = b"") -> None:
         self.queue = queue
         self.sequence = sequence
         self.message = message
         self.note = note
+        self.record = None
 
 
 @final
@@ -414,12 +417,18 @@ class Store:
         raise NotImplementedError
 
     def begin(self) -> None:
-        """What is appended until the matching `end` becomes durable together or not at all.  Pairs may nest."""
+        """What is appended until the matching `end` becomes durable together or not at all.  Pairs may nest.
+
+        The outermost may stay open over several turns: what others append meanwhile is part of it.
+        """
         raise NotImplementedError
 
     def end(self) -> None:
         """See `begin`."""
         raise NotImplementedError
+
+    def encode_ahead(self) -> None:
+        """Some more of a group has come that goes on in a later turn: what can be done of its writing is done now."""
 
     def load(self, page: Page) -> None:
         """Ask for messages; the listener gets them later, everything appended before the call taken into account."""

@@ -298,24 +298,25 @@ class Queue(Sink):
         delivery.state = HELD
         if self.contents.held is None:
             self.contents.held = HeldDeliveries()
-            self.broker.hold_queue(self)
+            self.broker.releases.hold(self)
         self.contents.held.add(self.broker.holding, delivery)
 
-    def release(self, durable: int) -> bool:
-        """Let the consumers have what is safe now; answers whether there is more to hold back."""
+    def release(self, durable: int, count_max: int) -> int:
+        """Let the consumers have what is safe now, so many at most; how many those were."""
         held = self.contents.held
         if held is None:
-            return False
-        while True:
+            return 0
+        count = 0
+        while count < count_max:
             delivery = held.take(durable)
             if delivery is None:
                 break
+            count += 1
             delivery.state = READY
             self._admit(delivery)
-        if held.count:
-            return True
-        self.contents.held = None
-        return False
+        if not held.count:
+            self.contents.held = None
+        return count
 
     # -- room
 

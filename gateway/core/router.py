@@ -1,6 +1,5 @@
 """Who gets a message.  Start at `Broker.publish`."""
 
-from collections import deque
 from typing import Final, final
 
 from gateway.core.aside import RETAINED_SPACE, Aside
@@ -38,6 +37,7 @@ from gateway.core.queue import Queue
 from gateway.core.queue_key import NAMED, NAMED_PREFIX, QueueKey, named
 from gateway.core.quota import Quota
 from gateway.core.record import BadRecord, Decoder
+from gateway.core.releasing import Releases
 from gateway.core.room import REFUSED
 from gateway.core.schedule import SPACE as SCHEDULE_SPACE
 from gateway.core.schedule import Schedule
@@ -67,14 +67,13 @@ class Broker(StoreListener):
 
     __slots__ = (
         "_gate",
-        "_held_publishes",
-        "_held_queues",
         "_made_by",
         "_next_message",
         "_passing_policy",
         "_relaxed_policy",
         "_unanswered",
         "aside",
+        "assured",
         "asynchronous",
         "authorizer",
         "chores",
@@ -92,6 +91,7 @@ class Broker(StoreListener):
         "queue_expiry",
         "queues",
         "refusing",
+        "releases",
         "resident_bytes",
         "retained",
         "schedule",
@@ -142,14 +142,15 @@ class Broker(StoreListener):
         self._next_message = 0
         self.kept = KeptQueues(self)
         """Queues that the store remembers."""
-        self._held_queues: list[Queue] = []
         self._gate: Gate | None = None
         self.decoder = Decoder()
         """Reads back what the store kept; connectors register their Restorer with it."""
         self.holding: HoldPoint | None = None
         """What is published now belongs to this transaction: consumers get it when that is safe."""
-        # Made when first used.
-        self._held_publishes: HeldPublishes | None = None
+        self.releases = Releases(self)
+        """What waits for transactions to be safe."""
+        self.assured = False
+        """What is published now belongs to a transaction that was promised room: nothing refuses it any more."""
         # Queues that asked the store for what was not durable yet.
         self._unanswered: list[Queue] = []
         self.refusing = False
@@ -186,10 +187,10 @@ class Broker(StoreListener):
         message, UNROUTED when nobody took it at all, REFUSED when it is persistent and the store can keep nothing.
         Where very many are to have it they get it in later turns, and its publisher's confirmations wait for that.
         """
-        if message.persistent and not self.store.accepting:
+        if message.persistent and not self.store.accepting and not self.assured:
             self.counters.refused += 1
             return REFUSED
-        if self.refusing and self._refused_by_any(message, topic):
+        if self.refusing and not self.assured and self._refused_by_any(message, topic):
             self.counters.refused += 1
             return REFUSED
         self.counters.published += 1
@@ -232,7 +233,7 @@ class Broker(StoreListener):
             return position or UNROUTED
         if (len(route) > WIDE or self.fan_outs.count) and self.fan_outs.takes(message, len(route)):
             return max(position, self.fan_outs.begin(message, topic.route, self._point_of(topic)))
-        if self.holding is not None or self._held_publishes is not None:
+        if self.holding is not None or self.releases.publishes is not None:
             return max(position, self._announce_held(message, topic))
         for binding in route:
             taken = binding.sink.offer(message, binding)
@@ -249,7 +250,7 @@ class Broker(StoreListener):
 
     def _point_of(self, topic: Topic) -> HoldPoint | None:
         """What is published on `topic` now waits until this is safe."""
-        held = self._held_publishes
+        held = self.releases.publishes
         if self.holding is not None or held is None:
             return self.holding
         return held.last_point(topic)
@@ -257,7 +258,7 @@ class Broker(StoreListener):
     def _announce_held(self, message: Message, topic: Topic) -> int:
         """The same where transactions are not safe yet: live subscribers see nothing of them, nor what is behind."""
         point = self.holding
-        held = self._held_publishes
+        held = self.releases.publishes
         late = point is not None or (held is not None and held.holds(topic))
         position = NOTHING
         passes = False
@@ -268,24 +269,12 @@ class Broker(StoreListener):
                 position = max(position, binding.sink.offer(message, binding))
         if passes:
             if held is None:
-                held = self._held_publishes = HeldPublishes()
+                held = self.releases.publishes = HeldPublishes()
             held.add(point, message, topic)
             if point is None:
                 # They would gather without end behind a store that is slow.
                 self.hold_publisher(message.publisher)
         return position
-
-    def _release_publishes(self, durable: int) -> None:
-        """Let live subscribers, those of now, have what is safe."""
-        held = self._held_publishes
-        if held is None:
-            return
-        for message, topic in held.take(durable):
-            for binding in self.route(topic):
-                if binding.sink.passes(message, binding):
-                    binding.sink.offer(message, binding)
-        if not held.count:
-            self._held_publishes = None
 
     def _refused_by_any(self, message: Message, topic: Topic) -> bool:
         """Is there no room for it in a queue that refuses?  All of a route take a message, or none does."""
@@ -316,7 +305,7 @@ class Broker(StoreListener):
 
     def enqueue(self, message: Message, queue: Queue) -> int:
         """Put `message` into a named queue; returns as `publish`, or REFUSED."""
-        if message.persistent and not self.store.accepting:
+        if message.persistent and not self.store.accepting and not self.assured:
             self.counters.refused += 1
             return REFUSED
         self.counters.published += 1
@@ -387,7 +376,7 @@ class Broker(StoreListener):
         if queue is None:
             if owner is None and name.startswith(TEMPORARY_PREFIX):
                 raise QueueGone("the temporary queue is gone")
-            if not self._made_by.has_room(maker):
+            if not self.assured and not self._made_by.has_room(maker):
                 self.counters.over_quota += 1
                 raise LimitReached("too many queues of one user or address")
             queue = self.bound_queue(named(name), policy or self.policy_for(name, owner), owner)
@@ -426,7 +415,7 @@ class Broker(StoreListener):
         """The queue with this key, made on first use: for subscriptions, which live beside the named queues."""
         queue = self.queues.get(key.text)
         if queue is None:
-            if len(self.queues) >= self.limits.queues_max:
+            if len(self.queues) >= self.limits.queues_max and not self.assured:
                 raise LimitReached("too many queues")
             queue = self.queues[key.text] = Queue(self, key, policy, owner)
         return queue
@@ -487,9 +476,9 @@ class Broker(StoreListener):
 
     # -- transactions, time, durability
 
-    def transaction(self) -> Transaction:
-        """A new transaction."""
-        return Transaction(self)
+    def transaction(self, publisher: Publisher | None = None) -> Transaction:
+        """A new transaction, of `publisher`."""
+        return Transaction(self, publisher)
 
     def tick(self, now_ms: int) -> None:
         """Let time pass where nothing else happens: about once a second."""
@@ -508,8 +497,8 @@ class Broker(StoreListener):
     def on_durable(self, position: int) -> None:
         """See StoreListener."""
         try:
-            if self._held_queues or self._held_publishes is not None:
-                self._release_held(position)
+            if not self.releases.none:
+                self.releases.look()
             if self._unanswered:
                 self._ask_again()
         finally:
@@ -564,10 +553,6 @@ class Broker(StoreListener):
             if not gate.waiting:
                 self._gate = None
 
-    def hold_queue(self, queue: Queue) -> None:
-        """The queue has messages that wait until they are durable."""
-        self._held_queues.append(queue)
-
     def wake_when_durable(self, queue: Queue) -> None:
         """Have the queue look again after the next commit."""
         self._unanswered.append(queue)
@@ -584,25 +569,17 @@ class Broker(StoreListener):
         if point is None:
             return
         self.holding = None
+        self.whole(point)
+
+    def whole(self, point: HoldPoint) -> None:
+        """All that is held by `point` is with the store."""
         store = self.store
         point.position = store.position
         if store.position <= store.durable:
             # Nothing of it had to be stored: no commit will come for it.
-            self._release_held(store.durable)
+            self.releases.look()
             self.fan_outs.look()
-
-    def _release_held(self, position: int) -> None:
-        self._release_publishes(position)
-        queues = deque(self._held_queues)
-        self._held_queues = []
-        try:
-            while queues:
-                if queues[0].release(position):
-                    self._held_queues.append(queues[0])
-                queues.popleft()
-        finally:
-            # Where one has failed, it and those behind it come again with the next commit.
-            self._held_queues += queues
+            self._let_publishers_in()
 
     # -- what earlier runs left
 

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.core.committing import Committing
 from gateway.core.dedup import KeyReused, Once
 from gateway.core.delivery import FAILED, Delivery
 from gateway.core.destination import QUEUE
 from gateway.core.flow import Publisher
 from gateway.core.limits import REJECT
 from gateway.core.message import Message
-from gateway.core.ports import NOTHING
 from gateway.core.schedule import Timing
 
 if TYPE_CHECKING:
@@ -37,10 +37,11 @@ def held_bytes(message: Message) -> int:
 class Transaction:
     """One client's open transaction.  Deliveries settled in it stay acquired until it ends."""
 
-    __slots__ = ("_broker", "_bytes", "_messages", "_once", "_outcomes", "_scheduled")
+    __slots__ = ("_broker", "_bytes", "_messages", "_once", "_outcomes", "_publisher", "_scheduled")
 
-    def __init__(self, broker: "Broker") -> None:
+    def __init__(self, broker: "Broker", publisher: Publisher | None) -> None:
         self._broker = broker
+        self._publisher = publisher
         # Of all it holds back; counted among the broker's until it ends.
         self._bytes = 0
         self._messages: list[Message] = []
@@ -94,11 +95,11 @@ class Transaction:
     def commit(self) -> int:
         """Do all of it as one; returns the position that makes it durable.
 
+        A large one goes on in later turns (`Committing`), and its sender's confirmations wait for that.
         When it cannot be done nothing is: what was to be settled counts as failed, as in `abort`.  Raises
         LimitReached when a queue would have to be made and there are too many, TransactionRefused when a queue is
         full and its policy is to say so, and ScheduleRefused.
         """
-        broker = self._broker
         self._let_go()
         try:
             if self._once is not None:
@@ -108,37 +109,10 @@ class Transaction:
         except Exception:
             self.abort()
             raise
-        broker.store.begin()
-        try:
-            return self._carry_out()
-        finally:
-            broker.store.end()
-            broker.release_hold()
-
-    def _carry_out(self) -> int:
-        """All of it, which nothing stands in the way of."""
-        broker = self._broker
-        # Where a crash could still undo it, nobody may see a part of it.
-        if not broker.store.immediate and self._kept():
-            broker.hold()
-        position = NOTHING
-        for message in self._messages:
-            destination = message.destination
-            if destination.temporary and destination.kind == QUEUE and not broker.has_queue(destination.name):
-                # Its owner has gone since.
-                broker.counters.unroutable += 1
-            else:
-                position = max(position, broker.publish_to(destination, message))
-        for message, timing in self._scheduled:
-            position = max(position, broker.schedule.add(message, timing))
-        for delivery, outcome in self._outcomes:
-            position = max(position, delivery.settle(outcome))
-        if self._once is not None:
-            safe = position
-            for once in self._once.values():
-                position = max(position, broker.dedup.done(once, safe))
-        broker.counters.transactions_committed += 1
-        return position
+        committing = Committing(
+            self._broker, self._messages, self._scheduled, self._outcomes, self._once or {}
+        )
+        return committing.begin(self._publisher)
 
     def _leave_out_repeated(self, all_once: dict[bytes, Once]) -> None:
         """What was done meanwhile under the same keys is not done again."""
@@ -154,14 +128,6 @@ class Transaction:
         if gone:
             self._messages = [message for message in self._messages if message.id not in gone]
             self._scheduled = [entry for entry in self._scheduled if entry[0].id not in gone]
-
-    def _kept(self) -> bool:
-        """Is there anything that a crash could undo?"""
-        return (
-            True in [message.persistent for message in self._messages]
-            or True in [delivery.stored for delivery, _ in self._outcomes]
-            or True in [message.persistent for message, _ in self._scheduled]
-        )
 
     def _brings(self) -> bool:
         """Is there a message that the store would have to keep?"""

@@ -171,7 +171,7 @@ class MemoryStore(Journal):
                 listener.on_loaded(page, self.kept.load(page))
 
     def _take_over(self) -> None:
-        while self.position > self.taken:
+        while self.takes_more():
             batch = self.take()
             refused = self.refused
             self.refused = []

@@ -233,6 +233,8 @@ class SqliteStore(Journal):
         if self.position <= self.durable:
             self.rest()
             return
+        if not self.takes_more():
+            return
         if self._distrusted:
             self._distrusted -= 1
         else:
@@ -271,7 +273,8 @@ class SqliteStore(Journal):
         finally:
             # Also when nothing that waits needs the disk: somebody may wait for its position.
             if self.position > self.durable or self._pages_asked:
-                self._schedule()
+                if self._pages_asked or self.takes_more():
+                    self._schedule()
             else:
                 # All that came meanwhile has left again.
                 self.rest()
@@ -412,7 +415,8 @@ class SqliteStore(Journal):
             opened.tables.apply(unwritten)
             self.finish(unwritten.position)
         self._committing = False
-        while self.position > self.taken:
+        # A group that is still open is not whole, so nothing of it is to be kept.
+        while self.takes_more():
             batch = self.take()
             if batch is not None:
                 opened.tables.apply(batch)

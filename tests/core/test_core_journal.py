@@ -210,6 +210,61 @@ def test_what_moved_and_is_consumed_before_its_commit_still_leaves_its_old_place
     assert journal.uncommitted_bytes == 0
 
 
+def test_while_a_group_is_open_no_batch_goes_beyond_its_beginning() -> None:
+    journal = LogJournal()
+    before = put(journal, 1)
+    journal.begin()
+    put(journal, 2)
+    assert journal.takes_more()
+    assert places(journal.commit()) == [(1, 1)]
+    assert journal.durable == before
+    # Somebody else's operation, in a later turn.
+    put(journal, 1, queue=2)
+    assert not journal.takes_more()
+    woken = journal.woken
+    journal.begin()
+    put(journal, 3)
+    journal.end()
+    assert journal.woken == woken
+    journal.end()
+    assert journal.woken == woken + 1
+    assert places(journal.commit()) == [(1, 2), (2, 1), (1, 3)]
+
+
+def test_what_leaves_within_an_open_group_and_was_taken_meanwhile_is_removed() -> None:
+    journal = LogJournal()
+    first = put(journal, 1)
+    journal.begin()
+    take(journal, 1, first)
+    assert places(journal.commit()) == [(1, 1)]
+    journal.end()
+    batch = journal.commit()
+    assert batch is not None
+    assert batch.removed == [((1 << SEQUENCE_BITS) + 1, (1 << SEQUENCE_BITS) + 1)]
+    assert journal.uncommitted_bytes == 0
+
+
+def test_what_an_open_group_has_brought_is_encoded_once_ahead_of_its_batch() -> None:
+    journal = LogJournal()
+    journal.begin()
+    for sequence in range(3):
+        operation = Enqueued(1, sequence, message())
+        journal.append(operation)
+        assert operation.record is None
+        weight = journal.uncommitted_bytes
+        journal.encode_ahead()
+        assert operation.record is not None
+        # What is held ready counts.
+        assert journal.uncommitted_bytes == weight + len(operation.record)
+    journal.append(Enqueued(1, 3, message(expires_at_ms=TOO_LONG)))
+    journal.encode_ahead()
+    journal.end()
+    assert journal.commit() is None
+    # As a whole, where one cannot be written.
+    assert [len(refused.operations) for refused in journal.refused] == [4]
+    assert journal.uncommitted_bytes == 0
+
+
 def test_a_group_in_which_nothing_comes_strikes_what_leaves() -> None:
     journal = LogJournal()
     first = put(journal, 1)

@@ -91,7 +91,7 @@ def post_many(connector: Answering, request: Request, messages_max: int, values_
     if len(items) > messages_max:
         raise HttpRefusal(413, f"one request may bring {messages_max} messages")
     size = len(request.body) // max(len(items), 1)
-    transaction = connector.broker.transaction()
+    transaction = connector.broker.transaction(connector.publisher)
     try:
         for item in items:
             message, timing = _message_in(connector, item, size)

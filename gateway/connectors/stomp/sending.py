@@ -199,7 +199,7 @@ class StompSender(FrameConnector):
         messages = self._messages(send, destinations)
         if not messages:
             return UNROUTED
-        transaction = self.broker.transaction()
+        transaction = self.broker.transaction(self.publisher)
         try:
             for message in messages:
                 transaction.publish(message)
@@ -286,7 +286,7 @@ class StompSender(FrameConnector):
         if len(messages) == 1:
             self.confirm_frame(self.broker.schedule.add(messages[0], timing), send.receipt)
             return
-        transaction = self.broker.transaction()
+        transaction = self.broker.transaction(self.publisher)
         try:
             for message in messages:
                 transaction.schedule(message, timing)
@@ -343,7 +343,7 @@ class StompSender(FrameConnector):
         if len(transactions) >= self.settings.transactions_max:
             self.counters.limit_hits += 1
             raise StompRefusal("too many transactions")
-        transactions[begin.transaction] = self.broker.transaction()
+        transactions[begin.transaction] = self.broker.transaction(self.publisher)
 
     def _transaction(self, name: str) -> Transaction:
         transaction = None if self._transactions is None else self._transactions.get(name)

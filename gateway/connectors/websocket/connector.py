@@ -390,7 +390,7 @@ class JsonConnector(FrameConnector):
 
     def _publish_all(self, messages: list[Message], timing: Timing | None) -> int:
         """To several destinations, all of them or none: an error says that it has arrived nowhere."""
-        transaction = self.broker.transaction()
+        transaction = self.broker.transaction(self.publisher)
         try:
             hold_all(transaction, messages, timing)
         except TransactionTooLarge:
@@ -566,7 +566,7 @@ class JsonConnector(FrameConnector):
             if len(self._transactions) >= self._settings.transactions_max:
                 self.counters.limit_hits += 1
                 raise JsonRefusal(c.LIMIT, "too many transactions")
-            self._transactions[name] = self.broker.transaction()
+            self._transactions[name] = self.broker.transaction(self.publisher)
         else:
             transaction = self._transaction(name)
             if transact.word == "commit" and self.broker.places.shut:

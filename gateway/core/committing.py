@@ -1,0 +1,194 @@
+"""A transaction that is carried out: a small one at once, a large one some operations at a time.
+
+A large one stays one thing all the same.  Its operations are one group of the store, open until the last of them: no
+batch is taken past its beginning meanwhile, so a crash leaves all of it or nothing, and whatever others append in between
+is safe when it is.  Consumers see none of it before that.  Who has sent it is not heard meanwhile, nor is anything
+confirmed to it; others go on.  What it needs room for was looked at before: where others have taken that since, it is
+exceeded, by one transaction (`Broker.assured`).
+"""
+
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.chores import Chore
+from gateway.core.dedup import Once
+from gateway.core.delivery import Delivery
+from gateway.core.destination import QUEUE
+from gateway.core.flow import Gate, Publisher, Valve
+from gateway.core.holding import HoldPoint
+from gateway.core.message import Message
+from gateway.core.ports import NOTHING, Noted
+from gateway.core.schedule import Timing
+
+if TYPE_CHECKING:
+    from gateway.core.router import Broker
+
+SMALL: Final = 512
+"""Operations that are carried out at once."""
+
+CARRIED_OUT_AT_ONCE: Final = 32
+"""Operations of a larger one, in one step."""
+
+SPACE: Final = "core.committing"
+"""Never holds anything: what stands for a transaction of which the store has to keep nothing after all."""
+
+
+@final
+class Committing(Chore):
+    """One transaction, which nothing stands in the way of."""
+
+    __slots__ = (
+        "_at",
+        "_began",
+        "_broker",
+        "_gate",
+        "_kept",
+        "_keys",
+        "_messages",
+        "_once",
+        "_outcomes",
+        "_over",
+        "_point",
+        "_position",
+        "_scheduled",
+        "_valve",
+    )
+
+    def __init__(
+        self,
+        broker: "Broker",
+        messages: list[Message],
+        scheduled: list[tuple[Message, Timing]],
+        outcomes: list[tuple[Delivery, int]],
+        once: dict[bytes, Once],
+    ) -> None:
+        self._broker = broker
+        self._messages = messages
+        self._scheduled = scheduled
+        self._outcomes = outcomes
+        self._once = once
+        self._keys = list(once.values())
+        # Is there anything that a crash could undo?
+        self._kept = (
+            True in [message.persistent for message in messages]
+            or True in [delivery.stored for delivery, _ in outcomes]
+            or True in [message.persistent for message, _ in scheduled]
+        )
+        self._at = 0
+        self._began = 0
+        self._over = False
+        self._point: HoldPoint | None = None
+        self._position = NOTHING
+        self._valve: Valve | None = None
+        self._gate = Gate(_nobody_is_next)
+
+    @property
+    def _count(self) -> int:
+        return len(self._messages) + len(self._scheduled) + len(self._outcomes) + len(self._keys)
+
+    def begin(self, publisher: Publisher | None) -> int:
+        """Do it; the position to wait for.  A large one of `publisher`'s goes on in later turns."""
+        valve = None if publisher is None else publisher.valve
+        if valve is None or self._count <= SMALL:
+            self._open(self._kept and not self._broker.store.immediate)
+            try:
+                self._carry_out(self._count)
+            finally:
+                self._close()
+            return self._position
+        self._valve = valve
+        valve.suspend()
+        self._gate.hold(publisher)
+        # Without a store too nobody is to see the first half before the second.
+        self._open(True)
+        # Durable when all of the group is.
+        position = self._began + 1 if self._kept else NOTHING
+        if self._keys:
+            self._broker.dedup.begun(self._once, position)
+        self._broker.chores.add(self)
+        return self._position if self._over else position
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        more = False
+        try:
+            self._carry_out(min(self._at + CARRIED_OUT_AT_ONCE, self._count))
+            self._broker.store.encode_ahead()
+            more = self._at < self._count
+        except Exception:
+            if self._valve is not None:
+                self._valve.cut_off("its transaction could not be carried out")
+            raise
+        finally:
+            if not more:
+                self._end()
+        return more
+
+    def _open(self, holds: bool) -> None:
+        # Where a crash could still undo it, nobody may see a part of it.
+        self._point = HoldPoint() if holds else None
+        self._began = self._broker.store.position
+        self._broker.store.begin()
+
+    def _close(self) -> None:
+        broker = self._broker
+        broker.store.end()
+        if self._point is not None:
+            broker.whole(self._point)
+
+    def _end(self) -> None:
+        """All of it has been done."""
+        store = self._broker.store
+        self._over = True
+        if self._kept and store.position == self._began:
+            # Its sender waits for the first position of the group.
+            self._position = store.append(Noted(SPACE, "", None))
+        self._close()
+        if self._keys:
+            self._broker.dedup.ended(self._once)
+        if self._valve is not None:
+            self._valve.resume()
+        self._gate.open()
+
+    def _carry_out(self, end: int) -> None:
+        """The operations up to this one."""
+        broker = self._broker
+        messages = self._messages
+        scheduled = self._scheduled
+        outcomes = len(messages) + len(scheduled)
+        keys = outcomes + len(self._outcomes)
+        broker.holding = self._point
+        broker.assured = True
+        try:
+            while self._at < end:
+                at = self._at
+                self._at += 1
+                if at < len(messages):
+                    position = self._publish(messages[at])
+                elif at < outcomes:
+                    message, timing = scheduled[at - len(messages)]
+                    position = broker.schedule.add(message, timing)
+                elif at < keys:
+                    delivery, outcome = self._outcomes[at - outcomes]
+                    position = delivery.settle(outcome)
+                else:
+                    position = broker.dedup.done(self._keys[at - keys], self._position)
+                if position > self._position:
+                    self._position = position
+            if self._at == self._count:
+                broker.counters.transactions_committed += 1
+        finally:
+            broker.holding = None
+            broker.assured = False
+
+    def _publish(self, message: Message) -> int:
+        broker = self._broker
+        destination = message.destination
+        if destination.temporary and destination.kind == QUEUE and not broker.has_queue(destination.name):
+            # Its owner has gone since.
+            broker.counters.unroutable += 1
+            return NOTHING
+        return broker.publish_to(destination, message)
+
+
+def _nobody_is_next() -> None:
+    """Whoever waits here waits for its own transaction alone."""

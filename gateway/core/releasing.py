@@ -1,0 +1,102 @@
+"""What transactions held back is seen once they are safe: some of it at once, the rest in later turns of the loop."""
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.chores import Chore
+from gateway.core.holding import HeldPublishes
+
+if TYPE_CHECKING:
+    from gateway.core.queue import Queue
+    from gateway.core.router import Broker
+
+RELEASED_AT_ONCE: Final = 256
+"""Messages that come to be seen in one step, about; one to a topic counts once for each of its subscribers."""
+
+TAKEN_AT_ONCE: Final = 32
+"""Messages to topics that are looked for at a time."""
+
+
+@final
+class Releases(Chore):
+    """Queues and topics at which something is held, until the store has it.  What comes behind keeps its place."""
+
+    __slots__ = ("_again", "_broker", "_queues", "_stepping", "_working", "publishes")
+
+    def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
+        self._queues: deque[Queue] = deque()
+        self._working = False
+        # What is delivered may bury something, which is safe at once: seen in the next step, not in the midst of this one.
+        self._stepping = False
+        self._again = False
+        # Made when first used.
+        self.publishes: HeldPublishes | None = None
+        """What is held for the live subscribers of topics."""
+
+    @property
+    def none(self) -> bool:
+        """Is nothing held?"""
+        return not self._queues and self.publishes is None
+
+    def hold(self, queue: "Queue") -> None:
+        """`queue` holds something from now on."""
+        self._queues.append(queue)
+
+    def look(self) -> None:
+        """The store has more: let all have what is safe, in this turn of the loop or later ones."""
+        if self._stepping:
+            self._again = True
+        elif not self._working and self._step():
+            self._working = True
+            self._broker.chores.add(self)
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        # Not only at the end: were a step to fail, the next commit would begin anew.
+        self._working = False
+        self._working = self._step()
+        return self._working
+
+    def _step(self) -> bool:
+        """Release some; answers whether there may be more."""
+        self._again = False
+        self._stepping = True
+        try:
+            return self._release(RELEASED_AT_ONCE - self._release_publishes()) or self._again
+        finally:
+            self._stepping = False
+
+    def _release(self, left: int) -> bool:
+        """Let queues have so many; answers whether there may be more."""
+        durable = self._broker.store.durable
+        queues = self._queues
+        for _ in range(len(queues)):
+            if left <= 0:
+                return True
+            queue = queues.popleft()
+            # Where one fails, it comes again with the next commit.
+            queues.append(queue)
+            left -= queue.release(durable, left)
+            if queue.contents.held is None:
+                queues.remove(queue)
+        return left <= 0
+
+    def _release_publishes(self) -> int:
+        """Let live subscribers, those of now, have some of what is safe; how many got one."""
+        broker = self._broker
+        held = self.publishes
+        offered = 0
+        while held is not None and offered < RELEASED_AT_ONCE:
+            safe = held.take(broker.store.durable, TAKEN_AT_ONCE)
+            if not held.count:
+                held = self.publishes = None
+            if not safe:
+                break
+            for message, topic in safe:
+                route = broker.route(topic)
+                offered += 1 + len(route)
+                for binding in route:
+                    if binding.sink.passes(message, binding):
+                        binding.sink.offer(message, binding)
+        return offered
