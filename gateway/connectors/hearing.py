@@ -1,6 +1,7 @@
 """A client is heard frame by frame: when it has to wait, what it has sent and is not handled waits with it.
 
-Some hundred frames are one step; net says when the next is taken, since only net knows how long others have waited.
+Some dozen frames are one step; net says when the next is taken, since only net knows how long others have waited.  A step
+ends early behind a frame that took long, when the client has had its share of the turn (`Turn.over`).
 """
 
 from gateway.connectors.base import Connector, Counters, Limits, Turn
@@ -14,7 +15,7 @@ class FrameConnector(Connector):
     has to (`_collect`), and what is too much (`beyond_rate`).
     """
 
-    __slots__ = ("_beyond", "_undone")
+    __slots__ = ("_beyond", "_undone", "tired")
 
     def __init__(self, broker: Broker, turn: Turn, limits: Limits, counters: Counters, peer: str) -> None:
         super().__init__(broker, turn, limits, counters, peer)
@@ -22,6 +23,8 @@ class FrameConnector(Connector):
         self._undone: list[object] | None = None
         # The first frame that it may not send: told so once what it might send is done.
         self._beyond: object | None = None
+        self.tired = False
+        """The client has had its share of this turn."""
 
     # -- what a subclass says
 
@@ -34,7 +37,10 @@ class FrameConnector(Connector):
         raise NotImplementedError
 
     def carry_out(self, frames: list[object], now_ms: int) -> bool:
-        """One after the other, until `closing` or `throttled`; then the answer is that of `stops_at`, else True."""
+        """One after the other, until `closing`, `throttled` or `tired`; then the answer is that of `stops_at`, else True.
+
+        Looks for itself whether the client is tired by frames that may cost much.
+        """
         raise NotImplementedError
 
     def _collect(self) -> None:
@@ -50,13 +56,31 @@ class FrameConnector(Connector):
     def bytes_in(self, data: bytes, now_ms: int) -> None:
         """See Connector."""
         self.counters.bytes_in += len(data)
+        self.tired = False
         self._take(data, now_ms)
         self._collect()
-        if self.has_more() and not self.closing and not self.throttled:
+        if (self._undone is not None or self.has_more()) and not self.closing and not self.throttled:
             self.resumes = True
             self.turn.mark(self)
 
+    def tire(self) -> None:
+        """See Valve."""
+        if self.turn.over:
+            self.tired = True
+
     def _take(self, data: bytes, now_ms: int) -> None:
+        undone = self._undone
+        if undone is not None and not data:
+            # No more is decoded than is handled.
+            frames = undone
+            self._undone = None
+        else:
+            frames = self._decoded(data, now_ms)
+        if self.carry_out(frames, now_ms) and self._beyond is not None and not self.closing:
+            self.beyond_rate(self._beyond)
+
+    def _decoded(self, data: bytes, now_ms: int) -> list[object]:
+        """The next frames that the client may send, behind those that are not handled yet."""
         frames = [] if self._beyond is not None else self.decode(data, now_ms)
         count = len(frames)
         admitted = self.admit(count, len(data), now_ms)
@@ -66,8 +90,7 @@ class FrameConnector(Connector):
         if self._undone is not None:
             frames = self._undone + frames
             self._undone = None
-        if self.carry_out(frames, now_ms) and self._beyond is not None and not self.closing:
-            self.beyond_rate(self._beyond)
+        return frames
 
     def stops_at(self, frames: list[object], frame: object) -> bool:
         """`frame` is the last that could be handled for now: keep those behind it, unless the client is to leave.

@@ -16,6 +16,9 @@ from gateway.core.quota import address_of
 from gateway.core.router import Broker
 from gateway.core.waiters import DONE, GOES_ON, WAITS, Waiter
 
+HEARD_MS: Final = 4
+"""How long one client is heard in one turn of the loop, about: what it has said beyond that is for a later one."""
+
 RESUME_BYTES: Final = 262_144
 """Bytes of what a slow client was to have that are handed over at a time, once it reads again."""
 
@@ -24,16 +27,36 @@ TOO_SLOW: Final = "reads too slowly"
 TAKES_NOTHING: Final = "acknowledges nothing"
 
 
+def no_time_passes() -> int:
+    """The clock where nobody else waits for a turn to end."""
+    return 0
+
+
 @final
 class Turn:
-    """The outputs that have something to write, or changed their mind about reading, in this turn of the loop."""
+    """The outputs that have something to write, or changed their mind about reading, in this turn of the loop.
 
-    __slots__ = ("_marked", "_schedule")
+    And each client's share of it: net gives one (`share`) before it has a client heard, and who hears it asks `over`.
+    """
 
-    def __init__(self, schedule: Callable[[], None]) -> None:
+    __slots__ = ("_clock", "_marked", "_over_ms", "_schedule")
+
+    def __init__(self, schedule: Callable[[], None], clock: Callable[[], int] = no_time_passes) -> None:
         self._schedule = schedule
         """Called once when the first output is marked; arranges for `take` at the end of the turn."""
         self._marked: list[Output] = []
+        self._clock = clock
+        """Milliseconds."""
+        self._over_ms = HEARD_MS
+
+    def share(self) -> None:
+        """A client has its share from now on."""
+        self._over_ms = self._clock() + HEARD_MS
+
+    @property
+    def over(self) -> bool:
+        """Is the share used up?  Asking costs as much as a tenth of a small message: not after each of them."""
+        return self._clock() >= self._over_ms
 
     def mark(self, output: "Output") -> None:
         """Have `output` flushed before the turn ends; once is enough."""

@@ -54,15 +54,6 @@ class Replay:
         return message if current is message and not message.expired(broker.now_ms) else None
 
     @final
-    def take(self, broker: Broker) -> Message | None:
-        """The next message that is still its topic's last value; None at the end."""
-        while not self.over:
-            message = self.step(broker)
-            if message is not None:
-                return message
-        return None
-
-    @final
     def drop(self) -> None:
         """Nobody wants the rest."""
         self._search.stop()

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from gateway.core.router import Broker
     from gateway.core.routes import Route
 
+FEW: Final = 32
+"""Who publishes to more than these is asked whether it has had its share of the turn."""
+
 WIDE: Final = 1_024
 """Up to so many get a message at once."""
 

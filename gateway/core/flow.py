@@ -28,6 +28,9 @@ class Valve:
         """See `suspend`."""
         raise NotImplementedError
 
+    def tire(self) -> None:
+        """What the publisher says is for many: look whether it has had its share of this turn."""
+
     def cut_off(self, why: str) -> None:
         """End the connection: something that the publisher sent is lost, so nothing is confirmed to it any more."""
         raise NotImplementedError
@@ -113,6 +116,12 @@ class Publisher:
             for gate in gates:
                 gate.forget(self)
         self.went_on()
+
+
+def tire(publisher: Publisher | None) -> None:
+    """It has published to many: see Valve.tire."""
+    if publisher is not None and publisher.valve is not None:
+        publisher.valve.tire()
 
 
 @final

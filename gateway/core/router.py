@@ -11,8 +11,8 @@ from gateway.core.dedup import SPACE as DEDUP_SPACE
 from gateway.core.dedup import Dedup
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.expiry import QueueExpiry
-from gateway.core.fan_out import WIDE, FanOuts
-from gateway.core.flow import Gate, Places, Publisher
+from gateway.core.fan_out import FEW, FanOuts
+from gateway.core.flow import Gate, Places, Publisher, tire
 from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.kept import KeptQueues
 from gateway.core.last_values import LastValues
@@ -231,8 +231,10 @@ class Broker(StoreListener):
             route = self.topics.refresh(topic, self.authorizer)
         if not route:
             return position or UNROUTED
-        if (len(route) > WIDE or self.fan_outs.count) and self.fan_outs.takes(message, len(route)):
-            return max(position, self.fan_outs.begin(message, topic.route, self._point_of(topic)))
+        if len(route) > FEW or self.fan_outs.count:
+            if self.fan_outs.takes(message, len(route)):
+                return max(position, self.fan_outs.begin(message, topic.route, self._point_of(topic)))
+            tire(message.publisher)
         if self.holding is not None or self.releases.publishes is not None:
             return max(position, self._announce_held(message, topic))
         for binding in route:

@@ -28,9 +28,6 @@ JOIN_MAX: Final = 1_048_576
 JOIN_FRAME_MAX: Final = 8_192
 """So are frames that have more bytes than this on the average: copying them costs more than a longer vector does."""
 
-HEARD_MS: Final = 4
-"""How long one client is heard in one turn of the loop, about; each step is some hundred frames."""
-
 CLOSED: Final = "by closing the connection"
 """How a client left that did not say so in its protocol, or has no words for it."""
 
@@ -51,6 +48,7 @@ class Transport(asyncio.Protocol, Timed):
         "_finish_by_ms",
         "_kept",
         "_listener",
+        "_loss",
         "_reading",
         "_socket",
         "acceptor",
@@ -65,6 +63,8 @@ class Transport(asyncio.Protocol, Timed):
         """Makes its connector."""
         self._listener = listener
         self._socket: asyncio.Transport | None = None
+        # How the socket was lost.
+        self._loss = CLOSED
         self._reading = True
         self._close_by_ms = 0
         # The client has ended its side: what is owed to it may take until then; 0 before.
@@ -126,6 +126,10 @@ class Transport(asyncio.Protocol, Timed):
             # TLS hands on a read in several pieces, and a loop may have read already.
             self._kept += data
             return
+        self._listener.flusher.turn.share()
+        self._receive(connector, data)
+
+    def _receive(self, connector: Connector, data: bytes) -> None:
         now_ms = self._now_ms()
         try:
             self._take(connector, data, now_ms)
@@ -134,7 +138,7 @@ class Transport(asyncio.Protocol, Timed):
             self.fail()
             return
         if connector.resumes:
-            self._hear(connector, now_ms)
+            self._hear(connector)
         current = self.connector
         if current is not None and current.unheard:
             self._read(False)
@@ -233,28 +237,37 @@ class Transport(asyncio.Protocol, Timed):
             self._listener.flusher.turn.mark(connector)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone, whoever closed it."""
-        self._hear_out()
-        self._end(CLOSED if exc is None else f"{CLOSED}: {exc}")
+        """The socket is gone, whoever closed it.
+
+        What has been read and only waits for others to have their turn is handled in later turns, as it would have been.
+        """
         self._socket = None
+        self._loss = CLOSED if exc is None else f"{CLOSED}: {exc}"
+        self._listener.deadlines.forget(self)
+        connector = self.connector
+        if connector is not None and connector.resumes and not connector.throttled and not connector.closing:
+            connector.turn.mark(connector)
+        else:
+            self._gone()
+
+    def _gone(self) -> None:
+        """Nothing is left to be done for it."""
+        self._end(self._loss)
         self.carrier = None
         self._listener.closed(self)
         self._listener.deadlines.forget(self)
 
-    def _hear_out(self) -> None:
-        """Have what has been read handled, where it only waits for others to have their turn."""
-        connector = self.connector
-        try:
-            while (
-                connector is not None
-                and connector.resumes
-                and not connector.throttled
-                and not connector.closing
-            ):
-                self._now_ms()
-                connector.go_on(self._listener.broker.now_ms)
-        except Exception:
-            self.fail()
+    def _hear_out(self, connector: Connector, now_ms: int) -> None:
+        """Handle some more of what a client has sent that is gone."""
+        if connector.notices is not None:
+            self._report(connector)
+        connector.bytes_out(now_ms)
+        if connector.resumes and connector.fault is None:
+            self._listener.flusher.turn.share()
+            self._hear(connector)
+        current = self.connector
+        if current is None or not current.resumes or current.throttled or current.closing:
+            self._gone()
 
     # -- Timed
 
@@ -300,7 +313,10 @@ class Transport(asyncio.Protocol, Timed):
         """Write what the connector has to say; close if it wants that; read on if it wants that again."""
         connector = self.connector
         target = self._socket
-        if connector is None or target is None:
+        if connector is None:
+            return
+        if target is None:
+            self._hear_out(connector, now_ms)
             return
         if connector.notices is not None:
             self._report(connector)
@@ -325,7 +341,8 @@ class Transport(asyncio.Protocol, Timed):
         if connector.slow_by_ms:
             self._listener.deadlines.watch(self)
         if connector.resumes:
-            self._hear(connector, now_ms)
+            self._listener.flusher.turn.share()
+            self._hear(connector)
             if self.connector is None or connector.closing:
                 return
         if self._finish_by_ms:
@@ -333,14 +350,11 @@ class Transport(asyncio.Protocol, Timed):
         elif self._reading == connector.unheard:
             self._read(not connector.unheard)
 
-    def _hear(self, connector: Connector, now_ms: int) -> None:
+    def _hear(self, connector: Connector) -> None:
         """Have what has waited handled step by step, as long as one client may be heard in one turn of the loop."""
-        until_ms = now_ms + HEARD_MS
-        while connector.resumes and connector is self.connector:
-            self._go_on(connector, now_ms)
-            now_ms = self._now_ms()
-            if now_ms >= until_ms:
-                return
+        turn = self._listener.flusher.turn
+        while connector.resumes and connector is self.connector and not turn.over:
+            self._go_on(connector, self._now_ms())
 
     def _go_on(self, connector: Connector, now_ms: int) -> None:
         """Have what has waited handled before anything more is read."""
@@ -359,7 +373,9 @@ class Transport(asyncio.Protocol, Timed):
         if self._kept and not connector.unheard:
             kept = self._kept
             self._kept = b""
-            self.data_received(kept)
+            current = self.connector
+            if current is not None and not current.closing:
+                self._receive(current, kept)
 
     def _write(self, target: asyncio.Transport, frames: list[bytes], large: bool) -> None:
         # Nothing here is done for each frame: a turn may bring thousands.

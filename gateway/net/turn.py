@@ -31,7 +31,7 @@ class Flusher:
         self._loop = loop
         self._clock = clock
         self._broker = broker
-        self.turn = Turn(self._schedule)
+        self.turn = Turn(self._schedule, clock.now_ms)
         self.transports: dict[Output, Transport] = {}
 
     def _schedule(self) -> None:

@@ -101,12 +101,18 @@ class Carrier:
                 connector.bytes_in(piece.data, now_ms)
                 if connector.closing:
                     return
-                if connector.unheard:
+                if connector.unheard or connector.turn.over:
                     self._pieces = pieces[at + 1 :]
                     break
             data = b""
-            if connector.unheard and (self._pieces or wire.more):
-                return
+            if self._pieces or wire.more:
+                if connector.unheard:
+                    return
+                if connector.turn.over:
+                    # Others have their turn first.
+                    connector.resumes = True
+                    connector.turn.mark(connector)
+                    return
             if not wire.more:
                 break
         self._look(wire, connector)

@@ -173,14 +173,15 @@ class MqttConnection:
                 self._more = True
                 return packets
             left = PACKETS_A_CALL
+            decoder.begin_call()
             while True:
-                if left == 0 or len(packets) >= PACKETS_A_CALL:
+                if left == 0 or decoder.enough(packets):
                     self._more = True
                     break
                 left -= 1
                 frame = decoder.take_publishes(packets) if self.state == CONNECTED else decoder.next_frame()
                 if frame is None:
-                    self._more = len(packets) >= PACKETS_A_CALL
+                    self._more = decoder.enough(packets)
                     if not self._more:
                         self._check_begun()
                     break
@@ -210,8 +211,8 @@ class MqttConnection:
 
     @property
     def more(self) -> bool:
-        """Packets may have come behind the CONNECT, and it has been answered, or behind PACKETS_A_CALL others: call
-        `receive_data` again."""
+        """Packets may have come behind the CONNECT, and it has been answered, or behind as many as one call may bring:
+        call `receive_data` again."""
         return self._more and self.state != CONNECTING
 
     def receive_eof(self, now_ms: int) -> list[Packet]:

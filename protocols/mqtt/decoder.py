@@ -26,8 +26,12 @@ REMEMBERED_BYTES_MAX: Final = 512
 _strict: Final[dict[bytes, str]] = {}
 _lax: Final[dict[bytes, str]] = {}
 
-PACKETS_A_CALL: Final = 512
+PACKETS_A_CALL: Final = 128
 """Packets decoded at a time: who has to be heard no further than to one of them has only so many waiting."""
+
+FRESH_BYTES_A_CALL: Final = 4_096
+"""No more are decoded behind so many bytes of properties, other than those like the ones before, and of packets but PUBLISH:
+a thousand user properties or filters cost as much as some hundred short packets."""
 
 
 @final
@@ -43,6 +47,7 @@ class PacketDecoder:
         "_control_characters",
         "_data",
         "_first",
+        "_fresh",
         "_needed",
         "_pieces",
         "_pos",
@@ -81,6 +86,16 @@ class PacketDecoder:
         self._block = b""
         self._block_alias = 0
         self._block_expiry_s = -1
+        # Bytes of what had to be read anew since `begin_call`.
+        self._fresh = 0
+
+    def begin_call(self) -> None:
+        """As many packets as one call may bring are to be decoded from now on."""
+        self._fresh = 0
+
+    def enough(self, packets: list[Packet]) -> bool:
+        """Has as much been decoded as one call may bring?"""
+        return len(packets) >= PACKETS_A_CALL or self._fresh >= FRESH_BYTES_A_CALL
 
     @property
     def buffered(self) -> int:
@@ -140,7 +155,7 @@ class PacketDecoder:
 
     def take_publishes(self, packets: list[Packet]) -> bytes | None:
         """Decode packets into `packets` as long as they are PUBLISH; returns the next other frame, None at the end, and
-        when there are PACKETS_A_CALL of them.
+        when that is `enough`.
 
         One loop over a read, because on a busy connection nearly all of it is this.  Raises MqttError.
         """
@@ -163,7 +178,7 @@ class PacketDecoder:
                 return frame
             packets.append(self._decode_publish(frame))
             start = end
-            if len(packets) >= PACKETS_A_CALL:
+            if self.enough(packets):
                 return None
         return self.next_frame()
 
@@ -190,6 +205,7 @@ class PacketDecoder:
                     return Pubrel(packet_id)
                 if first == 0x70:
                     return Pubcomp(packet_id)
+        self._fresh += len(frame)
         return decode_control(frame, self.version, self._accepted)
 
     def _decode_publish(self, frame: bytes) -> Publish:
@@ -261,6 +277,7 @@ class PacketDecoder:
 
     def _read_block(self, block: bytes) -> None:
         """Check the properties of a PUBLISH, and note those that decide how it is handled."""
+        self._fresh += len(block)
         properties = decode_properties(block, c.PUBLISH, self._accepted.user_properties_max)
         if not self._control_characters:
             refuse_control_characters(properties)

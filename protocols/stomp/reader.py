@@ -32,8 +32,12 @@ _CR: Final = 13
 _BACKSLASH: Final = 92
 _UPPER_A: Final = 65
 
-FRAMES_A_CALL: Final = 512
+FRAMES_A_CALL: Final = 128
 """Frames decoded at a time: who has to be heard no further than to one of them has only so many waiting."""
+
+HEAD_BYTES_A_CALL: Final = 4_096
+"""No more are decoded behind so many bytes of heads, other than those like the one before: a head of a thousand lines costs
+as much as some hundred short ones, here and wherever it is translated."""
 
 _PLAIN_ACK: Final = b"ACK\nid:"
 _HANDLE_LENGTH_MAX: Final = 48
@@ -168,7 +172,7 @@ class FrameReader:
     def feed(self, data: bytes, frames: list[Frame]) -> None:
         """Append the frames that `data` completes.  Raises StompError; what was good before the fault is in `frames`.
 
-        Stops behind a CONNECT, and behind FRAMES_A_CALL frames: what follows is kept for the next call.
+        Stops behind a CONNECT, and behind FRAMES_A_CALL frames or HEAD_BYTES_A_CALL: what follows is kept for the next call.
         """
         pos = 0
         if self._rest:
@@ -187,8 +191,9 @@ class FrameReader:
         elif self._head is not None:
             data = self._continue_head(data)
         size = len(data)
+        heads = 0
         while pos < size and self.state != CLOSING:
-            if len(frames) >= FRAMES_A_CALL:
+            if len(frames) >= FRAMES_A_CALL or heads >= HEAD_BYTES_A_CALL:
                 self._rest = data
                 self._rest_at = pos
                 return
@@ -222,6 +227,7 @@ class FrameReader:
                     frames.append(self._connect_implicitly())
                     self._rest = data[pos:]
                     return
+                heads += len(head)
                 frame = self._decode_head(head)
                 known_head = head
                 start = pos + len(head)

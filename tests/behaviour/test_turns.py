@@ -4,6 +4,14 @@ import pytest
 from harness import Gateway, Party, StompParty
 from stomp_text import StompFrame
 
+from gateway.connectors.output import HEARD_MS, Turn
+from gateway.connectors.replay import TURN_MESSAGES
+from gateway.core.fan_out import FEW
+from protocols.mqtt.codec import encode_publish
+from protocols.mqtt.decoder import FRESH_BYTES_A_CALL
+from protocols.mqtt.properties import Properties, encode_properties
+from protocols.stomp.reader import HEAD_BYTES_A_CALL
+
 MANY = 10_000
 
 
@@ -45,3 +53,122 @@ def test_very_many_frames_in_one_read_are_handled_in_several_turns_and_in_order(
     assert turns > 3
     assert bodies == [str(number) for number in range(MANY)]
     assert not party.connector.unheard
+
+
+class Ticking:
+    """A clock that goes on by one millisecond each time somebody looks at it."""
+
+    def __init__(self) -> None:
+        self.ms = 0
+
+    def __call__(self) -> int:
+        self.ms += 1
+        return self.ms
+
+
+def _ticking() -> Gateway:
+    gw = Gateway()
+    gw.turn = Turn(lambda: None, Ticking())
+    return gw
+
+
+@pytest.mark.parametrize("protocol", ["mqtt", "stomp"])
+def test_of_frames_with_long_heads_a_step_decodes_few(protocol: str) -> None:
+    """Here and in translation a head of a thousand lines costs what some hundred short ones do."""
+    gw = Gateway()
+    reader = gw.stomp("s")
+    reader >> "SUBSCRIBE id:1 destination:/topic/t"
+    if protocol == "mqtt":
+        party: Party = gw.mqtt("p", 5)
+        party >> "CONNECT p" << "CONNACK 0 present=0"
+        frames = [_publish_5("t", [(f"h{n}", str(number)) for n in range(900)]) for number in range(20)]
+        most = -(-FRESH_BYTES_A_CALL // len(frames[0]))
+    else:
+        party = gw.stomp("p")
+        head = "".join([f"h{n}:v\n" for n in range(900)]).encode()
+        frames = [b"SEND\ndestination:/topic/t\nn:%d\n%s\n\0" % (number, head) for number in range(20)]
+        most = -(-HEAD_BYTES_A_CALL // len(frames[0]))
+    assert most < 3
+    party.connector.bytes_in(b"".join(frames), gw.now_ms)
+    assert len(_bodies(reader)) == most
+    while party.connector.resumes:
+        party.connector.go_on(gw.now_ms)
+        assert len(_bodies(reader)) <= most
+
+
+def _publish_5(topic: str, pairs: list[tuple[str, str]]) -> bytes:
+    properties = Properties()
+    properties.user = pairs
+    return encode_publish(topic, b"x", 0, False, False, 0, encode_properties(properties))
+
+
+def test_frames_that_take_long_end_a_step_when_the_client_has_had_its_share() -> None:
+    gw = _ticking()
+    party = gw.stomp("p")
+    frames = [f"SUBSCRIBE\nid:{n}\ndestination:/topic/t\nreceipt:{n}\n\n\0".encode() for n in range(20)]
+    gw.turn.share()
+    party.connector.bytes_in(b"".join(frames), gw.now_ms)
+    assert gw.broker.topics.bindings_count == HEARD_MS
+    while party.connector.resumes:
+        before = gw.broker.topics.bindings_count
+        gw.turn.share()
+        party.connector.go_on(gw.now_ms)
+        assert 0 < gw.broker.topics.bindings_count - before <= HEARD_MS
+    assert [frame.get("receipt-id") for frame in party.rest()] == [str(n) for n in range(20)]
+
+
+@pytest.mark.parametrize("protocol", ["mqtt", "stomp"])
+@pytest.mark.parametrize("readers", [FEW, FEW + 1])
+def test_messages_to_many_end_a_step_when_the_client_has_had_its_share(protocol: str, readers: int) -> None:
+    gw = _ticking()
+    reader = gw.stomp("s")
+    for number in range(readers):
+        gw.turn.share()
+        reader >> f"SUBSCRIBE id:{number} destination:/topic/t"
+    party, data = _publisher(gw, protocol)
+    gw.turn.share()
+    party.connector.bytes_in(data, gw.now_ms)
+    messages = len(_bodies(reader)) // readers
+    assert messages == HEARD_MS if readers > FEW else messages > HEARD_MS
+
+
+def test_retained_values_go_out_some_a_turn_however_small_they_are() -> None:
+    gw = Gateway()
+    publisher = gw.mqtt("p")
+    publisher >> "CONNECT p" << "CONNACK 0 present=0"
+    for number in range(5 * TURN_MESSAGES):
+        publisher >> f"PUBLISH r/{number} retain x"
+    reader = gw.mqtt("s")
+    reader >> "CONNECT s" << "CONNACK 0 present=0"
+    reader >> "SUBSCRIBE 1 #"
+    parts = []
+    while not parts or parts[-1]:
+        parts.append(len(reader.read(b"".join(reader.connector.bytes_out(gw.now_ms)))))
+        reader.connector.written()
+    # The SUBACK comes with the first.
+    assert sum(parts) == 5 * TURN_MESSAGES + 1
+    assert max(parts) <= TURN_MESSAGES + 1
+
+
+def test_retained_values_that_have_gone_meanwhile_are_passed_over_some_a_turn() -> None:
+    gw = Gateway()
+    publisher = gw.mqtt("p")
+    publisher >> "CONNECT p" << "CONNACK 0 present=0"
+    for number in range(4 * TURN_MESSAGES):
+        publisher >> f"PUBLISH r/{number} retain x"
+    reader = gw.mqtt("s")
+    reader >> "CONNECT s" << "CONNACK 0 present=0"
+    reader >> "SUBSCRIBE 1 #"
+    gw.turn.take()
+    session = reader.connector.session
+    for number in range(4 * TURN_MESSAGES):
+        assert gw.broker.retained.clear(f"r.{number}")
+    assert len(reader.read(b"".join(reader.connector.bytes_out(gw.now_ms)))) <= TURN_MESSAGES + 1
+    turns = 0
+    while session._replays:
+        # Each time it is seen to that there is another turn.
+        reader.connector.written()
+        assert not session._replays or reader.connector in gw.turn.take()
+        assert reader.connector.bytes_out(gw.now_ms) == []
+        turns += 1
+    assert 3 <= turns <= 4

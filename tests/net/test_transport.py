@@ -6,8 +6,9 @@ import logging
 import pytest
 
 from gateway.connectors.base import Limits
+from gateway.connectors.output import HEARD_MS
 from gateway.net.deadlines import DEAD_MIN
-from gateway.net.transport import CLOSE_TIMEOUT_MS, HEARD_MS, JOIN_MAX, WRITE_HIGH_WATER
+from gateway.net.transport import CLOSE_TIMEOUT_MS, JOIN_MAX, WRITE_HIGH_WATER
 
 
 async def test_answers_come_back_and_bytes_are_counted(net) -> None:
@@ -91,6 +92,29 @@ async def test_one_client_is_heard_for_some_milliseconds_in_a_turn_and_goes_on_i
     connector = net.acceptor.made[0]
     # What is left before each turn's words are written.
     assert connector.steps_left[:3] == [10 - HEARD_MS, 10 - 2 * HEARD_MS, 0]
+
+
+@pytest.mark.parametrize("clock", [HandClock()])
+async def test_what_was_read_from_a_client_that_is_gone_is_handled_in_turns_too(net, clock) -> None:
+    def stepped() -> None:
+        clock.ms += 1
+        if connector.steps == 19:
+            [transport] = net.listener.transports
+            transport.abort()
+
+    reader, writer = await net.client()
+    writer.write(b"a\n")
+    await reader.readline()
+    [connector] = net.acceptor.made
+    net.acceptor.stepped = stepped
+    writer.write(b"steps 20\n")
+    await net.until(lambda: not net.listener.transports)
+    assert connector.steps == 0
+    assert connector.ends == 1
+    # What was left at the end of each turn but the last.
+    assert connector.steps_left[1:] == list(range(20 - HEARD_MS, 0, -HEARD_MS))
+    assert net.machinery.flusher.transports == {}
+    assert net.listener.counters.connections == 0
 
 
 async def test_a_throttled_client_is_not_read_until_released(net) -> None:

@@ -18,6 +18,7 @@ from gateway.connectors.base import Limits
 from gateway.connectors.carriage import Route
 from gateway.connectors.http.service import HttpService
 from gateway.connectors.http.settings import HttpSettings
+from gateway.connectors.output import HEARD_MS
 from gateway.connectors.service import Carriage
 from gateway.net.listener import Listener
 
@@ -393,3 +394,27 @@ async def test_one_connection_too_many_is_refused_in_https_words(ws: Ws) -> None
                 pass
         assert caught.value.response.status_code == 503
     assert ws.listener.counters.refused == 1
+
+
+class TickingClock:
+    """Goes on by one millisecond each time somebody looks at it."""
+
+    def __init__(self) -> None:
+        self.ms = 1_000_000
+
+    def now_ms(self) -> int:
+        self.ms += 1
+        return self.ms
+
+
+@pytest.mark.parametrize("clock", [TickingClock()])
+async def test_very_many_messages_in_one_read_are_handled_some_a_turn_and_in_order(net, ws, clock) -> None:
+    reader, writer = await ws.raw("whole")
+    writer.write(b"".join([frame(TEXT, b"%d\n" % number) for number in range(20)]))
+    data = b""
+    while data.count(b"ok") < 20:
+        data += await reader.read(65_536)
+    [connector] = net.acceptor.made
+    assert connector.heard == b"".join([b"%d\n" % number for number in range(20)])
+    # How often it was asked for what it has to say.
+    assert len(connector.steps_left) >= 20 // HEARD_MS

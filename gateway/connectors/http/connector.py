@@ -107,7 +107,7 @@ class HttpConnector(Answering):
                 self._go_on(now_ms)
 
     def _take(self, events: list[Event], now_ms: int) -> None:
-        """Carry out a request, and those behind it, as long as each is answered at once."""
+        """Carry out a request, and those behind it, as long as each is answered at once and others need not wait."""
         while events and not self.closing:
             for event in events:
                 if isinstance(event, RequestFailed):
@@ -120,7 +120,13 @@ class HttpConnector(Answering):
                 else:
                     self._due_ms = 0
                     self._on_request(event)
-            events = [] if self.handover is not None or self.request is not None else self._next(now_ms)
+            if self.handover is not None or self.request is not None:
+                break
+            if self.turn.over:
+                self.resumes = True
+                self.turn.mark(self)
+                break
+            events = self._next(now_ms)
         self.collect()
 
     def _next(self, now_ms: int) -> list[Event]:

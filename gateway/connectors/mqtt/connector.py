@@ -85,7 +85,9 @@ class MqttConnector(MqttPublishing):
             else:
                 assert isinstance(packet, Packet)
                 self._on_packet(packet, now_ms)
-            if self.closing or self.throttled:
+                if isinstance(packet, (Subscribe, Unsubscribe)):
+                    self.tire()
+            if self.closing or self.throttled or self.tired:
                 return self.stops_at(frames, packet)
         return True
 
@@ -113,6 +115,8 @@ class MqttConnector(MqttPublishing):
         """See Connector."""
         if self._welcome is None:
             super().written()
+            if self.session is not None:
+                self.session.go_on_replaying()
 
     def welcomed(self) -> None:
         """The CONNACK may leave now, and all behind it."""

@@ -4,7 +4,6 @@ MQTT 5.0 §4.1 lists what a session holds.  Messages that wait for the client ar
 filters; what has been sent and not acknowledged is in `inflight`, in the order of sending (§4.6).
 """
 
-from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.base import TAKES_NOTHING
@@ -19,6 +18,7 @@ from gateway.connectors.mqtt.binding import (
 )
 from gateway.connectors.mqtt.footprint import Footprint, bytes_of
 from gateway.connectors.mqtt.json_view import JsonView
+from gateway.connectors.mqtt.replay import Replay, Replays
 from gateway.connectors.mqtt.resending import Resending
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.connectors.sources import share_key
@@ -39,12 +39,8 @@ from protocols.mqtt.constants import PUBACK, PUBCOMP, PUBREC
 if TYPE_CHECKING:
     from gateway.connectors.mqtt.connector import MqttConnector
     from gateway.connectors.mqtt.mapping import WillMessage
-    from gateway.connectors.mqtt.replay import Replay
 
 PACKET_ID_MAX: Final = 65_535
-
-REPLAY_WINDOW: Final = 100
-"""Retained messages that wait in the session's queue at a time; more follow as they leave."""
 
 
 @final
@@ -129,7 +125,7 @@ class MqttSession(Outlet):
         self._queue: Queue | None = None
         self._consumer: Consumer | None = None
         self._json: JsonView | None = None
-        self._replays: deque[Replay] | None = None
+        self._replays: Replays | None = None
         self.resending: Resending | None = None
         """What this connection has not been sent again yet."""
         self.congested = True
@@ -231,17 +227,7 @@ class MqttSession(Outlet):
         binding = subscription.binding
         self.broker.unbind(binding)
         if self._replays is not None:
-            self._drop_replays(binding)
-
-    def _drop_replays(self, binding: MqttBinding | None) -> None:
-        """Those of this subscription, or all."""
-        kept: deque[Replay] = deque()
-        for replay in self._replays or ():
-            if binding is None or replay.serves(binding):
-                replay.drop()
-            else:
-                kept.append(replay)
-        self._replays = kept or None
+            self._replays.drop(binding)
 
     def _shared_queue(self, filter: Filter) -> Queue:
         key = share_key(filter.group, filter.pattern)
@@ -544,29 +530,20 @@ class MqttSession(Outlet):
 
     # -- retained messages for new subscriptions
 
-    def replay(self, replay: "Replay") -> None:
+    def replay(self, replay: Replay) -> None:
         """Send what it holds, at the client's pace."""
         if self._replays is None:
-            self._replays = deque()
-        self._replays.append(replay)
+            self._replays = Replays(self)
+        self._replays.add(replay)
         self.go_on_replaying()
 
     def go_on_replaying(self) -> None:
-        """Send retained messages as long as the client takes them."""
+        """Send retained messages as long as the client takes them, as many as one turn may bring."""
         replays = self._replays
-        while replays:
-            connector = self.connector
-            if connector is None or connector.congested or self.queued >= REPLAY_WINDOW:
-                return
-            replay = replays[0]
-            if not replay.ready_for(self):
-                return
-            message = replay.take(self.broker)
-            if message is None:
-                replays.popleft()
-            else:
-                self.offer(message, replay.binding)
-        self._replays = None
+        if replays is not None:
+            replays.go_on()
+            if replays.over:
+                self._replays = None
 
     def disconnected(self, now_ms: int) -> None:
         """Its connection is gone; what comes from now on waits."""
@@ -611,7 +588,9 @@ class MqttSession(Outlet):
         What others may have instead goes back to its queue.
         """
         self.ended = True
-        self._drop_replays(None)
+        if self._replays is not None:
+            self._replays.drop(None)
+            self._replays = None
         journal.forget_session(self)
         self.footprint.count(self, -bytes_of(self.client_id))
         self.set_will(None)

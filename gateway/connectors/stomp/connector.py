@@ -109,14 +109,17 @@ class StompConnector(StompSender):
             try:
                 if isinstance(frame, Send):
                     self._on_send(frame)
+                elif isinstance(frame, Ack):
+                    self._on_ack(frame)
                 else:
                     self._on_frame(frame, now_ms)
+                    self.tire()
             except (StompRefusal, NotHad, InvalidName, InvalidSelector, InvalidCron) as error:
                 self._fail(str(error), frame.receipt)
             except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
                 self.counters.limit_hits += 1
                 self._fail(str(limit), frame.receipt)
-            if self.closing or self.throttled:
+            if self.closing or self.throttled or self.tired:
                 return self.stops_at(frames, frame)
         return True
 
@@ -205,12 +208,11 @@ class StompConnector(StompSender):
 
     # -- frames
 
+    def _on_ack(self, ack: Ack) -> None:
+        self._settle(ack.id, ack.message_id, ack.subscription, ack.transaction, ACCEPTED, ack.receipt)
+
     def _on_frame(self, frame: Frame, now_ms: int) -> None:
-        if isinstance(frame, Ack):
-            self._settle(
-                frame.id, frame.message_id, frame.subscription, frame.transaction, ACCEPTED, frame.receipt
-            )
-        elif isinstance(frame, Nack):
+        if isinstance(frame, Nack):
             outcome = self.settings.nack_outcome(frame.requeue)
             self._settle(
                 frame.id, frame.message_id, frame.subscription, frame.transaction, outcome, frame.receipt

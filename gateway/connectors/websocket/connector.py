@@ -154,7 +154,8 @@ class JsonConnector(FrameConnector):
                     self.untaken = True
                     return self.stops_at(frames, frame)
             self._obey(operation)
-            if self.closing or self.throttled:
+            self.tire()
+            if self.closing or self.throttled or self.tired:
                 return self.stops_at(frames, frame)
         return True
 

@@ -9,6 +9,7 @@ from json_client import HoldingStore
 from gateway.connectors.base import Limits
 from gateway.connectors.envelope import WIRE_ID as ENVELOPE_ID
 from gateway.connectors.envelope import EnvelopeRestorer
+from gateway.connectors.output import HEARD_MS, Turn
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer
 from gateway.core.router import Broker
@@ -181,3 +182,33 @@ def test_a_store_that_does_not_answer_is_no_empty_queue() -> None:
     for _ in range(30):
         client.pass_time(500)
     assert statuses(client) == [503]
+
+
+# -- what comes in one read
+
+
+class Ticking:
+    """A clock that goes on by one millisecond each time somebody looks at it."""
+
+    def __init__(self) -> None:
+        self.ms = 0
+
+    def __call__(self) -> int:
+        self.ms += 1
+        return self.ms
+
+
+def test_pipelined_requests_are_answered_some_a_turn() -> None:
+    world = World()
+    world.turn = Turn(lambda: None, Ticking())
+    client = world.client()
+    world.turn.share()
+    client.raw(b"POST /topics/t HTTP/1.1\r\nHost: localhost:61614\r\nContent-Length: 1\r\n\r\nx" * 10)
+    answered = [len(statuses(client))]
+    while client.connector.resumes:
+        assert client.connector.unheard
+        world.turn.share()
+        client.connector.go_on(world.now_ms)
+        answered.append(len(statuses(client)))
+    assert answered == [HEARD_MS, HEARD_MS, 10 - 2 * HEARD_MS]
+    assert world.broker.counters.published == 10

@@ -9,6 +9,7 @@ import pytest
 from json_client import NOW_MS, HoldingStore, World
 
 from gateway.connectors.base import Limits
+from gateway.connectors.output import HEARD_MS, Turn
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.destination import Destination
 from gateway.core.flow import Publisher
@@ -732,3 +733,22 @@ def test_a_key_within_a_transaction_counts_from_its_commit() -> None:
         client.op("publish", to="queue:q", body=1, dedup="k", tx=tx)
         assert client.op(end, id=3, tx=tx) == [{"op": "ok", "id": 3}]
     assert world.broker.queues["queue:q"].depth == 1
+
+
+def test_operations_of_one_message_are_carried_out_some_a_turn() -> None:
+    world = World()
+    looks = iter(range(1_000))
+    world.turn = Turn(lambda: None, lambda: next(looks))
+    client = world.client()
+    client.op("connect", id=0)
+    world.turn.share()
+    client.say([{"op": "publish", "to": "queue:q", "body": number} for number in range(10)])
+    done = [world.broker.queues["queue:q"].depth]
+    while client.connector.resumes:
+        assert client.connector.unheard
+        world.turn.share()
+        client.connector.go_on(world.now_ms)
+        done.append(world.broker.queues["queue:q"].depth)
+    assert done == [HEARD_MS, 2 * HEARD_MS, 10]
+    bodies = [delivery.message for delivery in world.broker.queues["queue:q"].browse()]
+    assert [message.origin.body() for message in bodies] == [str(number).encode() for number in range(10)]
