@@ -17,34 +17,57 @@ MEMORY_LEVEL: Final = 5
 class Inflater:
     """Unpacks the messages of one peer."""
 
-    __slots__ = ("_keep", "_limit", "_made", "_unpacker", "_window_bits")
+    __slots__ = ("_keep", "_limit", "_limit_max", "_made", "_unpacker", "_window_bits")
 
     def __init__(self, limit: int, window_bits: int, no_context_takeover: bool) -> None:
-        self._limit = limit
+        self._limit_max = self._limit = limit
         self._window_bits = window_bits
         self._keep = not no_context_takeover
         self._made = 0
         self._unpacker: Any = None
+
+    def limit(self, size: int) -> None:
+        """From now on messages may unpack to so many bytes, and never to more than at first."""
+        self._limit = min(size, self._limit_max)
 
     def inflate(self, piece: bytes, last: bool) -> bytes:
         """Unpack one piece of a message; `last` ends the message.  Raises WebSocketError."""
         unpacker = self._unpacker
         if unpacker is None:
             unpacker = self._unpacker = zlib.decompressobj(wbits=-self._window_bits)
-        room = self._limit - self._made
-        try:
-            # One byte more than allowed tells a message that is too long from one that just fits.
-            data: bytes = unpacker.decompress(piece + TAIL if last else piece, room + 1)
-        except zlib.error:
-            raise WebSocketError(INVALID_DATA, "the compressed data is damaged") from None
-        if len(data) > room:
-            raise WebSocketError(TOO_BIG, f"a message unpacks to more than {self._limit} bytes")
+        if unpacker.eof:
+            _check_end(piece)
+            data = b""
+        else:
+            data = self._unpack(unpacker, piece + TAIL if last else piece)
+            if unpacker.eof:
+                _check_end(unpacker.unused_data.removesuffix(TAIL))
         self._made += len(data)
         if last:
             self._made = 0
             if not self._keep or unpacker.eof:
                 self._unpacker = None
         return data
+
+    def _unpack(self, unpacker: Any, piece: bytes) -> bytes:
+        room = max(self._limit - self._made, 0)
+        try:
+            # One byte more than allowed tells a message that is too long from one that just fits.
+            data: bytes = unpacker.decompress(piece, room + 1)
+        except zlib.error:
+            raise WebSocketError(INVALID_DATA, "the compressed data is damaged") from None
+        if len(data) > room:
+            raise WebSocketError(TOO_BIG, f"a message unpacks to more than {self._limit} bytes")
+        return data
+
+
+def _check_end(behind: bytes) -> None:
+    """A final block ends the data, but for the empty one that §7.2.3.4 has a sender add.
+
+    zlib would keep whatever else comes, and copy it with each piece.
+    """
+    if behind.strip(b"\0"):
+        raise WebSocketError(INVALID_DATA, "compressed data behind its end")
 
 
 @final

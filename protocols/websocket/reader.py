@@ -89,6 +89,8 @@ class FrameReader:
         # TEXT or BINARY when nothing else may come.
         self._only = only
         self._inflater = inflater
+        if whole and inflater is not None:
+            inflater.limit(limits.max_frame_size)
         # A header or control frame that is not whole yet, or what an interruption left.
         self._rest = b""
         self.more = False
@@ -112,8 +114,10 @@ class FrameReader:
         self._unpacked: i64 = 0
 
     def limit(self, size: int) -> None:
-        """From now on messages may have so many bytes."""
+        """From now on messages may have so many bytes, and where they are wanted whole, unpack to no more."""
         self._max_frame_size = size
+        if self._whole and self._inflater is not None:
+            self._inflater.limit(size)
 
     @property
     def unfinished(self) -> bool:

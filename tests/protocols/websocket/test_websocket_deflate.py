@@ -132,6 +132,35 @@ def test_a_stream_that_says_it_ends_starts_anew() -> None:
     assert [message.data for message in echo.messages] == [b"x" * 100] * 2
 
 
+@pytest.mark.parametrize("step", [0, 1])
+@pytest.mark.parametrize(("behind", "code"), [(b"\0", 0), (b"", 0), (b"\0x", 1007), (b"junk" * 1_000, 1007)])
+def test_7692_7_2_3_4_nothing_but_an_empty_block_follows_a_final_one(
+    behind: bytes, code: int, step: int
+) -> None:
+    ours, _ = pair()
+    packer = zlib.compressobj(wbits=-15)
+    data = packer.compress(b"x" * 100) + packer.flush(zlib.Z_FINISH) + behind
+    for cut in (0, 3, len(data) - len(behind)):
+        ours, _ = pair()
+        echo = Echo(ours)
+        echo.feed(frame(2, data[:cut], rsv=4, fin=False) + frame(0, data[cut:]), step)
+        assert echo.closed_with == code
+        assert [message.data for message in echo.messages] == ([] if code else [b"x" * 100])
+
+
+def test_a_message_that_is_wanted_whole_unpacks_to_no_more_than_a_message_may_have() -> None:
+    ours, theirs = pair(limit=1_000_000)
+    ours.limit(1_000)
+    echo = Echo(ours)
+    echo.feed(packed(theirs, Opcode.TEXT, b"x" * 1_000))
+    ours.limit(2_000_000)
+    echo.feed(packed(theirs, Opcode.TEXT, b"x" * 1_000_000))
+    assert [len(message.data) for message in echo.messages] == [1_000, 1_000_000]
+    ours.limit(1_000)
+    echo.feed(packed(theirs, Opcode.TEXT, b"x" * 1_001))
+    assert echo.closed_with == 1009
+
+
 @pytest.mark.parametrize(
     ("offer", "answer"),
     [
