@@ -18,16 +18,46 @@ class Credit:
     A queue that has something for a consumer and finds it not ready parks it here; whoever makes it ready again, by
     credit or because the outlet is no longer congested, calls `give` or `wake`.  Only queues that have something are
     looked at then, each in turn.
+
+    `within`: another window that its deliveries count in too, of all that one client has.  Who has credit of its own and
+    waits for that, waits there, behind those that came before, so that no subscription has it for itself.
     """
 
-    __slots__ = ("_automatic", "_line", "_waking", "available")
+    __slots__ = ("_automatic", "_line", "_waking", "available", "within")
 
-    def __init__(self, available: int) -> None:
+    def __init__(self, available: int, within: "Credit | None" = None) -> None:
         self.available = available
+        self.within = within
         # Made when first used.  Automatic consumers need no credit, so they must not stand behind those that do.
         self._line: Line | None = None
         self._automatic: Line | None = None
         self._waking = False
+
+    @property
+    def open(self) -> bool:
+        """May one more delivery go out?"""
+        return self.available > 0 and (self.within is None or self.within.available > 0)
+
+    def take(self) -> None:
+        """A delivery goes out."""
+        self.available -= 1
+        if self.within is not None:
+            self.within.available -= 1
+
+    def put_back(self) -> None:
+        """Undo `take`, and wake nobody."""
+        self.available += 1
+        if self.within is not None:
+            self.within.available += 1
+
+    def regain(self) -> None:
+        """A delivery has its outcome."""
+        within = self.within
+        if within is not None:
+            within.available += 1
+        self.give(1)
+        if within is not None:
+            within.give(0)
 
     def give(self, count: int) -> None:
         """Add to the window and let the queues behind it deliver."""
@@ -49,30 +79,54 @@ class Credit:
                 self._serve(self._line)
         finally:
             self._waking = False
+        if self.within is not None:
+            self.within.give(0)
 
     def _serve(self, line: "Line") -> None:
         while True:
             consumer = line.first
-            if consumer is None or not consumer.ready:
+            if consumer is None:
                 return
-            line.remove(consumer)
-            consumer.queue.call(consumer)
+            place = consumer.credit.place_of(consumer)
+            if place is not self:
+                line.remove(consumer)
+                place.add(consumer)
+            elif consumer.ready:
+                line.remove(consumer)
+                consumer.line = None
+                consumer.queue.call(consumer)
+            else:
+                return
 
     def park(self, consumer: "Consumer") -> None:
         """`consumer` was wanted and not ready."""
+        self.place_of(consumer).add(consumer)
+
+    def place_of(self, consumer: "Consumer") -> "Credit":
+        """Where a consumer of this credit waits: here, or `within` when all that is missing is that."""
+        within = self.within
+        if within is None or consumer.automatic or self.available <= 0 or consumer.outlet.congested:
+            return self
+        return within
+
+    def add(self, consumer: "Consumer") -> None:
+        """It waits here."""
         if consumer.automatic:
             if self._automatic is None:
                 self._automatic = Line()
-            self._automatic.add(consumer)
+            line = self._automatic
         else:
             if self._line is None:
                 self._line = Line()
-            self._line.add(consumer)
+            line = self._line
+        line.add(consumer)
+        consumer.line = line
 
     def forget(self, consumer: "Consumer") -> None:
         """A parked consumer is gone."""
-        line = self._automatic if consumer.automatic else self._line
+        line = consumer.line
         assert line is not None
+        consumer.line = None
         line.remove(consumer)
 
 

@@ -380,7 +380,7 @@ class Queue(Sink):
         delivery.consumer = consumer
         self.contents.unsettled += 1
         if not consumer.automatic:
-            consumer.credit.available -= 1
+            consumer.credit.take()
         try:
             consumer.outlet.deliver(delivery)
         except Exception as error:
@@ -397,7 +397,7 @@ class Queue(Sink):
             return
         self.contents.unsettled -= 1
         if not consumer.automatic:
-            consumer.credit.available += 1
+            consumer.credit.put_back()
         outlet = consumer.outlet
         outlet.congested = True
         self._conclude(delivery.again(), FAILED)
@@ -414,7 +414,7 @@ class Queue(Sink):
         self.contents.unsettled -= 1
         position = self._conclude(delivery, outcome)
         if not consumer.automatic:
-            consumer.credit.give(1)
+            consumer.credit.regain()
         if outcome != ACCEPTED:
             # It may be somebody else's turn now.
             self.wake()

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.core.credit import Credit
+from gateway.core.credit import Credit, Line
 from gateway.core.flow import Publisher
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
@@ -130,6 +130,7 @@ class Consumer:
         "credit",
         "exclusive",
         "following",
+        "line",
         "outlet",
         "parked",
         "preceding",
@@ -163,6 +164,8 @@ class Consumer:
         """While it is there no other gets anything; the next one takes over when it leaves."""
         self.parked = False
         """Its queue has found it not ready, and waits for its Credit to call."""
+        self.line: Line | None = None
+        """Where it waits for its Credit, while it is parked."""
         self.selection: Selection | None = None
         """What its selector selects, while it is attached."""
         self.resting = False
@@ -177,4 +180,4 @@ class Consumer:
     @property
     def ready(self) -> bool:
         """Can it take a delivery now?"""
-        return not self.outlet.congested and (self.automatic or self.credit.available > 0)
+        return not self.outlet.congested and (self.automatic or self.credit.open)

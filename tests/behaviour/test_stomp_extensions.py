@@ -554,6 +554,21 @@ def test_prefetch_in_both_spellings(header: str, count: int) -> None:
     assert len(gw.stomp("s").bodies()) == count
 
 
+def test_maximum_inflight_holds_over_all_subscriptions_of_a_connection() -> None:
+    gw = Gateway(stomp_limits=Limits(max_inflight=2))
+    for n in range(2):
+        gw.stomp("s") >> f"SUBSCRIBE id:{n} destination:/queue/{n} ack:client-individual"
+    for n in range(4):
+        gw.stomp("p") >> f"SEND destination:/queue/0 body:{n}" >> f"SEND destination:/queue/1 body:{n}"
+    gw.stomp("s") << "MESSAGE subscription:0 body:0" << "MESSAGE subscription:1 body:0"
+    gw.stomp("s").silent()
+    for n in range(1, 4):
+        for id in range(2):
+            # An outcome of either makes room for one, and each has its turn.
+            gw.stomp("s") >> "ACK id:@ack" << f"MESSAGE subscription:{id} body:{n}"
+    gw.stomp("s").silent()
+
+
 # -- NACK, transactions, hosts, implicit connect
 
 

@@ -1,6 +1,8 @@
 """gateway/core/credit.py"""
 
 from core_doubles import COMPILED, broker_with, consume, message, needs_outlet
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.credit import UNLIMITED, Credit
 from gateway.core.delivery import ACCEPTED
@@ -123,3 +125,36 @@ def test_credit_does_not_serve_who_is_congested() -> None:
     outlet.congested = False
     credit.wake()
     assert len(outlet.taken) == 50
+
+
+@needs_outlet
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["offer", "settle", "hold", "give", "leave"]), st.integers(0, 5)),
+        max_size=60,
+    )
+)
+def test_property_windows_within_one_are_kept_and_nobody_is_forgotten(steps: list[tuple[str, int]]) -> None:
+    broker = broker_with()
+    whole = Credit(2)
+    outlets = [LogOutlet() for _ in range(3)]
+    credits = [Credit(n, whole) for n in range(3)]
+    queues = [broker.queue(str(n)) for n in range(6)]
+    consumers = [consume(queue, outlets[n % 3], credits[n % 3]) for n, queue in enumerate(queues)]
+    for step, n in steps:
+        outlet = outlets[n % 3]
+        if step == "offer":
+            queues[n].offer(message(broker))
+        elif step == "settle" and outlet.open:
+            outlet.open.pop(n % len(outlet.open)).settle(ACCEPTED)
+        elif step == "hold":
+            outlet.congested = not outlet.congested
+            if not outlet.congested:
+                credits[n % 3].wake()
+        elif step == "give":
+            credits[n % 3].give(1)
+        elif step == "leave":
+            queues[n].detach(consumers[n])
+        assert whole.available == 2 - sum(len(outlet.open) for outlet in outlets) >= 0
+        for queue, consumer in zip(queues, consumers, strict=True):
+            assert not queue.waiting or not consumer.ready or consumer.outlet not in outlets

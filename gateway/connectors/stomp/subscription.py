@@ -64,7 +64,13 @@ class StompSubscription(RetainedOutlet):
     )
 
     def __init__(
-        self, connector: "StompConnector", number: int, id: str, destination: str, mode: AckMode
+        self,
+        connector: "StompConnector",
+        number: int,
+        id: str,
+        destination: str,
+        mode: AckMode,
+        inflight: Credit,
     ) -> None:
         super().__init__(connector)
         self._connector = connector
@@ -76,7 +82,7 @@ class StompSubscription(RetainedOutlet):
         self.mode = mode
         self.selector: Selector | None = None
         self.exclusive = False
-        self.credit = Credit(UNLIMITED)
+        self.credit = Credit(UNLIMITED, inflight)
         self.window = -1
         """Unacknowledged bytes at most; -1: any."""
         self.bindings: list[Binding] = []

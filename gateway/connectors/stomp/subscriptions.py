@@ -10,6 +10,7 @@ from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.subscription import StompSubscription
 from gateway.core.browsing import Browsing, Viewer
 from gateway.core.chores import Chore
+from gateway.core.credit import Credit
 from gateway.core.destination import QUEUE, TOPIC, Destination
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
@@ -42,6 +43,7 @@ class Subscriptions:
         "_by_key",
         "_by_number",
         "_connector",
+        "_inflight",
         "_look_ms",
         "_made",
         "_replays",
@@ -50,6 +52,8 @@ class Subscriptions:
 
     def __init__(self, connector: "StompConnector") -> None:
         self._connector = connector
+        # What all of them together may have unacknowledged.
+        self._inflight = Credit(connector.limits.max_inflight)
         self._by_key: dict[str, StompSubscription] = {}
         self._by_number: dict[str, StompSubscription] = {}
         self._made = 0
@@ -101,7 +105,7 @@ class Subscriptions:
             connector.counters.limit_hits += 1
             raise StompRefusal("too many subscriptions")
         self._made += 1
-        subscription = StompSubscription(connector, self._made, id, destination, mode)
+        subscription = StompSubscription(connector, self._made, id, destination, mode, self._inflight)
         self._by_key[key] = subscription
         self._by_number[str(self._made)] = subscription
         return subscription

@@ -12,6 +12,7 @@ from gateway.connectors.websocket.addresses import destination_of, source_of
 from gateway.connectors.websocket.messages import JSON, message_from, once_parts
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.connectors.websocket.subscription import JsonSubscription
+from gateway.core.credit import Credit
 from gateway.core.dedup import KeyReused, Once
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
@@ -38,7 +39,6 @@ from protocols.gatewayjson.codec import (
 from protocols.gatewayjson.errors import JsonError
 from protocols.gatewayjson.frames import (
     Connect,
-    Credit,
     Id,
     Mistake,
     Operation,
@@ -48,6 +48,9 @@ from protocols.gatewayjson.frames import (
     Subscribe,
     Transact,
     Unsubscribe,
+)
+from protocols.gatewayjson.frames import (
+    Credit as GiveCredit,
 )
 
 SERVER: Final = "gateway-broker/0.1.0"
@@ -72,6 +75,7 @@ class JsonConnector(FrameConnector):
         "_asked",
         "_connect",
         "_connect_by_ms",
+        "_inflight",
         "_known",
         "_last_in_ms",
         "_last_out_ms",
@@ -118,6 +122,8 @@ class JsonConnector(FrameConnector):
         self._known = False
         self._connect: Connect | None = None
         self._subscriptions: dict[str, JsonSubscription] = {}
+        # What all of them together may have unacknowledged; made when first used.
+        self._inflight: Credit | None = None
         self._replays: Replays | None = None
         self.tags: dict[int, JsonSubscription] = {}
         """Which subscription a tag belongs to."""
@@ -272,7 +278,7 @@ class JsonConnector(FrameConnector):
             self._on_publish(operation)
         elif isinstance(operation, Settle):
             self._on_settle(operation)
-        elif isinstance(operation, Credit):
+        elif isinstance(operation, GiveCredit):
             self._subscription(operation.sub).give(operation.count)
             self._ok(NOTHING, operation.id)
         elif isinstance(operation, Subscribe):
@@ -461,11 +467,13 @@ class JsonConnector(FrameConnector):
                 self._replays = Replays(self)
             self._replays.begin(subscription, self.broker.values.search([source.pattern], self.publisher))
 
-    def _credit_of(self, subscribe: Subscribe) -> int:
-        if subscribe.credit >= 0:
-            return min(subscribe.credit, self.limits.max_inflight)
-        window = subscribe.window if subscribe.window > 0 else self._settings.window
-        return min(window, self.limits.max_inflight)
+    def _credit_of(self, subscribe: Subscribe) -> Credit:
+        available = subscribe.credit
+        if available < 0:
+            available = subscribe.window if subscribe.window > 0 else self._settings.window
+        if self._inflight is None:
+            self._inflight = Credit(self.limits.max_inflight)
+        return Credit(available, self._inflight)
 
     def _source_queue(self, subscribe: Subscribe, subscription: JsonSubscription, source: Source) -> Queue:
         """The queue behind a subscription: named, shared, durable, or one of its own for a topic with outcomes."""

@@ -120,10 +120,10 @@ class JsonSubscription(RetainedOutlet):
         if self.consumer is not None:
             self.consumer.credit.wake()
 
-    def attach(self, queue: Queue, credit: int) -> None:
+    def attach(self, queue: Queue, credit: Credit) -> None:
         """Read `queue` from now on."""
         self.congested = self._connector.congested
-        self.consumer = Consumer(queue, self, Credit(credit), self.automatic)
+        self.consumer = Consumer(queue, self, credit, self.automatic)
         queue.attach(self.consumer)
 
     def detach(self) -> None:

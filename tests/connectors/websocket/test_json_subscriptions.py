@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from json_client import JsonClient, World
 
+from gateway.connectors.base import Limits
 from gateway.connectors.envelope import EnvelopeRestorer
 from gateway.connectors.stored_fields import WIRE_ID
 from gateway.core.ports import Authorizer
@@ -159,3 +160,57 @@ def test_delete_of_what_dies_anyway_is_done(ack: str) -> None:
     client.op("subscribe", sub="s", from_="topic:t", ack=ack)
     assert codes(client.op("unsubscribe", id=1, sub="s", delete=True)) == ["ok"]
     assert world.broker.queues == {}
+
+
+# -- how much is under way
+
+
+def test_maximum_inflight_holds_over_all_subscriptions_and_credit_and_none_starves() -> None:
+    world = World(limits=Limits(max_inflight=3))
+    client = world.client()
+    client.op("subscribe", sub="a", from_="queue:a", ack="client", window=3)
+    client.op("subscribe", sub="b", from_="topic:b", ack="client", credit=5)
+    client.op("subscribe", sub="auto", from_="queue:c")
+    for n in range(6):
+        world.client().say(
+            [{"op": "publish", "to": to, "body": n} for to in ("queue:a", "topic:b", "queue:c")]
+        )
+    got = client.heard()
+    assert [m["body"] for m in got if m["sub"] == "auto"] == list(range(6))
+    tags = [m["tag"] for m in got if m["sub"] != "auto"]
+    assert len(tags) == 3
+    client.op("credit", sub="b", count=100)
+    assert client.bodies() == []
+    heard: list[str] = []
+    while tags:
+        # Each outcome makes room for one, whichever subscription it is of, and each has its turn.
+        more = client.op("ack", tag=tags.pop(0))
+        assert len(more) <= 1
+        heard += [m["sub"] for m in more]
+        tags += [m["tag"] for m in more]
+    assert sorted(heard + [m["sub"] for m in got if m["sub"] != "auto"]) == ["a"] * 6 + ["b"] * 6
+    assert heard[:4] in (["a", "b", "a", "b"], ["b", "a", "b", "a"])
+
+
+def test_credit_above_maximum_inflight_is_not_lost() -> None:
+    client = World(limits=Limits(max_inflight=2)).client()
+    client.op("subscribe", sub="q", from_="queue:q", ack="client", credit=4)
+    client.say([{"op": "publish", "to": "queue:q", "body": n} for n in range(9)])
+    tags = [m["tag"] for m in client.heard()]
+    seen = len(tags)
+    while tags:
+        more = client.op("ack", tag=tags.pop())
+        tags += [m["tag"] for m in more]
+        seen += len(more)
+    assert seen == 4
+
+
+def test_what_is_given_back_makes_room_for_the_other_subscriptions() -> None:
+    world = World(limits=Limits(max_inflight=2))
+    client = world.client()
+    for name in "ab":
+        client.op("subscribe", sub=name, from_=f"queue:{name}", ack="client")
+    for name in "ab":
+        world.client().say([{"op": "publish", "to": f"queue:{name}", "body": n} for n in range(2)])
+    assert [m["sub"] for m in client.heard()] == ["a", "a"]
+    assert [m["sub"] for m in client.op("unsubscribe", sub="a")] == ["b", "b"]
