@@ -2,6 +2,8 @@
 "use strict";
 
 const ROWS_MAX = 500;
+const BODY_MAX = 300; // characters that are shown of one; a table is no place for a novel
+const COMPLAINT_MS = 8000;
 const SECONDS = 60;
 const RECONNECT_MS = [500, 1000, 2000, 5000];
 
@@ -31,7 +33,12 @@ let alertTimer = 0;
 function complain(text) {
   $("alert").textContent = text;
   clearTimeout(alertTimer);
-  alertTimer = setTimeout(() => { $("alert").textContent = ""; }, 8000);
+  alertTimer = setTimeout(calm, COMPLAINT_MS);
+}
+
+function calm() {
+  clearTimeout(alertTimer);
+  $("alert").textContent = "";
 }
 
 function ask(operation, done) {
@@ -79,6 +86,7 @@ function take(message) {
   }
   if (message.op === "connected") {
     tries = 0;
+    calm();
     state("Connected" + (message.user ? " as " + message.user : ""), true);
     for (const [sub, from] of sources) ask({ op: "subscribe", sub, from });
   }
@@ -87,16 +95,23 @@ function take(message) {
   if (done) done();
 }
 
+function cut(text, whole) {
+  const shown = [...text.slice(0, 2 * BODY_MAX)].slice(0, BODY_MAX).join(""); // no half of an emoji
+  return shown.length < text.length || whole ? `${shown}… (${whole || text.length.toLocaleString() + " characters"})` : text;
+}
+
 function bodyOf(message) {
-  if (message.body_b64 !== undefined) {
-    const bytes = Uint8Array.from(atob(message.body_b64), (c) => c.charCodeAt(0));
-    try {
-      return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    } catch (error) {
-      return message.body_b64 + " (base64)";
-    }
+  const packed = message.body_b64;
+  if (packed === undefined) return cut(typeof message.body === "string" ? message.body : JSON.stringify(message.body));
+  const length = packed.length / 4 * 3 - (packed.endsWith("==") ? 2 : packed.endsWith("=") ? 1 : 0);
+  const head = packed.slice(0, 4 * BODY_MAX); // only what is shown is unpacked
+  const whole = head.length < packed.length ? length.toLocaleString() + " bytes" : "";
+  try {
+    const bytes = Uint8Array.from(atob(head), (c) => c.charCodeAt(0));
+    return cut(new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: whole !== "" }), whole);
+  } catch (error) {
+    return cut(packed + " (base64)", packed.length > BODY_MAX ? length.toLocaleString() + " bytes, base64" : "");
   }
-  return typeof message.body === "string" ? message.body : JSON.stringify(message.body);
 }
 
 function moreOf(message) {
@@ -113,8 +128,8 @@ function show(message) {
   thisSecond++;
   if (paused) return;
   const row = $("rows").insertRow(0);
-  const cells = [CLOCK.format(new Date(message.received_at)), message.to, bodyOf(message), moreOf(message)];
-  for (const text of cells) row.insertCell().textContent = text.length > 2000 ? text.slice(0, 2000) + "…" : text;
+  const cells = [CLOCK.format(new Date(message.received_at)), cut(message.to), bodyOf(message), cut(moreOf(message))];
+  for (const text of cells) row.insertCell().textContent = text;
   while ($("rows").rows.length > ROWS_MAX) $("rows").deleteRow(-1);
   $("nothing").hidden = true;
 }
@@ -150,6 +165,7 @@ function tick() {
 
 $("connect").onsubmit = (event) => {
   event.preventDefault();
+  calm();
   wanted = !wanted;
   tries = 0;
   if (wanted) connect();
@@ -158,6 +174,7 @@ $("connect").onsubmit = (event) => {
 };
 $("subscribe").onsubmit = (event) => {
   event.preventDefault();
+  calm();
   const from = $("from").value.trim();
   const sub = "page-" + ++lastId;
   ask({ op: "subscribe", sub, from }, () => {
@@ -167,6 +184,7 @@ $("subscribe").onsubmit = (event) => {
 };
 $("publish").onsubmit = (event) => {
   event.preventDefault();
+  calm();
   const operation = { op: "publish", to: $("to").value.trim(), body: $("body").value, durable: false };
   if ($("retain").checked) operation.retain = true;
   ask(operation);

@@ -233,3 +233,61 @@ def test_the_live_page_says_what_went_wrong_and_comes_back(page: Any, web: WebGa
     page.wait_for_selector("#state[data-state=open]")
     page.click("#publish button")
     until(page, "document.querySelectorAll('#rows tr').length >= 1")
+
+
+def open_page(page: Any, web: WebGateway) -> None:
+    """The live page, connected, and subscribed to all topics."""
+    page.goto(web.http + "/")
+    page.click("#toggle")
+    page.wait_for_selector("#state[data-state=open]")
+    page.click("#subscribe button")
+    page.wait_for_selector("#subscriptions li")
+
+
+ALERT = "document.getElementById('alert').textContent"
+
+
+def test_the_live_pages_errors_go_away(page: Any, web: WebGateway, tmp_path: Path) -> None:
+    open_page(page, web)
+    page.fill("#to", "nonsense")
+    page.click("#publish button")
+    until(page, ALERT + ".includes('queue:NAME')")
+    page.screenshot(path=str(tmp_path / "error.png"), full_page=True)
+    # With the next thing that is asked for,
+    page.fill("#to", "topic:a")
+    page.click("#publish button")
+    assert page.evaluate(ALERT) == ""
+    # and by themselves.
+    page.fill("#to", "nonsense")
+    page.click("#publish button")
+    until(page, ALERT + " !== ''")
+    until(page, ALERT + " === ''")
+
+
+def test_the_live_page_cuts_long_bodies(page: Any, web: WebGateway, tmp_path: Path) -> None:
+    open_page(page, web)
+    bodies = [
+        ("text/plain", b"long " * 20_000),
+        ("application/json", json.dumps({"k": ["v" * 100] * 100}).encode()),
+        ("application/octet-stream", bytes(range(256)) * 400),
+        ("application/octet-stream", "é".encode() * 50_000),
+        ("text/plain", ("🥕" * 300).encode()),
+        ("text/plain", b"short"),
+    ]
+    for content_type, body in bodies:
+        urllib.request.urlopen(
+            urllib.request.Request(web.http + "/topics/t", body, {"Content-Type": content_type})
+        ).close()
+    until(page, f"document.querySelectorAll('#rows tr').length === {len(bodies)}")
+    cells = page.evaluate("[...document.querySelectorAll('#rows tr')].map((r) => r.cells[2].textContent)")
+    page.screenshot(path=str(tmp_path / "long.png"), full_page=True)
+    text, value, packed, packed_text, carrots, short = reversed(cells)
+    assert (text[:5], text[-22:]) == ("long ", "… (100,000 characters)")
+    assert value.startswith('{"k"')
+    assert value.endswith(" characters)")
+    assert packed.endswith("… (102,400 bytes, base64)")
+    assert packed_text.startswith("éé")
+    assert packed_text.endswith("é… (100,000 bytes)")
+    assert carrots == "🥕" * 300
+    assert short == "short"
+    assert max(len(cell) for cell in cells) <= 640
