@@ -434,7 +434,7 @@ class Queue(Sink):
         if outcome == FAILED:
             delivery.failures += 1
             limit = self.policy.deliveries_max
-            if limit and delivery.failures > limit:
+            if limit and delivery.failures >= limit:
                 return bury(self, delivery, REASON_DELIVERY_LIMIT)
             if self.room.keeps(delivery.message):
                 position = self.broker.store.append(

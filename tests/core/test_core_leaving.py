@@ -36,7 +36,7 @@ def test_what_ends_each_consumer_ends_in_the_dead_letters_alone() -> None:
     poison, *others = [message(broker) for _ in range(5)]
     for one in (poison, *others):
         queue.offer(one)
-    for _ in range(4):
+    for _ in range(3):
         outlet = LogOutlet()
         consumer = consume(queue, outlet, 100)
         queue.detach(consumer)

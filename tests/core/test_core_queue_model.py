@@ -144,7 +144,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.failures[number] += 1
         if outcome == ACCEPTED:
             self.gone.add(number)
-        elif outcome in (REJECTED, EXPIRED) or self.failures[number] > FAILURES_MAX:
+        elif outcome in (REJECTED, EXPIRED) or self.failures[number] >= FAILURES_MAX:
             self._die(number)
         else:
             self.waiting.add(number)

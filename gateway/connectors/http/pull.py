@@ -40,6 +40,8 @@ _INERT: Final = (
 TYPE_MAX: Final = 256
 """Characters of a content type that is a header of its own; nobody's is longer."""
 
+TOO_MANY: Final = "too many deliveries wait for their outcome"
+
 FETCH_LOOK_MS: Final = 20
 """How often a pull looks whether the store has answered, and there was nothing for it."""
 
@@ -134,8 +136,18 @@ class Pull(Outlet):
             else:
                 connector.respond(204, "", b"")
             return
-        connector.counters.messages_out += len(deliveries)
         receipts = self._receipts
+        if receipts is not None and receipts.room < len(deliveries):
+            # Others that waited have taken the room since: what has none was not tried.
+            room = max(receipts.room, 0)
+            for delivery in deliveries[room:]:
+                delivery.settle(RELEASED)
+            del deliveries[room:]
+            connector.counters.limit_hits += 1
+            if not deliveries:
+                connector.deny(507, TOO_MANY)
+                return
+        connector.counters.messages_out += len(deliveries)
         names: list[str] = []
         if receipts is not None:
             user = connector.publisher.user
@@ -213,9 +225,9 @@ def pull_from(
     if count > 1 and not wants_envelope(request):
         raise HttpRefusal(406, f"several messages come as {ENVELOPE_TYPE}: say so in Accept")
     keeps = _keeps(request)
-    if not keeps and receipts.room < count:
+    if not keeps and receipts.room <= 0:
         connector.counters.limit_hits += 1
-        raise HttpRefusal(507, "too many deliveries wait for their outcome")
+        raise HttpRefusal(507, TOO_MANY)
     queue = connector.broker.queue(destination.name, maker=connector.publisher)
     return Pull(
         connector, request, None if keeps else receipts, queue, count, wait_ms, settings.meta_bytes_max

@@ -200,6 +200,49 @@ def test_receipts_are_bounded() -> None:
     assert world.service.stats()["http_receipts"] == 0
 
 
+@pytest.mark.parametrize("receipts_max", [1, 2])
+def test_receipts_are_bounded_for_requests_that_waited_together(receipts_max: int) -> None:
+    world = World(settings=HttpSettings(receipts_max=receipts_max))
+    clients = [world.client() for _ in range(3)]
+    for client in clients:
+        assert client.ask("GET", "/queues/q?wait=5000") is None
+    for _ in range(3):
+        world.once("POST", "/queues/q", b"x")
+    answers = [client.answer() for client in clients]
+    assert sorted([0 if answer is None else answer.status for answer in answers]) == [200] * receipts_max + [
+        507
+    ] * (3 - receipts_max)
+    assert world.service.stats()["http_receipts"] == receipts_max
+    # What found no room is where it was, and nothing has been counted against it.
+    assert world.broker.queues["queue:q"].depth == 3
+    for answer in answers:
+        if answer is not None and answer.status == 200:
+            world.once("DELETE", receipt_of(answer))
+    assert "delivery_count" not in world.once("GET", "/queues/q").meta
+
+
+def test_a_request_for_several_takes_as_many_as_there_is_room_for() -> None:
+    world = World(settings=HttpSettings(receipts_max=2))
+    for n in range(3):
+        world.once("POST", "/queues/q", str(n).encode(), Content_Type="text/plain")
+    answer = world.once("GET", "/queues/q?max=3", Accept=ENVELOPE)
+    assert [item["body"] for item in json.loads(answer.body)] == ["0", "1"]
+    assert world.once("GET", "/queues/q?max=3", Accept=ENVELOPE).status == 507
+    # Without receipts there is nothing to bound.
+    assert world.once("GET", "/queues/q?ack=auto").body == b"2"
+
+
+@pytest.mark.parametrize("deliveries_max", [1, 2, 3])
+def test_deliveries_max_is_how_often_a_message_is_delivered_in_vain(deliveries_max: int) -> None:
+    world = World(policy=QueuePolicy(dead_letters="DLQ", deliveries_max=deliveries_max))
+    world.once("POST", "/queues/q", b"x")
+    for _ in range(deliveries_max):
+        assert world.once("GET", "/queues/q").status == 200
+        world.advance(30_000)
+    assert world.once("GET", "/queues/q").status == 204
+    assert world.once("GET", "/queues/DLQ").meta["deaths"][0]["reason"] == "delivery_limit"
+
+
 # -- waiting
 
 

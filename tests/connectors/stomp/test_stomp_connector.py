@@ -203,11 +203,11 @@ def test_nack_redelivers_with_a_count_then_dead_letters() -> None:
     client = world.client().send("SUBSCRIBE", id="1", destination="/queue/q", ack="client-individual")
     world.client().send("SEND", "x", destination="/queue/q")
     counts = []
-    for _ in range(3):
+    for _ in range(2):
         [message] = client.received()
         counts.append((message.headers.get("redelivered"), message.headers.get("x-mx-delivery-count")))
         client.send("NACK", id=message.headers["ack"])
-    assert counts == [(None, None), ("true", "1"), ("true", "2")]
+    assert counts == [(None, None), ("true", "1")]
     assert client.received() == []
     [dead] = world.client().send("SUBSCRIBE", id="1", destination="/queue/DLQ").received()
     assert dead.headers["original-destination"] == "/queue/q"
