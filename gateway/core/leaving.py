@@ -1,7 +1,23 @@
-"""What becomes of deliveries that a consumer leaves behind without a word."""
+"""What becomes of deliveries that a consumer leaves behind without a word.
 
-from gateway.core.delivery import FAILED, RELEASED, Delivery
-from gateway.core.queue import Queue
+Very many go back some at a time.  Until all of one consumer's are back their queues deliver nothing: others get them in
+their old order, before what is newer.
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.chores import Chore, Chores
+from gateway.core.delivery import ACCEPTED, FAILED, RELEASED, Delivery
+
+if TYPE_CHECKING:
+    from gateway.core.queue import Queue
+
+LEFT_AT_ONCE: Final = 64
+"""Deliveries that are seen to in one step, and twice as many where that is all."""
+
+DISCARDED_AT_ONCE: Final = 256
+"""Messages of a deleted queue that are let go of in one step."""
 
 
 def give_back(deliveries: list[Delivery], tried: bool) -> None:
@@ -11,11 +27,115 @@ def give_back(deliveries: list[Delivery], tried: bool) -> None:
     failed, so that what ends each consumer ends in the dead letters.  The others it had only been sent ahead; they must
     not get nearer to the dead letters with each client that comes and goes.
     """
-    at_hand: set[Queue] = set()
-    for delivery in deliveries:
-        delivery.returned = True
-        if tried and delivery.queue not in at_hand:
-            at_hand.add(delivery.queue)
-            delivery.settle(FAILED)
-        else:
-            delivery.settle(RELEASED)
+    _leave(Leaver(deliveries, FAILED if tried else RELEASED, RELEASED))
+
+
+def be_done_with(deliveries: list[Delivery]) -> None:
+    """Nobody is to have them again, though their consumer has not said that it is done with them."""
+    _leave(Leaver(deliveries, ACCEPTED, ACCEPTED))
+
+
+def _leave(leaver: "Leaver") -> None:
+    first = leaver.first
+    if first is not None:
+        first.queue.broker.leavers.add(leaver)
+
+
+@final
+class Leaver:
+    """What one consumer has left behind."""
+
+    __slots__ = ("_at_hand", "_left", "_oldest", "_others", "queues")
+
+    def __init__(self, deliveries: list[Delivery], oldest: int, others: int) -> None:
+        # The oldest last, so that each can be let go of when it has been seen to.
+        self._left = deliveries[::-1]
+        # Outcomes: of the oldest of each queue, and of the others.
+        self._oldest = oldest
+        self._others = others
+        self._at_hand: set[Queue] = set()
+        self.queues: set[Queue] = set()
+        """Those that deliver nothing meanwhile."""
+
+    @property
+    def count(self) -> int:
+        """How many are left."""
+        return len(self._left)
+
+    @property
+    def first(self) -> Delivery | None:
+        """The oldest of them."""
+        return self._left[-1] if self._left else None
+
+    def stop_queues(self) -> None:
+        """Until `start_queues`."""
+        self.queues = {delivery.queue for delivery in self._left}
+        for queue in self.queues:
+            queue.stop()
+
+    def start_queues(self) -> None:
+        """See `stop_queues`."""
+        for queue in self.queues:
+            queue.start()
+
+    def step(self, count: int) -> None:
+        """See to so many of them."""
+        left = self._left
+        for _ in range(min(count, len(left))):
+            delivery = left.pop()
+            outcome = self._others
+            if outcome != self._oldest and delivery.queue not in self._at_hand:
+                self._at_hand.add(delivery.queue)
+                outcome = self._oldest
+            delivery.returned = delivery.returned or outcome != ACCEPTED
+            delivery.settle(outcome)
+
+
+@final
+class Leavers(Chore):
+    """Consumers that have left very many behind, one after the other.  One a broker."""
+
+    __slots__ = ("_chores", "_line")
+
+    def __init__(self, chores: Chores) -> None:
+        self._chores = chores
+        self._line: deque[Leaver] = deque()
+
+    def add(self, leaver: Leaver) -> None:
+        """See to what it has left, at once or in later turns."""
+        if leaver.count <= 2 * LEFT_AT_ONCE:
+            leaver.step(leaver.count)
+            return
+        leaver.stop_queues()
+        self._line.append(leaver)
+        if len(self._line) == 1:
+            self._chores.add(self)
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        leaver = self._line[0]
+        try:
+            leaver.step(LEFT_AT_ONCE)
+        except Exception:
+            # Whatever is wrong with one of them, it is the turn of the next.
+            self._chores.add(self)
+            raise
+        if leaver.count == 0:
+            self._line.popleft()
+            leaver.start_queues()
+        return len(self._line) > 0
+
+
+@final
+class Discarding(Chore):
+    """Lets go of what was in a queue that has been deleted: to free it all in one go takes as long as to handle it."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, deliveries: list[Delivery]) -> None:
+        self._left = deliveries
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        del self._left[-DISCARDED_AT_ONCE:]
+        return len(self._left) > 0

@@ -29,6 +29,7 @@ from gateway.core.destination import QUEUE, Destination
 from gateway.core.flow import Publisher
 from gateway.core.holding import HeldDeliveries
 from gateway.core.journal import lane_of
+from gateway.core.leaving import DISCARDED_AT_ONCE, Discarding
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.overflow import drop_oldest, hold, make_room
@@ -59,6 +60,7 @@ class Queue(Sink):
         "_dispatching",
         "_sequence",
         "_starved",
+        "_stops",
         "bindings",
         "broker",
         "contents",
@@ -100,7 +102,9 @@ class Queue(Sink):
         # Made when first used: most queues have no selectors.
         self.selections: Selections | None = None
         self._starved = True
+        # Or stopped.
         self._dispatching = False
+        self._stops = 0
         self._sequence = 0
         self.adopt(policy, owner)
 
@@ -331,6 +335,18 @@ class Queue(Sink):
         self.roster.call(consumer)
         self.wake()
 
+    def stop(self) -> None:
+        """Deliver nothing until as many calls of `start`: what is to leave first is still on its way back."""
+        self._stops += 1
+        self._dispatching = True
+
+    def start(self) -> None:
+        """See `stop`."""
+        self._stops -= 1
+        if self._stops == 0:
+            self._dispatching = False
+            self.wake()
+
     def wake(self) -> None:
         """Deliver as long as there are waiting messages and ready consumers."""
         if self._dispatching:
@@ -344,7 +360,7 @@ class Queue(Sink):
             starved = not self._dispatch(expired_max)
         finally:
             self._starved = starved
-            self._dispatching = False
+            self._dispatching = self._stops > 0
         if counters.expired >= expired_max:
             self.broker.waking.later(self)
 
@@ -603,13 +619,16 @@ class Queue(Sink):
         if held is not None:
             waiting += held.all()
             self.contents.held = None
+        count = len(waiting)
         for delivery in waiting:
             delivery.state = SETTLED
+        if count > DISCARDED_AT_ONCE:
+            self.broker.chores.add(Discarding(waiting))
         if self.contents.paged is not None:
             self.contents.paged.clear()
         # What consumers still have counts no more either: they may be gone without a word.
         self.broker.resident_bytes -= self.contents.resident_bytes + RESIDENT_OVERHEAD * (
-            len(waiting) + self.contents.unsettled
+            count + self.contents.unsettled
         )
         self.contents.resident_bytes = 0
         for consumer in self.roster.all():

@@ -16,6 +16,7 @@ from gateway.core.flow import Gate, Places, Publisher, tire
 from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.kept import KeptQueues
 from gateway.core.last_values import LastValues
+from gateway.core.leaving import Leavers
 from gateway.core.limits import CoreLimits, LimitReached, QueuePolicy
 from gateway.core.message import Message, with_death
 from gateway.core.pattern import Pattern, literal
@@ -84,6 +85,7 @@ class Broker(StoreListener):
         "fan_outs",
         "holding",
         "kept",
+        "leavers",
         "limits",
         "now_ms",
         "places",
@@ -133,6 +135,8 @@ class Broker(StoreListener):
         """Which queues are to be looked into for expired messages, and when."""
         self.unused = UnusedQueues(self)
         """Queues that nobody reads any more."""
+        self.leavers = Leavers(self.chores)
+        """Consumers that have left very many deliveries behind."""
         self.waking = Waking(self.chores)
         """Queues that are to look again whether they can deliver."""
         self.watching = Watching(self.chores)

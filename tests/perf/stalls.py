@@ -372,7 +372,9 @@ def mqtt_in_flight(site: Site) -> None:
             if at % 5_000 == 0:
                 _answered(sock)
         _answered(sock)
-    time.sleep(1)
+        # Closing alone would do nothing while another thread reads.
+        reader.shutdown(socket.SHUT_RDWR)
+        time.sleep(1)
 
 
 def commit_batches(site: Site) -> None:

@@ -26,7 +26,7 @@ from gateway.core.bodies_away import let_go
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, REJECTED, UNREPRESENTABLE, Delivery
 from gateway.core.flow import Publisher
-from gateway.core.leaving import give_back
+from gateway.core.leaving import be_done_with, give_back
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
@@ -604,13 +604,12 @@ class MqttSession(Outlet):
         unfinished = self.inflight
         self.inflight = None
         if unfinished is not None:
+            # Those of its own queue are gone with that.
+            done: list[Delivery] = []
             left: list[Delivery] = []
             for delivery in unfinished.values():
-                # Those of its own queue are gone with that.
-                if delivery.queue is queue or not comes_again(delivery):
-                    delivery.settle(ACCEPTED)
-                else:
-                    left.append(delivery)
+                (left if delivery.queue is not queue and comes_again(delivery) else done).append(delivery)
+            be_done_with(done)
             give_back(left, True)
 
     def forget_subscriptions(self, count_max: int, successor: "MqttSession | None") -> bool:

@@ -8,6 +8,7 @@ from gateway.connectors.mqtt.sessions import DUE_AT_ONCE, FORGOTTEN_AT_ONCE
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.mqtt.subscribing import FILTERS_AT_ONCE
 from gateway.connectors.mqtt.systopics import COUNTED_AT_ONCE
+from gateway.core.leaving import LEFT_AT_ONCE
 from protocols.mqtt.codec import encode_packet
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.frames import (
@@ -288,6 +289,34 @@ def test_a_subscribe_and_an_unsubscribe_of_very_many_filters_are_carried_out_a_p
     client.connector.go_on(world.now_ms)
     assert topics.bindings_count == 0
     assert [type(packet) for packet in client.received()] == [Unsuback]
+
+
+@pytest.mark.parametrize("filter", ["t", "$share/g/t"])
+def test_the_end_of_a_client_with_very_many_in_flight_is_seen_to_a_part_at_a_time(filter: str) -> None:
+    world = World()
+    client = world.client("c").subscribe((filter, 1))
+    sender = world.client("s")
+    count = 5 * LEFT_AT_ONCE
+    for packet_id in range(1, count + 1):
+        sender.publish("t", b"x", 1, packet_id)
+    other = world.client("o")
+    if filter != "t":
+        other.subscribe((filter, 1))
+    session = world.service.sessions.get("c")
+    assert session is not None
+    assert session.inflight is not None
+    assert len(session.inflight) == count
+    queue = next(iter(session.inflight.values())).queue
+    other.received()
+    world.broker.chores.driven_by(lambda: None)
+    client.lose()
+    for left in range(count - LEFT_AT_ONCE, -1, -LEFT_AT_ONCE):
+        assert other.received() == []
+        world.broker.chores.step()
+        if left:
+            assert queue.unsettled == left
+    world.broker.chores.finish()
+    assert len(other.received()) == (0 if filter == "t" else count)
 
 
 def test_a_client_that_leaves_amid_its_subscribe_leaves_nothing() -> None:
