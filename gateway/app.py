@@ -43,9 +43,9 @@ from gateway.net.tls import KeyPair, TlsError, TlsSettings
 from gateway.net.tls import load as load_tls
 from gateway.net.turn import Caretaker, Flusher
 from gateway.net.unix import UnixSocket
-from gateway.security.guard import Guard, User
+from gateway.reloading import Reloading, rules_of, users_of
+from gateway.security.guard import Guard
 from gateway.security.passwords import PasswordChecks
-from gateway.security.rules import Area, Rule, Rules
 from gateway.store.passing import PassingStore
 from gateway.storing import Storing
 
@@ -92,21 +92,12 @@ def guard(
     config: Config, post: Callable[[Callable[[], None]], None], before_answer: Callable[[], None]
 ) -> Guard:
     """[security], [[user]] and [[rule]] as an authorizer."""
-    users = {user.name: User(user.name, user.hash, frozenset(user.groups)) for user in config.user}
-    rules = [
-        Rule(
-            bool(rule.allow),
-            frozenset(rule.allow or rule.deny),
-            frozenset(rule.users),
-            frozenset(rule.groups),
-            tuple([Area.parse(text) for text in rule.destinations]),
-        )
-        for rule in config.rule
-    ]
     section = config.security
     checks = PasswordChecks(post, section.password_threads, section.password_checks_max)
     certificates = any(connector.certified for connector in config.connector)
-    return Guard(users, Rules(rules), checks, before_answer, certificates, section.decisions_bytes_max)
+    return Guard(
+        users_of(config), rules_of(config), checks, before_answer, certificates, section.decisions_bytes_max
+    )
 
 
 def queue_pattern(text: str) -> Pattern:
@@ -256,7 +247,8 @@ CARRIED: Final = {"json": json_service}
 class Gateway:
     """The whole gateway inside one event loop: `async with Gateway(config) as gateway: …`."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, read: Callable[[], Config] | None = None) -> None:
+        """`read` gives the configuration as it is now, for `reload`, or raises ConfigError."""
         self.config = config
         self.guard = guard(config, self._post, self._bring_clock_up_to_date)
         bound_separators(config.core.separators_max)
@@ -268,7 +260,10 @@ class Gateway:
         self.storing = Storing(config.store, self.broker)
         self.failed = asyncio.Event()
         """The store failed: nothing can be promised any more."""
+        self.reloading = Reloading(config, read, self.broker, self.guard)
+        self.reloading.listeners = self.listeners
         self._services: dict[str, Service] = {}
+        self.reloading.services = self._services
         self._machinery: Machinery | None = None
         self._caretaker: Caretaker | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -325,7 +320,12 @@ class Gateway:
         if self.config.admin.enabled:
             admin = self.config.admin
             self.admin = AdminServer(
-                admin.host, admin.port, self.status, self.storing.trouble, self.storing.compact
+                admin.host,
+                admin.port,
+                self.status,
+                self.storing.trouble,
+                self.storing.compact,
+                self.reloading.ask,
             )
             await _opened(f"admin {self.config.admin.uri}", self.admin.open())
             log.info("the status is at http://%s:%d/status", self.admin.host, self.admin.port)
@@ -360,7 +360,7 @@ class Gateway:
     def _compare_with_files(self, files: int) -> None:
         """Say so where more connections are allowed than there may be open files."""
         wanted = sum(
-            self._limits(section, section.protocol).maximum_connections for section in self.config.connector
+            section.limits(section.protocol).maximum_connections for section in self.config.connector
         )
         most = self.config.gateway.connections_max
         wanted = min(wanted, most) if most else wanted
@@ -397,6 +397,7 @@ class Gateway:
     def _limits(self, section: ConnectorSection, protocol: str) -> Limits:
         limits = section.limits(protocol)
         limits.allow_anonymous = section.anonymous(bool(self.config.user))
+        self.reloading.limits.append((section, limits))
         return limits
 
     async def _keeper(self, section: ConnectorSection, machinery: Machinery) -> Keeper | None:
@@ -412,12 +413,6 @@ class Gateway:
         except TlsError as error:
             raise OSError(errno.EINVAL, f"connector {section.name}: TLS: {error}") from None
         return keeper
-
-    def reload(self) -> None:
-        """Read certificates, keys and revocation lists again, as on SIGHUP."""
-        for listener in self.listeners:
-            if listener.keeper is not None:
-                listener.keeper.reload()
 
     def _post(self, work: Callable[[], None]) -> None:
         """Have `work` done in a later turn of the loop; called from threads."""
@@ -483,6 +478,7 @@ class Gateway:
         self._machinery = None
         if self._ticker is not None:
             self._ticker.cancel()
+        self.reloading.stop()
         now_ms = machinery.clock.now_ms()
         self.broker.now_ms = now_ms
         for listener in self.listeners:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Final
+from typing import Final, final
 
 from gateway.app import Gateway
 from gateway.config import Config
@@ -32,10 +32,14 @@ def leave(code: int) -> None:
 
 
 async def run(
-    config: Config, started: Callable[[Gateway], None], ended: Callable[[int], None] = leave
+    config: Config,
+    started: Callable[[Gateway], None],
+    ended: Callable[[int], None] = leave,
+    read: Callable[[], Config] | None = None,
 ) -> int:
     """Run until SIGTERM or SIGINT; `started(gateway)` is called once everything listens.  Returns the exit code.
 
+    SIGHUP has what can be reloaded reloaded; `read` gives the configuration as it is then.
     The first signal stops gracefully (0), a second one at once (128 + its number, as if it had not been caught).
     `ended(code)` is called while all is in memory still.
     """
@@ -60,15 +64,16 @@ async def run(
             loop.add_signal_handler(number, on_signal, number)
         except NotImplementedError:  # Windows: the loop has no signal handlers
             signal.signal(number, lambda got, _: loop.call_soon_threadsafe(on_signal, got))
-    running = Gateway(config)
-    if hasattr(signal, "SIGHUP"):
-        loop.add_signal_handler(signal.SIGHUP, running.reload)
+    running = Gateway(config, read)
+    hangups = _Hangups(running, loop)
     await _start(running)
     started(running)
     log.info("started")
+    hangups.obey()
     failing = asyncio.ensure_future(running.failed.wait())
     asked = asyncio.ensure_future(stopping.wait())
     await asyncio.wait((asked, failing), return_when=asyncio.FIRST_COMPLETED)
+    hangups.ignore()
     log.info("stopping: %d ms for clients to be told", config.gateway.shutdown_timeout_ms)
     await running.stop()
     for waiting in (asked, failing):
@@ -80,6 +85,38 @@ async def run(
 
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@final
+class _Hangups:
+    """SIGHUP: one that comes during the start is obeyed after it, one that comes during the stop never."""
+
+    def __init__(self, running: Gateway, loop: asyncio.AbstractEventLoop) -> None:
+        self._running = running
+        self._started = False
+        self._stopping = False
+        self._waiting = False
+        if hasattr(signal, "SIGHUP"):
+            loop.add_signal_handler(signal.SIGHUP, self._on_signal)
+
+    def _on_signal(self) -> None:
+        if self._stopping:
+            log.info("SIGHUP: not reloaded, since it is stopping")
+        elif self._started:
+            self._running.reloading.ask()
+        else:
+            log.info("SIGHUP: reloads once it has started")
+            self._waiting = True
+
+    def obey(self) -> None:
+        """It has started."""
+        self._started = True
+        if self._waiting:
+            self._running.reloading.ask()
+
+    def ignore(self) -> None:
+        """It is about to stop."""
+        self._stopping = True
 
 
 async def _start(running: Gateway) -> None:

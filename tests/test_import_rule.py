@@ -34,6 +34,7 @@ SHARED = {
         "hearing",
         "ids",
         "owners",
+        "reading",
         "replay",
         "scheduling",
         "service",
@@ -94,7 +95,17 @@ RULES: dict[str, set[str]] = {
     | {"ext:cryptography", "gateway.pki", "gateway.security", "gateway.store"},
     "gateway.app": ANY
     | {"gateway", "gateway.admin", "gateway.config", "gateway.connectors", "gateway.core", "gateway.net"}
-    | {"gateway.observe", "gateway.security", "gateway.store", "gateway.storing"},
+    | {"gateway.observe", "gateway.security", "gateway.store", "gateway.storing"}
+    | {"gateway.reloading"},
+    "gateway.reloading": ANY
+    | {
+        "ext:pydantic",
+        "gateway.config",
+        "gateway.connectors",
+        "gateway.core",
+        "gateway.net",
+        "gateway.security",
+    },
     "gateway.running": ANY
     | {"gateway.app", "gateway.config", "gateway.net.memory", "gateway.store", "gateway.storing"},
     "gateway.storing": ANY | {"gateway.config", "gateway.connectors", "gateway.core", "gateway.store"},

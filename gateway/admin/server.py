@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, final
 
 import h11
@@ -37,13 +37,16 @@ class AdminServer:
         status: Callable[[], dict[str, Any]],
         trouble: Callable[[], str] = lambda: "",
         compact: Callable[[], None] | None = None,
+        reload: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
+        """`reload` says what was done, or raises an exception with `problems`."""
         self.host = host
         self.port = port
         """The port asked for; after `open`, the one it got."""
         self._status = status
         self._trouble = trouble
         self._compact = compact
+        self._reload = reload
         self._server: asyncio.Server | None = None
         # In the order in which they came.
         self._clients: dict[asyncio.Task[None], None] = {}
@@ -93,18 +96,20 @@ class AdminServer:
         if not isinstance(event, h11.Request):
             return b""
         try:
-            code, answer = self._answer(event)
+            code, answer = await self._answer(event)
         except Exception:
             log.exception("internal error in the status")
             code, answer = 500, {"error": "internal error"}
         return _response(connection, code, answer, event.method == b"HEAD")
 
-    def _answer(self, request: h11.Request) -> tuple[int, dict[str, Any]]:
+    async def _answer(self, request: h11.Request) -> tuple[int, dict[str, Any]]:
         if not _may_ask(request):
             return 403, {"error": "only for this machine, under its own names, and for no other site's pages"}
         path = request.target.split(b"?", 1)[0]
         if path == b"/compact" and self._compact is not None:
-            return self._begin_compacting(request, self._compact)
+            return _command_refused(request) or self._begin_compacting(self._compact)
+        if path == b"/reload" and self._reload is not None:
+            return _command_refused(request) or await self._have_reloaded(self._reload)
         if path not in (b"/status", b"/health"):
             return 404, {"error": "there are /status and /health"}
         if request.method != b"GET":
@@ -115,14 +120,30 @@ class AdminServer:
         return (503, {"status": DEGRADED, "reason": trouble}) if trouble else (200, {"status": UP})
 
     @staticmethod
-    def _begin_compacting(request: h11.Request, compact: Callable[[], None]) -> tuple[int, dict[str, Any]]:
-        if request.method != b"POST":
-            return 405, {"error": "only POST"}
-        # Browsers send simple requests anywhere, and name the page that made them do it.
-        if any(name in (b"origin", b"sec-fetch-site") for name, _ in request.headers):
-            return 403, {"error": "not for pages"}
+    def _begin_compacting(compact: Callable[[], None]) -> tuple[int, dict[str, Any]]:
         compact()
         return 202, {"compacting": True}
+
+    @staticmethod
+    async def _have_reloaded(reload: Callable[[], Awaitable[str]]) -> tuple[int, dict[str, Any]]:
+        try:
+            # It goes on though whoever asked for it has lost patience.
+            return 200, {"reloaded": True, "done": await asyncio.shield(reload())}
+        except Exception as error:
+            problems: list[str] | None = getattr(error, "problems", None)
+            if problems is None:
+                raise
+            return 409, {"reloaded": False, "problems": problems}
+
+
+def _command_refused(request: h11.Request) -> tuple[int, dict[str, Any]] | None:
+    """Why a request may not have something done; None where it may."""
+    if request.method != b"POST":
+        return 405, {"error": "only POST"}
+    # Browsers send simple requests anywhere, and name the page that made them do it.
+    if any(name in (b"origin", b"sec-fetch-site") for name, _ in request.headers):
+        return 403, {"error": "not for pages"}
+    return None
 
 
 def _may_ask(request: h11.Request) -> bool:

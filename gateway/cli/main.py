@@ -9,6 +9,7 @@ import typer
 from gateway.cli import pki, tls
 from gateway.cli.check import check
 from gateway.cli.help import help_command
+from gateway.cli.reload import reload
 from gateway.cli.rollover import roll_over
 from gateway.cli.run import run
 from gateway.cli.status import status
@@ -42,7 +43,7 @@ def gateway(
     """A multi-protocol message broker."""
 
 
-for command in (run, check, status, version):
+for command in (run, check, status, reload, version):
     app.command()(command)
 app.command(name="help")(help_command)
 pki.app.command(name="roll-over")(roll_over)

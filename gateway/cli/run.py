@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,14 +25,24 @@ FILES_MAX: Final = 1_048_576
 
 
 def run(config: ConfigPath = None) -> None:
-    """Start the gateway.  SIGTERM or SIGINT stops it gracefully (0), a second one at once (128 + its number)."""
+    """Start the gateway.  SIGTERM or SIGINT stops it gracefully (0), a second one at once (128 + its number).
+
+    SIGHUP, or `gateway reload`, has users, rules and TLS files read again.
+    """
+    if hasattr(signal, "SIGHUP"):
+        # Whoever asks for it before it has started must not end it.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = _load(config)
     as_json = settings.log.format == "json"
     set_up(settings.log.level, settings.log.format)
     raise_file_limit()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            code = runner.run(run_gateway(settings, _nothing if as_json else announce))
+            code = runner.run(
+                run_gateway(
+                    settings, _nothing if as_json else announce, read=lambda: load(default_path(config))
+                )
+            )
     except OSError as error:
         _complain(f"cannot start: {error.strerror or error}", as_json)
         raise typer.Exit(1) from None

@@ -1,5 +1,6 @@
 """`gateway status`: ask a running gateway how it is."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -50,15 +51,32 @@ class NoGateway(Exception):
 
 def fetch(address: str) -> dict[str, Any]:
     """The answer of the gateway at `address`; raises NoGateway when there is none."""
-    parts = urlsplit(address)
-    if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
+    answer = ask(address, "/status")
+    if not answer.keys() >= {"name", "version", "connectors", "core"}:
+        raise NoGateway(f"{address} is no gateway")
+    return answer
+
+
+def ask(address: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+    """What the gateway at `address` answers to a GET, or to a POST of `body`; raises NoGateway when there is none."""
+    try:
+        parts = urlsplit(address)
+        here = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    except ValueError:
+        here = False
+    if not here:
         raise NoGateway(f"{address}: must be http:// on a loopback address")
     try:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{address.rstrip('/')}/status", timeout=TIMEOUT_S) as response:
-            answer = json.load(response)
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+        try:
+            with opener.open(f"{address.rstrip('/')}{path}", data=body, timeout=TIMEOUT_S) as response:
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            # It says why.
+            with error:
+                answer = json.load(error)
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "reason", None) or error
         raise NoGateway(f"no gateway answers at {address}: {reason}") from None
     if not isinstance(answer, dict):
         raise NoGateway(f"{address} is no gateway")

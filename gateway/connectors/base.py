@@ -4,11 +4,13 @@ Net calls `bytes_in`, `eof`, `deadline`, `writable` and, once per loop turn for 
 `bytes_out`.  Time comes in as an argument.  Nothing here waits, and nothing knows a socket.
 """
 
+from collections.abc import Iterator
 from typing import Final, final
 
 from gateway.connectors.confirmations import FRAME_BYTES, Confirmations
 from gateway.connectors.limits import Counters, Limits
 from gateway.connectors.output import RESUME_BYTES, TAKES_NOTHING, Output, Turn
+from gateway.connectors.reading import Reading
 from gateway.core.ports import Asker, Credentials
 from gateway.core.router import Broker
 
@@ -62,6 +64,7 @@ class Connector(Output):
         "_shut",
         "certificate_user",
         "handover",
+        "known",
         "notices",
         "offered",
         "peer",
@@ -80,6 +83,8 @@ class Connector(Output):
         """Whom its TLS certificate names; set before the first bytes."""
         self.offered: Credentials | None = None
         """What it said of itself to what carries it (HTTP's Authorization); set before the first bytes."""
+        self.known = False
+        """It has been let in: who it is, its publisher says."""
         self.handover: object | None = None
         """Set by a connector whose client goes on in another protocol: see `carriage.Handover`."""
         self.throttled = False
@@ -207,6 +212,21 @@ class Connector(Output):
             self._asker.connector = None
             self._asker = None
 
+    # -- rules and users change
+
+    def forget_permissions(self) -> None:
+        """What the client may do is to be asked anew: nothing of it may be remembered."""
+
+    def readings(self) -> Iterator[Reading]:
+        """What this connection reads by itself."""
+        return iter(())
+
+    def revoke(self, why: str) -> None:
+        """It has lost what it was let in for: end it."""
+        if not self.closing:
+            self.dismiss(why, self.broker.now_ms)
+            self.turn.mark(self)
+
     # -- for the log
 
     @property
@@ -268,6 +288,11 @@ class Connector(Output):
             self._late = True
             self._look_at_reading()
 
+    def says_too_little(self, user: str | None, secret: object) -> bool:
+        """Does it say nothing of who it is, where nobody may come without a name?"""
+        nobody = user is None and secret is None and self.certificate_user is None
+        return nobody and not self.limits.allow_anonymous
+
     def identified(self, granted: bool, user: str | None) -> None:
         """The answer to `ask`: the client is `user`, or it may not connect."""
         raise NotImplementedError
@@ -285,6 +310,7 @@ class Connector(Output):
         if not granted and asker is not None:
             self.reported = True
             self.notice(LOGINS, f"{asker.said} is not let in")
+        self.known = granted
         self.identified(granted, user)
         if granted and not self.closing:
             self.notice(CAME, "has come")

@@ -1,10 +1,12 @@
 """What makes connectors: an Acceptor a listener, a Service a protocol."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
 from gateway.connectors.base import Connector, Turn
 from gateway.connectors.limits import Counters, Limits
+from gateway.connectors.reading import Readings
 from gateway.core.ports import Recovered
 
 
@@ -66,6 +68,10 @@ class Service:
     def carriage(self) -> Carriage | None:
         """How it travels inside WebSocket; None when it does not."""
         return None
+
+    def readers(self) -> Iterator[Readings]:
+        """Who reads without being a connection, to be asked again when the rules have changed."""
+        return iter(())
 
     def tick(self, now_ms: int) -> None:
         """Let time pass where no connection does it: about four times a second."""

@@ -6,6 +6,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -93,6 +94,20 @@ class Keeper:
             self.reload()
         # A key follows its certificate a moment later: what still changes is left alone until the next look.
         self._pending = seen
+
+    async def read(self) -> Callable[[], None]:
+        """Read the files again, now: what is to be called to have them used.  Raises TlsError, and remembers why."""
+        seen = _signature(self.settings.files())
+        try:
+            identity = await self._loop.run_in_executor(None, tls.load, self.settings)
+        except TlsError as error:
+            self.reload_problem = str(error)
+            raise
+        return partial(self._use, identity, seen)
+
+    def _use(self, identity: Identity, seen: Signature) -> None:
+        self._loaded = seen
+        self._exchange(identity)
 
     def reload(self) -> None:
         """Read the files again, now, in a thread; if that fails, what was loaded stays in use."""

@@ -53,17 +53,44 @@ class Guard(Authorizer):
         super().__init__()
         self._users = users
         self._rules = rules
+        self._certificates = certificates
         self._checks = checks
         self._before_answer = before_answer
         """Called before an answer that comes late, to bring the core's clock up to date."""
-        self.verifies_names = bool(users) or certificates or rules.about_names
-        self.restricts_publish = bool(rules)
-        self.restricts_receive = rules.restrict_receive
+        self._look_at_rules()
         self._decisions: dict[tuple[str | None, str, int, int, str], bool] = {}
         self._decisions_bytes = 0
         self._decisions_bytes_max = decisions_bytes_max
         self.refused = 0
         """Clients that were not who they said they were."""
+
+    def _look_at_rules(self) -> None:
+        rules = self._rules
+        self.verifies_names = bool(self._users) or self._certificates or rules.about_names
+        self.restricts_publish = bool(rules)
+        self.restricts_receive = rules.restrict_receive
+
+    @property
+    def believes(self) -> bool:
+        """Is everybody who they say they are?"""
+        return not self._users and not self.verifies_names
+
+    def exchange(self, users: Mapping[str, User], rules: Rules) -> frozenset[str]:
+        """Go by these from now on.  Returns the users whose passwords are what they were.
+
+        Routes that are known have to be forgotten, and who is connected or reads has to be asked again.
+        """
+        before = self._users
+        self._users = users
+        self._rules = rules
+        self._look_at_rules()
+        self._forget_decisions()
+        self.generation += 1
+        return frozenset([name for name, user in users.items() if _hash_of(before, name) == user.hash])
+
+    def _forget_decisions(self) -> None:
+        self._decisions = {}
+        self._decisions_bytes = 0
 
     # -- who is it?
 
@@ -88,15 +115,16 @@ class Guard(Authorizer):
         asker.answer(granted, user if granted else None)
 
     def _check_password(self, name: str, secret: bytes, asker: Asker) -> None:
-        user = self._users.get(name)
+        hash = _hash_of(self._users, name)
         started = True
 
         def answer(right: bool) -> None:
             if not started:
                 self._before_answer()
-            self._decide(right, name, asker)
+            # It may have been exchanged meanwhile.
+            self._decide(right and _hash_of(self._users, name) == hash, name, asker)
 
-        self._checks.check(name, None if user is None else user.hash, secret, answer)
+        self._checks.check(name, hash, secret, answer)
         started = False
 
     # -- what may it do?
@@ -157,8 +185,7 @@ class Guard(Authorizer):
             return allowed
         size = DECISION_OVERHEAD + sum(len(name) * (1 if name.isascii() else 4) for name in names)
         if self._decisions_bytes + size > self._decisions_bytes_max:
-            self._decisions = {}
-            self._decisions_bytes = 0
+            self._forget_decisions()
         self._decisions[key] = allowed
         self._decisions_bytes += size
         return allowed
@@ -170,3 +197,8 @@ class Guard(Authorizer):
     def close(self) -> None:
         """The gateway stops."""
         self._checks.close()
+
+
+def _hash_of(users: Mapping[str, User], name: str) -> str | None:
+    user = users.get(name)
+    return None if user is None else user.hash

@@ -1,6 +1,6 @@
 """One HTTP client: requests to calls on the core, and on to WebSocket when it asks for that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.base import ORIGINS, Counters, Limits, Turn, shown
@@ -12,6 +12,7 @@ from gateway.connectors.http.origins import allowed, host_allowed, site_allowed
 from gateway.connectors.http.publish import post, post_many
 from gateway.connectors.http.pull import Pull, needs, pull_from, settle
 from gateway.connectors.http.requests import HttpRefusal, credentials_of, not_allowed, without_framing
+from gateway.connectors.reading import Reading
 from gateway.connectors.websocket.addresses import queue_named, topic_named
 from gateway.core.dedup import KeyReused
 from gateway.core.destination import InvalidName
@@ -195,6 +196,30 @@ class HttpConnector(Answering):
             self._pull = None
             pull.answer()
         elif self._events is not None:
+            self._end_events()
+        self.collect()
+        self.hang_up()
+
+    def forget_permissions(self) -> None:
+        """See Connector.  Who asks for something is asked who that is; what goes on now is not asked for again."""
+        self._authorization = None
+        self.known = self._pull is not None or self._events is not None
+
+    def readings(self) -> Iterator[Reading]:
+        """See Connector."""
+        if self._pull is not None:
+            return iter([self._pull.reading])
+        return iter([] if self._events is None else self._events.readings())
+
+    def revoke(self, why: str) -> None:
+        """See Connector."""
+        pull = self._pull
+        self.failure = why
+        if pull is not None:
+            self._pull = None
+            pull.give_back()
+            self.deny(403, why)
+        else:
             self._end_events()
         self.collect()
         self.hang_up()
@@ -413,12 +438,7 @@ class HttpConnector(Answering):
             self._carry_out(request)
             return
         credentials = credentials_of(request, self.peer, self.certificate_user)
-        if (
-            credentials.user is None
-            and credentials.secret is None
-            and self.certificate_user is None
-            and not self.limits.allow_anonymous
-        ):
+        if self.says_too_little(credentials.user, credentials.secret):
             raise HttpRefusal(401, "who are you?")
         self._authorization = None
         self.ask(credentials)

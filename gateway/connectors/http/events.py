@@ -5,6 +5,7 @@ from typing import Final, final
 from gateway.connectors.http.answering import Answering
 from gateway.connectors.http.requests import HttpRefusal
 from gateway.connectors.http.trails import Trail, Trails
+from gateway.connectors.reading import Reading
 from gateway.connectors.replay import Replays, RetainedOutlet
 from gateway.connectors.sources import may_read
 from gateway.connectors.websocket.addresses import pattern_of
@@ -112,6 +113,10 @@ class Events(RetainedOutlet):
 
     def _write(self, data: bytes) -> None:
         self._connector.push(self._connector.wire.stream(data))
+
+    def readings(self) -> list[Reading]:
+        """What it reads."""
+        return [Reading(f"topic:{binding.pattern}", TOPIC, binding.pattern) for binding in self._bindings]
 
     def end(self, superseded: bool = False) -> None:
         """No more of it on this connection; what comes is kept for a while, unless it goes on at another."""

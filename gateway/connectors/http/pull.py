@@ -15,6 +15,7 @@ from gateway.connectors.http.requests import (
     wants_envelope,
 )
 from gateway.connectors.http.settings import HttpSettings
+from gateway.connectors.reading import Reading
 from gateway.connectors.sources import may_read
 from gateway.connectors.websocket.messages import BYTES_TYPE, HTTP, dump, json_of, raw_parts
 from gateway.core.credit import Credit
@@ -113,6 +114,12 @@ class Pull(Outlet):
     def next_ms(self) -> int:
         """When `over` is to be asked."""
         return max(self._until_ms, self._look_ms)
+
+    @property
+    def reading(self) -> Reading:
+        """What it reads."""
+        destination = self._consumer.queue.destination
+        return Reading(str(destination), QUEUE, Pattern((destination.name,)))
 
     def over(self, now_ms: int) -> bool:
         """Is it to be answered, with what there is?"""

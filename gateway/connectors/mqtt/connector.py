@@ -8,6 +8,7 @@ from gateway.connectors.mqtt.binding import MqttBinding
 from gateway.connectors.mqtt.handshake import Handshake
 from gateway.connectors.mqtt.properties_out import MqttTarget
 from gateway.connectors.mqtt.publishing import MqttPublishing
+from gateway.connectors.mqtt.reading import reading_of
 from gateway.connectors.mqtt.replay import Replay
 from gateway.connectors.mqtt.sending import ELSEWHERE, UNSPECIFIED
 from gateway.connectors.mqtt.session import MqttSession
@@ -16,8 +17,7 @@ from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.mqtt.subscribing import Subscribing, Unsubscribing
 from gateway.connectors.mqtt.welcome import Welcome
 from gateway.connectors.sources import may_read
-from gateway.core.destination import QUEUE, TOPIC, InvalidName
-from gateway.core.pattern import literal
+from gateway.core.destination import InvalidName
 from gateway.core.ports import NOTHING
 from gateway.core.router import Broker, LimitReached
 from gateway.core.topics import Topic
@@ -142,6 +142,18 @@ class MqttConnector(MqttPublishing):
         """See Connector."""
         self.failure = why
         self._say_goodbye(ReasonCode.ADMINISTRATIVE_ACTION)
+
+    def forget_permissions(self) -> None:
+        """See Connector."""
+        self.choose_topics()
+
+    def revoke(self, why: str) -> None:
+        """See Connector."""
+        if not self.closing:
+            self.failure = why
+            self._wire.send_disconnect(ReasonCode.NOT_AUTHORIZED, self._why(why))
+            self._collect()
+            self.hang_up()
 
     def refuse(self, now_ms: int) -> None:
         """See Connector."""
@@ -361,9 +373,8 @@ class MqttConnector(MqttPublishing):
             filter = filter_of(request.filter)
         except InvalidName:
             return self._subscription_failed(ReasonCode.TOPIC_FILTER_INVALID)
-        kind = QUEUE if filter.queue else TOPIC
-        pattern = literal(filter.queue) if filter.queue else filter.pattern
-        if not may_read(self.broker, self.publisher, kind, pattern, bool(filter.group)):
+        reading = reading_of(filter)
+        if not may_read(self.broker, self.publisher, reading.kind, reading.pattern, reading.whole):
             return self._subscription_failed(ReasonCode.NOT_AUTHORIZED)
         count = 0 if session.subscriptions is None else len(session.subscriptions)
         new = session.subscriptions is None or request.filter not in session.subscriptions

@@ -47,7 +47,7 @@ def checksum(publish: Publish) -> int:
 class MqttPublishing(MqttSender):
     """The half of a connection that publishes."""
 
-    __slots__ = ("_answers", "_itemless", "_topics")
+    __slots__ = ("_answers", "_itemless", "_shared_topics", "_topics")
 
     def __init__(
         self,
@@ -63,10 +63,16 @@ class MqttPublishing(MqttSender):
         super().__init__(broker, turn, limits, counters, peer, settings, now_ms)
         # Properties in which nothing has a reserved name.
         self._itemless = b""
-        # Shared by all connections, unless what one client may do another may not.
-        self._topics: dict[str, Topic] = {} if broker.authorizer.restricts_publish else topics
+        self._shared_topics = topics
+        self._topics = topics
+        self.choose_topics()
         # Positions for which the PUBACKs and PUBCOMPs wait that have not been sent.
         self._answers: deque[int] | None = None
+
+    @final
+    def choose_topics(self) -> None:
+        """Remember topics with all connections together, unless what one client may do another may not."""
+        self._topics = {} if self.broker.authorizer.restricts_publish else self._shared_topics
 
     @final
     def _on_publish(self, publish: Publish) -> None:

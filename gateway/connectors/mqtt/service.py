@@ -1,14 +1,17 @@
 """What all MQTT connections of a broker share, and what makes them."""
 
+from collections.abc import Iterator
 from typing import final
 
 from gateway.connectors.base import Connector, Limits, Turn
 from gateway.connectors.mqtt.connector import MqttConnector
+from gateway.connectors.mqtt.reading import SessionReadings
 from gateway.connectors.mqtt.recovery import MqttRestorer
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.mqtt.stored import WIRE_ID
 from gateway.connectors.mqtt.systopics import SysTopics
+from gateway.connectors.reading import Readings
 from gateway.connectors.service import Acceptor, Carriage, Service
 from gateway.core.ports import Recovered
 from gateway.core.router import Broker
@@ -54,6 +57,12 @@ class MqttService(Service):
     def recover(self, found: Recovered, now_ms: int) -> None:
         """See Service."""
         self.sessions.recover(found, now_ms)
+
+    def readers(self) -> Iterator[Readings]:
+        """See Service."""
+        for session in self.sessions.all():
+            if not session.ended:
+                yield SessionReadings(session)
 
     def carriage(self) -> Carriage | None:
         """See Service.  MQTT 5.0 §6: binary frames only, subprotocol `mqtt`; MQTT 3.1 said `mqttv3.1`."""

@@ -1,9 +1,11 @@
 """One STOMP connection: frames to calls on the core, deliveries to frames."""
 
+from collections.abc import Iterator
 from typing import Final, cast, final
 
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.bound import NotHad
+from gateway.connectors.reading import Reading
 from gateway.connectors.stomp.addresses import Spelling
 from gateway.connectors.stomp.headers_out import StompTarget
 from gateway.connectors.stomp.refusal import StompRefusal
@@ -161,6 +163,14 @@ class StompConnector(StompSender):
         """See Connector."""
         self.failure = why
         self._say_goodbye(why)
+
+    def forget_permissions(self) -> None:
+        """See Connector."""
+        self.forget_targets()
+
+    def readings(self) -> Iterator[Reading]:
+        """See Connector."""
+        return iter(()) if self._subscriptions is None else self._subscriptions.readings()
 
     def refuse(self, now_ms: int) -> None:
         """See Connector."""

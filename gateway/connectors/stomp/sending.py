@@ -1,6 +1,6 @@
 """What one STOMP client sends: SEND to calls on the core, within transactions and without."""
 
-from typing import Final
+from typing import Final, final
 
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.hearing import FrameConnector
@@ -79,6 +79,13 @@ class StompSender(FrameConnector):
         """RECEIPT, once `position` is durable (§RECEIPT)."""
         if receipt is not None:
             self.confirm(position, encode_receipt(receipt, self.version))
+
+    @final
+    def forget_targets(self) -> None:
+        """Whether the client may send where it has sent before, and in whose name, is to be asked anew."""
+        self._head = None
+        self._topics = None
+        self._queues = None
 
     # -- publishing
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.replay import RetainedOutlet
-from gateway.connectors.sources import may_read
+from gateway.connectors.sources import Source, may_read
 from gateway.connectors.stomp.mapping import message_id, tail_of
 from gateway.core.chores import Chore
 from gateway.core.credit import UNLIMITED, Credit
@@ -59,6 +59,7 @@ class StompSubscription(RetainedOutlet):
         "number",
         "private",
         "selector",
+        "sources",
         "unacked",
         "window",
     )
@@ -80,6 +81,8 @@ class StompSubscription(RetainedOutlet):
         self.destination = destination
         """As the client wrote it; 1.0 may unsubscribe by it."""
         self.mode = mode
+        self.sources: list[Source] = []
+        """What it was allowed to read; empty where that is the connection's own."""
         self.selector: Selector | None = None
         self.exclusive = False
         self.credit = Credit(UNLIMITED, inflight)

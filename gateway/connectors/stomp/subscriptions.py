@@ -1,8 +1,10 @@
 """What one connection is subscribed to, and how its acknowledgements find their deliveries."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.bound import bound_queue, delete_durable, durable_queue
+from gateway.connectors.reading import Reading
 from gateway.connectors.replay import Replays
 from gateway.connectors.sources import Source, durable_key, may_read, share_key
 from gateway.connectors.stomp.addresses import destination_of, sources_of
@@ -79,6 +81,7 @@ class Subscriptions:
         self._check(subscribe, sources)
         selector = self._selector_of(subscribe)
         subscription = self._new(key, subscribe.id or "", subscribe.destination, subscribe.ack)
+        subscription.sources = sources
         subscription.selector = selector
         subscription.exclusive = subscribe.exclusive
         subscription.credit.available = self._prefetch(subscribe.prefetch)
@@ -342,6 +345,26 @@ class Subscriptions:
             self._look_ms = now_ms + BROWSERS_LOOK_MS
 
     # -- the connection
+
+    def readings(self) -> Iterator[Reading]:
+        """What they read; each queue by itself where they read all of a pattern."""
+        for subscription in list(self._by_key.values()):
+            for source in subscription.sources:
+                yield from self._readings_of(subscription, source)
+
+    def _readings_of(self, subscription: StompSubscription, source: Source) -> Iterator[Reading]:
+        owner = self._connector.owner
+        name = subscription.destination
+        if source.durable_key is not None:
+            queue = self._connector.broker.queues.get(source.durable_key.text)
+            for binding in [] if queue is None else list(queue.bindings):
+                yield Reading(name, TOPIC, binding.pattern, binding.owner is None)
+            return
+        yield Reading(name, source.kind, source.pattern, bool(source.group), owner)
+        if source.kind == QUEUE and not source.queue:
+            for consumer in list(subscription.consumers):
+                destination = consumer.queue.destination
+                yield Reading(str(destination), QUEUE, Pattern((destination.name,)), False, owner)
 
     def wake(self) -> None:
         """The client reads again."""

@@ -1,11 +1,13 @@
 """One client that speaks `gateway.json`: operations to calls on the core, deliveries to JSON."""
 
+from collections.abc import Iterator
 from typing import Final, cast, final
 
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.bound import FOREIGN, IN_USE, NO_ROOM, UNKNOWN, NotHad, bound_queue, delete_durable
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
 from gateway.connectors.hearing import FrameConnector
+from gateway.connectors.reading import Reading
 from gateway.connectors.replay import Replays
 from gateway.connectors.sources import Source, durable_key, may_read, share_key
 from gateway.connectors.websocket.addresses import destination_of, source_of
@@ -218,6 +220,10 @@ class JsonConnector(FrameConnector):
         self.failure = why
         self.hang_up()
 
+    def readings(self) -> Iterator[Reading]:
+        """See Connector."""
+        return iter([subscription.reading for subscription in self._subscriptions.values()])
+
     def refuse(self, now_ms: int) -> None:
         """See Connector."""
         self._refusing = True
@@ -321,12 +327,7 @@ class JsonConnector(FrameConnector):
             if first.user is not None or first.secret is not None:
                 user = first.user
                 secret = None if first.secret is None else first.secret.encode("utf-8", "replace")
-        if (
-            user is None
-            and secret is None
-            and self.certificate_user is None
-            and not self.limits.allow_anonymous
-        ):
+        if self.says_too_little(user, secret):
             self._end(c.UNAUTHORIZED, "anonymous clients are not allowed")
             return
         self.ask(Credentials(user, secret, self.client_id, self.peer, self.certificate_user))
@@ -437,7 +438,8 @@ class JsonConnector(FrameConnector):
             self.counters.limit_hits += 1
             raise JsonRefusal(c.LIMIT, "too many subscriptions")
         source = source_of(subscribe.source)
-        if not may_read(self.broker, self.publisher, source.kind, source.pattern, bool(source.group)):
+        reading = Reading(subscribe.source, source.kind, source.pattern, bool(source.group))
+        if not may_read(self.broker, self.publisher, reading.kind, reading.pattern, reading.whole):
             raise JsonRefusal(c.NOT_ALLOWED, f"not allowed to read from {subscribe.source[:200]}")
         if subscribe.durable is not None and not (
             self.client_id and source.kind == TOPIC and not source.group
@@ -446,7 +448,7 @@ class JsonConnector(FrameConnector):
         if subscribe.no_local and (source.kind == QUEUE or source.group):
             raise JsonRefusal(c.BAD_REQUEST, "`no_local` is for topics, and for who reads them alone")
         automatic = subscribe.ack == c.ACK_AUTO
-        subscription = JsonSubscription(self, subscribe.sub, automatic, subscribe.credit >= 0)
+        subscription = JsonSubscription(self, subscribe.sub, reading, automatic, subscribe.credit >= 0)
         no_local = self.publisher if subscribe.no_local else None
         if source.kind == TOPIC and not source.group and subscribe.durable is None and automatic:
             binding = Binding(source.pattern, subscription, no_local, self.publisher)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.reading import Reading
 from gateway.connectors.replay import RetainedOutlet
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.credit import Credit
@@ -33,10 +34,13 @@ class JsonSubscription(RetainedOutlet):
         "consumer",
         "id",
         "private",
+        "reading",
         "unacked",
     )
 
-    def __init__(self, connector: "JsonConnector", id: str, automatic: bool, counts_credit: bool) -> None:
+    def __init__(
+        self, connector: "JsonConnector", id: str, reading: Reading, automatic: bool, counts_credit: bool
+    ) -> None:
         super().__init__(connector)
         self._connector = connector
         self.id = id
@@ -49,6 +53,8 @@ class JsonSubscription(RetainedOutlet):
         """When it reads a queue."""
         self.private = False
         """Its queue is nobody else's and dies with it."""
+        self.reading = reading
+        """What it was allowed to read."""
         self.unacked: dict[int, Delivery] = {}
         """By tag."""
         self._head = message_head(id)

@@ -1,0 +1,42 @@
+"""`gateway reload`: have a running gateway read its users, rules and TLS files again."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from gateway.cli.settings import ConfigPath, load_or_exit
+from gateway.cli.status import NoGateway, ask
+
+
+def reload(
+    config: ConfigPath = None,
+    url: Annotated[
+        str, typer.Option(help="The gateway's [admin] uri; by default that of the configuration.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
+) -> None:
+    """Have the running gateway read users, rules and TLS files again, as SIGHUP does: all of them, or nothing.
+
+    Who may not be connected any more, or reads what it may not read any more, is ended and told so.
+    Exit code 0; 1 when no gateway answers; 2 when something is wrong and all stays as it was.
+    """
+    try:
+        answer = ask(url or load_or_exit(config).admin.uri, "/reload", b"")
+    except NoGateway as error:
+        if as_json:
+            typer.echo(json.dumps({"reloaded": False, "problems": [str(error)]}, indent=2))
+        else:
+            typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    done = answer.get("reloaded") is True
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+    elif done:
+        typer.echo(f"reloaded: {answer.get('done', '')}")
+    else:
+        typer.echo("not reloaded, all stays as it was:", err=True)
+        for problem in answer.get("problems", [answer.get("error", "")]):
+            typer.echo(problem, err=True)
+    if not done:
+        raise typer.Exit(2)
