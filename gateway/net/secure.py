@@ -31,6 +31,10 @@ WRITE_CHUNK: Final = 262_144
 LINGER_MS: Final = 1_000
 """How long a peer that was refused may take to read why."""
 
+OWN_BYTES_MAX: Final = 4_096
+"""Answers of TLS's own that may wait for a client to read them: room for a hundred new keys and more, and one is enough
+for gigabytes (RFC 8446 §4.6.3, §5.5)."""
+
 ENCODING_DER: Final = 2
 """As OpenSSL's module has it."""
 
@@ -51,6 +55,7 @@ class SecureSocket(asyncio.Protocol, Timed):
         "_keeper",
         "_listener",
         "_outgoing",
+        "_own_bytes",
         "_socket",
         "_state",
         "_tls",
@@ -71,6 +76,8 @@ class SecureSocket(asyncio.Protocol, Timed):
         self._tls = keeper.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._state = HANDSHAKE
         self._due_ms = 0
+        # Bytes of what TLS itself has answered since the socket had taken all that was written.
+        self._own_bytes = 0
         self.chain: tls.Chain = ()
         """The client's certificate first; empty without one."""
         self.expires: datetime | None = None
@@ -238,6 +245,8 @@ class SecureSocket(asyncio.Protocol, Timed):
     # -- bytes in
 
     def _receive(self, data: bytes) -> None:
+        if self._own_bytes and self.get_write_buffer_size() == 0:
+            self._own_bytes = 0
         if len(data) <= CHUNK:
             self._incoming.write(data)
             self._decrypt()
@@ -265,6 +274,11 @@ class SecureSocket(asyncio.Protocol, Timed):
         except ssl.SSLError as error:
             self._broken(parts, _reason(error))
             return
+        if self._outgoing.pending:
+            self._own_bytes += self._outgoing.pending
+            if self._own_bytes > OWN_BYTES_MAX:
+                self._broken(parts, "asks for new keys again and again")
+                return
         if parts:
             self._hand_on(parts)
         if self._outgoing.pending and self._state == OPEN:

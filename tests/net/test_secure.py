@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import raw_tls
 from line_doubles import LineConnector
 from secure_net import SecureNet, Streams
 from tls_files import HERE, Pki
@@ -393,6 +394,43 @@ async def test_a_damaged_record_ends_one_connection(net: SecureNet, pki: Pki) ->
     await net.until(lambda: net.listener.counters.protocol_errors == 1 and not net.listener._waiting)
     assert len(net.listener.transports) == 1
     assert await net.says(good) == b"ok hello\n"
+
+
+OPENSSL = raw_tls.find()
+needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="needs OpenSSL's library")
+
+
+@needs_openssl
+async def test_keys_may_be_renewed_again_and_again_by_who_reads_the_answers(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+
+    def talk() -> list[bytes]:
+        client = raw_tls.KeyUpdater(OPENSSL, net.listener.port)
+        try:
+            answers = [client.say(b"first\n")]
+            for _ in range(20):
+                assert client.ask(50) == 50
+                answers.append(client.say(b"more\n"))
+            return answers
+        finally:
+            client.close()
+
+    assert await asyncio.to_thread(talk) == [b"ok first\n"] + [b"ok more\n"] * 20
+
+
+@needs_openssl
+async def test_who_asks_for_new_keys_and_reads_no_answer_is_ended(net: SecureNet, pki: Pki) -> None:
+    await net.open(pki.settings())
+    client = await asyncio.to_thread(raw_tls.KeyUpdater, OPENSSL, net.listener.port)
+    try:
+        assert await asyncio.to_thread(client.say, b"first\n") == b"ok first\n"
+        # Far more than the sockets' own buffers hold.
+        most = 1_000_000
+        assert await asyncio.to_thread(client.ask, most) < most
+    finally:
+        client.close()
+    await net.until(lambda: not net.listener.transports)
+    assert net.listener.counters.protocol_errors == 1
 
 
 @pytest.mark.parametrize(
