@@ -31,6 +31,7 @@ from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import DECODERS
 from gateway.core.pattern import MANY, ONE, Pattern
 from gateway.core.router import Broker
+from gateway.keeping import Keeping
 from gateway.net import detect
 from gateway.net.clock import Clock
 from gateway.net.deadlines import Deadlines
@@ -258,6 +259,7 @@ class Gateway:
         self.admin: AdminServer | None = None
         self.broker.asynchronous = [queue_pattern(text) for text in config.store.asynchronous]
         self.storing = Storing(config.store, self.broker)
+        self.keeping = Keeping(config.pki)
         self.failed = asyncio.Event()
         """The store failed: nothing can be promised any more."""
         self.reloading = Reloading(config, read, self.broker, self.guard)
@@ -315,6 +317,7 @@ class Gateway:
             self.failed.set,
             lambda line: reports.add("records that cannot be written", line, logging.ERROR),
         )
+        await _opened(f"pki {self.config.pki.uri}", self.keeping.start())
         for section in self.config.connector:
             await self._open(section, self._machinery)
         if self.config.admin.enabled:
@@ -440,6 +443,7 @@ class Gateway:
         now = datetime.now(UTC)
         for listener in self.listeners:
             listener.tick(now)
+        self.keeping.tick(now_ms // 1000)
         self._heap.look(self.broker.resident_bytes)
         self._sample()
 
@@ -500,6 +504,7 @@ class Gateway:
         self._report_deaths()
         if self.admin is not None:
             await self.admin.close()
+        await self.keeping.close()
         self.guard.close()
         await self.storing.close()
 

@@ -85,6 +85,9 @@ RULES: dict[str, set[str]] = {
     "gateway.pki": ANY | {"ext:cryptography"},
     "gateway.security": ANY | {"ext:argon2", "gateway.core"},
     "gateway.admin": ANY | {"ext:h11", "gateway.connectors.http.origins"},
+    "gateway.admin.revocations": ANY
+    | {"ext:h11", "ext:cryptography", "gateway.admin.endpoint", "gateway.pki"},
+    "gateway.keeping": ANY | {"gateway.admin.revocations", "gateway.config", "gateway.pki"},
     "gateway.observe": ANY,
     "gateway.config": ANY
     | {"ext:pydantic", "gateway.connectors.base", "gateway.connectors.side"}
@@ -96,7 +99,7 @@ RULES: dict[str, set[str]] = {
     "gateway.app": ANY
     | {"gateway", "gateway.admin", "gateway.config", "gateway.connectors", "gateway.core", "gateway.net"}
     | {"gateway.observe", "gateway.security", "gateway.store", "gateway.storing"}
-    | {"gateway.reloading"},
+    | {"gateway.reloading", "gateway.keeping"},
     "gateway.reloading": ANY
     | {
         "ext:pydantic",

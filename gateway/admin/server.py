@@ -1,25 +1,14 @@
-"""A small HTTP/1.1 endpoint: GET /status and GET /health, as JSON."""
+"""The status endpoint: GET /status and GET /health, as JSON."""
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, final
 
 import h11
 
+from gateway.admin.endpoint import Answer, Endpoint
 from gateway.connectors.http.origins import allowed, host_allowed, site_allowed
-
-log = logging.getLogger("gateway.admin")
-
-CONNECTIONS_MAX: Final = 64
-"""Open at a time; for one more, the one that has waited longest makes room."""
-
-EXCHANGE_TIMEOUT_S: Final = 10.0
-"""How long a request may take to come and its answer to be read."""
-
-REQUEST_BYTES_MAX: Final = 16_384
-"""Request line and headers."""
 
 UP: Final = "up"
 DEGRADED: Final = "degraded"
@@ -40,67 +29,33 @@ class AdminServer:
         reload: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         """`reload` says what was done, or raises an exception with `problems`."""
-        self.host = host
-        self.port = port
-        """The port asked for; after `open`, the one it got."""
+        self._endpoint = Endpoint(host, port, self._asked, _wrong)
         self._status = status
         self._trouble = trouble
         self._compact = compact
         self._reload = reload
-        self._server: asyncio.Server | None = None
-        # In the order in which they came.
-        self._clients: dict[asyncio.Task[None], None] = {}
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return self._endpoint.host
+
+    @property
+    def port(self) -> int:
+        """The port asked for; after `open`, the one it got."""
+        return self._endpoint.port
 
     async def open(self) -> None:
         """Listen.  Raises OSError."""
-        self._server = await asyncio.start_server(self._accept, self.host, self.port, limit=REQUEST_BYTES_MAX)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self._endpoint.open()
 
     async def close(self) -> None:
         """Stop listening and end the open connections."""
-        if self._server is not None:
-            self._server.close()
-        for task in list(self._clients):
-            task.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
+        await self._endpoint.close()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if len(self._clients) >= CONNECTIONS_MAX:
-            # A request is one packet: whoever has not asked yet is hardly going to.
-            oldest = next(iter(self._clients))
-            del self._clients[oldest]
-            oldest.cancel()
-        self._clients[task] = None
-        try:
-            async with asyncio.timeout(EXCHANGE_TIMEOUT_S):
-                writer.write(await self._exchange(reader))
-                await writer.drain()
-        except (TimeoutError, ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            self._clients.pop(task, None)
-            writer.close()
-
-    async def _exchange(self, reader: asyncio.StreamReader) -> bytes:
-        """The answer to one request; nobody asks so often that connections would be worth keeping."""
-        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES_MAX)
-        try:
-            event = connection.next_event()
-            while event is h11.NEED_DATA:
-                connection.receive_data(await reader.read(REQUEST_BYTES_MAX))
-                event = connection.next_event()
-        except h11.RemoteProtocolError as error:
-            return _response(connection, error.error_status_hint, {"error": str(error)})
-        if not isinstance(event, h11.Request):
-            return b""
-        try:
-            code, answer = await self._answer(event)
-        except Exception:
-            log.exception("internal error in the status")
-            code, answer = 500, {"error": "internal error"}
-        return _response(connection, code, answer, event.method == b"HEAD")
+    async def _asked(self, request: h11.Request, _: bytes) -> Answer:
+        code, answer = await self._answer(request)
+        return _json(code, answer)
 
     async def _answer(self, request: h11.Request) -> tuple[int, dict[str, Any]]:
         if not _may_ask(request):
@@ -158,20 +113,15 @@ def _may_ask(request: h11.Request) -> bool:
     return site_allowed(said.get(b"sec-fetch-site"), said.get(b"sec-fetch-mode"), False, True)
 
 
-def _response(connection: h11.Connection, code: int, answer: dict[str, Any], head: bool = False) -> bytes:
-    """A whole response as bytes, after which the connection is closed."""
-    body = json.dumps(answer).encode() + b"\n"
+def _wrong(code: int, reason: str) -> Answer:
+    return _json(code, {"error": reason})
+
+
+def _json(code: int, answer: dict[str, Any]) -> Answer:
     headers = [
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
         ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
-        ("Connection", "close"),
     ]
     if code == 405:
         headers.append(("Allow", "POST" if "POST" in answer.get("error", "") else "GET"))
-    data = connection.send(h11.Response(status_code=code, headers=headers)) or b""
-    if not head:
-        data += connection.send(h11.Data(data=body)) or b""
-    return data + (connection.send(h11.EndOfMessage()) or b"")
+    return Answer(code, json.dumps(answer).encode() + b"\n", "application/json", headers)

@@ -7,7 +7,9 @@ import typer
 
 from gateway.app import tls_problems
 from gateway.cli.settings import ConfigPath, load_or_exit
-from gateway.config import Config
+from gateway.config import Config, PkiSection
+from gateway.pki.errors import PkiError
+from gateway.pki.folder import Folder
 
 
 def check(config: ConfigPath = None) -> None:
@@ -31,12 +33,23 @@ def path_problems(config: Config) -> list[str]:
     problems: list[str] = []
     if config.store.path:
         problems += [f"store.path: {text}" for text in _store_problems(Path(config.store.path))]
+    problems += [f"pki.dir: {text}" for text in _folder_of_keys_problems(config.pki)]
     for connector in config.connector:
         if connector.path:
             problems += [
                 f"connector[{connector.name}]: {text}" for text in _socket_problems(Path(connector.path))
             ]
     return problems
+
+
+def _folder_of_keys_problems(section: PkiSection) -> list[str]:
+    if not (section.renew_lists or section.uri or section.ocsp):
+        return []
+    try:
+        _ = Folder(section.dir).issuing()
+    except PkiError as error:
+        return [str(error)]
+    return []
 
 
 def _store_problems(path: Path) -> list[str]:

@@ -118,4 +118,7 @@ def _announce(started: Gateway) -> None:
         print(f"  {acceptor.name:<{width}}  {listener.scheme}://{listener.address}  {' '.join(options)}")
     if started.admin is not None:
         print(f"  {'admin':<{width}}  http://{started.admin.host}:{started.admin.port}/status")
+    pki = started.keeping.server
+    if pki is not None:
+        print(f"  {'pki':<{width}}  http://{pki.host}:{pki.port}/")
     print("ready", flush=True)

@@ -8,6 +8,13 @@ from pydantic import Field, field_validator
 from gateway.config.section import Section
 
 
+def checked_source(source: str) -> str:
+    """Where a password comes from.  Raises ValueError."""
+    if source and not source.startswith(("file:", "env:")):
+        raise ValueError("must be file:PATH or env:NAME, not the password itself")
+    return source
+
+
 class KeyPairSection(Section):
     """[[connector.tls.more]]: a further certificate, for clients that ask for one of its names (SNI)."""
 
@@ -21,9 +28,7 @@ class KeyPairSection(Section):
     @field_validator("key_password")
     @classmethod
     def _a_source(cls, source: str) -> str:
-        if source and not source.startswith(("file:", "env:")):
-            raise ValueError("must be file:PATH or env:NAME, not the password itself")
-        return source
+        return checked_source(source)
 
 
 class TlsSection(KeyPairSection):

@@ -12,6 +12,7 @@ from gateway.config.broker import (
     StoreSection,
 )
 from gateway.config.connector import DEFAULT_CONNECTORS, ConnectorSection
+from gateway.config.pki import PkiSection
 from gateway.config.protocols import MqttSection, StompSection
 from gateway.config.section import Section
 from gateway.config.web import HttpSection, WebSocketSection
@@ -37,6 +38,7 @@ class Config(Section):
     store: StoreSection = StoreSection()
     log: LogSection = LogSection()
     admin: AdminSection = AdminSection()
+    pki: PkiSection = PkiSection()
 
     @field_validator("connector")
     @classmethod

@@ -107,6 +107,18 @@ def certified_again(authority: x509.Certificate, issuer: x509.Certificate) -> Ex
     ]
 
 
+def responder_extensions(public_key: CertificatePublicKeyTypes, issuer: x509.Certificate) -> Extensions:
+    """What a certificate carries that signs OCSP answers for `issuer`, and nothing else (RFC 6960 §4.2.2.2)."""
+    return [
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (key_usage(authority=False), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), False),
+        (x509.OCSPNoCheck(), False),
+        (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
+        (_authority_key(public_key, issuer), False),
+    ]
+
+
 def leaf_extensions(
     kind: Profile,
     public_key: CertificatePublicKeyTypes,

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from gateway.admin import server as server_module
-from gateway.admin.server import CONNECTIONS_MAX, REQUEST_BYTES_MAX, AdminServer
+from gateway.admin import endpoint
+from gateway.admin.endpoint import CONNECTIONS_MAX, REQUEST_BYTES_MAX
+from gateway.admin.server import AdminServer
 
 
 @pytest_asyncio.fixture
@@ -88,7 +89,7 @@ async def test_headers_without_end_are_answered_431_and_not_kept(admin: AdminSer
 async def test_a_client_that_says_nothing_is_closed(
     admin: AdminServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "EXCHANGE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(endpoint, "EXCHANGE_TIMEOUT_S", 0.05)
     reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()

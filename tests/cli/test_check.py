@@ -66,3 +66,11 @@ def test_certificates_that_cannot_be_used_are_mistakes(gateway_command, tmp_path
     (pki / "issued" / "broker.key").chmod(0o644)
     code, _, err = gateway_command("check", str(tmp_path / "g.toml"))
     assert (code, "lets others read the key" in err) == (1, True)
+
+
+def test_a_folder_to_look_after_without_authorities_is_a_mistake(gateway_command, tmp_path) -> None:
+    path = tmp_path / "g.toml"
+    path.write_text(f'[pki]\ndir = "{tmp_path}/none"\nuri = "http://127.0.0.1:0"\n')
+    code, _, said = gateway_command("check", str(path))
+    assert code == 1
+    assert f"pki.dir: {tmp_path}/none has no authorities" in said
