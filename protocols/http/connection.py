@@ -1,5 +1,6 @@
 """The server's side of one HTTP/1.1 connection: bytes in, whole requests out; responses in, bytes out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -7,6 +8,7 @@ import h11
 
 from protocols.errors import LocalProtocolError
 from protocols.http.frames import Event, Request, RequestBegun, RequestFailed
+from protocols.http.targets import authority_of, head_fault
 
 REASONS: Final = {
     101: b"Switching Protocols",
@@ -21,12 +23,15 @@ REASONS: Final = {
     406: b"Not Acceptable",
     408: b"Request Timeout",
     413: b"Content Too Large",
+    414: b"URI Too Long",
     415: b"Unsupported Media Type",
     422: b"Unprocessable Content",
     426: b"Upgrade Required",
     429: b"Too Many Requests",
     431: b"Request Header Fields Too Large",
+    501: b"Not Implemented",
     503: b"Service Unavailable",
+    505: b"HTTP Version Not Supported",
     507: b"Insufficient Storage",
 }
 """For people; machines read the number (RFC 9112 §4)."""
@@ -67,6 +72,7 @@ class HttpConnection:
     __slots__ = (
         "_accepted",
         "_asking",
+        "_between",
         "_body",
         "_body_bytes",
         "_busy",
@@ -84,6 +90,8 @@ class HttpConnection:
         self._limits = limits
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.max_header_bytes)
         self._head: h11.Request | None = None
+        # Nothing has come of the next request.
+        self._between = True
         self._body: list[bytes] = []
         self._body_bytes = 0
         # Of its chunks, and of the pieces that they came in.
@@ -128,22 +136,41 @@ class HttpConnection:
             if data:
                 self._h11.receive_data(data)
             return []
+        if self._between and data:
+            # Some clients end a body with a line end of their own (RFC 9112 §2.2).
+            data = data.lstrip(b"\r\n")
         try:
             if data:
+                self._between = False
                 self._h11.receive_data(data)
             return self._next()
         except h11.RemoteProtocolError as error:
             # It lies in a frame of its own traceback, and would keep all of ours until the collector comes.
             error.__traceback__ = None
-            return self._fail(error.error_status_hint, str(error))
+            return self._fail(self._status_of(error), str(error).partition(": bytearray(")[0])
+
+    def _status_of(self, error: h11.RemoteProtocolError) -> int:
+        """A head that is too long before its first line ends has too long a target (RFC 9112 §3)."""
+        status = error.error_status_hint
+        if status == 431 and self._head is None and b"\n" not in self._h11.trailing_data[0]:
+            return 414
+        return status
 
     def _next(self) -> list[Event]:
         while True:
             event = self._h11.next_event()
             if isinstance(event, h11.Request):
                 # h11 asks only when something is missing: a head that comes in one read would have no limit.
+                if len(event.target) > self._limits.max_header_bytes:
+                    return self._fail(414, f"a head may have {self._limits.max_header_bytes} bytes")
                 if _head_bytes(event) > self._limits.max_header_bytes:
                     return self._fail(431, f"a head may have {self._limits.max_header_bytes} bytes")
+                if not event.http_version.startswith(b"1."):
+                    # RFC 9110 §15.6.6; also who begins with HTTP/2 unasked.
+                    return self._fail(505, "HTTP/1.1, please")
+                wrong = head_fault(event.method, event.target, event.headers)
+                if wrong:
+                    return self._fail(400, wrong)
                 self._head = event
                 self._body = []
                 self._body_bytes = 0
@@ -163,6 +190,8 @@ class HttpConnection:
                 if self._body_bytes > self._limits.asked_body_bytes and not self._accepted:
                     return self._ask()
             elif isinstance(event, h11.EndOfMessage):
+                if _fields_bytes(event.headers) > self._limits.max_header_bytes:
+                    return self._fail(431, f"trailers may have {self._limits.max_header_bytes} bytes")
                 return [self._request()]
             elif event is h11.NEED_DATA:
                 if self._head is not None:
@@ -271,8 +300,20 @@ class HttpConnection:
         self._busy = False
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             self._h11.start_next_cycle()
+            self._skip_line_ends()
         else:
             self.closing = True
+
+    def _skip_line_ends(self) -> None:
+        """What has come already begins with the next request; see `receive_data`."""
+        waiting = bytes(self._h11.trailing_data[0])
+        self._between = not waiting
+        if waiting.startswith((b"\r", b"\n")):
+            waiting = waiting.lstrip(b"\r\n")
+            self._between = not waiting
+            self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.max_header_bytes)
+            if waiting:
+                self._h11.receive_data(waiting)
 
     def _say(self, event: h11.Event) -> None:
         data = self._h11.send(event)
@@ -281,8 +322,12 @@ class HttpConnection:
 
 
 def _head_bytes(head: h11.Request) -> int:
-    size = len(head.method) + len(head.target)
-    for name, value in head.headers:
+    return len(head.method) + len(head.target) + _fields_bytes(head.headers)
+
+
+def _fields_bytes(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    size = 0
+    for name, value in headers:
         size += len(name) + len(value) + 4
     return size
 
@@ -295,4 +340,8 @@ def _is_framed_twice(head: h11.Request) -> bool:
 def _request_of(head: h11.Request, body: bytes) -> Request:
     """What h11 has read, as a record."""
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+    authority = authority_of(head.target)
+    if authority is not None:
+        headers = [pair for pair in headers if pair[0] != "host"]
+        headers.append(("host", authority.decode("latin-1")))
     return Request(head.method.decode("ascii"), head.target.decode("latin-1"), headers, body)

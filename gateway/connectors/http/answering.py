@@ -1,5 +1,6 @@
 """The half of an HTTP connection that answers: what carries out a request knows no more of the connection than this."""
 
+from email.utils import formatdate
 from typing import Final
 
 from gateway.connectors.base import Connector, Counters, Limits, Turn
@@ -57,6 +58,8 @@ class Answering(Connector):
     ) -> list[tuple[str, str]]:
         """What every response says, and `more`."""
         headers = [
+            # A server with a clock says when (RFC 9110 §6.6.1).
+            ("Date", formatdate(self.broker.now_ms // 1000, usegmt=True)),
             ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "no-referrer"),
             ("Content-Security-Policy", policy),

@@ -10,7 +10,7 @@ from gateway.connectors.http.answering import PLAIN, POLICY, Answering
 from gateway.connectors.http.events import Events, patterns_in
 from gateway.connectors.http.origins import allowed, host_allowed, site_allowed
 from gateway.connectors.http.publish import post, post_many
-from gateway.connectors.http.pull import Pull, needs, pull_from, settle
+from gateway.connectors.http.pull import Pull, methods_at, needs, pull_from, settle
 from gateway.connectors.http.requests import HttpRefusal, credentials_of, not_allowed, without_framing
 from gateway.connectors.reading import Reading
 from gateway.connectors.websocket.addresses import queue_named, topic_named
@@ -26,6 +26,9 @@ from protocols.websocket.handshake import SWITCHING, Handshake
 
 if TYPE_CHECKING:
     from gateway.connectors.http.service import HttpAcceptor, HttpService
+
+KNOWN: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+"""Methods that are known; those that are not are not merely wrong where they are used (RFC 9110 §9.1)."""
 
 _API: Final = ("queues", "topics", "receipts", "events", "messages")
 
@@ -344,8 +347,11 @@ class HttpConnector(Answering):
 
     def _route(self, request: Request) -> None:
         self._check(request)
+        if request.method not in KNOWN:
+            raise HttpRefusal(501, "unknown method")
         if request.method == "OPTIONS":
-            self.respond(204, "", b"")
+            allowed_here = methods_at(request.segments() or [])
+            self.respond(204, "", b"", [("Allow", ", ".join([*allowed_here, "OPTIONS"]))])
             return
         if request.wants_upgrade():
             self._upgrade(request)
@@ -464,19 +470,19 @@ class HttpConnector(Answering):
         room = segments[0]
         method = request.method
         if room == "messages" and len(segments) == 1:
-            needs(method, ("POST",))
+            needs(method, methods_at(segments))
             settings = self._service.settings
             post_many(self, request, settings.messages_max, settings.values_max)
         elif room == "events" and len(segments) == 1:
-            needs(method, ("GET",))
+            needs(method, methods_at(segments))
             self._get_events(request)
         elif room == "receipts" and len(segments) in (2, 3):
             settle(self, method, segments, self._service.receipts)
         elif room == "topics" and len(segments) == 2:
-            needs(method, ("POST",))
+            needs(method, methods_at(segments))
             post(self, request, topic_named(segments[1]), self._service.settings.values_max)
         elif room == "queues" and len(segments) == 2:
-            needs(method, ("POST", "GET"))
+            needs(method, methods_at(segments))
             if method == "POST":
                 post(self, request, queue_named(segments[1]), self._service.settings.values_max)
             else:

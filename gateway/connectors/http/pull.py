@@ -244,10 +244,8 @@ def pull_from(
 def settle(connector: Answering, method: str, segments: list[str], receipts: Receipts) -> None:
     """DELETE /receipts/R, POST /receipts/R/release or /reject."""
     outcome = ACCEPTED
-    if len(segments) == 2:
-        needs(method, ("DELETE",))
-    else:
-        needs(method, ("POST",))
+    needs(method, methods_at(segments))
+    if len(segments) == 3:
         if segments[2] == "release":
             outcome = RELEASED
         elif segments[2] == "reject":
@@ -258,6 +256,23 @@ def settle(connector: Answering, method: str, segments: list[str], receipts: Rec
     if position < 0:
         raise HttpRefusal(404, "there is no such receipt, or its time has run out")
     connector.stored(position)
+
+
+_METHODS: Final = {
+    ("messages", 1): ("POST",),
+    ("events", 1): ("GET",),
+    ("topics", 2): ("POST",),
+    ("queues", 2): ("POST", "GET"),
+    ("receipts", 2): ("DELETE",),
+    ("receipts", 3): ("POST",),
+}
+
+
+def methods_at(segments: list[str]) -> tuple[str, ...]:
+    """What can be done at that path, beside OPTIONS."""
+    if not segments:
+        return ("GET", "HEAD")
+    return _METHODS.get((segments[0], len(segments)), ("GET", "HEAD"))
 
 
 def needs(method: str, methods: tuple[str, ...]) -> None:
