@@ -4,7 +4,7 @@ What is found may be far more than a client's output buffer: none of it is dropp
 comes live.  It is searched for when what was asked for before has been sent, a little at a time.
 """
 
-from collections import deque
+from collections import OrderedDict
 from typing import Final, final
 
 from gateway.connectors.base import TAKES_NOTHING, Connector
@@ -90,14 +90,61 @@ class RetainedOutlet(Outlet):
 
 
 @final
-class _Showing:
+class ReplayLine:
+    """Replays in the order in which they were asked for, each found by who asked: there may be thousands."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[object, list[Replay]] = OrderedDict()
+
+    @property
+    def empty(self) -> bool:
+        """Is there none?"""
+        return not self._of
+
+    def add(self, owner: object, replay: Replay) -> None:
+        """One more of `owner`'s, behind the others."""
+        of_owner = self._of.get(owner)
+        if of_owner is None:
+            self._of[owner] = [replay]
+        else:
+            of_owner.append(replay)
+
+    @property
+    def first(self) -> Replay:
+        """The one whose turn it is.  There must be one."""
+        return next(iter(self._of.values()))[0]
+
+    def pass_first(self) -> None:
+        """It is over."""
+        owner, of_owner = next(iter(self._of.items()))
+        del of_owner[0]
+        if not of_owner:
+            del self._of[owner]
+
+    def drop(self, owner: object) -> None:
+        """Those of `owner` are not wanted any more."""
+        for replay in self._of.pop(owner, ()):
+            replay.drop()
+
+    def end(self) -> None:
+        """None is."""
+        for of_owner in self._of.values():
+            for replay in of_owner:
+                replay.drop()
+        self._of.clear()
+
+
+@final
+class _Showing(Replay):
     """A replay, and who it is for."""
 
-    __slots__ = ("outlet", "replay")
+    __slots__ = ("outlet",)
 
-    def __init__(self, outlet: RetainedOutlet, replay: Replay) -> None:
+    def __init__(self, outlet: RetainedOutlet, search: Search) -> None:
+        super().__init__(search)
         self.outlet = outlet
-        self.replay = replay
 
 
 @final
@@ -108,31 +155,27 @@ class Replays(Seeker):
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        self._waiting: deque[_Showing] = deque()
+        self._waiting = ReplayLine()
 
     @property
     def over(self) -> bool:
         """Has all of them been sent?"""
-        return not self._waiting
+        return self._waiting.empty
 
     def begin(self, outlet: RetainedOutlet, search: Search) -> None:
         """Send what `search` finds to `outlet`, some of it at once."""
-        self._waiting.append(_Showing(outlet, Replay(search)))
-        if len(self._waiting) == 1:
+        waited = not self._waiting.empty
+        self._waiting.add(outlet, _Showing(outlet, search))
+        if not waited:
             self.go_on()
 
     def drop(self, outlet: RetainedOutlet) -> None:
         """It wants no more of them."""
-        for showing in self._waiting:
-            if showing.outlet is outlet:
-                showing.replay.drop()
-        self._waiting = deque([showing for showing in self._waiting if showing.outlet is not outlet])
+        self._waiting.drop(outlet)
 
     def end(self) -> None:
         """Nobody wants any more."""
-        for showing in self._waiting:
-            showing.replay.drop()
-        self._waiting.clear()
+        self._waiting.end()
 
     def found(self) -> None:
         """See Seeker."""
@@ -145,19 +188,20 @@ class Replays(Seeker):
         # Below half of its buffer the client is not congested by this: what comes live falls under no policy.
         bytes_max = min(TURN_BYTES, connector.limits.output_buffer // 2)
         steps = 0
-        while waiting and not connector.congested and not connector.closing:
+        while not waiting.empty and not connector.congested and not connector.closing:
             if steps >= TURN_MESSAGES or connector.out_bytes > bytes_max:
                 # Once it is written this is called again.
                 connector.turn.mark(connector)
                 return
             steps += 1
-            showing = waiting[0]
-            if not showing.replay.ready(self):
+            showing = waiting.first
+            assert isinstance(showing, _Showing)
+            if not showing.ready(self):
                 # It comes back here by way of `found`.
                 return
-            if showing.replay.over:
-                waiting.popleft()
+            if showing.over:
+                waiting.pass_first()
                 continue
-            message = showing.replay.step(connector.broker)
+            message = showing.step(connector.broker)
             if message is not None:
                 showing.outlet.replay(message)

@@ -8,7 +8,8 @@ import pytest
 import stomp_client
 
 from gateway.connectors.base import Connector, Limits
-from gateway.connectors.replay import TURN_MESSAGES
+from gateway.connectors.replay import TURN_MESSAGES, Replay, ReplayLine
+from gateway.core.flow import Publisher
 from gateway.core.limits import DROP_NEWEST
 from gateway.core.searching import NODES_AT_ONCE
 
@@ -187,3 +188,52 @@ def test_a_client_that_leaves_while_it_is_searched_for_is_sent_nothing_more(begi
     broker.chores.step()
     assert len(broker.chores) == 0
     assert b"<" not in reader.read_all()
+
+
+class _Looked:
+    """An owner that counts how often it is compared with another."""
+
+    def __init__(self, looks: list[int]) -> None:
+        self._looks = looks
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        self._looks.append(1)
+        return self is other
+
+
+def test_among_thousands_the_replays_of_one_subscription_are_found_without_looking_at_the_others() -> None:
+    broker = json_client.World().broker
+    looks: list[int] = []
+    line = ReplayLine()
+    owners = [_Looked(looks) for _ in range(2_000)]
+    replays = [Replay(broker.values.search([], Publisher("p", None))) for _ in owners]
+    for owner, replay in zip(owners, replays, strict=True):
+        line.add(owner, replay)
+    for owner in owners[1:]:
+        line.drop(owner)
+    # But for what falls on the same place of a table.
+    assert len(looks) < len(owners)
+    assert not line.empty
+    assert line.first is replays[0]
+    assert [replay.over for replay in replays] == [False] + [True] * 1_999
+    line.pass_first()
+    assert line.empty
+
+
+def test_replays_of_one_owner_follow_each_other_and_go_together() -> None:
+    broker = json_client.World().broker
+    line = ReplayLine()
+    first, second, other = [Replay(broker.values.search([], Publisher("p", None))) for _ in range(3)]
+    for owner, replay in (("a", first), ("b", other), ("a", second)):
+        line.add(owner, replay)
+    assert line.first is first
+    line.pass_first()
+    assert line.first is second
+    line.drop("a")
+    assert line.first is other
+    line.end()
+    assert line.empty
+    assert other.over

@@ -1,10 +1,9 @@
 """Retained messages on their way to a new subscription, at the pace of its client (MQTT 5.0 §3.8.4)."""
 
-from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.mqtt.binding import MqttBinding
-from gateway.connectors.replay import TURN_MESSAGES
+from gateway.connectors.replay import TURN_MESSAGES, ReplayLine
 from gateway.connectors.replay import Replay as AnyReplay
 from gateway.core.searching import Search, Seeker
 
@@ -26,10 +25,6 @@ class Replay(AnyReplay):
         self.binding = binding
         """The subscription's, with `replay` set."""
 
-    def serves(self, binding: MqttBinding) -> bool:
-        """Is it that of this subscription?"""
-        return self.binding.sink is binding.sink and self.binding.pattern == binding.pattern
-
 
 @final
 class Replays(Seeker):
@@ -39,26 +34,24 @@ class Replays(Seeker):
 
     def __init__(self, session: "MqttSession") -> None:
         self._session = session
-        self._waiting: deque[Replay] = deque()
+        # By sink and pattern of their subscriptions: one filter may be there as JSON too.
+        self._waiting = ReplayLine()
 
     @property
     def over(self) -> bool:
         """Is nothing left to be sent?"""
-        return not self._waiting
+        return self._waiting.empty
 
     def add(self, replay: Replay) -> None:
         """One more, behind the others."""
-        self._waiting.append(replay)
+        self._waiting.add((replay.binding.sink, replay.binding.pattern), replay)
 
     def drop(self, binding: MqttBinding | None) -> None:
         """Those of this subscription, or all, are not wanted any more."""
-        kept: deque[Replay] = deque()
-        for replay in self._waiting:
-            if binding is None or replay.serves(binding):
-                replay.drop()
-            else:
-                kept.append(replay)
-        self._waiting = kept
+        if binding is None:
+            self._waiting.end()
+        else:
+            self._waiting.drop((binding.sink, binding.pattern))
 
     def found(self) -> None:
         """See Seeker."""
@@ -69,7 +62,7 @@ class Replays(Seeker):
         session = self._session
         waiting = self._waiting
         steps = 0
-        while waiting:
+        while not waiting.empty:
             connector = session.connector
             if connector is None or connector.congested or session.queued >= REPLAY_WINDOW:
                 return
@@ -78,12 +71,13 @@ class Replays(Seeker):
                 connector.turn.mark(connector)
                 return
             steps += 1
-            replay = waiting[0]
+            replay = waiting.first
+            assert isinstance(replay, Replay)
             if not replay.ready(self):
                 # It comes back here by way of `found`.
                 return
             if replay.over:
-                waiting.popleft()
+                waiting.pass_first()
                 continue
             message = replay.step(session.broker)
             if message is not None:
