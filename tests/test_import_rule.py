@@ -33,6 +33,7 @@ SHARED = {
         "envelope",
         "hearing",
         "ids",
+        "json_bodies",
         "owners",
         "reading",
         "replay",

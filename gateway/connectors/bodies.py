@@ -20,6 +20,8 @@ from gateway.core.message import (
 
 TEXT_TYPE: Final = "text/plain;charset=utf-8"
 JSON_TYPE: Final = "application/json"
+JSON_FORM: Final = "json"
+"""The form of text that was given as a JSON value."""
 OBJECT_TYPE: Final = "application/x-java-serialized-object"
 """Never opened: to deserialise it would run what the sender likes."""
 
@@ -71,12 +73,20 @@ def mqtt_kind(
         return OBJECT
     if payload_format == 1 and is_utf8(body):
         return TEXT
+    if content_type is None:
+        # Nobody has said: the same as in every protocol.
+        return TEXT if is_plain_text(body) else BYTES
     return TEXT if is_textual(content_type, content_encoding, body) else BYTES
 
 
 def is_object(content_type: str) -> bool:
     """Is it a serialised Java object?"""
     return content_type.partition(";")[0].strip().lower() == OBJECT_TYPE
+
+
+def is_json(content_type: str | None) -> bool:
+    """Is it JSON, whatever its parameters?"""
+    return content_type is not None and content_type.partition(";")[0].strip().lower() == JSON_TYPE
 
 
 def made_up_type(kind: int, text_too: bool) -> str | None:
@@ -90,8 +100,9 @@ def made_up_type(kind: int, text_too: bool) -> str | None:
 
 def body_item(fields: Fields, inferred: int, made_up: bool, full: bool) -> str:
     """The `body` item; empty when the frame says enough.  `made_up`: its content type is ours, and must go again."""
-    if fields.body_form and fields.body_form != _PLAIN_FORM:
-        return fields.body_form
+    form = fields.body_form
+    if form and form != _PLAIN_FORM and (form != JSON_FORM or full or not is_json(fields.content_type)):
+        return form
     if full or inferred != fields.body_kind or (made_up and fields.body_kind == TEXT):
         return KIND_NAMES[fields.body_kind]
     return ""

@@ -4,35 +4,26 @@ Names are those of the canonical fields; `ext` holds what JSON has no types for.
 values, `body_b64` when it is bytes.
 """
 
-import base64
 import json
 from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
-from gateway.connectors.bodies import KIND_NAMES, is_object, restore_body
+from gateway.connectors.deaths import deaths_for_json, take_deaths
 from gateway.connectors.ids import id_from_text, id_to_text
+from gateway.connectors.json_bodies import put_body, take_body
 from gateway.connectors.side import PREFIX, annotation_item, annotation_key
 from gateway.connectors.stored_fields import WIRE_ID, fields_in, fields_out
 from gateway.connectors.text import (
     Hints,
     encode_types,
     encode_within,
-    is_plain_text,
 )
 from gateway.connectors.typed_json import dump, load, parse, plain, typed
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_name, check_reserved
 from gateway.core.message import (
-    BYTES,
-    LIST,
-    MAP,
-    NONE,
-    OBJECT,
     PRIORITY_NONE,
-    SEQUENCE,
     TEXT,
-    VALUE,
-    Death,
     Fields,
     Message,
     Origin,
@@ -40,11 +31,6 @@ from gateway.core.message import (
 )
 from gateway.core.record import Restorer
 from gateway.core.schedule import Timing
-
-JSON_FORM: Final = "json"
-"""The form of text that was given as a JSON value."""
-
-_STRUCTURED: Final = frozenset({MAP, LIST, VALUE, SEQUENCE})
 
 # -- out
 
@@ -69,15 +55,16 @@ def envelope_of(message: Message) -> dict[str, object]:
     _put_fields(members, message, fields)
     ext: dict[str, object] = {}
     types: list[tuple[str, str]] = []
-    _put_properties(members, ext, types, fields)
+    deaths, written = deaths_for_json(message, fields)
+    _put_properties(members, ext, types, fields, written)
     _put_annotations(members, ext, types, fields)
-    _put_body(members, ext, message, fields)
+    put_body(members, ext, message.origin.body(), fields)
     if types:
         ext["types"] = encode_types(types)
     if fields.payload_format is not None and (fields.payload_format == 0 or fields.body_kind != TEXT):
         ext["pfi"] = fields.payload_format
-    if message.deaths:
-        members["deaths"] = [_death(death) for death in message.deaths]
+    if deaths:
+        members["deaths"] = deaths
     if ext:
         members["ext"] = ext
     return members
@@ -108,28 +95,36 @@ def _put_fields(members: dict[str, object], message: Message, fields: Fields) ->
 
 
 def _put_properties(
-    members: dict[str, object], ext: dict[str, object], types: list[tuple[str, str]], fields: Fields
+    members: dict[str, object],
+    ext: dict[str, object],
+    types: list[tuple[str, str]],
+    fields: Fields,
+    written: frozenset[str],
 ) -> None:
-    """An object of the first value under each name; when a name repeats, also all of them in their order."""
-    if not fields.properties:
+    """An object of the first value under each name; when a name repeats, also all of them in their order.
+
+    Those in `written` are said elsewhere.
+    """
+    properties = [pair for pair in fields.properties if pair[0] not in written]
+    if not properties:
         return
     first: dict[str, object] = {}
     pairs: list[object] = []
-    for name, value in fields.properties:
+    for name, value in properties:
         shown = _shown(value, name, types)
         pairs.append([name, shown])
         first.setdefault(name, shown)
     members["properties"] = first
     if len(pairs) > len(first):
         ext["uprops"] = pairs
-        _name_each(types, fields)
+        _name_each(types, properties)
 
 
-def _name_each(types: list[tuple[str, str]], fields: Fields) -> None:
+def _name_each(types: list[tuple[str, str]], properties: list[tuple[str, object]]) -> None:
     """Where a name repeats, each occurrence takes the next hint of its name: so none may be missing."""
     hinted = frozenset([name for name, token in types])
     types.clear()
-    for name, value in fields.properties:
+    for name, value in properties:
         before = len(types)
         _shown(value, name, types)
         if len(types) == before and name in hinted:
@@ -170,65 +165,6 @@ def _put_annotations(
             pairs.append((Typed("u64", key) if isinstance(key, int) else key, value))
         text, hints = dump(Typed("map", pairs))
         members["footer"] = {"entries": text, "types": hints}
-
-
-def _put_body(members: dict[str, object], ext: dict[str, object], message: Message, fields: Fields) -> None:
-    kind = fields.body_kind
-    form = fields.body_form
-    if kind == NONE:
-        members["body"] = None
-    elif kind in _STRUCTURED:
-        text, types = dump(fields.body_value)
-        members["body"] = parse(text)
-        ext["body"] = form or KIND_NAMES[kind]
-        if types:
-            ext["btypes"] = types
-        return
-    elif kind == TEXT:
-        text = message.origin.body().decode("utf-8", "replace")
-        if form == JSON_FORM:
-            try:
-                members["body"] = parse(text)
-                return
-            except ValueError:
-                # Not what it says: then it is text all the same.
-                form = ""
-        members["body"] = text
-    else:
-        body = message.origin.body()
-        if kind == BYTES and not form and _reads_as_text(message, fields, body):
-            members["body"] = body.decode()
-            ext["body"] = KIND_NAMES[BYTES]
-        else:
-            members["body_b64"] = base64.b64encode(body).decode()
-        if kind == OBJECT and fields.content_type is None:
-            members["content_type"] = "application/x-java-serialized-object"
-    if form:
-        ext["body"] = form
-
-
-def _reads_as_text(message: Message, fields: Fields, body: bytes) -> bool:
-    """Bytes of which nobody has said what they are, and that are text: MQTT's readings and commands mostly are.
-
-    In other protocols whoever publishes has chosen between text and bytes itself.
-    """
-    return (
-        fields.content_type is None
-        and fields.content_encoding is None
-        and fields.payload_format is None
-        and message.origin.protocol() in ("M3", "M5")
-        and is_plain_text(body)
-    )
-
-
-def _death(death: Death) -> dict[str, object]:
-    return {
-        "queue": death.queue.removeprefix("queue:"),
-        "reason": death.reason,
-        "count": death.count,
-        "first_ms": death.first_ms,
-        "last_ms": death.last_ms,
-    }
 
 
 def _encoded(members: dict[str, object]) -> bytes:
@@ -372,7 +308,6 @@ _IGNORED: Final = frozenset(
         "id",
         "original_to",
         "received_at",
-        "deaths",
         "auth",
         "client",
         "delivery_count",
@@ -407,6 +342,7 @@ _KNOWN: Final = frozenset(
         "footer",
         "body",
         "body_b64",
+        "deaths",
         "ext",
     }
 )
@@ -463,8 +399,14 @@ def envelope_from(members: dict[str, object], around: frozenset[str] = frozenset
     fields.payload_format = _number(ext, "pfi", 0, 1)
     hints = Hints(_text(ext, "types"))
     _take_properties(fields, members, ext, hints)
+    take_deaths(fields, members.get("deaths"))
     _take_annotations(fields, members, hints)
-    _take_body(envelope, members, ext)
+    packed = _text(members, "body_b64")
+    item = _text(ext, "body")
+    try:
+        envelope.body = take_body(fields, packed, members.get("body"), item, ext)
+    except ValueError as error:
+        raise InvalidEnvelope(str(error)) from None
     return envelope
 
 
@@ -597,34 +539,3 @@ def _typed(value: object, token: str) -> object:
         return typed(value, token)
     except ValueError as error:
         raise InvalidEnvelope(f"a property: {error}") from None
-
-
-def _take_body(envelope: Envelope, members: dict[str, object], ext: dict[str, object]) -> None:
-    fields = envelope.fields
-    packed = _text(members, "body_b64")
-    item = _text(ext, "body")
-    types = _text(ext, "btypes") or ""
-    body = members.get("body")
-    if packed is not None:
-        try:
-            envelope.body = base64.b64decode(packed, validate=True)
-        except ValueError:
-            raise InvalidEnvelope("body_b64 is base64") from None
-        fields.body_kind = BYTES
-        if fields.content_type is not None and is_object(fields.content_type):
-            fields.body_kind = OBJECT
-            fields.content_type = None
-    elif isinstance(body, str) and (item is None or item not in ("value", "seq")):
-        envelope.body = body.encode("utf-8", "replace")
-        fields.body_kind = TEXT
-    elif body is None and item is None:
-        fields.body_kind = NONE
-    else:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-        envelope.body = text.encode("utf-8", "replace")
-        fields.body_kind = TEXT
-        fields.body_form = JSON_FORM
-        if item is None and fields.content_type is None:
-            fields.content_type = "application/json"
-    if item is not None and not restore_body(fields, item, types, envelope.body, True, False):
-        raise InvalidEnvelope("the body is not what ext.body says")

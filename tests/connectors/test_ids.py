@@ -44,7 +44,7 @@ def test_property_what_a_client_sends_it_gets_back_whoever_replies(
     text: str, where: int, through: int
 ) -> None:
     if where == IN_STOMP_1_0:
-        text = text.strip(" ").replace("\n", "").replace("\r", "")
+        text = text.replace("\n", "").replace("\r", "").strip(" ")
     if where == IN_STOMP_1_1:
         text = text.replace("\r", "")
     sent = _correlation_from(text.encode()) if where == IN_DATA else id_from_text(text, where)

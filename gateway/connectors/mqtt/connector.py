@@ -219,7 +219,11 @@ class MqttConnector(MqttPublishing):
         self._version = connect.protocol_version
         self._forwards = 5 if self._version == 5 else 3
         self._target = MqttTarget(
-            self._version, self.limits.carry, self.limits.publish_identity, self.broker.counters
+            self._version,
+            self.limits.carry,
+            self.limits.publish_identity,
+            self.broker.counters,
+            self.settings.accepted.user_properties_max,
         )
         properties = connect.properties
         self._explains = self._version == 5 and (

@@ -108,9 +108,11 @@ class MqttOrigin(Origin):
     def decode(self) -> Fields:
         """See Origin."""
         block = self.publish.properties
-        if not block:
-            return Fields()
         body = self.body()
+        if not block:
+            fields = Fields()
+            fields.body_kind = mqtt_kind(None, None, None, body)
+            return fields
         known = _fields_for(block, body)
         if known is not None:
             return known

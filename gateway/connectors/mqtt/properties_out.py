@@ -17,7 +17,7 @@ from gateway.connectors.text import encode_name, is_plain_text, json_for_mqtt
 from gateway.core.counters import CoreCounters
 from gateway.core.destination import Destination
 from gateway.core.message import PRIORITY_NONE, TEXT, Fields, Message, Typed
-from protocols.mqtt.properties import Properties, decode_properties, encode_properties
+from protocols.mqtt.properties import ANY_NUMBER, Properties, decode_properties, encode_properties
 from protocols.mqtt.strings import has_control_characters
 
 STRING_BYTES_MAX: Final = 65_535
@@ -25,6 +25,9 @@ STRING_BYTES_MAX: Final = 65_535
 
 NAME_SHOWN_MAX: Final = 255
 """Characters of the name of something that was left out."""
+
+_OWN: Final = 2
+"""User properties that may be added: a count, and a list of what was left out."""
 
 _ENTRY_BYTES: Final = 6
 """What an entry of the list of omissions has beside the name."""
@@ -55,9 +58,17 @@ class MqttTarget:
         "parts",
         "parts_retained",
         "plain",
+        "user_properties_max",
     )
 
-    def __init__(self, version: int, carry: int, identity: bool, counters: CoreCounters) -> None:
+    def __init__(
+        self,
+        version: int,
+        carry: int,
+        identity: bool,
+        counters: CoreCounters,
+        user_properties_max: int = ANY_NUMBER,
+    ) -> None:
         self.five = version == 5
         self.name = "M5" if self.five else "M3"
         """Under which losses are counted."""
@@ -65,6 +76,8 @@ class MqttTarget:
         self.identity = identity
         """Say who published, as far as the broker knows."""
         self.counters = counters
+        self.user_properties_max = user_properties_max
+        """As many as we would take back."""
         # Listeners that let different things travel have forms of their own.
         kind = carry << 8 | (0x400 if identity else 0)
         self.plain = (_PLAIN_5 if self.five else _PLAIN_3) | kind
@@ -113,6 +126,15 @@ class Block:
         if properties.correlation_data is not None and _too_long(properties.correlation_data):
             self._note("correlation_id", "cid", len(properties.correlation_data))
             properties.correlation_data = None
+
+    def check_number(self, most: int) -> None:
+        """Leave out the last of too many; a count and what says that something is missing have room."""
+        pairs = self._places.pairs
+        if len(pairs) <= most:
+            return
+        for at in range(len(pairs) - 1, max(most, 0) - 1, -1):
+            self._note(self._places.fields[at], pairs[at][0], len(pairs[at][1].encode()))
+            self._drop(at)
 
     def add_failures(self, failures: int) -> None:
         """The earlier deliveries that failed, for a block that is one delivery's own."""
@@ -236,6 +258,7 @@ def foreign_block(message: Message, target: MqttTarget, acknowledged: bool, reta
     places.finish()
     made = Block(properties, places)
     made.check_strings()
+    made.check_number(target.user_properties_max - _OWN)
     return made
 
 

@@ -264,6 +264,7 @@ class StompConnector(StompSender):
             limits.carry,
             limits.publish_identity,
             self.settings.untyped_by_length,
+            self.settings.room(),
         )
         if self._refusing:
             self._refuse("maximumConnections is reached")

@@ -6,9 +6,11 @@ from gateway.connectors.bodies import body_item, body_out, made_up_type, stomp_k
 from gateway.connectors.deaths import death_pairs, own_names
 from gateway.connectors.ids import id_to_text
 from gateway.connectors.scheduling import NAMES as SCHEDULING
-from gateway.connectors.side import CARRY_FULL, Places
+from gateway.connectors.side import CARRY_FULL, CARRY_NONE, Places, field_of
 from gateway.connectors.stomp.addresses import text_of
 from gateway.connectors.stomp.escaping import place_of
+from gateway.connectors.stomp.fitting import Room, fitted_lines
+from gateway.connectors.text import is_plain_text
 from gateway.core.counters import CoreCounters
 from gateway.core.destination import Destination
 from gateway.core.message import PRIORITY_NONE, TEXT, Fields, Message
@@ -60,6 +62,7 @@ class StompTarget:
         "identity",
         "key",
         "owner",
+        "room",
         "says_more",
         "shared",
         "trims",
@@ -75,8 +78,11 @@ class StompTarget:
         carry: int = 0,
         identity: bool = False,
         by_length: bool = False,
+        room: Room | None = None,
     ) -> None:
         self.version = version
+        self.room = room or Room(1_000, 65_536, 32_768)
+        """What its headers may be."""
         self.owner = owner
         """The connection, in whose words its temporary queues are to be named."""
         self.counters = counters
@@ -102,7 +108,9 @@ def foreign_headers(message: Message, target: StompTarget) -> tuple[list[tuple[s
     fields = message.fields()
     body, types = body_out(message, fields)
     content_type = fields.content_type
-    made_up = made_up_type(fields.body_kind, True) if content_type is None else None
+    # Text that looks like text needs no type: that is how one without is read.
+    typed = target.by_length or not is_plain_text(body)
+    made_up = made_up_type(fields.body_kind, typed) if content_type is None else None
     if made_up is not None:
         content_type = made_up
     headers: list[tuple[str, str]] = []
@@ -140,6 +148,23 @@ def foreign_headers(message: Message, target: StompTarget) -> tuple[list[tuple[s
     if places.dropped:
         target.counters.omit(message.origin.protocol(), "ST", tuple(places.dropped))
     return headers, body
+
+
+def fitted(
+    message: Message, headers: list[tuple[str, str]], target: StompTarget, exact: bool
+) -> tuple[list[bytes], bool]:
+    """Header lines for a subscriber, and whether all are there; what is not is counted."""
+    destination = len(text_of(message.destination, target.owner, target.trims).encode())
+    lines, omitted = fitted_lines(
+        headers, target.version, exact, target.room, destination, target.carry != CARRY_NONE
+    )
+    if not omitted:
+        return lines, True
+    lost: list[str] = []
+    for name in omitted:
+        lost.append(FIELD_HEADERS.get(name) or field_of(name.encode()) or "properties")
+    target.counters.omit(message.origin.protocol(), "ST", tuple(lost))
+    return lines, False
 
 
 def _type_hint(fields: Fields) -> str | None:

@@ -9,7 +9,7 @@ from typing import Final, final
 from mypy_extensions import mypyc_attr
 
 from gateway.connectors import side
-from gateway.connectors.bodies import restore_body, stomp_kind
+from gateway.connectors.bodies import TEXT_TYPE, restore_body, stomp_kind
 from gateway.connectors.deaths import LIST_NAME, death_pairs, own_names
 from gateway.connectors.ids import id_from_text
 from gateway.connectors.shared import SharedFields, form_key, may_share
@@ -28,6 +28,7 @@ from gateway.connectors.stomp.headers_out import (
     ORIGINAL,
     SECONDS_BELOW,
     StompTarget,
+    fitted,
     foreign_headers,
 )
 from gateway.connectors.stomp.stored import WIRE_ID, stored_send
@@ -120,20 +121,23 @@ class Head:
                 break
         self.routing = found
 
-    def constant(self, destination: Destination, version: str) -> bytes:
-        """The header lines for subscribers of `version`: made once for each destination."""
+    def constant(self, message: Message, target: StompTarget) -> bytes:
+        """The header lines for subscribers of a version: made once for each destination."""
+        destination = message.destination
+        version = target.version
         for known_destination, known_version, known in self._known:
             # Topics and queues have one object for their name.
             if known_destination is destination and known_version == version:
                 return known
-        constant = head_of(destination, "", self.passing(version), version)
+        constant = head_of(destination, "", self.passing(message, target), version)
         if len(self._known) >= CONSTANTS_MAX:
             self._known.clear()
         self._known.append((destination, version, constant))
         return constant
 
-    def passing(self, version: str) -> list[bytes]:
-        """The lines that go on, with the escapes of `version`."""
+    def passing(self, message: Message, target: StompTarget) -> list[bytes]:
+        """The lines that go on, with the escapes of the target's version, which may need more room."""
+        version = target.version
         lines = passing_lines(self.lines)
         if self.routing is not None:
             lines = [line for line in lines if line.partition(b":")[0].strip(b" ") not in _BROKER_OWNED]
@@ -142,7 +146,8 @@ class Head:
                 reply_to = unescape(line[9:], self.version)
                 lines[at] = encode_header("reply-to", _for_others(reply_to, self.owner), self.version)
         if self.version != version:
-            lines = encode_lines(respelled(decode_lines(lines, self.version), self.version, version), version)
+            headers = respelled(decode_lines(lines, self.version), self.version, version)
+            lines = fitted(message, headers, target, False)[0]
         return lines
 
     def fields_for(self, send: Send) -> Fields | None:
@@ -353,7 +358,7 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
         return known
     if isinstance(origin, StompOrigin) and message.original is None:
         send = origin.send
-        constant = origin.head.constant(message.destination, target.version)
+        constant = origin.head.constant(message, target)
         time_ms = 0 if origin.head.timed else message.received_at_ms
         tail = message_tail(message_id(message), constant, send.body, time_ms)
     elif (
@@ -377,15 +382,15 @@ BARE_REMEMBERED_MAX: Final = 16_384
 BARE_LENGTH_MAX: Final = 256
 """Header lines that are remembered, and characters of what they are remembered by."""
 
-# What `_bare_constant` has found, by destination: for messages that are persistent or not, with text that is not meant
-# as such or not.
+# What `_bare_constant` has found, by destination: for messages that are persistent or not, with a body that needs a word
+# or none.
 _bare_constants: Final[list[dict[str, bytes]]] = [{}, {}, {}, {}]
 
 
 def _bare_constant(message: Message, target: StompTarget, body: bytes) -> bytes:
-    """The header lines of a message of which there is nothing to say but where it was sent, and that it is bytes."""
-    # Sent back without a content type, what looks like text would be taken for it.
-    alike = not target.by_length and is_plain_text(body)
+    """The header lines of a message of which there is nothing to say but where it was sent."""
+    # Its length would make it bytes when it comes back.
+    alike = target.by_length and is_plain_text(body)
     known = _bare_constants[(1 if message.persistent else 0) + (2 if alike else 0)]
     destination = message.destination
     # Names hold no U+0000, so what follows the first one cannot be mistaken for a part of one.
@@ -393,8 +398,10 @@ def _bare_constant(message: Message, target: StompTarget, body: bytes) -> bytes:
     constant = known.get(key)
     if constant is None:
         lines = [b"persistent:true"] if message.persistent else []
-        if alike and target.carry != side.CARRY_NONE:
-            lines.append(b"x-mx-body:bytes")
+        if alike:
+            lines.insert(0, b"content-type:" + TEXT_TYPE.encode())
+            if target.carry != side.CARRY_NONE:
+                lines.append(b"x-mx-body:text")
         constant = head_of(destination, "", lines, target.version)
         if len(known) >= BARE_REMEMBERED_MAX:
             known.clear()
@@ -460,13 +467,13 @@ def _other_tail(message: Message, target: StompTarget) -> bytes:
     version = target.version
     if isinstance(origin, StompOrigin):
         body = origin.body()
-        lines = origin.head.passing(version)
+        lines = origin.head.passing(message, target)
         if message.original is not None:
             lines = _of_a_copy(lines, message, target)
     elif message.original is not None:
         headers, body = foreign_headers(message, target)
         headers.append((ORIGINAL, text_of(message.original, target.owner, target.trims)))
-        lines = encode_lines(headers, version, True)
+        lines = fitted(message, headers, target, True)[0]
     else:
         lines, body = _foreign_lines(message, target)
     constant = head_of(message.destination, target.owner, lines, version)
@@ -490,7 +497,7 @@ def _foreign_lines(message: Message, target: StompTarget) -> tuple[list[bytes], 
     ):
         # There is something in it that is this message's own, or has another name for each reader.
         headers, body = foreign_headers(message, target)
-        return encode_lines(headers, target.version, True), body
+        return fitted(message, headers, target, True)[0], body
     body = message.origin.body()
     key = form_key(message, body, target.shared)
     forms = fields.forms
@@ -498,8 +505,9 @@ def _foreign_lines(message: Message, target: StompTarget) -> tuple[list[bytes], 
     known = forms.get(key)
     if known is not None:
         return known.split(b"\n") if known else [], body
-    lines = encode_lines(foreign_headers(message, target)[0], target.version, True)
-    forms[key] = b"\n".join(lines)
+    lines, whole = fitted(message, foreign_headers(message, target)[0], target, True)
+    if whole:
+        forms[key] = b"\n".join(lines)
     return lines, body
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from gateway.connectors.stomp.addresses import Spelling
+from gateway.connectors.stomp.fitting import Room
 from gateway.core.delivery import FAILED, REJECTED, RELEASED
 
 
@@ -88,6 +89,10 @@ class StompSettings:
         self.selector_converts = selector_converts
         self.browse_messages_max = browse_messages_max
         self.untyped = untyped
+
+    def room(self) -> Room:
+        """What the head of a MESSAGE may hold: what that of a SEND may."""
+        return Room(self.headers_max, self.header_bytes_max, self.header_line_bytes_max)
 
     def spelling(self) -> Spelling:
         """How names are read."""

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from gateway.connectors.bodies import OBJECT_TYPE, TEXT_TYPE, is_object, restore_body
+from gateway.connectors.bodies import KIND_NAMES, is_object, made_up_type, restore_body, stomp_kind
 from gateway.connectors.envelope import (
     Envelope,
     EnvelopeOrigin,
@@ -12,7 +12,6 @@ from gateway.connectors.envelope import (
     envelope_of,
     json_envelope,
 )
-from gateway.connectors.text import is_textual
 from gateway.core.destination import Destination
 from gateway.core.flow import Publisher
 from gateway.core.message import BYTES, NONE, OBJECT, TEXT, Message
@@ -99,22 +98,24 @@ def raw_envelope(meta: dict[str, object], content_type: str | None, body: bytes)
     if isinstance(ext, dict):
         item = ext.pop("body", None)
         types = ext.pop("btypes", None)
-    if content_type is not None:
-        meta.setdefault("content_type", content_type)
+    explicit = meta.get("content_type") is not None
+    if content_type is not None and not explicit:
+        meta["content_type"] = content_type
     envelope = envelope_from(meta)
     fields = envelope.fields
     envelope.body = body
     if fields.content_type is not None and is_object(fields.content_type):
         fields.body_kind = OBJECT
         fields.content_type = None
-    elif is_textual(fields.content_type, fields.content_encoding, body):
-        fields.body_kind = TEXT
     else:
-        fields.body_kind = BYTES
+        fields.body_kind = stomp_kind(fields.content_type, fields.content_encoding, None, False, body)
     if item is not None:
         hints = types if isinstance(types, str) else ""
-        if not isinstance(item, str) or not restore_body(fields, item, hints, body, False, True):
+        if not isinstance(item, str) or not restore_body(fields, item, hints, body, explicit, True):
             raise InvalidEnvelope("the body is not what ext.body says")
+        if not explicit and fields.body_kind in (BYTES, NONE) and fields.content_type == BYTES_TYPE:
+            # HTTP has a type for everything; this one says nothing.
+            fields.content_type = None
     return envelope
 
 
@@ -128,17 +129,21 @@ def raw_parts(message: Message, identity: bool) -> tuple[dict[str, object], str 
     meta.pop("content_type", None)
     found = meta.pop("ext", None)
     ext: dict[str, object] = found if isinstance(found, dict) else {}
-    if fields.body_kind == TEXT and content_type is None:
-        content_type = TEXT_TYPE
-        ext.setdefault("body", "text")
-    elif fields.body_kind == NONE:
-        ext.setdefault("body", "none")
-    elif fields.body_kind == OBJECT and content_type is None:
-        content_type = OBJECT_TYPE
+    ext.pop("text", None)
+    kind = fields.body_kind
+    if (kind != OBJECT and (content_type is None or kind == NONE)) or (
+        kind != OBJECT
+        and stomp_kind(content_type, fields.content_encoding, None, False, message.origin.body()) != kind
+    ):
+        ext.setdefault("body", KIND_NAMES[kind])
+    if content_type is None:
+        content_type = made_up_type(kind, True)
+    elif "body" in ext:
+        # The publisher's own, though it may be what would be made up.
+        meta["content_type"] = content_type
     body = message.origin.body()
-    if fields.body_kind not in (TEXT, BYTES, OBJECT, NONE):
+    if kind not in (TEXT, BYTES, OBJECT, NONE):
         body = dump(shown)
-        content_type = content_type or "application/json"
     if content_type is not None and not _is_header_text(content_type):
         meta["content_type"] = content_type
         content_type = None

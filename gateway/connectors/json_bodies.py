@@ -1,0 +1,123 @@
+"""A body as a member of a JSON object: text and values are `body`, bytes are `body_b64`.
+
+What is of type application/json has one shape whoever published it: an object, an array, a number, true and false are
+values; a text and null, which mean something else here, are the text that they are.
+"""
+
+import base64
+import json
+from typing import Final
+
+from gateway.connectors.bodies import (
+    JSON_FORM,
+    JSON_TYPE,
+    KIND_NAMES,
+    OBJECT_TYPE,
+    is_json,
+    is_object,
+    restore_body,
+)
+from gateway.connectors.typed_json import dump, parse
+from gateway.core.message import BYTES, LIST, MAP, NONE, OBJECT, SEQUENCE, TEXT, VALUE, Fields
+
+_STRUCTURED: Final = frozenset({MAP, LIST, VALUE, SEQUENCE})
+
+SHOWN_MAX: Final = 65_536
+"""Bytes of a JSON text of another protocol that is shown as a value: to make one costs time, and a text is as good."""
+
+
+def put_body(members: dict[str, object], ext: dict[str, object], body: bytes, fields: Fields) -> None:
+    """Write the body, and into `ext` what JSON cannot say of it."""
+    kind = fields.body_kind
+    form = fields.body_form
+    if kind == NONE:
+        members["body"] = None
+    elif kind in _STRUCTURED:
+        text, types = dump(fields.body_value)
+        members["body"] = parse(text)
+        ext["body"] = form or KIND_NAMES[kind]
+        if types:
+            ext["btypes"] = types
+        return
+    elif kind == TEXT:
+        text = body.decode("utf-8", "replace")
+        if form == JSON_FORM or (not form and is_json(fields.content_type) and len(body) <= SHOWN_MAX):
+            if _put_value(members, ext, text):
+                return
+            # Not what it says: then it is text all the same.
+            form = ""
+        members["body"] = text
+    else:
+        members["body_b64"] = base64.b64encode(body).decode()
+        if kind == OBJECT and fields.content_type is None:
+            members["content_type"] = OBJECT_TYPE
+    if form:
+        ext["body"] = form
+
+
+def _put_value(members: dict[str, object], ext: dict[str, object], text: str) -> bool:
+    """Write a JSON text as the value that it is; False if it is none, or could not be told from something else."""
+    try:
+        value = parse(text)
+        if value is None or isinstance(value, str):
+            return False
+        shown = _written(value)
+    except (ValueError, RecursionError):
+        return False
+    members["body"] = value
+    if shown != text:
+        # Signatures are over bytes.
+        ext["text"] = text
+    return True
+
+
+def _written(value: object) -> str:
+    """As a value is written here.  Raises ValueError for what other readers would not take."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Half of a surrogate pair is no text.
+    text.encode()
+    return text
+
+
+def take_body(
+    fields: Fields, packed: str | None, body: object, item: str | None, ext: dict[str, object]
+) -> bytes:
+    """Read it again.  Raises ValueError."""
+    found = ext.get("btypes")
+    types = found if isinstance(found, str) else ""
+    if packed is not None:
+        try:
+            data = base64.b64decode(packed, validate=True)
+        except ValueError:
+            raise ValueError("body_b64 is base64") from None
+        fields.body_kind = BYTES
+        if fields.content_type is not None and is_object(fields.content_type):
+            fields.body_kind = OBJECT
+            fields.content_type = None
+    elif isinstance(body, str) and (item is None or item not in ("value", "seq")):
+        data = body.encode("utf-8", "replace")
+        fields.body_kind = TEXT
+    elif body is None and item is None:
+        data = b""
+        fields.body_kind = NONE
+    else:
+        data = _text_of(body, ext.get("text")).encode("utf-8", "replace")
+        fields.body_kind = TEXT
+        fields.body_form = JSON_FORM
+        if item is None and fields.content_type is None:
+            fields.content_type = JSON_TYPE
+    if item is not None and not restore_body(fields, item, types, data, True, False):
+        raise ValueError("the body is not what ext.body says")
+    return data
+
+
+def _text_of(body: object, given: object) -> str:
+    """The JSON text of a value: the one that it came from, unless it is another value now."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(given, str):
+        try:
+            if _written(parse(given)) == text:
+                return given
+        except (ValueError, RecursionError):
+            pass
+    return text
