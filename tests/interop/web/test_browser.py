@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clients import Paho, Stomp
-from web_peers import Pages, WebGateway
+from web_peers import Pages, Relay, WebGateway
 
 
 def open_libraries(page: Any, pages: Pages) -> None:
@@ -152,6 +152,46 @@ def test_events_in_the_browser(page: Any, pages: Pages, web: WebGateway) -> None
         web.http,
     )
     assert got(page, 1)[0][1] == "é\n2"
+
+
+def test_an_event_source_whose_connection_breaks_misses_nothing(page: Any, web: WebGateway) -> None:
+    relay = Relay(web.ports["ws"])
+    page.goto(f"http://127.0.0.1:{relay.port}/")
+    page.evaluate(
+        """() => new Promise((resolve) => {
+        window.got = [];
+        window.gaps = [];
+        window.opened = 0;
+        window.source = new EventSource("/events?destination=topic:a.>");
+        source.onopen = () => { opened++; resolve(); };
+        source.onmessage = (event) => got.push(JSON.parse(event.data).body);
+        source.addEventListener("gap", (event) => gaps.push(JSON.parse(event.data)));
+    })"""
+    )
+
+    def publish(body: str) -> None:
+        request = urllib.request.Request(
+            web.http + "/topics/a.b", body.encode(), {"Content-Type": "text/plain"}
+        )
+        urllib.request.urlopen(request).close()
+
+    publish("1")
+    until(page, "got.length === 1")
+    relay.cut()
+    publish("2")
+    publish("3")
+    until(page, "opened === 2")
+    publish("4")
+    until(page, "got.length >= 4")
+    assert page.evaluate("[got, gaps]") == [["1", "2", "3", "4"], []]
+    # What a gateway that was started anew cannot know is said to be missing.
+    web.stop()
+    web.start()
+    until(page, "gaps.length === 1")
+    publish("5")
+    until(page, "got.length >= 5")
+    assert page.evaluate("got") == ["1", "2", "3", "4", "5"]
+    relay.close()
 
 
 # -- the live page
