@@ -39,6 +39,7 @@ class Committing(Chore):
     __slots__ = (
         "_at",
         "_began",
+        "_brings",
         "_broker",
         "_gate",
         "_kept",
@@ -67,12 +68,12 @@ class Committing(Chore):
         self._outcomes = outcomes
         self._once = once
         self._keys = list(once.values())
+        # Does it bring something persistent?
+        self._brings = True in [message.persistent for message in messages] or True in [
+            message.persistent for message, _ in scheduled
+        ]
         # Is there anything that a crash could undo?
-        self._kept = (
-            True in [message.persistent for message in messages]
-            or True in [delivery.stored for delivery, _ in outcomes]
-            or True in [message.persistent for message, _ in scheduled]
-        )
+        self._kept = self._brings or True in [delivery.stored for delivery, _ in outcomes]
         self._at = 0
         self._began = 0
         self._over = False
@@ -171,7 +172,7 @@ class Committing(Chore):
                     delivery, outcome = self._outcomes[at - outcomes]
                     position = delivery.settle(outcome)
                 else:
-                    position = broker.dedup.done(self._keys[at - keys], self._position)
+                    position = broker.dedup.done(self._keys[at - keys], self._position, self._brings)
                 if position > self._position:
                     self._position = position
             if self._at == self._count:

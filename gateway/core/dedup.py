@@ -128,10 +128,10 @@ class Dedup:
         """See `begun`."""
         self._under_way = [entry for entry in self._under_way if entry[0] is not all_once]
 
-    def done(self, once: Once, position: int) -> int:
-        """It is done, and `position` makes it safe; to be called in one group with that (Store.begin).
+    def done(self, once: Once, position: int, stored: bool) -> int:
+        """It is done, and `position` is to be waited for; to be called in one group with that (Store.begin).
 
-        Returns the position to wait for.
+        `stored`: it is persistent, so the store keeps the key too.  Returns the position to wait for.
         """
         self._forget(once.name)
         broker = self._broker
@@ -142,10 +142,12 @@ class Dedup:
         if len(self._done) >= limits.dedup_keys_max:
             self._forget(next(iter(self._done)))
         message = once.messages[0] if len(once.messages) == 1 else 0
-        done = Done(once.producer, once.content, broker.now_ms, message, position, position > NOTHING)
-        if done.stored:
+        done = Done(once.producer, once.content, broker.now_ms, message, position, stored)
+        if stored:
             note = _NOTE.pack(done.at_ms, message, once.producer, once.content)
-            done.position = broker.store.append(Noted(SPACE, once.name.hex(), note))
+            noted = broker.store.append(Noted(SPACE, once.name.hex(), note))
+            # Where its queue confirms at once, it does so with a key too.
+            done.position = noted if position > NOTHING else position
         self._remember(once.name, done)
         return done.position
 

@@ -7,6 +7,7 @@ from gateway.core.dedup import SPACE, KeyReused
 from gateway.core.flow import Publisher
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.once import hold_once, publish_once
+from gateway.core.pattern import literal
 from gateway.core.ports import Authorizer, Noted
 from gateway.core.router import Broker
 from gateway.core.transaction import TransactionRefused
@@ -174,6 +175,16 @@ def test_what_is_not_stored_is_not_remembered_over_a_restart() -> None:
     assert life.say("k", persistent=False)
     life.store.commit()
     assert not life.next().say("k", persistent=False)
+
+
+def test_where_a_queue_confirms_at_once_its_keys_are_stored_all_the_same() -> None:
+    life = Life()
+    life.broker.asynchronous = [literal("q")]
+    once = life.broker.dedup.once(someone("u"), "k", [b"x"])
+    outcome = publish_once(life.broker, once, [new_message(life.broker, persistent=True)], None)
+    assert outcome.position == 0
+    life.store.commit()
+    assert life.next().say("k")
 
 
 def test_forgotten_keys_leave_the_store() -> None:

@@ -258,7 +258,7 @@ def settle(connector: Answering, method: str, segments: list[str], receipts: Rec
     connector.stored(position)
 
 
-_METHODS: Final = {
+_METHODS: Final[dict[tuple[str, int], tuple[str, ...]]] = {
     ("messages", 1): ("POST",),
     ("events", 1): ("GET",),
     ("topics", 2): ("POST",),
