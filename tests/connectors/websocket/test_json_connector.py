@@ -273,7 +273,7 @@ def test_a_topic_with_outcomes_has_a_queue_of_its_own_that_dies_with_it() -> Non
     client = world.client()
     client.op("subscribe", sub="s", from_="topic:t.*", ack="client")
     [message] = client.op("publish", to="topic:t.1", body="x")
-    [again] = client.op("nack", tag=message["tag"])
+    [again] = client.op("nack", tag=message["tag"], outcome="release")
     assert again["to"] == "topic:t.1"
     assert len(world.broker.queues) == 1
     client.drop()
