@@ -415,23 +415,26 @@ def message_constant(destination: str, lines: list[bytes], version: str) -> byte
     return head + b"\n".join(lines) + b"\n" if lines else head
 
 
-def message_tail(message_id: str, constant: bytes, body: bytes, timestamp_ms: int = 0) -> bytes:
+def message_tail(message_id: bytes, constant: bytes, body: bytes, timestamp: bytes = b"") -> bytes:
     """What follows `message_head`, the same for all subscribers that speak the version of `constant`.
 
-    `message_id` is ours and needs no escapes.  `timestamp_ms` is for messages that have no timestamp of their own, which
-    most clients of other brokers count on; 0 is none."""
-    if timestamp_ms:
-        return b"%bmessage-id:%b\ntimestamp:%d\ncontent-length:%d\n\n%b\0\n" % (
-            constant,
-            message_id.encode(),
-            timestamp_ms,
-            len(body),
-            body,
-        )
-    return b"%bmessage-id:%b\ncontent-length:%d\n\n%b\0\n" % (constant, message_id.encode(), len(body), body)
+    `message_id` is ours and needs no escapes.  `timestamp` is a header line for messages that have none of their own,
+    which most clients of other brokers count on (`timestamp_line`)."""
+    return b"%bmessage-id:%b\n%bcontent-length:%d\n\n%b\0\n" % (
+        constant,
+        message_id,
+        timestamp,
+        len(body),
+        body,
+    )
+
+
+def timestamp_line(time_ms: int) -> bytes:
+    """When a message came, for `message_tail`."""
+    return b"timestamp:%d\n" % time_ms
 
 
 def encode_browser_end(subscription: str, destination: str, version: str) -> bytes:
     """The MESSAGE without content that tells a browser that it has seen everything (ActiveMQ)."""
     constant = message_constant(destination, [b"browser:end"], version)
-    return message_head(subscription, "", False, 0, version) + message_tail("0", constant, b"")
+    return message_head(subscription, "", False, 0, version) + message_tail(b"0", constant, b"")

@@ -39,15 +39,10 @@ def reason_for(error: InvalidName) -> ReasonCode:
     return ReasonCode.NOT_AUTHORIZED if reserved else ReasonCode.TOPIC_NAME_INVALID
 
 
-def checksum(publish: Publish) -> int:
-    """Tells a message that is sent again from another one, whatever its packet and its alias are like."""
-    return crc32(publish.payload(), crc32(publish.topic.encode()))
-
-
 class MqttPublishing(MqttSender):
     """The half of a connection that publishes."""
 
-    __slots__ = ("_answers", "_itemless", "_shared_topics", "_topics")
+    __slots__ = ("_answers", "_itemless", "_shared_topics", "_summed", "_topic_sum", "_topics")
 
     def __init__(
         self,
@@ -63,6 +58,9 @@ class MqttPublishing(MqttSender):
         super().__init__(broker, turn, limits, counters, peer, settings, now_ms)
         # Properties in which nothing has a reserved name.
         self._itemless = b""
+        # The topic whose checksum was made last, and that.
+        self._summed = ""
+        self._topic_sum = 0
         self._shared_topics = topics
         self._topics = topics
         self.choose_topics()
@@ -276,7 +274,7 @@ class MqttPublishing(MqttSender):
         received = self._session().received
         if received is not None and publish.packet_id in received:
             if publish.qos == 2 and (
-                publish.dup or received[publish.packet_id] in (journal.UNKNOWN, checksum(publish))
+                publish.dup or received[publish.packet_id] in (journal.UNKNOWN, self._checksum(publish))
             ):
                 # The message was published when it came first (§4.3.3, method B); only the answer was lost.  Not all
                 # clients set DUP then.  The answer may still wait for the message to be safe.
@@ -289,6 +287,15 @@ class MqttPublishing(MqttSender):
             self.fail(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "more than Receive Maximum in flight")
             return False
         return True
+
+    @final
+    def _checksum(self, publish: Publish) -> int:
+        """Tells a message that is sent again from another one, whatever its packet and its alias are like."""
+        topic = publish.topic
+        if topic != self._summed:
+            self._summed = topic
+            self._topic_sum = crc32(topic.encode())
+        return crc32(publish.payload(), self._topic_sum)
 
     @final
     def _refuse_in_use(self, publish: Publish, received: dict[int, int]) -> None:
@@ -351,7 +358,7 @@ class MqttPublishing(MqttSender):
         session = self._session()
         if session.received is None:
             session.received = {}
-        which = session.received[publish.packet_id] = checksum(publish)
+        which = session.received[publish.packet_id] = self._checksum(publish)
         return journal.note_received(session, publish.packet_id, which)
 
     @final

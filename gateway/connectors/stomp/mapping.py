@@ -37,7 +37,7 @@ from gateway.core.destination import Destination, InvalidName
 from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, Fields, Message, Origin
 from gateway.core.router import Broker
-from protocols.stomp.codec import message_constant, message_tail
+from protocols.stomp.codec import message_constant, message_tail, timestamp_line
 from protocols.stomp.constants import HOP_HEADERS, V1_0
 from protocols.stomp.frames import Send
 from protocols.stomp.headers import encode_header, passing_lines, unescape
@@ -359,8 +359,8 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
     if isinstance(origin, StompOrigin) and message.original is None:
         send = origin.send
         constant = origin.head.constant(message, target)
-        time_ms = 0 if origin.head.timed else message.received_at_ms
-        tail = message_tail(message_id(message), constant, send.body, time_ms)
+        timestamp = b"" if origin.head.timed else _moment_of(message).timestamp
+        tail = message_tail(message_id(message), constant, send.body, timestamp)
     elif (
         origin.bare()
         and message.original is None
@@ -371,7 +371,7 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
     ):
         body = origin.body()
         constant = _bare_constant(message, target, body)
-        tail = message_tail(message_id(message), constant, body, message.received_at_ms)
+        tail = message_tail(message_id(message), constant, body, _moment_of(message).timestamp)
     else:
         tail = _other_tail(message, target)
     message.remember(variant, tail)
@@ -416,26 +416,36 @@ def _bare_constant(message: Message, target: StompTarget, body: bytes) -> bytes:
 class _Moment:
     """The time of arrival that was written last: all messages of one read have the same."""
 
-    __slots__ = ("ms", "text")
+    __slots__ = ("id_start", "ms", "timestamp")
 
     def __init__(self) -> None:
         self.ms = -1
-        self.text = ""
+        self.id_start = b""
+        """How the ids of its messages begin."""
+        self.timestamp = b""
+        """Its header line."""
 
 
 _moment: Final = _Moment()
 
 
-def message_id(message: Message) -> str:
+def _moment_of(message: Message) -> _Moment:
+    """When it came, in writing."""
+    moment = _moment
+    ms = message.received_at_ms
+    if moment.ms != ms:
+        moment.ms = ms
+        moment.id_start = b"ID-%d-" % ms
+        moment.timestamp = timestamp_line(ms)
+    return moment
+
+
+def message_id(message: Message) -> bytes:
     """The same however often the message is delivered, after restarts too, and in no need of escapes.
 
     The number rises over all runs on one store; the time tells apart those of gateways that share none.
     """
-    moment = _moment
-    if moment.ms != message.received_at_ms:
-        moment.ms = message.received_at_ms
-        moment.text = f"ID-{moment.ms}-"
-    return moment.text + str(message.id)
+    return b"%b%d" % (_moment_of(message).id_start, message.id)
 
 
 def head_of(destination: Destination, owner: str, lines: list[bytes], version: str) -> bytes:
@@ -477,11 +487,11 @@ def _other_tail(message: Message, target: StompTarget) -> bytes:
     else:
         lines, body = _foreign_lines(message, target)
     constant = head_of(message.destination, target.owner, lines, version)
-    time_ms = message.received_at_ms
+    timed = False
     for line in lines:
         if line.startswith(_TIMESTAMP):
-            time_ms = 0
-    return message_tail(message_id(message), constant, body, time_ms)
+            timed = True
+    return message_tail(message_id(message), constant, body, b"" if timed else _moment_of(message).timestamp)
 
 
 def _foreign_lines(message: Message, target: StompTarget) -> tuple[list[bytes], bytes]:

@@ -152,7 +152,7 @@ class StompSubscription(RetainedOutlet):
             self.unacked[self._handle_prefix + number] = delivery
             head = self._ack_head + number.encode() + b"\n"
         else:
-            self._note(message_id(message), delivery)
+            self._note(message_id(message).decode(), delivery)
             head = self._head
         if delivery.failures:
             head += b"redelivered:true\nx-mx-delivery-count:%d\n" % delivery.failures

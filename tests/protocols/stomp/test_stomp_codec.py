@@ -336,14 +336,14 @@ def test_error_before_a_version_is_agreed_on_lists_ours() -> None:
 def test_message_in_two_halves() -> None:
     head = message_head("s:1", "a1", True, 2, "1.2")
     assert head == b"MESSAGE\nsubscription:s\\c1\nack:a1\nredelivered:true\nx-mx-delivery-count:2\n"
-    tail = message_tail("m-1", message_constant("/queue/q", [b"k:v", b"k:w"], "1.2"), b"\0\0")
+    tail = message_tail(b"m-1", message_constant("/queue/q", [b"k:v", b"k:w"], "1.2"), b"\0\0")
     assert tail == b"destination:/queue/q\nk:v\nk:w\nmessage-id:m-1\ncontent-length:2\n\n\0\0\0\n"
 
 
 def test_message_leaves_out_what_there_is_not() -> None:
     assert message_head("", "", False, 0, "1.0") == b"MESSAGE\n"
     constant = message_constant("/q", [], "1.0")
-    assert message_tail("m", constant, b"") == b"destination:/q\nmessage-id:m\ncontent-length:0\n\n\0\n"
+    assert message_tail(b"m", constant, b"") == b"destination:/q\nmessage-id:m\ncontent-length:0\n\n\0\n"
 
 
 def test_connection_failed_is_no_frame_of_the_wire() -> None:
