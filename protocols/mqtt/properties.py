@@ -331,7 +331,7 @@ def without(block: bytes, dropped: frozenset[int]) -> bytes:
     while pos < end:
         start = pos
         identifier, pos = decode_varint(block, pos, end)
-        pos = _skip(PROPERTY_TYPES[identifier], block, pos, end)
+        pos = behind_value(PROPERTY_TYPES[identifier], block, pos, end)
         if identifier not in dropped:
             kept.append(block[start:pos])
     return b"".join(kept)
@@ -345,8 +345,8 @@ def without_hop_properties(block: bytes) -> bytes:
     return without(block, _HOP)
 
 
-def _skip(kind: int, block: bytes, pos: int, end: int) -> int:
-    """The position behind a value."""
+def behind_value(kind: int, block: bytes, pos: int, end: int) -> int:
+    """The position behind a value of a block that has been checked."""
     if kind == VARINT:
         return decode_varint(block, pos, end)[1]
     if kind == STRING or kind == BINARY:

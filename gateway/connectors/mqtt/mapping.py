@@ -39,9 +39,10 @@ from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, PRIORITY_NONE, Fields, Message, Origin, Typed
 from gateway.core.router import Broker
 from protocols.mqtt.codec import encode_publish, publish_parts
-from protocols.mqtt.constants import BINARY, PAIR, PROPERTY_TYPES, STRING, USER_PROPERTY, VARINT, WILL
+from protocols.mqtt.constants import PROPERTY_TYPES, USER_PROPERTY, WILL
 from protocols.mqtt.frames import Publish, Will
 from protocols.mqtt.properties import (
+    behind_value,
     decode_properties,
     encode_properties,
     without_hop_properties,
@@ -166,7 +167,7 @@ def _note_filled(block: bytes) -> tuple[str, ...]:
             name = side.field_of(block[pos + 2 : pos + 2 + u16(block, pos)])
         if name and name not in found:
             found.append(name)
-        pos = _behind(PROPERTY_TYPES[identifier], block, pos, end)
+        pos = behind_value(PROPERTY_TYPES[identifier], block, pos, end)
     filled = tuple(found)
     if end <= BLOCK_BYTES_MAX:
         if len(_filled) >= BLOCKS_REMEMBERED_MAX:
@@ -193,18 +194,6 @@ def _keep(block: bytes, fields: Fields, content_type: str | None) -> None:
             _shared.clear()
         shared = _shared[block] = SharedFields(content_type, fields, None)
     shared.keep(fields)
-
-
-def _behind(kind: int, block: bytes, pos: int, end: int) -> int:
-    """The position behind a property's value in a block that has been checked."""
-    if kind == VARINT:
-        return decode_varint(block, pos, end)[1]
-    if kind == STRING or kind == BINARY:
-        return pos + 2 + u16(block, pos)
-    if kind == PAIR:
-        pos += 2 + u16(block, pos)
-        return pos + 2 + u16(block, pos)
-    return pos + kind
 
 
 # -- in
