@@ -44,6 +44,10 @@ LEGAL: Final = {
 """Packets that a client may send in each state; a second CONNECT never ([MQTT-3.1.0-2])."""
 
 
+# The same as bits, by state: it is asked for each packet that is no PUBLISH.
+_BITS: Final = [sum(1 << packet_type for packet_type in LEGAL[state]) for state in range(len(STATE_NAMES))]
+
+
 def may_receive(state: int, packet_type: int) -> bool:
     """May a client send such a packet now?"""
-    return packet_type in LEGAL[state]
+    return _BITS[state] >> packet_type & 1 != 0
