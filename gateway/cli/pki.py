@@ -128,6 +128,10 @@ def init(
     client: Annotated[
         list[str], typer.Option(help="Also issue a client certificate; may be given often.")
     ] = [],  # noqa: B006
+    publish: Annotated[
+        str,
+        typer.Option(help="Where lists and OCSP will be served, as http://HOST:PORT: certificates say so."),
+    ] = "",
 ) -> None:
     """Make a root and an intermediate authority.  What is there is never overwritten."""
     folder = Folder(dir)
@@ -141,6 +145,7 @@ def init(
             intermediate_days,
             passphrase(root_passphrase, "the root", new=True) or secret,
             secret,
+            publish.rstrip("/"),
         )
         folder.init(plan)
         for role in (ROOT, INTERMEDIATE):

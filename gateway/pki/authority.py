@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.pki import files, keys, names
+from gateway.pki import files, keys, names, places
 from gateway.pki.conf import Conf
 from gateway.pki.database import REASONS, REVOKED, VALID, Database, Entry, hexadecimal
 from gateway.pki.errors import PkiError
@@ -143,6 +143,19 @@ class Authority:
         self.default_days = int(days) if days.isdigit() and int(days) else LEAF_DAYS
         """Of a leaf for which no lifetime is told, as the .cnf has it."""
         self.certificate = load_certificate(self.certificate_path)
+        self._text, self._section = text, section
+        self.crl_path = path("crl") if text.sections.get(section, {}).get("crl") else None
+        """Where the .cnf says that its list is; None where it does not."""
+        self.publish = text.sections["default"].get("publish", "")
+        """Where the folder's lists are served, if its .cnf says so."""
+
+    def places(self, section: str) -> Extensions:
+        """What the .cnf has certificates say of lists and answers, in that section or the usual one.  Raises PkiError."""
+        return places.extensions(self._text, self._section, section)
+
+    def allowed(self, subject: x509.Name, *, complete: bool) -> x509.Name:
+        """`subject`, if the policy of the .cnf lets it be signed, completed by what must match.  Raises PkiError."""
+        return places.subject(self._text, self._section, subject, self.certificate.subject, complete=complete)
 
     @property
     def name(self) -> str:

@@ -60,6 +60,8 @@ class Plan:
     intermediate_days: int = INTERMEDIATE_DAYS
     root_passphrase: bytes | None = None
     intermediate_passphrase: bytes | None = None
+    publish: str = ""
+    """Where lists and OCSP will be served, to be told in each certificate; empty: they do not say."""
 
 
 @final
@@ -174,6 +176,11 @@ class Folder:
 
     def crl_path(self, role: str) -> Path:
         """Where an authority's revocation list is."""
+        if (self.path / ADOPTED).exists() and role in (ROOT, INTERMEDIATE):
+            # Whoever took the list from there goes on finding it.
+            found = self.authority(role).crl_path
+            if found is not None:
+                return found
         return self.path / f"{role}.crl"
 
     def cross_path(self, role: str) -> Path:
@@ -222,6 +229,8 @@ class Folder:
         key = keys.generate(plan.key_type)
         root_name = names.subject(plan.root_subject)
         subject = names.subject(plan.intermediate_subject)
+        if plan.publish:
+            names.alternative_names(uri=[plan.publish])
         if root_name == subject:
             raise PkiError("the two authorities must have different names")
         root_serial = x509.random_serial_number()
@@ -231,15 +240,19 @@ class Folder:
         )
         files.make_directory(self.path)
         with files.locked(self.path):
-            self.write_authority(ROOT, root, root_key, plan.root_passphrase, plan.intermediate_days)
+            self.write_authority(
+                ROOT, root, root_key, plan.root_passphrase, plan.intermediate_days, plan.publish
+            )
             below = self.root.sign(
                 subject,
                 key.public_key(),
                 plan.intermediate_days,
-                authority_extensions(key.public_key(), root, 0),
+                authority_extensions(key.public_key(), root, 0) + self.root.places("intermediate_ext"),
                 plan.root_passphrase,
             )
-            self.write_authority(INTERMEDIATE, below, key, plan.intermediate_passphrase, LEAF_DAYS)
+            self.write_authority(
+                INTERMEDIATE, below, key, plan.intermediate_passphrase, LEAF_DAYS, plan.publish
+            )
             self.write_crl(ROOT, plan.root_passphrase)
             self.write_crl(INTERMEDIATE, plan.intermediate_passphrase)
 
@@ -250,6 +263,7 @@ class Folder:
         key: CertificateIssuerPrivateKeyTypes,
         passphrase: bytes | None,
         days: int,
+        publish: str = "",
     ) -> None:
         """Write the files of a new authority, which issues for so many days.  Raises PkiError."""
         folder = self.path / role
@@ -266,6 +280,8 @@ class Folder:
             extensions="intermediate_ext" if root else "server_ext",
             copy="none" if root else "copy",
             example="-extensions intermediate_ext" if root else "-extensions client_ext",
+            publish=f"publish = {publish}\n" if publish else "",
+            places=templates.places(publish, ocsp=not root),
         )
         files.write(folder / f"{role}.cnf", text.encode())
         database = Database(folder / "index.txt", folder / "serial", folder / "crlnumber")
@@ -315,11 +331,12 @@ class Folder:
         role, name = self.further(INTERMEDIATE, subject)
         key = keys.generate(key_type)
         extensions = authority_extensions(key.public_key(), root.certificate, 0)
+        extensions += root.places("intermediate_ext")
         with files.locked(self.path):
             root.key(root_passphrase)
             days = days or root.days_for(INTERMEDIATE_DAYS)
             made = root.sign(name, key.public_key(), days, extensions, root_passphrase)
-            self.write_authority(role, made, key, passphrase, LEAF_DAYS)
+            self.write_authority(role, made, key, passphrase, LEAF_DAYS, root.publish)
             self.write_crl(role, passphrase)
         return role
 

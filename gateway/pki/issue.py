@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.pki import files, keys, names, profiles
@@ -31,7 +32,7 @@ class Order:
     key_passphrase: bytes | None = None
     """For the new key."""
     crl_uri: str = ""
-    """Where the revocation list can be fetched; empty: the certificate does not say."""
+    """Where the revocation list can be fetched; empty: as the authority's .cnf says."""
     as_requested: bool = False
     """Of a request that is signed: its subject and every alternative name, where none are said here."""
 
@@ -58,16 +59,28 @@ def issue(folder: Folder, order: Order, passphrase: bytes | None) -> x509.Certif
     kind = profiles.profile(order.profile)
     authority = folder.issuing()
     key = keys.generate(order.key_type)
-    extensions = profiles.leaf_extensions(
-        kind, key.public_key(), authority.certificate, order.alternative, order.crl_uri
-    )
+    subject = authority.allowed(order.subject_name(), complete=not order.subject)
+    extensions = _extensions(authority, kind, key.public_key(), order.alternative, order.crl_uri)
     days = order.days or authority.days_for(authority.default_days)
     with files.locked(folder.path):
-        certificate = authority.sign(order.subject_name(), key.public_key(), days, extensions, passphrase)
+        certificate = authority.sign(subject, key.public_key(), days, extensions, passphrase)
         folder.write_leaf(
             leaf, [certificate, *folder.sent_above(authority)], keys.pem(key, order.key_passphrase)
         )
     return certificate
+
+
+def _extensions(
+    authority: Authority,
+    kind: Profile,
+    public_key: CertificatePublicKeyTypes,
+    alternative: Sequence[x509.GeneralName],
+    crl_uri: str,
+) -> profiles.Extensions:
+    """What a leaf carries; a list that is named here comes before that of the authority's .cnf."""
+    found = profiles.leaf_extensions(kind, public_key, authority.certificate, alternative, crl_uri)
+    own = {type(extension) for extension, _ in found}
+    return found + [item for item in authority.places(f"{kind.name}_ext") if type(item[0]) not in own]
 
 
 def request(folder: Folder, order: Order) -> x509.CertificateSigningRequest:
@@ -116,9 +129,8 @@ def sign(
     if leaf.key.exists() and keys.spki(wanted.public_key()) != _public(leaf):
         raise PkiError(f"{leaf.key} belongs to another request: sign under another --name")
     authority = folder.issuing()
-    extensions = profiles.leaf_extensions(
-        kind, wanted.public_key(), authority.certificate, alternative, order.crl_uri
-    )
+    subject = authority.allowed(subject, complete=not (order.subject or order.as_requested))
+    extensions = _extensions(authority, kind, wanted.public_key(), alternative, order.crl_uri)
     days = order.days or authority.days_for(authority.default_days)
     with files.locked(folder.path):
         certificate = authority.sign(subject, wanted.public_key(), days, extensions, passphrase)
@@ -187,9 +199,11 @@ def renew(
         key = keys.generate(keys.same_kind(public_key))
         public_key = key.public_key()
         written = keys.pem(key, key_passphrase)
-    extensions = profiles.leaf_extensions(
-        kind, public_key, authority.certificate, names.alternative_names_of(old), _crl_uri(old)
-    )
+    # Another authority's list would say nothing of it.
+    known = {type(extension) for extension, _ in authority.places(f"{kind.name}_ext")}
+    same = old.issuer == authority.certificate.subject and x509.CRLDistributionPoints not in known
+    crl_uri = _crl_uri(old) if same else ""
+    extensions = _extensions(authority, kind, public_key, names.alternative_names_of(old), crl_uri)
     days = days or authority.days_for(authority.default_days)
     with files.locked(folder.path):
         certificate = authority.sign(old.subject, public_key, days, extensions, passphrase)
@@ -202,6 +216,7 @@ def _renew_intermediate(folder: Folder, role: str, days: int, passphrase: bytes 
     root = folder.root
     public_key = authority.certificate.public_key()
     extensions = profiles.certified_again(authority.certificate, root.certificate)
+    extensions += root.places("intermediate_ext")
     days = days or root.days_for(INTERMEDIATE_DAYS)
     with files.locked(folder.path):
         certificate = root.sign(authority.certificate.subject, public_key, days, extensions, passphrase)

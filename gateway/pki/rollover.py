@@ -81,7 +81,7 @@ def begin(folder: Folder, plan: NewRoot) -> Begun:
                 authority_extensions(public_key, None, None))  # fmt: skip
     with files.locked(folder.path):
         try:
-            folder.write_authority(role, new, key, plan.passphrase, INTERMEDIATE_DAYS)
+            folder.write_authority(role, new, key, plan.passphrase, INTERMEDIATE_DAYS, old.publish)
             _certify(folder, old, before[0], folder.authority(role), role, plan)
             for which, secret in ((before[0], plan.old_passphrase), (role, plan.passphrase)):
                 folder.write_crl(which, secret)

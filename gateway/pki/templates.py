@@ -18,7 +18,7 @@ AUTHORITY: Final = """\
 [default]
 ca = ${name}
 dir = .
-
+${publish}
 [ca]
 default_ca = authority
 
@@ -64,6 +64,7 @@ basicConstraints = critical,CA:true,pathlen:0
 keyUsage = critical,keyCertSign,cRLSign
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid:always
+${places}
 """
 )
 
@@ -77,25 +78,37 @@ keyUsage = critical,digitalSignature,keyEncipherment
 extendedKeyUsage = serverAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid:always
-
+${places}
 [client_ext]
 basicConstraints = critical,CA:false
 keyUsage = critical,digitalSignature,keyEncipherment
 extendedKeyUsage = clientAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid:always
-
+${places}
 [both_ext]
 basicConstraints = critical,CA:false
 keyUsage = critical,digitalSignature,keyEncipherment
 extendedKeyUsage = serverAuth,clientAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid:always
+${places}
 """
 )
 
 TEMPLATES: Final = {"root-ca.cnf": ROOT, "intermediate-ca.cnf": INTERMEDIATE}
 """File name → text.  The same files are in certs/templates/."""
+
+
+def places(publish: str, *, ocsp: bool) -> str:
+    """Lines that tell where lists, answers and the authority's certificate are; none without `publish`."""
+    if not publish:
+        return ""
+    access = "OCSP;URI:$publish/ocsp," if ocsp else ""
+    return (
+        "crlDistributionPoints = URI:$publish/$ca.crl\n"
+        f"authorityInfoAccess = {access}caIssuers;URI:$publish/$ca.crt\n"
+    )
 
 
 def render(folder: Path, name: str, **values: str) -> str:
