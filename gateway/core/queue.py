@@ -41,6 +41,7 @@ from gateway.core.roster import Roster
 from gateway.core.selection import Selections
 from gateway.core.subscription import NOBODY, Binding, Consumer, Sink
 from gateway.core.unused import is_unused
+from gateway.core.waking import DELIVERED_AT_ONCE
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
@@ -51,13 +52,14 @@ RESIDENT_OVERHEAD: Final = 600
 
 @final
 class Queue(Sink):
-    """One queue.  Invariant: when it has both a waiting message and a ready consumer, it delivers before it returns.
+    """One queue.  Invariant: when it has both a waiting message and a ready consumer, it delivers now or soon.
 
     Where its messages are, and what each step from place to place does, is written in `gateway.core.contents`.
     """
 
     __slots__ = (
         "_dispatching",
+        "_looks_again",
         "_sequence",
         "_starved",
         "_stops",
@@ -69,6 +71,7 @@ class Queue(Sink):
         "enqueued_total",
         "gave_back",
         "key",
+        "left",
         "noted_at",
         "number",
         "owner",
@@ -102,6 +105,10 @@ class Queue(Sink):
         # Made when first used: most queues have no selectors.
         self.selections: Selections | None = None
         self._starved = True
+        # It will look in a later turn: nobody makes it deliver before that.
+        self._looks_again = False
+        self.left = 0
+        """Messages that may still be delivered in this look."""
         # Or stopped.
         self._dispatching = False
         self._stops = 0
@@ -348,10 +355,11 @@ class Queue(Sink):
             self.wake()
 
     def wake(self) -> None:
-        """Deliver as long as there are waiting messages and ready consumers."""
-        if self._dispatching:
+        """Deliver as long as there are waiting messages and ready consumers, as many as one look may bring."""
+        if self._dispatching or self._looks_again:
             return
         self._dispatching = True
+        self.left = DELIVERED_AT_ONCE
         # A connector that fails must not stop the queue for the others: whatever comes next tries again.
         starved = False
         counters = self.broker.counters
@@ -361,17 +369,25 @@ class Queue(Sink):
         finally:
             self._starved = starved
             self._dispatching = self._stops > 0
-        if counters.expired >= expired_max:
+        if self.left <= 0 or counters.expired >= expired_max:
+            self._looks_again = True
             self.broker.waking.later(self)
 
+    def look_again(self) -> None:
+        """Go on where the last look has stopped."""
+        self._looks_again = False
+        self.wake()
+
     def _dispatch(self, expired_max: int) -> bool:
-        """Deliver until nothing waits, or so many have been found expired; False when nobody is ready before that."""
+        """Deliver until nothing waits, or as much as one look may; False when nobody is ready before that."""
         if self.selections is not None:
             self.selections.dispatch(expired_max)
             # Whatever comes may find its consumer, whoever was ready for what there is.
             return True
         backlog = self.contents.backlog
         while backlog.count or self.paged:
+            if self.left <= 0:
+                return True
             consumer = self.roster.next_ready()
             if consumer is None:
                 return False
@@ -395,6 +411,7 @@ class Queue(Sink):
         delivery.state = ACQUIRED
         delivery.consumer = consumer
         self.contents.unsettled += 1
+        self.left -= 1
         if not consumer.automatic:
             consumer.credit.take()
         try:
@@ -573,10 +590,7 @@ class Queue(Sink):
             self.suspect_through = self._sequence
 
     def reacquire(self, entry: Entry, consumer: Consumer) -> Delivery | None:
-        """Give `consumer` a message again that it had before a restart, out of turn.  It takes no credit.
-
-        None when it cannot be read.
-        """
+        """Give `consumer` again what it had before a restart, out of turn and credit; None when it cannot be read."""
         assert self.contents.paged is not None
         delivery = self.contents.paged.take_out(entry)
         if delivery is None:

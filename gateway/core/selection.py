@@ -254,7 +254,7 @@ class Selections(Chore):
         backlog = contents.backlog
         if contents.paged is not None and backlog.count < RESIDENT_MIN:
             contents.paged.ask()
-        while backlog.count:
+        while backlog.count and queue.left > 0:
             consumer = queue.roster.next_ready()
             if consumer is None:
                 break

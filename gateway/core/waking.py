@@ -1,15 +1,18 @@
 """Queues that are to look again whether they can deliver, one at a time.
 
-They may be very many, when the store accepts again; and each stops early where it finds very many expired messages.
+They may be very many, when the store accepts again; and each stops early where very many messages leave or have expired.
 """
 
-from collections import deque
-from typing import TYPE_CHECKING, final
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore, Chores
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
+
+DELIVERED_AT_ONCE: Final = 128
+"""Messages that a queue delivers in one look: a consumer that acknowledges nothing takes thousands of small ones."""
 
 
 @final
@@ -20,20 +23,20 @@ class Waking(Chore):
 
     def __init__(self, chores: Chores) -> None:
         self._chores = chores
-        self._queues: deque[Queue] = deque()
+        # An ordered set.
+        self._queues: OrderedDict[Queue, None] = OrderedDict()
         self._working = False
 
     def wake(self, queues: "list[Queue]") -> None:
         """Have them look, in this turn of the loop or a later one."""
-        # Whoever waits from an earlier time is among them again.
-        self._queues = deque(queues)
+        self._queues.update(dict.fromkeys(queues))
         if queues and not self._working:
             self._working = True
             self._chores.add(self)
 
     def later(self, queue: "Queue") -> None:
         """Have one more look."""
-        self._queues.append(queue)
+        self._queues[queue] = None
         if not self._working:
             self._working = True
             self._chores.add(self)
@@ -44,8 +47,8 @@ class Waking(Chore):
         self._working = False
         if not self._queues:
             return False
-        queue = self._queues.popleft()
+        queue = self._queues.popitem(last=False)[0]
         if not queue.deleted:
-            queue.wake()
+            queue.look_again()
         self._working = len(self._queues) > 0
         return self._working

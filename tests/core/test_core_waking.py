@@ -6,6 +6,7 @@ from gateway.core.destination import TOPIC
 from gateway.core.flow import Publisher
 from gateway.core.last_values import VALUES_AT_ONCE
 from gateway.core.ports import Retained
+from gateway.core.waking import DELIVERED_AT_ONCE
 
 pytestmark = needs_outlet
 
@@ -57,3 +58,43 @@ def test_values_that_the_store_had_no_room_for_follow_some_a_turn_and_stop_when_
     broker.chores.finish()
     kept = [operation.topic for operation in store.operations if isinstance(operation, Retained)]
     assert sorted(kept) == sorted([f"t.{number}" for number in range(3 * VALUES_AT_ONCE)])
+
+
+def test_who_acknowledges_nothing_is_given_some_a_turn_and_in_order() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    queue = broker.queue("q")
+    ids = []
+    for _ in range(3 * DELIVERED_AT_ONCE):
+        ids.append(broker.next_message_id())
+        one = message(broker, "q")
+        ids[-1] = one.id
+        queue.offer(one)
+    outlet = LogOutlet()
+    consume(queue, outlet, 0, automatic=True)
+    assert len(outlet.ids) == DELIVERED_AT_ONCE
+    # What comes meanwhile waits for its turn, and makes nothing leave earlier.
+    last = message(broker, "q")
+    queue.offer(last)
+    assert len(outlet.ids) == DELIVERED_AT_ONCE
+    served = []
+    while broker.chores:
+        before = len(outlet.ids)
+        broker.chores.step()
+        served.append(len(outlet.ids) - before)
+    assert max(served) == DELIVERED_AT_ONCE
+    assert outlet.ids == [*ids, last.id]
+
+
+def test_a_queue_that_looks_again_is_not_forgotten_when_the_store_accepts_again() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    queue = broker.queue("not-kept")
+    for _ in range(2 * DELIVERED_AT_ONCE):
+        queue.offer(message(broker, "not-kept"))
+    assert queue.number == 0
+    outlet = LogOutlet()
+    consume(queue, outlet, 0, automatic=True)
+    broker.on_accepting(True)
+    broker.chores.finish()
+    assert len(outlet.ids) == 2 * DELIVERED_AT_ONCE
