@@ -1,4 +1,4 @@
-"""SIGKILL at one moment that is chosen: a commit is over, in which a message has moved, and the next has not begun.
+"""SIGKILL at a moment that is chosen: a commit is over, in which a message has moved, and the next has not begun.
 
 A message is sent while a commit runs, and moves on before the next one: its place is struck, as it need not be written.
 What it moved to is not on the disk yet, so its producer must not hear that it is safe.
@@ -200,3 +200,61 @@ async def test_the_proof_itself_finds_a_place_that_is_called_durable_before_its_
     confirmed, places = await moved_and_killed(tmp_path, CARELESS, move, False)
     assert confirmed
     assert places == []
+
+
+# -- a transaction that goes on over many turns of the loop
+
+
+PARTS = 6_000
+
+
+async def committed_and_killed(directory: Path, turns: int) -> tuple[bool, int]:
+    """Was the COMMIT of PARTS messages confirmed, and how many are there after a kill, so many turns later?"""
+    server = Server(directory, ["-m", "gateway", "run"], CONFIG)
+    await server.start()
+    try:
+        producer, other = peers = Peer("producer"), Peer("other")
+        for peer in peers:
+            await peer.open(server.ports["stomp"])
+        await producer.keep("/queue/large", "first")
+        producer.say("BEGIN", transaction="large")
+        for number in range(PARTS):
+            producer.say(
+                "SEND", str(number), destination="/queue/large", persistent="true", transaction="large"
+            )
+        await producer.ask()
+        producer.say("COMMIT", transaction="large", receipt="large")
+        for _ in range(turns):
+            # Others are heard meanwhile; what they have stored is safe with the transaction.
+            other.say("SEND", "beside", destination="/queue/beside", persistent="true")
+            await other.ask()
+        await server.kill()
+        confirmed = "large" in await producer.rest()
+        await server.start()
+        return confirmed, await waiting(server.ports["stomp"], "/queue/large")
+    finally:
+        if server.process.returncode is None:
+            await server.stop()
+
+
+async def waiting(port: int, place: str) -> int:
+    """How many messages there are, but for the first that was there before."""
+    reader = Peer("reader")
+    await reader.open(port)
+    await reader.keep(place, "last")
+    reader.say("SUBSCRIBE", id="0", destination=place, ack="auto")
+    count = 0
+    while (await reader.hear("MESSAGE"))[""] != "last":
+        count += 1
+    return count - 1
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("turns", [1, 5, 20, 60, 200])
+async def test_a_large_transaction_is_there_as_a_whole_or_not_at_all(turns: int, tmp_path: Path) -> None:
+    confirmed, count = await committed_and_killed(tmp_path, turns)
+    assert count in (0, PARTS)
+    assert count == PARTS or not confirmed
+    if turns == 1:
+        # Others are heard before it has been carried out.
+        assert not confirmed
