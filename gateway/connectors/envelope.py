@@ -50,10 +50,14 @@ def envelope_of(message: Message) -> dict[str, object]:
         members["message_id"] = id_to_text(fields.message_id)
     if fields.correlation_id is not None:
         members["correlation_id"] = id_to_text(fields.correlation_id)
-    if fields.reply_to is not None:
-        members["reply_to"] = str(fields.reply_to)
-    _put_fields(members, message, fields)
     ext: dict[str, object] = {}
+    reply_to = fields.reply_to
+    if isinstance(reply_to, str) and not isinstance(_reply_to(reply_to), str):
+        # Nothing that one could send to, though it looks like it.
+        ext["reply-to"] = reply_to
+    elif reply_to is not None:
+        members["reply_to"] = str(reply_to)
+    _put_fields(members, message, fields)
     types: list[tuple[str, str]] = []
     deaths, written = deaths_for_json(message, fields)
     _put_properties(members, ext, types, fields, written)
@@ -397,6 +401,8 @@ def envelope_from(members: dict[str, object], around: frozenset[str] = frozenset
     envelope.retain = _flag(members, "retain", False)
     ext = _object(members, "ext")
     fields.payload_format = _number(ext, "pfi", 0, 1)
+    if fields.reply_to is None:
+        fields.reply_to = _text(ext, "reply-to")
     hints = Hints(_text(ext, "types"))
     _take_properties(fields, members, ext, hints)
     take_deaths(fields, members.get("deaths"))
@@ -424,8 +430,10 @@ def _destinations(to: object) -> list[Destination]:
     return found
 
 
-def destination_of(text: str) -> Destination:
-    """A destination as envelopes write it: `queue:NAME` or `topic:NAME`.  Raises InvalidEnvelope."""
+def destination_of(text: str, replies: bool = False) -> Destination:
+    """A destination as envelopes write it: `queue:NAME` or `topic:NAME`.  Raises InvalidEnvelope.
+
+    `replies`: it is only told to others, so that nobody may send to it is for them to find out."""
     kind, colon, name = text.partition(":")
     if not colon or kind not in ("queue", "topic"):
         raise InvalidEnvelope(f"unknown destination {text[:80]!r}: write queue:NAME or topic:NAME")
@@ -434,7 +442,7 @@ def destination_of(text: str) -> Destination:
         check_reserved(name)
     except InvalidName as error:
         raise InvalidEnvelope(str(error)) from None
-    if kind == "topic" and (name == "$SYS" or name.startswith("$SYS.")):
+    if not replies and kind == "topic" and (name == "$SYS" or name.startswith("$SYS.")):
         raise InvalidEnvelope("nobody may publish to $SYS")
     return Destination(QUEUE if kind == "queue" else TOPIC, name)
 
@@ -443,7 +451,7 @@ def _reply_to(text: str | None) -> Destination | str | None:
     if text is None:
         return None
     try:
-        return destination_of(text)
+        return destination_of(text, True)
     except InvalidEnvelope:
         return text
 

@@ -152,7 +152,7 @@ class Places:
         `words` mean something to the protocol, so a property of such a name travels under another one; where "" is
         among them, no name may be empty.  `dropped` are names that the broker writes itself.
         """
-        mixed = _mixed_names(fields.properties)
+        tokens: list[tuple[str, str]] = []
         for name, value in fields.properties:
             if name in dropped:
                 continue
@@ -165,8 +165,11 @@ class Places:
                 self.item(_PROPERTY + name, text, "properties")
             else:
                 self.add(name, text, "properties")
-            if token or name in mixed:
-                self._types.append((name, token or "str"))
+            tokens.append((name, token))
+        typed = frozenset([name for name, token in tokens if token])
+        if typed:
+            # Of a name that repeats, each occurrence takes the next hint.
+            self._types.extend([(name, token or "str") for name, token in tokens if name in typed])
 
     def annotations(self, fields: Fields) -> None:
         """The annotations, and the footer."""
@@ -201,15 +204,6 @@ class Places:
             self.item(_PACKED_ITEMS, ",".join(self._packed), "types")
         if self._types:
             self.item("types", encode_types(self._types), "types")
-
-
-def _mixed_names(properties: list[tuple[str, object]]) -> frozenset[str]:
-    """Names that repeat and are not always text: each occurrence needs a hint of its own."""
-    typed = [name for name, value in properties if not isinstance(value, str)]
-    if not typed:
-        return frozenset()
-    names = [name for name, value in properties]
-    return frozenset([name for name in typed if names.count(name) > 1])
 
 
 def annotation_item(key: str | int) -> str:

@@ -103,6 +103,15 @@ def reply_address(text: str, owner: str, spelling: Spelling = USUAL) -> Destinat
     return Destination(QUEUE, _name(_queue_name(text, owner, spelling)))
 
 
+def is_opaque(text: str, owner: str) -> bool:
+    """Is such a reply-to none that one could send to?"""
+    try:
+        reply_address(text, owner)
+    except InvalidName:
+        return True
+    return False
+
+
 # -- SUBSCRIBE
 
 

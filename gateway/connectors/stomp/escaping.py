@@ -101,6 +101,9 @@ def needs_more(name: str, value: str, version: str, exact: bool = False) -> bool
         return True
     if exact and (value.strip(" ") != value or name.strip(" ") != name):
         return True
+    if name and not name.strip(" "):
+        # A line without a name ends the connection of who sends it back.
+        return True
     # A name that looks escaped would be taken for one.
     return name not in _ADDRESSES and (":" in name or "\\" in name)
 

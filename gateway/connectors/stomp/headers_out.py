@@ -7,7 +7,7 @@ from gateway.connectors.deaths import death_pairs, own_names
 from gateway.connectors.ids import id_to_text
 from gateway.connectors.scheduling import NAMES as SCHEDULING
 from gateway.connectors.side import CARRY_FULL, CARRY_NONE, Places, field_of
-from gateway.connectors.stomp.addresses import text_of
+from gateway.connectors.stomp.addresses import is_opaque, text_of
 from gateway.connectors.stomp.escaping import place_of
 from gateway.connectors.stomp.fitting import Room, fitted_lines
 from gateway.connectors.text import is_plain_text
@@ -126,6 +126,9 @@ def foreign_headers(message: Message, target: StompTarget) -> tuple[list[tuple[s
             places.item("btypes", types, "body")
         if fields.content_type is not None and fields.content_type == made_up_type(fields.body_kind, True):
             places.item("ct", fields.content_type, "content_type")
+    if isinstance(fields.reply_to, str) and not is_opaque(fields.reply_to, target.owner):
+        # Nothing that one could send to, though it looks like it.
+        places.item("reply-to", fields.reply_to, "reply_to")
     places.maybe("rgid", fields.reply_group, "reply_group")
     created = fields.created_at_ms
     if created is not None and created < SECONDS_BELOW:
@@ -187,8 +190,8 @@ def _add_native(
     reply_to = fields.reply_to
     if isinstance(reply_to, Destination):
         headers.append(("reply-to", text_of(reply_to, target.owner, target.trims)))
-    else:
-        _add(headers, "reply-to", reply_to)
+    elif reply_to is not None and is_opaque(reply_to, target.owner):
+        headers.append(("reply-to", reply_to))
     _add(headers, "type", fields.subject)
     created = fields.created_at_ms
     if created is not None and created >= 0:

@@ -3,7 +3,15 @@
 import json
 from typing import Any, Final
 
-from gateway.connectors.bodies import KIND_NAMES, is_object, made_up_type, restore_body, stomp_kind
+from gateway.connectors.bodies import (
+    JSON_FORM,
+    KIND_NAMES,
+    is_json,
+    is_object,
+    made_up_type,
+    restore_body,
+    stomp_kind,
+)
 from gateway.connectors.envelope import (
     Envelope,
     EnvelopeOrigin,
@@ -131,9 +139,11 @@ def raw_parts(message: Message, identity: bool) -> tuple[dict[str, object], str 
     ext: dict[str, object] = found if isinstance(found, dict) else {}
     ext.pop("text", None)
     kind = fields.body_kind
-    if (kind != OBJECT and (content_type is None or kind == NONE)) or (
-        kind != OBJECT
-        and stomp_kind(content_type, fields.content_encoding, None, False, message.origin.body()) != kind
+    said = content_type is not None and kind != NONE
+    if fields.body_form == JSON_FORM and not is_json(content_type):
+        ext.setdefault("body", JSON_FORM)
+    elif kind != OBJECT and not (
+        said and stomp_kind(content_type, fields.content_encoding, None, False, message.origin.body()) == kind
     ):
         ext.setdefault("body", KIND_NAMES[kind])
     if content_type is None:
@@ -153,7 +163,7 @@ def raw_parts(message: Message, identity: bool) -> tuple[dict[str, object], str 
 
 
 def _is_header_text(text: str) -> bool:
-    return text.isascii() and text.isprintable() and text == text.strip()
+    return text != "" and text.isascii() and text.isprintable() and text == text.strip()
 
 
 def dump(value: Any) -> bytes:

@@ -208,7 +208,7 @@ class MqttClient(Client):
         self, pair: Pair, acceptor: Acceptor, code: str, name: str, user: str | None, maximum: int | None
     ) -> None:
         super().__init__(pair, acceptor, code, name)
-        self.version = 5 if code == "M5" else 4
+        self.version = {"M31": 3, "M3": 4, "M5": 5}[code]
         self._decoder = PacketDecoder(1 << 28, self.version, -1)
         self._ids = 0
         self.others: list[Packet] = []
