@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import json
 import logging
 import os
 import time
@@ -204,7 +205,9 @@ def json_settings(config: Config) -> JsonSettings:
 
 def ws_service(broker: Broker, config: Config) -> Service:
     """HTTP, and the door to WebSocket."""
-    return HttpService(broker, http_settings(config), web_pages(config.websocket.demo))
+    return HttpService(
+        broker, http_settings(config), web_pages(config.websocket.demo, config.websocket.json_operations_max)
+    )
 
 
 def json_service(broker: Broker, config: Config) -> Service:
@@ -212,8 +215,10 @@ def json_service(broker: Broker, config: Config) -> Service:
     return JsonService(broker, json_settings(config))
 
 
+SCHEMA: Final = "/gateway.schema.json"
+
 WEB_FILES: Final = {
-    "/gateway.schema.json": ("gateway.schema.json", "application/schema+json"),
+    SCHEMA: ("gateway.schema.json", "application/schema+json"),
     "/": ("live.html", "text/html; charset=utf-8"),
     "/live.css": ("live.css", "text/css; charset=utf-8"),
     "/live.js": ("live.js", "text/javascript; charset=utf-8"),
@@ -221,14 +226,24 @@ WEB_FILES: Final = {
 """Path → file in gateway/web, and its type."""
 
 
-def web_pages(demo: bool) -> dict[str, Page]:
+def web_pages(demo: bool, operations_max: int) -> dict[str, Page]:
     """The files that ws connectors serve: the schema, and with `demo` the live page."""
     room = resources.files("gateway.web")
     pages: dict[str, Page] = {}
     for path, (name, content_type) in WEB_FILES.items():
-        if demo or path == "/gateway.schema.json":
-            pages[path] = Page(content_type, (room / name).read_bytes())
+        if demo or path == SCHEMA:
+            data = (room / name).read_bytes()
+            if path == SCHEMA:
+                data = _as_configured(data, operations_max)
+            pages[path] = Page(content_type, data)
     return pages
+
+
+def _as_configured(schema: bytes, operations_max: int) -> bytes:
+    """The schema with the operator's own limit of a batch."""
+    loaded = json.loads(schema)
+    loaded["$defs"]["fromClient"]["anyOf"][1]["maxItems"] = operations_max
+    return json.dumps(loaded, ensure_ascii=False, indent=1).encode()
 
 
 SERVICES: Final = {"mqtt": mqtt_service, "stomp": stomp_service, "ws": ws_service}

@@ -124,8 +124,8 @@ async def test_the_schema_is_served_and_the_live_page_only_where_it_is_wanted(gu
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["title"] == "gateway.json"
     assert b" 426 " in await http(guarded, "GET / HTTP/1.1\r\n\r\n")
     assert b" 404 " in await http(guarded, "GET /live.js HTTP/1.1\r\n\r\n")
-    assert set(web_pages(False)) == {"/gateway.schema.json"}
-    assert web_pages(True)["/"].body.startswith(b"<!doctype html>")
+    assert set(web_pages(False, 1_000)) == {"/gateway.schema.json"}
+    assert web_pages(True, 1_000)["/"].body.startswith(b"<!doctype html>")
 
 
 async def test_protocols_that_are_not_there_yet_are_refused_with_those_that_are(guarded: Gateway) -> None:

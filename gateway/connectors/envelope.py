@@ -476,6 +476,9 @@ def _number(members: dict[str, object], name: str, least: int, most: int) -> int
     value = members.get(name)
     if value is None:
         return None
+    if isinstance(value, float) and value.is_integer():
+        # JSON has one kind of number: 1.0 is as whole as 1.
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return value
     raise InvalidEnvelope(f"{name} is a whole number from {least} to {most}")

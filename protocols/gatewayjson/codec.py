@@ -243,13 +243,14 @@ def _publish(id: Id, item: dict[str, Any], size: int) -> Publish:
 # -- fields of a message
 
 _TEXT: Final = 1
-_INTEGER: Final = 2
 _FLAG: Final = 3
 _OBJECT: Final = 4
 _ANY: Final = 5
 _OCTET: Final = 6
 _TIME: Final = 7
 _SEQUENCE: Final = 8
+_MOMENT: Final = 9
+_SPAN: Final = 10
 
 ENVELOPE: Final[dict[str, int]] = {
     "message_id": _TEXT,
@@ -261,10 +262,10 @@ ENVELOPE: Final[dict[str, int]] = {
     "body": _ANY,
     "body_b64": _TEXT,
     "created_at": _TIME,
-    "expires_at": _INTEGER,
-    "ttl": _INTEGER,
-    "deliver_at": _INTEGER,
-    "delay": _INTEGER,
+    "expires_at": _MOMENT,
+    "ttl": _SPAN,
+    "deliver_at": _MOMENT,
+    "delay": _SPAN,
     "priority": _OCTET,
     "durable": _FLAG,
     "retain": _FLAG,
@@ -290,18 +291,31 @@ ENVELOPE: Final[dict[str, int]] = {
 """What a publisher may say of a message, and its type; null is as good as nothing."""
 
 _I64_MOST: Final = (1 << 63) - 1
+_SPAN_MOST: Final = 1 << 62
+"""Milliseconds from now on: the moment must still be a time that a record holds."""
 
 
 def check_envelope(envelope: dict[str, Any]) -> None:
-    """Raise JsonError unless every field is known and of its type."""
+    """Raise JsonError unless every field is known and of its type.  Whole numbers become integers however written."""
     for name, value in envelope.items():
         kind = ENVELOPE.get(name, 0)
         if kind == 0:
             raise JsonError(f"publish knows no `{_shown(name)}`")
+        if isinstance(value, float) and kind >= _OCTET:
+            value = envelope[name] = _whole(value)
+            if value is None:
+                raise JsonError(f"`{name}` is no whole number")
         if value is not None and not _fits(value, kind):
             raise JsonError(f"`{name}` is of the wrong type")
     if envelope.get("body") is not None and envelope.get("body_b64") is not None:
         raise JsonError("either `body` or `body_b64`")
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, which JSON may write with a fraction or exponent too: 1.0, 1e3."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 def _fits(value: Any, kind: int) -> bool:
@@ -319,6 +333,8 @@ def _fits(value: Any, kind: int) -> bool:
         return 0 <= value <= 255
     if kind == _SEQUENCE:
         return -(1 << 31) <= value < 1 << 32
+    if kind == _SPAN:
+        return 0 <= value <= _SPAN_MOST
     return (-_I64_MOST if kind == _TIME else 0) <= value <= _I64_MOST
 
 
@@ -328,8 +344,9 @@ def _fits(value: Any, kind: int) -> bool:
 def _id(value: Any) -> Id:
     if value is None or (isinstance(value, str) and len(value) <= TEXT_MAX):
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= INTEGER_MAX:
-        return value
+    number = _whole(value)
+    if number is not None and abs(number) <= INTEGER_MAX:
+        return number
     raise JsonError("`id` is a text or a whole number")
 
 
@@ -366,8 +383,8 @@ def _choice(item: dict[str, Any], key: str, choice: tuple[str, ...], default: st
 def _number(item: dict[str, Any], key: str, default: int, least: int, most: int) -> int:
     if key not in item:
         return default
-    value = item.pop(key)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    value = _whole(item.pop(key))
+    if value is None or not least <= value <= most:
         raise JsonError(f"`{key}` is a whole number from {least} to {most}")
     return value
 
@@ -377,10 +394,13 @@ def _tags(item: dict[str, Any]) -> list[int]:
     tags = value if isinstance(value, list) else [value]
     if not tags or len(tags) > 10_000:
         raise JsonError("`tag` is a number, or a list of them")
+    found: list[int] = []
     for tag in tags:
-        if isinstance(tag, bool) or not isinstance(tag, int) or not 0 < tag <= INTEGER_MAX:
+        number = _whole(tag)
+        if number is None or not 0 < number <= INTEGER_MAX:
             raise JsonError("`tag` is a number, or a list of them")
-    return tags
+        found.append(number)
+    return found
 
 
 def _shown(text: str) -> str:
