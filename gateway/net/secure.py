@@ -5,7 +5,9 @@ handshake is bounded in time and number before any connector exists, and what a 
 """
 
 import asyncio
+import socket
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
@@ -34,6 +36,9 @@ LINGER_MS: Final = 1_000
 OWN_BYTES_MAX: Final = 4_096
 """Answers of TLS's own that may wait for a client to read them: room for a hundred new keys and more, and one is enough
 for gigabytes (RFC 8446 §4.6.3, §5.5)."""
+
+QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
+"""Linux has it."""
 
 ENCODING_DER: Final = 2
 """As OpenSSL's module has it."""
@@ -164,14 +169,28 @@ class SecureSocket(asyncio.Protocol, Timed):
             self._listener.bug(self._peer_name())
             self.abort()
             return
-        # In TLS 1.3 all that is left is a session ticket.  It waits for no answer: a client with Nagle's algorithm would
-        # hold its second write back until the delayed acknowledgement of its first.
-        self._send()
+        if self._tls.version() == "TLSv1.3":
+            # All that is left is a session ticket, which goes out with the first answer: a client that closes with
+            # something unread in its socket sends a reset, and throws away what it has not sent yet.
+            self._acknowledge()
+        else:
+            self._send()
         problem = self._look_at_certificate()
         if problem:
             self._refuse(problem)
         else:
             self._open()
+
+    def _acknowledge(self) -> None:
+        """Let the client's system know now that all has come.
+
+        With Nagle's algorithm it would hold what the client says next back until the delayed acknowledgement, 40 ms.
+        """
+        sock = None if self._socket is None else self._socket.get_extra_info("socket")
+        if sock is not None and QUICKACK is not None:
+            # There is nothing to be told to who has gone meanwhile, nor on a Unix socket.
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
 
     def _look_at_certificate(self) -> str:
         """Note whom the client's certificate names; answers why it is not good, which OpenSSL does not ask again

@@ -447,7 +447,8 @@ def test_mistakes_do_not_end_the_connection() -> None:
     assert error(client.op("publish", id=1, to="topic:$SYS.x", body=1)) == (1, "bad_destination")
     assert error(client.op("subscribe", id=1, sub="s", from_="share:g")) == (1, "bad_destination")
     assert error(client.op("subscribe", id=1, sub="s", from_="topic:t", durable="d")) == (1, "bad_request")
-    assert error(client.op("publish", id=1, to="queue:q", body_b64="!")) == (1, "bad_request")
+    client.say({"op": "publish", "id": 1, "to": "queue:q", "body_b64": "!"}, valid=False)
+    assert error(client.heard()) == (1, "bad_request")
     assert error(client.op("unsubscribe", id=1, sub="s")) == (1, "unknown")
     assert error(client.op("credit", id=1, sub="s")) == (1, "unknown")
     assert error(client.op("ack", id=1, tag=7)) == (1, "unknown")
@@ -647,7 +648,8 @@ def test_delivery_that_cannot_be_scheduled() -> None:
     client = World().client()
     [error] = client.op("publish", id=1, to="queue:q", body="x", delay=1 << 40)
     assert (error["id"], error["code"]) == (1, "limit")
-    [error] = client.op("publish", id=2, to="queue:q", body="x", delay=1, deliver_at=NOW_MS)
+    client.say({"op": "publish", "id": 2, "to": "queue:q", "delay": 1, "deliver_at": NOW_MS}, valid=False)
+    [error] = client.heard()
     assert (error["id"], error["code"]) == (2, "bad_request")
 
 
