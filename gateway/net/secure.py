@@ -63,6 +63,7 @@ class SecureSocket(asyncio.Protocol, Timed):
         "_own_bytes",
         "_socket",
         "_state",
+        "_ticket_bytes",
         "_tls",
         "chain",
         "expires",
@@ -83,6 +84,8 @@ class SecureSocket(asyncio.Protocol, Timed):
         self._due_ms = 0
         # Bytes of what TLS itself has answered since the socket had taken all that was written.
         self._own_bytes = 0
+        # Of a session ticket that waits for the first answer.
+        self._ticket_bytes = 0
         self.chain: tls.Chain = ()
         """The client's certificate first; empty without one."""
         self.expires: datetime | None = None
@@ -172,6 +175,7 @@ class SecureSocket(asyncio.Protocol, Timed):
         if self._tls.version() == "TLSv1.3":
             # All that is left is a session ticket, which goes out with the first answer: a client that closes with
             # something unread in its socket sends a reset, and throws away what it has not sent yet.
+            self._ticket_bytes = self._outgoing.pending
             self._acknowledge()
         else:
             self._send()
@@ -293,14 +297,15 @@ class SecureSocket(asyncio.Protocol, Timed):
         except ssl.SSLError as error:
             self._broken(parts, _reason(error))
             return
-        if self._outgoing.pending:
-            self._own_bytes += self._outgoing.pending
+        own = self._outgoing.pending - self._ticket_bytes
+        if own:
+            self._own_bytes += own
             if self._own_bytes > OWN_BYTES_MAX:
                 self._broken(parts, "asks for new keys again and again")
                 return
         if parts:
             self._hand_on(parts)
-        if self._outgoing.pending and self._state == OPEN:
+        if self._outgoing.pending > self._ticket_bytes and self._state == OPEN:
             # Answers to what is TLS's own, such as a new key.
             self._send()
         if ended and self._state == OPEN and (self._inner is None or not self._inner.eof_received()):
@@ -325,6 +330,7 @@ class SecureSocket(asyncio.Protocol, Timed):
     def _send(self) -> None:
         target = self._socket
         if target is not None and self._outgoing.pending:
+            self._ticket_bytes = 0
             target.write(self._outgoing.read())
 
     def write(self, data: bytes) -> None:
