@@ -84,7 +84,9 @@ def take_body(
 ) -> bytes:
     """Read it again.  Raises ValueError."""
     found = ext.get("btypes")
-    types = found if isinstance(found, str) else ""
+    if found is not None and (not isinstance(found, str) or "\0" in found):
+        raise ValueError("ext.btypes is text")
+    types = "" if found is None else found
     if packed is not None:
         try:
             data = base64.b64decode(packed, validate=True)
