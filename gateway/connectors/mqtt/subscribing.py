@@ -5,12 +5,14 @@ The client is not heard meanwhile, and is answered when all of them have been lo
 
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.connectors.mqtt.addresses import Filter
+from gateway.connectors.mqtt.addresses import Filter, filter_of
 from gateway.connectors.mqtt.binding import MqttBinding
 from gateway.core.chores import Chore
+from gateway.core.destination import InvalidName
 from gateway.core.flow import Gate
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.frames import Subscribe, Unsubscribe
+from protocols.mqtt.topics import filter_error
 
 if TYPE_CHECKING:
     from gateway.connectors.mqtt.connector import MqttConnector
@@ -110,12 +112,27 @@ class Unsubscribing(ManyFilters):
 
     def one(self, at: int) -> int:
         """See ManyFilters."""
-        found = self._session.unsubscribe(self._packet.filters[at])
-        return 0 if found else ReasonCode.NO_SUBSCRIPTION_EXISTED.value
+        text = self._packet.filters[at]
+        if self._session.unsubscribe(text):
+            return 0
+        # Nobody can be subscribed to what is no filter, here or ever (§3.11.3).
+        reason = ReasonCode.NO_SUBSCRIPTION_EXISTED if is_filter(text) else ReasonCode.TOPIC_FILTER_INVALID
+        return reason.value
 
     def answer(self) -> None:
         """See ManyFilters."""
         self.connector.unsubscribed(self._packet.packet_id, self.codes)
+
+
+def is_filter(text: str) -> bool:
+    """Could it be subscribed to?"""
+    if filter_error(text):
+        return False
+    try:
+        filter_of(text)
+    except InvalidName:
+        return False
+    return True
 
 
 def _nobody_is_next() -> None:

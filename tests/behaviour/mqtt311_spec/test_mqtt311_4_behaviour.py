@@ -25,7 +25,7 @@ def gw() -> Gateway:
 # -- 4.1 state
 
 
-def test_4_1_0_1_session_lives_as_long_as_its_connection(gw: Gateway) -> None:
+def test_4_1_0_1_and_2_session_lives_as_long_as_its_connection(gw: Gateway) -> None:
     party = hears(client(gw, "c", "clean=1", version=4), "t qos=1")
     gw.advance(1_000_000_000)
     client(gw, "p", version=4) >> "PUBLISH t qos=1 id=1 x"

@@ -45,7 +45,7 @@ def test_3_4_2_1_and_3_5_2_1_no_matching_subscribers_is_no_failure(gw: Gateway, 
 
 
 @pytest.mark.parametrize("first", [0x40, 0x50, 0x62, 0x70], ids=hex)
-def test_3_4_2_1_to_3_7_2_1_unknown_reason_codes_are_protocol_errors(gw: Gateway, first: int) -> None:
+def test_3_4_2_1_and_3_5_2_1_and_3_6_2_1_and_3_7_2_1_unknown_reason_codes(gw: Gateway, first: int) -> None:
     party = client(gw, "c") >> packet(first, b"\x00\x01\x55") << "DISCONNECT 0x82"
     ended(party)
 
