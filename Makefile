@@ -44,13 +44,12 @@ dist/.wheel: $(SOURCES) constraints.txt
 	@cp -R gateway protocols pyproject.toml setup.py README.md LICENSE build/source/
 	@find build/source \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +
 	@rm -f dist/*.whl
-	@if command -v $${CC:-cc} >/dev/null 2>&1; then \
-	    echo "compiling protocols, gateway/core and gateway/connectors (a few minutes of every processor; build/compile.log)"; \
-	    $(PINNED) GATEWAY_COMPILE=1 $(COMPILED)/bin/python $(PIP) wheel --no-deps -w dist ./build/source >build/compile.log 2>&1 \
-	    || { echo "compiling failed, see build/compile.log: the gateway will run as plain Python, several times slower"; \
-	         test -z "$$CI" || { tail -50 build/compile.log; exit 1; }; }; \
-	else echo "no C compiler found: the gateway will run as plain Python, several times slower"; fi
-	@ls dist/*.whl >/dev/null 2>&1 || $(PINNED) GATEWAY_COMPILE=0 $(COMPILED)/bin/python $(PIP) wheel --no-deps -w dist ./build/source
+	@echo "building the wheel; where a C compiler is found it compiles protocols, gateway/core and gateway/connectors (a few minutes of every processor; build/compile.log)"
+	@$(PINNED) $(COMPILED)/bin/python $(PIP) wheel -vvv --no-deps -w dist ./build/source >build/compile.log 2>&1 || { \
+	    echo "compiling failed, see build/compile.log"; \
+	    test -z "$$CI" || { tail -50 build/compile.log; exit 1; }; \
+	    $(PINNED) GATEWAY_COMPILE=0 $(COMPILED)/bin/python $(PIP) wheel --no-deps -w dist ./build/source; }
+	@case "$$(ls dist/*.whl)" in *none-any*) grep -o -m 1 '[^ ]* not found: .*' build/compile.log || echo "the gateway will run as plain Python, several times slower";; esac
 	@touch $@
 
 # What running needs and nothing else: pip goes when its work is done.
