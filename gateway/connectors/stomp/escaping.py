@@ -32,10 +32,12 @@ def place_of(version: str) -> int:
 
 
 def respelled(headers: list[tuple[str, str]], version: str, other: str) -> list[tuple[str, str]]:
-    """Headers of `version` with their ids as they are to stand in `other`."""
+    """Headers of `version` with their ids as they are to stand in `other`; the first of a name counts."""
     result: list[tuple[str, str]] = []
+    seen: set[str] = set()
     for name, value in headers:
-        if name in _IDS:
+        if name in _IDS and name not in seen:
+            seen.add(name)
             value = id_to_text(id_from_text(value, place_of(version)), place_of(other))
         result.append((name, value))
     return result
