@@ -3,8 +3,9 @@
 What a queue holds in memory is there at once, what only the store holds comes page by page.
 """
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
+from gateway.core.chores import Chore
 from gateway.core.journal import lane_of
 from gateway.core.message import Message
 from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX
@@ -16,10 +17,18 @@ if TYPE_CHECKING:
     from gateway.core.router import Broker
 
 
+SHOWN_AT_ONCE: Final = 64
+"""Messages that are shown, or queues that are looked at, in one step."""
+
+
 class Viewer:
     """Is shown what waits."""
 
     __slots__ = ()
+
+    def wants(self, queue: "Queue") -> bool:
+        """Is it to be shown what waits in `queue`?"""
+        raise NotImplementedError
 
     def show(self, message: Message, failures: int) -> bool:
         """One message; False ends it."""
@@ -32,7 +41,10 @@ class Viewer:
 
 @final
 class Browsing(PageReader):
-    """One look at some queues, one after the other.  `begin` starts it; it may end before that returns."""
+    """One look at some queues, one after the other, in later turns where they or their messages are many.
+
+    `begin` starts it; it may end before that returns.
+    """
 
     __slots__ = ("_broker", "_queues", "_viewer", "_waiting")
 
@@ -66,20 +78,34 @@ class Browsing(PageReader):
         self._go_on()
 
     def _go_on(self) -> None:
-        while True:
-            while self._waiting:
+        if self.look():
+            self._broker.chores.add(_Looking(self))
+
+    def look(self) -> bool:
+        """Show some; answers whether there is more that needs not be waited for."""
+        left = SHOWN_AT_ONCE
+        while left > 0:
+            if self._waiting:
                 messages, page = self._waiting.pop()
                 if page is not None:
                     self._broker.store.load(page)
-                    return
-                for message, failures in messages:
+                    return False
+                if len(messages) > left:
+                    self._waiting.append((messages[left:], None))
+                for message, failures in messages[:left]:
                     if not message.expired(self._broker.now_ms) and not self._viewer.show(message, failures):
                         self._end()
-                        return
-            if not self._queues:
+                        return False
+                left -= len(messages)
+            elif self._queues:
+                left -= 1
+                queue = self._queues.pop()
+                if not queue.deleted and self._viewer.wants(queue):
+                    self._look_into(queue)
+            else:
                 self._end()
-                return
-            self._look_into(self._queues.pop())
+                return False
+        return True
 
     def _end(self) -> None:
         self._waiting = []
@@ -104,3 +130,17 @@ class Browsing(PageReader):
         page = Page(queue, lane, first, last, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX)
         page.reader = self
         return page
+
+
+@final
+class _Looking(Chore):
+    """Goes on with it."""
+
+    __slots__ = ("_browsing",)
+
+    def __init__(self, browsing: Browsing) -> None:
+        self._browsing = browsing
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        return self._browsing.look()

@@ -243,11 +243,8 @@ class Subscriptions:
         """A browser reads a queue of its own, which holds the same messages as those it asked for."""
         connector = self._connector
         broker = connector.broker
-        for source in sources:
-            if not source.queue:
-                for queue in broker.named_queues():
-                    if source.pattern.matches(queue.destination.name) and subscription.may_read(queue):
-                        queues.append(queue)
+        patterns = [source.pattern for source in sources if not source.queue]
+        looked_at = queues + broker.named_queues() if patterns else queues
         copies = broker.bound_queue(
             QueueKey(BROWSE, f"{connector.node}-{connector.owner}", str(subscription.number)),
             QueuePolicy(0, 0, dead_letters=None, durable=False),
@@ -256,8 +253,8 @@ class Subscriptions:
         subscription.browsed = subscription.destination
         self._browsers.append(subscription)
         self._look_ms = broker.now_ms + BROWSERS_LOOK_MS
-        viewer = _Copier(subscription, copies, connector.settings.browse_messages_max)
-        Browsing(broker, queues, viewer).begin()
+        viewer = _Copier(subscription, copies, connector.settings.browse_messages_max, queues, patterns)
+        Browsing(broker, looked_at, viewer).begin()
 
     # -- replies
 
@@ -428,12 +425,30 @@ class _Keeping(Chore):
 class _Copier(Viewer):
     """Puts what a browser wants to see into its own queue, and then lets it read."""
 
-    __slots__ = ("_copies", "_left", "_subscription")
+    __slots__ = ("_copies", "_left", "_named", "_patterns", "_subscription")
 
-    def __init__(self, subscription: StompSubscription, copies: Queue, messages_max: int) -> None:
+    def __init__(
+        self,
+        subscription: StompSubscription,
+        copies: Queue,
+        messages_max: int,
+        named: list[Queue],
+        patterns: list[Pattern],
+    ) -> None:
         self._subscription = subscription
+        self._named = set(named)
+        self._patterns = patterns
         self._copies = copies
         self._left = messages_max
+
+    def wants(self, queue: Queue) -> bool:
+        """See Viewer."""
+        if queue in self._named:
+            return True
+        for pattern in self._patterns:
+            if pattern.matches(queue.destination.name):
+                return self._subscription.may_read(queue)
+        return False
 
     def show(self, message: Message, failures: int) -> bool:
         """See Viewer."""
