@@ -79,6 +79,11 @@ programs:
 	        echo "installing mosquitto-clients"; apt-get update -q >/dev/null 2>&1; \
 	        DEBIAN_FRONTEND=noninteractive apt-get install -y -q mosquitto-clients >/dev/null 2>&1 || true; \
 	    else echo "mosquitto_pub not found: its tests will be skipped (Debian: apt install mosquitto-clients)"; fi; }
+	@command -v certutil >/dev/null 2>&1 || { \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	        echo "installing libnss3-tools"; apt-get update -q >/dev/null 2>&1; \
+	        DEBIAN_FRONTEND=noninteractive apt-get install -y -q libnss3-tools >/dev/null 2>&1 || true; \
+	    else echo "certutil not found: its tests will be skipped (Debian: apt install libnss3-tools)"; fi; }
 	@command -v chromium >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || { \
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	        echo "installing chromium, nodejs and npm, as far as they are missing"; apt-get update -q >/dev/null 2>&1; \

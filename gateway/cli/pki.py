@@ -456,7 +456,12 @@ def check(
 
 @app.command()
 def export(
-    form: Annotated[str, typer.Argument(help=f"One of {', '.join(exporting.FORMATS)}.", metavar="FORMAT")],
+    form: Annotated[
+        str,
+        typer.Argument(
+            help=f"One of {', '.join([*exporting.FORMATS, *exporting.OTHER_WORDS])}.", metavar="FORMAT"
+        ),
+    ],
     out: Annotated[Path, typer.Argument(help="The file to write.")],
     name: Annotated[str, typer.Option(help="The leaf; not needed for a trust store.")] = "",
     dir: Dir = CERTS,

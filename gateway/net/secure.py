@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from cryptography import x509
 
-from gateway.net import tls
+from gateway.net import hello, tls
 from gateway.net.deadlines import Timed
 from gateway.net.identity import Keeper
 from gateway.net.reports import HANDSHAKES
@@ -55,6 +55,7 @@ class SecureSocket(asyncio.Protocol, Timed):
 
     __slots__ = (
         "_due_ms",
+        "_hello",
         "_incoming",
         "_inner",
         "_keeper",
@@ -80,6 +81,8 @@ class SecureSocket(asyncio.Protocol, Timed):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = keeper.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._hello: bytes | None = b"" if keeper.settings.more else None
+        """The beginning, until it is known which of several names is asked for; None from then on."""
         self._state = HANDSHAKE
         self._due_ms = 0
         # Bytes of what TLS itself has answered since the socket had taken all that was written.
@@ -159,6 +162,14 @@ class SecureSocket(asyncio.Protocol, Timed):
     # -- handshake
 
     def _shake_hands(self, data: bytes) -> None:
+        if self._hello is not None:
+            data = self._hello + data
+            name = hello.server_name(data)
+            if name is None:
+                self._hello = data
+                return
+            self._hello = None
+            self._begin_as(name)
         self._incoming.write(data)
         try:
             self._tls.do_handshake()
@@ -195,6 +206,14 @@ class SecureSocket(asyncio.Protocol, Timed):
             # There is nothing to be told to who has gone meanwhile, nor on a Unix socket.
             with suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+
+    def _begin_as(self, name: str) -> None:
+        """Begin with the context of a name, so that no ticket of another one counts."""
+        identity = self._keeper.identity
+        assert identity is not None
+        if name:
+            context = identity.context_for(name)
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
     def _look_at_certificate(self) -> str:
         """Note whom the client's certificate names; answers why it is not good, which OpenSSL does not ask again

@@ -169,12 +169,13 @@ class Identity:
 
     def choose(self, sock: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         """OpenSSL's question, in the middle of a handshake: which certificate for the host `name`?"""
-        if name is None:
-            return
-        host = name.lower().rstrip(".")
+        if name is not None:
+            sock.context = self.context_for(name.lower().rstrip("."))
+
+    def context_for(self, host: str) -> ssl.SSLContext:
+        """With the certificate for `host`, in lower case; the first one where nobody here is that."""
         found = self.by_name.get(host) or self.by_name.get("*." + host.partition(".")[2])
-        if found is not None:
-            sock.context = found
+        return self.context if found is None else found
 
 
 def load(settings: TlsSettings) -> Identity:

@@ -44,7 +44,7 @@ def format_of(word: str) -> str:
     """The format that `word` means.  Raises PkiError."""
     form = OTHER_WORDS.get(word.lower(), word.lower())
     if form not in FORMATS:
-        raise PkiError(f"unknown format {word!r}: one of {', '.join(FORMATS)}")
+        raise PkiError(f"unknown format {word!r}: one of {', '.join([*FORMATS, *OTHER_WORDS])}")
     return form
 
 
