@@ -1,6 +1,27 @@
-"""`python -m gateway`."""
+"""`gateway`, and `python -m gateway`: the command, with an eye on signals that come before it has been imported."""
 
-from gateway.cli.main import main
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """The console command."""
+    if sys.argv[1:2] == ["run"] and hasattr(signal, "SIGHUP"):
+        # Whoever asks a gateway to reload before it has started must not end it.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        # Not earlier: it takes a good part of a second.
+        from gateway.cli.main import main as command
+
+        command()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except OSError as error:
+        # Above all a disk that does not take what is said.  What is still to be written would fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(f"gateway: {error}")
+
 
 if __name__ == "__main__":
     main()

@@ -113,7 +113,7 @@ RULES: dict[str, set[str]] = {
     "gateway.running": ANY
     | {"gateway.app", "gateway.config", "gateway.net.memory", "gateway.store", "gateway.storing"},
     "gateway.storing": ANY | {"gateway.config", "gateway.connectors", "gateway.core", "gateway.store"},
-    "gateway.__main__": {"gateway.cli"},
+    "gateway.__main__": ANY | {"gateway.cli"},
     "gateway": {"gateway.core"},
 }
 

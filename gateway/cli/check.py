@@ -1,6 +1,7 @@
 """`gateway check`: look at a configuration without starting."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -32,12 +33,12 @@ def path_problems(config: Config) -> list[str]:
     """Where the store and Unix sockets could not be made, a line each.  A gateway may be running there."""
     problems: list[str] = []
     if config.store.path:
-        problems += [f"store.path: {text}" for text in _store_problems(Path(config.store.path))]
+        problems += [f"store.path: {text}" for text in _found(_store_problems, config.store.path)]
     problems += [f"pki.dir: {text}" for text in _folder_of_keys_problems(config.pki)]
     for connector in config.connector:
         if connector.path:
             problems += [
-                f"connector[{connector.name}]: {text}" for text in _socket_problems(Path(connector.path))
+                f"connector[{connector.name}]: {text}" for text in _found(_socket_problems, connector.path)
             ]
     return problems
 
@@ -50,6 +51,14 @@ def _folder_of_keys_problems(section: PkiSection) -> list[str]:
     except PkiError as error:
         return [str(error)]
     return []
+
+
+def _found(look: Callable[[Path], list[str]], path: str) -> list[str]:
+    """What `look` finds; that it cannot look, as for a name that is too long, is a problem too."""
+    try:
+        return look(Path(path))
+    except OSError as error:
+        return [f"{path[:200]}: {error.strerror}"]
 
 
 def _store_problems(path: Path) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 from gateway.cli import pki, tls
 from gateway.cli.check import check
 from gateway.cli.help import help_command
+from gateway.cli.output import legible_output
 from gateway.cli.reload import reload
 from gateway.cli.rollover import roll_over
 from gateway.cli.run import run
@@ -41,6 +42,7 @@ def gateway(
     ] = False,
 ) -> None:
     """A multi-protocol message broker."""
+    legible_output()
 
 
 for command in (run, check, status, reload, version):

@@ -2,6 +2,9 @@
 
 import io
 import sys
+from typing import Final
+
+_CONTROLS: Final = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))}
 
 
 def legible_output() -> None:
@@ -9,3 +12,8 @@ def legible_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def legible(name: str) -> str:
+    """A name that a client chose, without what a terminal would obey."""
+    return name.translate(_CONTROLS)

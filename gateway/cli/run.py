@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,9 +28,6 @@ def run(config: ConfigPath = None) -> None:
 
     SIGHUP, or `gateway reload`, has users, rules and TLS files read again.
     """
-    if hasattr(signal, "SIGHUP"):
-        # Whoever asks for it before it has started must not end it.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = _load(config)
     as_json = settings.log.format == "json"
     set_up(settings.log.level, settings.log.format)

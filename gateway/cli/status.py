@@ -85,17 +85,17 @@ def ask(address: str, path: str, body: bytes | None = None) -> dict[str, Any]:
 
 def show(answer: dict[str, Any]) -> None:
     """The answer as tables."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     form = "compiled" if answer["compiled"] else "plain Python"
     console.print(
-        f"[bold]{answer['name']}[/] is {answer['status']}: gateway-broker {answer['version']} ({form}), "
+        f"{answer['name']} is {answer['status']}: gateway-broker {answer['version']} ({form}), "
         f"up {answer['uptime_s']:.0f} s, {answer['messages_in_per_s']} messages/s in, "
         f"{answer['messages_out_per_s']} out"
     )
     if "reason" in answer:
-        console.print(f"[bold red]{answer['status']}[/]: {answer['reason']}")
+        console.print(f"{answer['status']}: {answer['reason']}")
     table = Table("connector", "address", box=None, pad_edge=False)
     for heading in ("connections", "max frame", "in", "out", "refused", "errors", "dropped"):
         table.add_column(heading, justify="right")
@@ -115,7 +115,7 @@ def show(answer: dict[str, Any]) -> None:
     console.print(table)
     for connector in answer["connectors"]:
         for warning in connector.get("tls", {}).get("warnings", ()):
-            console.print(f"[bold]{connector['name']}[/]: {warning}")
+            console.print(f"{connector['name']}: {warning}")
     core = answer["core"]
     console.print(
         f"{core['queues']} queues, {core['subscriptions']} subscriptions, {core['retained']} retained; "

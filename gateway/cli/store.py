@@ -1,7 +1,5 @@
 """`gateway store`: look after the store's file."""
 
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from gateway.cli.output import legible
 from gateway.cli.settings import ConfigPath, load_or_exit
-from gateway.cli.status import TIMEOUT_S
+from gateway.cli.status import NoGateway, ask
 from gateway.store import maintenance, upkeep
 from gateway.store.errors import StoreDamaged, StoreError, StoreRefused
 
@@ -41,7 +40,7 @@ def check(config: ConfigPath = None, path: StorePath = None) -> None:
     with _errors(), _bar("checking") as progress:
         faults = maintenance.check(file, progress)
     for fault in faults:
-        typer.echo(fault)
+        typer.echo(legible(fault))
     if faults:
         raise typer.Exit(EXIT_DAMAGED)
     typer.echo(f"{file}: sound")
@@ -72,7 +71,7 @@ def stats(config: ConfigPath = None, path: StorePath = None) -> None:
     file = _file(path, config)
     with _errors():
         found = maintenance.stats(file)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     end = "in use, or ended by a crash" if not found.clean else "ended in order"
@@ -86,7 +85,11 @@ def stats(config: ConfigPath = None, path: StorePath = None) -> None:
         table.add_column(heading, justify="right")
     for queue in found.queues:
         table.add_row(
-            queue.key, f"{queue.messages:,}", f"{queue.bytes:,}", str(queue.oldest), str(queue.newest)
+            legible(queue.key),
+            f"{queue.messages:,}",
+            f"{queue.bytes:,}",
+            str(queue.oldest),
+            str(queue.newest),
         )
     console.print(table)
     notes = ", ".join(f"{count} {space}" for space, count in found.notes.items()) or "no session state"
@@ -112,12 +115,9 @@ def compact(config: ConfigPath = None, path: StorePath = None) -> None:
 
 def _asked_to_compact(address: str) -> bool:
     """Has a running gateway been asked?  False when none answers."""
-    request = urllib.request.Request(f"{address.rstrip('/')}/compact", method="POST")
     try:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=TIMEOUT_S) as response:
-            return bool(response.status == 202)
-    except (urllib.error.URLError, OSError, ValueError):
+        return ask(address, "/compact", b"").get("compacting") is True
+    except NoGateway:
         return False
 
 
@@ -126,7 +126,7 @@ def why_kept(config: ConfigPath = None, path: StorePath = None) -> None:
     """What makes the file as large as it is, the largest first.  The gateway may be running."""
     with _errors():
         for line in maintenance.why_kept(_file(path, config)):
-            typer.echo(line)
+            typer.echo(legible(line))
 
 
 def _file(path: Path | None, config: Path | None) -> Path:
@@ -145,8 +145,12 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(legible(str(error)), err=True)
         raise typer.Exit(EXIT_DAMAGED if isinstance(error, StoreDamaged) else 1) from None
+    except OSError as error:
+        # Looking whether a file is there fails too, as for a name that is too long.
+        typer.echo(legible(f"{str(error.filename)[:200]}: {error.strerror}"), err=True)
+        raise typer.Exit(1) from None
 
 
 @contextmanager

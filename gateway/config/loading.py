@@ -39,6 +39,8 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
             raise ConfigError([f"{source}: {error}"], _log_format({}, environment)) from None
     variables: dict[str, str] = {}
     problems = _override(data, environment, variables)
+    if _has_nul(data):
+        raise ConfigError([f"{source}: there is U+0000 in a value"], _log_format(data, environment))
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
@@ -47,6 +49,15 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     if problems:
         raise ConfigError(problems, _log_format(data, environment))
     return config
+
+
+def _has_nul(value: Any) -> bool:
+    """Is there U+0000 in a text?  No file and no name can have it."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_nul(item) for item in value.values())
+    return isinstance(value, list) and any(_has_nul(item) for item in value)
 
 
 def _log_format(data: dict[str, Any], environment: Mapping[str, str]) -> str:

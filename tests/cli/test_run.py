@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -199,3 +200,45 @@ def test_a_refused_client_hears_why_and_is_logged_and_counted(start) -> None:
     process.popen.terminate()
     assert "maximumConnections is reached" in process.end()[1]
     first.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts_ends_it_without_a_traceback(start, number: signal.Signals) -> None:
+    process = start(GATEWAY_LOG__FORMAT="json")
+    # The first line of its log comes in the middle of the start.
+    lines = process.wait_for("listens on")
+    process.popen.send_signal(number)
+    code, rest = process.end()
+    assert code == 0
+    assert json.loads(rest.splitlines()[-1])["message"] == "stopped"
+    assert "Traceback" not in "".join(lines) + rest
+
+
+def test_ctrl_c_while_it_is_imported_is_no_traceback() -> None:
+    # The module that it begins with, which has what there is to it ready before it imports the rest.
+    code = (
+        "import os, signal, sys; sys.argv = ['gateway', 'run']; import gateway.__main__ as entry\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'gateway.cli.main': signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "entry.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_nobody_reads_its_output_and_it_goes_on(start) -> None:
+    process = start()
+    assert process.popen.stdout is not None
+    assert process.popen.stderr is not None
+    process.popen.stdout.close()
+    process.popen.stderr.close()
+    process.popen.send_signal(signal.SIGPIPE)
+    # What ends with an error has a line in the log, which nobody takes.
+    client = socket.create_connection(("127.0.0.1", process.ports["mqtt"]), 5)
+    client.sendall(b"\xf0\xff\xff\xff\xff\xff")
+    assert client.recv(100) == b""
+    mqtt(process.ports["mqtt"]).close()
+    process.popen.terminate()
+    assert process.popen.wait(20) == 0
