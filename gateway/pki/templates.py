@@ -49,7 +49,7 @@ stateOrProvinceName = optional
 localityName = optional
 organizationName = optional
 organizationalUnitName = optional
-commonName = supplied
+commonName = optional
 emailAddress = optional
 
 [crl_ext]
