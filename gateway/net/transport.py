@@ -137,7 +137,7 @@ class Transport(asyncio.Protocol, Timed):
         except Exception:
             self.fail()
             return
-        if connector.resumes:
+        if connector.resumes and not self._listener.flusher.turn.over:
             self._hear(connector)
         current = self.connector
         if current is not None and current.unheard:
@@ -261,8 +261,13 @@ class Transport(asyncio.Protocol, Timed):
         """Handle some more of what a client has sent that is gone."""
         if connector.notices is not None:
             self._report(connector)
-        connector.bytes_out(now_ms)
-        if connector.resumes and connector.fault is None:
+        try:
+            if connector.fault is not None:
+                raise connector.fault
+            connector.bytes_out(now_ms)
+        except Exception:
+            self.fail()
+        if connector.resumes:
             self._listener.flusher.turn.share()
             self._hear(connector)
         current = self.connector
@@ -351,10 +356,16 @@ class Transport(asyncio.Protocol, Timed):
             self._read(not connector.unheard)
 
     def _hear(self, connector: Connector) -> None:
-        """Have what has waited handled step by step, as long as one client may be heard in one turn of the loop."""
+        """Have what has waited handled step by step, as long as one client may be heard in one turn of the loop.
+
+        One step at least: its share may be over already, if the process stood still for a moment, and nobody but a step
+        sees to it that there is a next turn.
+        """
         turn = self._listener.flusher.turn
-        while connector.resumes and connector is self.connector and not turn.over:
+        while connector.resumes and connector is self.connector:
             self._go_on(connector, self._now_ms())
+            if turn.over:
+                break
 
     def _go_on(self, connector: Connector, now_ms: int) -> None:
         """Have what has waited handled before anything more is read."""

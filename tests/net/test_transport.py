@@ -94,6 +94,46 @@ async def test_one_client_is_heard_for_some_milliseconds_in_a_turn_and_goes_on_i
     assert connector.steps_left[:3] == [10 - HEARD_MS, 10 - 2 * HEARD_MS, 0]
 
 
+class HurriedClock(HandClock):
+    """Whoever looks at it has used up a share."""
+
+    def now_ms(self) -> int:
+        self.ms += HEARD_MS
+        return self.ms
+
+
+@pytest.mark.parametrize("clock", [HurriedClock()])
+async def test_a_share_that_is_over_before_it_begins_is_one_step_and_no_end(net, clock) -> None:
+    reader, writer = await net.client()
+    writer.write(b"steps 10\n")
+    assert await reader.readline() == b"ok steps\n"
+
+
+@pytest.mark.parametrize("clock", [HandClock()])
+@pytest.mark.parametrize("how", ["output", "fault"])
+async def test_one_that_fails_after_its_client_has_gone_ends_and_no_other(net, clock, how: str) -> None:
+    def stepped() -> None:
+        clock.ms += 1
+        if connector.steps == 19:
+            [transport] = [item for item in net.listener.transports if item.connector is connector]
+            transport.abort()
+        elif connector.steps == 10:
+            connector.broken_output = how == "output"
+            if how == "fault":
+                connector.broke(RuntimeError("a bug of ours"))
+
+    reader, writer = await net.client()
+    writer.write(b"a\n")
+    await reader.readline()
+    [connector] = net.acceptor.made
+    net.acceptor.stepped = stepped
+    writer.write(b"steps 20\n")
+    await net.until(lambda: not net.listener.transports)
+    assert connector.ends == 1
+    assert net.listener.internal_errors == 1
+    assert 0 < connector.steps < 20
+
+
 @pytest.mark.parametrize("clock", [HandClock()])
 async def test_what_was_read_from_a_client_that_is_gone_is_handled_in_turns_too(net, clock) -> None:
     def stepped() -> None:
