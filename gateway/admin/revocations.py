@@ -106,7 +106,8 @@ class RevocationServer:
         ]
         asked = [value.decode("latin-1") for name, value in request.headers if name == b"if-none-match"]
         if any(tag in value or value.strip() == "*" for value in asked):
-            return Answer(304, b"", CRL, headers)
+            # Its length is that of the list (RFC 9110 §8.6); the body is left out.
+            return Answer(304, der, CRL, headers)
         return Answer(200, der, CRL, headers)
 
     def _ocsp(self, responder: Responder, request: h11.Request, path: str, body: bytes) -> Answer:

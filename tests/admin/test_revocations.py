@@ -82,6 +82,8 @@ async def test_a_list_is_der_with_its_type_and_may_be_kept_for_an_hour(
     assert (await ask(server, "HEAD /intermediate-ca.crl"))[0::2] == (200, b"")
     code, again, body = await ask(server, "GET /intermediate-ca.crl", f"If-None-Match: {headers['etag']}")
     assert (code, body, again["etag"]) == (304, b"", headers["etag"])
+    # RFC 9110 §8.6: that of the list, or none.
+    assert again["content-length"] == headers["content-length"]
     revoke(folder, "device", "keyCompromise")
     code, _, body = await ask(server, "GET /intermediate-ca.crl", f"If-None-Match: {headers['etag']}")
     assert code == 200
