@@ -79,7 +79,11 @@ class Releases(Chore):
             queues.append(queue)
             left -= queue.release(durable, left)
             if queue.contents.held is None:
-                queues.remove(queue)
+                # Nearly always the last: to look for it from the beginning would take as long as there are queues.
+                if queues[-1] is queue:
+                    queues.pop()
+                else:
+                    queues.remove(queue)
         return left <= 0
 
     def _release_publishes(self) -> int:
