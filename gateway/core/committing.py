@@ -5,6 +5,9 @@ batch is taken past its beginning meanwhile, so a crash leaves all of it or noth
 is safe when it is.  Consumers see none of it before that.  Who has sent it is not heard meanwhile, nor is anything
 confirmed to it; others go on.  What it needs room for was looked at before: where others have taken that since, it is
 exceeded, by one transaction (`Broker.assured`).
+
+One large one is under way at a time, others wait for its end: groups that overlap are one group, and were there always
+another one open, nothing would ever be safe.
 """
 
 from typing import TYPE_CHECKING, Final, final
@@ -61,7 +64,9 @@ class Committing(Chore):
         scheduled: list[tuple[Message, Timing]],
         outcomes: list[tuple[Delivery, int]],
         once: dict[bytes, Once],
+        waits_for: int,
     ) -> None:
+        """`waits_for`: a position that is to be durable too before it counts as safe."""
         self._broker = broker
         self._messages = messages
         self._scheduled = scheduled
@@ -78,7 +83,7 @@ class Committing(Chore):
         self._began = 0
         self._over = False
         self._point: HoldPoint | None = None
-        self._position = NOTHING
+        self._position = waits_for
         self._valve: Valve | None = None
         self._gate = Gate(_nobody_is_next)
 
@@ -87,10 +92,11 @@ class Committing(Chore):
         return len(self._messages) + len(self._scheduled) + len(self._outcomes) + len(self._keys)
 
     def begin(self, publisher: Publisher | None) -> int:
-        """Do it; the position to wait for.  A large one of `publisher`'s goes on in later turns."""
+        """Do it; the position to wait for.  A large one of `publisher`'s goes on in later turns, unless another does."""
+        broker = self._broker
         valve = None if publisher is None else publisher.valve
-        if valve is None or self._count <= SMALL:
-            self._open(self._kept and not self._broker.store.immediate)
+        if valve is None or self._count <= SMALL or broker.committing is not None:
+            self._open(self._kept and not broker.store.immediate)
             try:
                 self._carry_out(self._count)
             finally:
@@ -102,11 +108,18 @@ class Committing(Chore):
         # Without a store too nobody is to see the first half before the second.
         self._open(True)
         # Durable when all of the group is.
-        position = self._began + 1 if self._kept else NOTHING
+        position = self._began + 1 if self._kept else self._position
         if self._keys:
-            self._broker.dedup.begun(self._once, position)
-        self._broker.chores.add(self)
+            broker.dedup.begun(self._once, position)
+        broker.committing = self
+        # Who is to commit asks before.
+        broker.places.shut += 1
+        broker.chores.add(self)
         return self._position if self._over else position
+
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """Make who has a large one too wait for the end of this one; False for who cannot wait."""
+        return self._gate.hold(publisher)
 
     def go_on(self) -> bool:
         """See Chore."""
@@ -138,14 +151,17 @@ class Committing(Chore):
 
     def _end(self) -> None:
         """All of it has been done."""
-        store = self._broker.store
+        broker = self._broker
+        broker.committing = None
+        broker.places.shut -= 1
+        store = broker.store
         self._over = True
         if self._kept and store.position == self._began:
             # Its sender waits for the first position of the group.
             self._position = store.append(Noted(SPACE, "", None))
         self._close()
         if self._keys:
-            self._broker.dedup.ended(self._once)
+            broker.dedup.ended(self._once)
         if self._valve is not None:
             self._valve.resume()
         self._gate.open()

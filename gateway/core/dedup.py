@@ -102,9 +102,10 @@ class Dedup:
 
     def find(self, once: Once) -> Done | None:
         """What became of it, if it was done before.  Raises KeyReused when its key was used for something else."""
-        done = self._done.get(once.name)
-        if self._under_way and done is None:
-            done = self._find_under_way(once.name)
+        # Under way comes first: the one that was done may be over its time.
+        done = self._find_under_way(once.name) if self._under_way else None
+        if done is None:
+            done = self._done.get(once.name)
         if done is None or done.at_ms + self._broker.limits.dedup_window_ms <= self._broker.now_ms:
             return None
         if done.content != once.content:

@@ -56,8 +56,13 @@ def hold_once(
 
     Raises KeyReused and TransactionTooLarge.
     """
-    if not transaction.repeats(once) and broker.dedup.find(once) is None:
+    if transaction.repeats(once):
+        return
+    outcome = done_before(broker, once)
+    if outcome is None:
         _hold(transaction, once, messages, timing)
+    else:
+        transaction.wait_for(outcome.position)
 
 
 def hold_all(transaction: Transaction, messages: list[Message], timing: Timing | None) -> None:

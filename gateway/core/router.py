@@ -5,6 +5,7 @@ from typing import Final, final
 from gateway.core.aside import RETAINED_SPACE, Aside
 from gateway.core.bindings import stored_bindings
 from gateway.core.chores import Chores
+from gateway.core.committing import Committing
 from gateway.core.copying import Copying
 from gateway.core.counters import CoreCounters
 from gateway.core.dedup import SPACE as DEDUP_SPACE
@@ -78,6 +79,7 @@ class Broker(StoreListener):
         "asynchronous",
         "authorizer",
         "chores",
+        "committing",
         "copying",
         "counters",
         "decoder",
@@ -153,6 +155,8 @@ class Broker(StoreListener):
         """What is published now belongs to this transaction: consumers get it when that is safe."""
         self.releases = Releases(self)
         """What waits for transactions to be safe."""
+        self.committing: Committing | None = None
+        """The large transaction that is under way."""
         self.assured = False
         """What is published now belongs to a transaction that was promised room: nothing refuses it any more."""
         # Queues that asked the store for what was not durable yet.

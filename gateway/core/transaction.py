@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.core.committing import Committing
+from gateway.core.committing import SMALL, Committing
 from gateway.core.dedup import KeyReused, Once
 from gateway.core.delivery import FAILED, Delivery
 from gateway.core.destination import QUEUE
 from gateway.core.flow import Publisher
 from gateway.core.limits import REJECT
 from gateway.core.message import Message
+from gateway.core.ports import NOTHING
 from gateway.core.schedule import Timing
 
 if TYPE_CHECKING:
@@ -37,7 +38,16 @@ def held_bytes(message: Message) -> int:
 class Transaction:
     """One client's open transaction.  Deliveries settled in it stay acquired until it ends."""
 
-    __slots__ = ("_broker", "_bytes", "_messages", "_once", "_outcomes", "_publisher", "_scheduled")
+    __slots__ = (
+        "_broker",
+        "_bytes",
+        "_messages",
+        "_once",
+        "_outcomes",
+        "_publisher",
+        "_scheduled",
+        "_waits_for",
+    )
 
     def __init__(self, broker: "Broker", publisher: Publisher | None) -> None:
         self._broker = broker
@@ -49,6 +59,12 @@ class Transaction:
         self._scheduled: list[tuple[Message, Timing]] = []
         # Made when first used.
         self._once: dict[bytes, Once] | None = None
+        # What was done before and is not done again may not be durable yet.
+        self._waits_for = NOTHING
+
+    @property
+    def _operations(self) -> int:
+        return len(self._messages) + len(self._outcomes) + len(self._scheduled)
 
     def publish(self, message: Message) -> None:
         """Hold `message` back.  Raises TransactionTooLarge."""
@@ -73,6 +89,10 @@ class Transaction:
             self._once = {}
         self._once[once.name] = once
 
+    def wait_for(self, position: int) -> None:
+        """The commit is not safe before this position is either: something it repeats is done there."""
+        self._waits_for = max(self._waits_for, position)
+
     def settle(self, delivery: Delivery, outcome: int) -> None:
         """Hold the outcome back.  Raises TransactionTooLarge: `check_room` says so before the delivery is let go of."""
         self.check_room(1)
@@ -81,7 +101,8 @@ class Transaction:
     def keeps_waiting(self, publisher: Publisher) -> bool:
         """Is there no room for something it would publish?  See Broker.keeps_waiting; the commit is to be tried again."""
         broker = self._broker
-        waits = False
+        under_way = broker.committing
+        waits = under_way is not None and self._operations > SMALL and under_way.keeps_waiting(publisher)
         asked: set[tuple[int, str]] = set()
         for message in self._messages:
             destination = message.destination
@@ -110,7 +131,12 @@ class Transaction:
             self.abort()
             raise
         committing = Committing(
-            self._broker, self._messages, self._scheduled, self._outcomes, self._once or {}
+            self._broker,
+            self._messages,
+            self._scheduled,
+            self._outcomes,
+            self._once or {},
+            self._waits_for,
         )
         return committing.begin(self._publisher)
 
@@ -123,6 +149,7 @@ class Transaction:
             except KeyReused as reused:
                 raise TransactionRefused(str(reused)) from None
             if done is not None:
+                self.wait_for(done.position)
                 gone.update(once.messages)
                 del all_once[once.name]
         if gone:
@@ -170,8 +197,7 @@ class Transaction:
         """May it hold back so many operations more, with `size` bytes of messages?  Raises TransactionTooLarge."""
         broker = self._broker
         limits = broker.limits
-        held = len(self._messages) + len(self._outcomes) + len(self._scheduled)
-        if held + operations > limits.transaction_operations_max:
+        if self._operations + operations > limits.transaction_operations_max:
             raise TransactionTooLarge(
                 f"a transaction may hold {limits.transaction_operations_max} operations"
             )

@@ -123,3 +123,15 @@ def test_qos_1_over_a_crash_with_a_new_packet_id(lives: Lives) -> None:
     lives.commit()
     device << "PUBACK 7" >> DROP
     assert gw.broker.queues["queue:q"].depth == 1
+
+
+def test_a_transaction_that_repeats_what_is_not_safe_yet_has_its_receipt_when_that_is(lives: Lives) -> None:
+    gw = lives.gw
+    said = "SEND destination:/queue/q persistent:true x-mx-dedup:k"
+    gw.stomp("p") >> f"{said} receipt:1 body:hi"
+    gw.stomp("again") >> "BEGIN transaction:t" >> f"{said} transaction:t body:hi"
+    gw.stomp("again") >> "COMMIT transaction:t receipt:2"
+    gw.stomp("again").silent()
+    lives.commit()
+    gw.stomp("again") << "RECEIPT receipt-id:2"
+    assert bodies(gw) == ["hi"]

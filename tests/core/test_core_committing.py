@@ -19,6 +19,7 @@ from gateway.core.delivery import ACCEPTED, REJECTED
 from gateway.core.flow import Publisher
 from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
 from gateway.core.message import Message
+from gateway.core.once import publish_once
 from gateway.core.ports import NOTHING, Authorizer
 from gateway.core.releasing import RELEASED_AT_ONCE
 from gateway.core.router import Broker
@@ -248,6 +249,18 @@ def test_to_others_its_keys_are_used_from_the_beginning() -> None:
     assert broker.dedup.count == 1
 
 
+def test_a_key_whose_time_was_over_is_used_too_from_the_beginning() -> None:
+    broker = broker_with()
+    client = Committer(broker)
+    once = broker.dedup.once(client.publisher, "key", [])
+    publish_once(broker, Once(once.name, once.producer, once.content), [message(broker)], None)
+    broker.now_ms += broker.limits.dedup_window_ms
+    client.send(persistent=True)
+    client.transaction.remember(once)
+    client.transaction.commit()
+    assert broker.dedup.find(Once(once.name, once.producer, once.content)) is not None
+
+
 def test_a_crash_in_the_middle_of_it_leaves_nothing_and_one_behind_it_all() -> None:
     store = MemoryStore(held=True)
     broker = Broker(store, Authorizer(), CoreLimits(), QueuePolicy())
@@ -264,3 +277,44 @@ def test_a_crash_in_the_middle_of_it_leaves_nothing_and_one_behind_it_all() -> N
     client.steps()
     store.commit()
     assert len(store.kept.entries) == MANY + 2
+
+
+def test_large_ones_that_follow_each_other_without_end_become_safe_one_after_the_other() -> None:
+    store = MemoryStore(held=True)
+    broker = Broker(store, Authorizer(), CoreLimits(), QueuePolicy())
+    store.listener = broker
+    client = Committer(broker).send(persistent=True)
+    position = client.transaction.commit()
+    for _ in range(3):
+        broker.chores.step()
+        other = Committer(broker).send(persistent=True)
+        assert broker.places.shut
+        assert other.transaction.keeps_waiting(other.publisher)
+        assert other.valve.shut
+        client.steps()
+        assert not other.valve.shut
+        assert not other.transaction.keeps_waiting(other.publisher)
+        position, before = other.transaction.commit(), position
+        store.commit()
+        assert before <= store.durable < position
+        client = other
+    client.steps()
+    assert broker.places.shut == 0
+
+
+def test_a_small_one_waits_for_no_large_one() -> None:
+    broker = broker_with()
+    Committer(broker).send(persistent=True).transaction.commit()
+    small = Committer(broker).send(SMALL, persistent=True)
+    assert not small.transaction.keeps_waiting(small.publisher)
+
+
+def test_a_large_one_that_nobody_made_wait_is_carried_out_at_once() -> None:
+    broker = broker_with()
+    client = Committer(broker).send(persistent=True)
+    client.transaction.commit()
+    Committer(broker).send(persistent=True).transaction.commit()
+    assert broker.queue("q").depth == MANY
+    client.steps()
+    assert broker.queue("q").depth == 2 * MANY
+    assert store_of(broker).depth == 0

@@ -3,9 +3,10 @@
 import pytest
 from core_doubles import message as new_message
 
-from gateway.core.dedup import SPACE, KeyReused
+from gateway.core.dedup import SPACE, KeyReused, Once
 from gateway.core.flow import Publisher
 from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.message import Message
 from gateway.core.once import hold_once, publish_once
 from gateway.core.pattern import literal
 from gateway.core.ports import Authorizer, Noted
@@ -72,6 +73,25 @@ def test_a_repetition_has_the_number_of_the_first_message_and_its_position() -> 
     assert outcomes[0].message == outcomes[1].message > 0
     # Both wait for the message and for its key.
     assert outcomes[0].position == outcomes[1].position == life.store.position > life.store.durable
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_transaction_that_repeats_what_is_not_safe_yet_is_safe_when_that_is(before: bool) -> None:
+    life = Life()
+    broker = life.broker
+
+    def once() -> tuple[Once, list[Message]]:
+        return broker.dedup.once(someone("u"), "k", []), [new_message(broker, persistent=True)]
+
+    transaction = broker.transaction()
+    if before:
+        position = publish_once(broker, *once(), None).position
+    hold_once(broker, transaction, *once(), None)
+    if not before:
+        # Somebody else does it before the commit.
+        position = publish_once(broker, *once(), None).position
+    assert transaction.commit() == position > life.store.durable
+    assert life.depth == 1
 
 
 def test_a_key_means_one_thing() -> None:

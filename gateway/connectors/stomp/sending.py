@@ -261,13 +261,12 @@ class StompSender(FrameConnector):
         broker = self.broker
         try:
             once = broker.dedup.once(self.publisher, key, [send.destination.encode(), send.body])
-            outcome = done_before(broker, once)
             if send.transaction is not None:
                 transaction = self._transaction(send.transaction)
-                if outcome is None:
-                    hold_once(broker, transaction, once, self._messages(send, destinations), timing)
+                hold_once(broker, transaction, once, self._messages(send, destinations), timing)
                 self._confirm_within(send.transaction, send.receipt)
                 return
+            outcome = done_before(broker, once)
             if outcome is None:
                 messages = self._messages(send, destinations)
                 if not messages and send.receipt is not None:
