@@ -43,12 +43,14 @@ class Waking(Chore):
 
     def go_on(self) -> bool:
         """See Chore."""
-        # Not only at the end: were a queue to fail, the next call would begin anew.
-        self._working = False
-        if not self._queues:
-            return False
-        queue = self._queues.popitem(last=False)[0]
-        if not queue.deleted:
-            queue.look_again()
+        if self._queues:
+            queue = self._queues.popitem(last=False)[0]
+            try:
+                if not queue.deleted:
+                    queue.look_again()
+            except Exception:
+                # Whatever is wrong with one of them, it is the turn of the next, which nobody else makes deliver.
+                self._chores.add(self)
+                raise
         self._working = len(self._queues) > 0
         return self._working

@@ -1,5 +1,6 @@
 """gateway/core/waking.py"""
 
+import pytest
 from core_doubles import LogOutlet, broker_with, consume, message, needs_outlet, store_of
 
 from gateway.core.destination import TOPIC
@@ -73,6 +74,7 @@ def test_who_acknowledges_nothing_is_given_some_a_turn_and_in_order() -> None:
     outlet = LogOutlet()
     consume(queue, outlet, 0, automatic=True)
     assert len(outlet.ids) == DELIVERED_AT_ONCE
+    assert queue.fetching
     # What comes meanwhile waits for its turn, and makes nothing leave earlier.
     last = message(broker, "q")
     queue.offer(last)
@@ -81,9 +83,28 @@ def test_who_acknowledges_nothing_is_given_some_a_turn_and_in_order() -> None:
     while broker.chores:
         before = len(outlet.ids)
         broker.chores.step()
+        # It stands in the line of chores once, however often it goes on.
+        assert len(broker.chores) <= 1
         served.append(len(outlet.ids) - before)
     assert max(served) == DELIVERED_AT_ONCE
     assert outlet.ids == [*ids, last.id]
+    assert not queue.fetching
+
+
+def test_a_queue_that_fails_keeps_no_other_from_going_on() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    outlets = [LogOutlet(), LogOutlet()]
+    for name, outlet in zip("ab", outlets, strict=True):
+        queue = broker.queue(name)
+        for _ in range(2 * DELIVERED_AT_ONCE):
+            queue.offer(message(broker, name))
+        consume(queue, outlet, 0, automatic=True)
+    broker.queue("a").contents.backlog = None  # type: ignore[assignment]
+    with pytest.raises(AttributeError):
+        broker.chores.step()
+    broker.chores.finish()
+    assert [len(outlet.ids) for outlet in outlets] == [DELIVERED_AT_ONCE, 2 * DELIVERED_AT_ONCE]
 
 
 def test_a_queue_that_looks_again_is_not_forgotten_when_the_store_accepts_again() -> None:
