@@ -78,7 +78,6 @@ class JsonConnector(FrameConnector):
         "_connect",
         "_connect_by_ms",
         "_inflight",
-        "_known",
         "_last_in_ms",
         "_last_out_ms",
         "_ping_ms",
@@ -121,7 +120,6 @@ class JsonConnector(FrameConnector):
         self._refusing = False
         # It has been asked who this is; the answer has come.
         self._asked = False
-        self._known = False
         self._connect: Connect | None = None
         self._subscriptions: dict[str, JsonSubscription] = {}
         # What all of them together may have unacknowledged; made when first used.
@@ -154,10 +152,10 @@ class JsonConnector(FrameConnector):
         """See FrameConnector."""
         for frame in frames:
             operation = cast(Operation, frame)
-            if not self._known:
+            if not self.known:
                 if not self._asked:
                     self._who(operation)
-                if not self._known:
+                if not self.known:
                     # Carried out when it is known who this is.
                     self.untaken = True
                     return self.stops_at(frames, frame)
@@ -183,7 +181,7 @@ class JsonConnector(FrameConnector):
     def next_deadline_ms(self) -> int | None:
         """See Connector."""
         due_ms: int | None = None
-        if not self._known:
+        if not self.known:
             # Where nobody needs a name, who has only opened the connection may take its time.
             due_ms = self._connect_by_ms if self.stranger or self._asked else None
         elif self.limits.idle_timeout_ms and not self.throttled:
@@ -194,11 +192,11 @@ class JsonConnector(FrameConnector):
 
     def deadline(self, now_ms: int) -> None:
         """See Connector."""
-        if not self._known and (self.stranger or self._asked) and now_ms >= self._connect_by_ms:
+        if not self.known and (self.stranger or self._asked) and now_ms >= self._connect_by_ms:
             self._end(c.LIMIT, "nothing was asked for in time")
             return
         idle_ms = self.limits.idle_timeout_ms
-        if self._known and idle_ms and not self.throttled and now_ms >= self._last_in_ms + idle_ms:
+        if self.known and idle_ms and not self.throttled and now_ms >= self._last_in_ms + idle_ms:
             self._end(c.LIMIT, "silent for too long")
             return
         if self._ping_ms and now_ms >= self._last_out_ms + self._ping_ms:
@@ -337,7 +335,6 @@ class JsonConnector(FrameConnector):
         if not granted:
             self._end(c.UNAUTHORIZED, "bad user, password or token")
             return
-        self._known = True
         self.stranger = False
         self.publisher.user = user
         self.publisher.client_id = self.client_id
