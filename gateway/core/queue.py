@@ -109,7 +109,6 @@ class Queue(Sink):
         self._looks_again = False
         self.left = 0
         """Messages that may still be delivered in this look."""
-        # Or stopped.
         self._dispatching = False
         self._stops = 0
         self._sequence = 0
@@ -160,8 +159,9 @@ class Queue(Sink):
 
     @property
     def fetching(self) -> bool:
-        """Has the store been asked for some of them, and not answered yet?"""
-        return self.contents.paged is not None and self.contents.paged.asked is not None
+        """May it deliver more soon: in a later turn, or when the store has answered?"""
+        asked = self.contents.paged is not None and self.contents.paged.asked is not None
+        return asked or self._dispatching or self._looks_again
 
     @property
     def bytes(self) -> int:

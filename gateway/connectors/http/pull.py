@@ -44,7 +44,7 @@ TYPE_MAX: Final = 256
 TOO_MANY: Final = "too many deliveries wait for their outcome"
 
 FETCH_LOOK_MS: Final = 20
-"""How often a pull looks whether the store has answered, and there was nothing for it."""
+"""How often a pull looks whether the store has answered or the queue has gone on, and there was nothing for it."""
 
 FETCH_MAX_MS: Final = 10_000
 """Longest a pull waits for the store."""
@@ -89,7 +89,7 @@ class Pull(Outlet):
         now_ms = connector.broker.now_ms
         # When to answer with what there is.
         self._until_ms = now_ms + wait_ms
-        # What waits may be in the store alone: then it is not said that there is nothing before the store has answered.
+        # What waits may be in the store alone, or for a later turn: before that it is not said that there is nothing.
         self._fetch_until_ms = self._until_ms + FETCH_MAX_MS
         self._look_ms = 0
 

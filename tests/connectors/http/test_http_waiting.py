@@ -97,6 +97,17 @@ def test_every_pipelined_request_is_answered_when_the_first_had_to_wait() -> Non
     assert statuses(client) == [202, 404, 404, 404, 404]
 
 
+def test_a_queue_that_delivers_in_a_later_turn_is_not_called_empty() -> None:
+    world = World()
+    world.once("POST", "/queues/q", b"x")
+    queue = world.broker.queue("q")
+    queue.stop()
+    client = world.client()
+    assert client.ask("GET", "/queues/q") is None
+    queue.start()
+    assert statuses(client) == [200]
+
+
 def test_every_pipelined_request_is_answered_behind_a_pull() -> None:
     client = World().client()
     client.raw(
