@@ -160,8 +160,10 @@ class Trails:
 
     def begin(self, patterns: list[Pattern], publisher: Publisher, bytes_max: int) -> Trail:
         """A new stream."""
-        trail = Trail(self, patterns, publisher, min(bytes_max, self.settings.event_kept_bytes_max))
-        if self.settings.event_kept_ms:
+        settings = self.settings
+        kept_max = min(bytes_max, settings.event_kept_bytes_max) if settings.event_kept_ms else 0
+        trail = Trail(self, patterns, publisher, kept_max)
+        if settings.event_kept_ms:
             self._by_name[trail.name] = trail
         return trail
 

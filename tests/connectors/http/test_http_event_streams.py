@@ -208,6 +208,14 @@ def test_nothing_is_kept_where_nothing_may_be() -> None:
     assert len(source.open().gaps) == 1
 
 
+def test_what_cannot_be_asked_for_again_is_not_kept_while_it_is_sent() -> None:
+    world = World(settings=HttpSettings(event_kept_ms=0))
+    source = Source(world).open()
+    world.once("POST", "/topics/a.b", b"1")
+    assert source.read().got
+    assert world.service.trails.bytes == 0
+
+
 def test_a_stream_is_its_users_own() -> None:
     world = World(authorizer=Rules())
     source = Source(world).open(Authorization=basic("u:p"))
