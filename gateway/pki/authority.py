@@ -42,6 +42,14 @@ def later(time: datetime, by: timedelta) -> datetime:
         raise PkiError(f"{by.days} days from now no calendar goes on") from None
 
 
+def days_long(days: int) -> timedelta:
+    """So many days.  Raises PkiError for more than can be counted."""
+    try:
+        return timedelta(days=days)
+    except OverflowError:
+        raise PkiError(f"{days} days from now no calendar goes on") from None
+
+
 def readable(found: x509.Certificate | x509.CertificateSigningRequest, what: str) -> None:
     """Raise PkiError for one whose parts cannot be read: they are parsed late, where nobody expects an error."""
     try:
@@ -101,7 +109,7 @@ def build(
     """Sign a certificate that is valid from now on, and for clocks that are a little slow, for so many days and no longer
     than `until`.  Raises PkiError."""
     start = now() - SLOW_CLOCKS
-    end = min(later(start, timedelta(days=days)), until)
+    end = min(later(start, days_long(days)), until)
     try:
         builder = (
             x509.CertificateBuilder()
@@ -222,7 +230,7 @@ class Authority:
     ) -> x509.CertificateRevocationList:
         """A new list of what is revoked, valid for `valid` (else as the .cnf says).  Raises PkiError."""
         start = now() - SLOW_CLOCKS
-        due = later(now(), valid or timedelta(days=self.crl_days))
+        due = later(now(), valid or days_long(self.crl_days))
         signer = self.key(passphrase)
         builder = (
             x509.CertificateRevocationListBuilder()

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import final
 
 from gateway.pki import files, keys, ocsp
-from gateway.pki.authority import Authority, now
+from gateway.pki.authority import Authority, days_long, now
 from gateway.pki.errors import PkiError
 from gateway.pki.folder import Folder
 
@@ -51,7 +51,7 @@ class Upkeep:
         within = self._within
         # Never more than half of a list's time.
         list_due = within is not None and self._folder.crl_is_due(
-            role, min(within, timedelta(days=authority.crl_days) / 2)
+            role, min(within, days_long(authority.crl_days) / 2)
         )
         responder_due = self._responders and ocsp.responder_is_due(self._folder, role)
         if not list_due and not responder_due:
