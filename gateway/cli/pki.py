@@ -372,7 +372,9 @@ def _published(folder: Folder, change: revoking.Change) -> None:
 @app.command()
 def crl(
     dir: Dir = CERTS,
-    authority: Annotated[str, typer.Option(help=f"{ROOT} or {INTERMEDIATE}.")] = INTERMEDIATE,
+    authority: Annotated[
+        str, typer.Option(help=f"{ROOT}, {INTERMEDIATE} …; by default all intermediates whose keys are here.")
+    ] = "",
     hours: Annotated[int, typer.Option(min=0, help="Until the next one is due; 0 is as the .cnf says.")] = 0,
     due_within: Annotated[
         int,
@@ -382,16 +384,23 @@ def crl(
     ] = 0,
     passphrase: Passphrase = "",
 ) -> None:
-    """Publish a new revocation list."""
+    """Publish new revocation lists."""
     folder = Folder(dir)
     with said():
-        if authority not in folder.roles():
+        if authority and authority not in folder.roles():
             raise PkiError(f"unknown authority {authority!r}: {' or '.join(folder.roles())}")
         soon = timedelta(hours=min(due_within, HOURS_MAX))
-        if due_within and not folder.crl_is_due(authority, soon):
-            typer.echo(f"{folder.crl_path(authority)}: is not due yet")
-            return
-        _publish(folder, authority, passphrase, min(hours, HOURS_MAX))
+        for role in [authority] if authority else _listing_here(folder):
+            if due_within and not folder.crl_is_due(role, soon):
+                typer.echo(f"{folder.crl_path(role)}: is not due yet")
+            else:
+                _publish(folder, role, passphrase, min(hours, HOURS_MAX))
+
+
+def _listing_here(folder: Folder) -> list[str]:
+    """The intermediates whose lists can be made here; the one that issues, to say what is missing, if there is none."""
+    roles = folder.intermediates()
+    return [role for role in roles if folder.authority(role).key_path.exists()] or roles[-1:]
 
 
 def _publish(folder: Folder, role: str, source: str, hours: int) -> None:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.settings import ConfigPath, load_or_exit
+from gateway.cli.settings import ConfigPath, default_path
 from gateway.cli.status import NoGateway, ask
+from gateway.config import ConfigError, load
 
 
 def reload(
@@ -22,7 +23,10 @@ def reload(
     Exit code 0; 1 when no gateway answers; 2 when something is wrong and all stays as it was.
     """
     try:
-        answer = ask(url or load_or_exit(config).admin.uri, "/reload", b"")
+        answer = ask(url or load(default_path(config)).admin.uri, "/reload", b"")
+    except ConfigError as error:
+        # The gateway would read the same, and say the same.
+        answer = {"reloaded": False, "problems": error.problems}
     except NoGateway as error:
         if as_json:
             typer.echo(json.dumps({"reloaded": False, "problems": [str(error)]}, indent=2))

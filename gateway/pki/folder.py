@@ -30,6 +30,7 @@ from gateway.pki.profiles import CRL_DAYS, INTERMEDIATE_DAYS, LEAF_DAYS, ROOT_DA
 
 ROOT: Final = "root-ca"
 INTERMEDIATE: Final = "intermediate-ca"
+_OF_AUTHORITIES: Final = re.compile(rf"({ROOT}|{INTERMEDIATE})(-[0-9]+)?")
 ADOPTED: Final = "adopted.toml"
 ROOT_SUBJECT: Final = "CN=Gateway Root CA"
 INTERMEDIATE_SUBJECT: Final = "CN=Gateway Intermediate CA"
@@ -156,9 +157,13 @@ class Folder:
     def issuing(self) -> Authority:
         """The authority that issues leaves, if it still may.  Raises PkiError."""
         authority = self.authority(self.intermediates()[-1])
-        if (authority.certificate.issuer, authority.certificate.serial_number) in self.revoked():
+        if self.has_revoked(authority):
             raise PkiError(f"{authority.name} is revoked: nothing that it issues would be believed")
         return authority
+
+    def has_revoked(self, authority: Authority) -> bool:
+        """Is its certificate revoked?"""
+        return (authority.certificate.issuer, authority.certificate.serial_number) in self.revoked()
 
     def authority(self, role: str) -> Authority:
         """The authority of a role.  Raises PkiError."""
@@ -198,6 +203,14 @@ class Folder:
             issued / f"{name}-chain.crt",
             issued / f"{name}.csr",
         )
+
+    def new_leaf(self, name: str) -> Leaf:
+        """The files of a leaf that is to be.  Raises PkiError, also for names by which authorities are called here."""
+        if _OF_AUTHORITIES.fullmatch(name):
+            raise PkiError(
+                f"{name!r} is what an authority is called: `revoke {name}` would end all that it issued"
+            )
+        return self.leaf(name)
 
     def leaves(self) -> list[Leaf]:
         """All leaves that have a certificate here, by name."""

@@ -25,7 +25,7 @@ def import_leaf(
 
     Without `key_path` the key is the one that `csr` left.  `hosts` are names that it must be good for.
     """
-    leaf = folder.leaf(name)
+    leaf = folder.new_leaf(name)
     if leaf.certificate.exists():
         raise PkiError(f"{leaf.certificate} is there: nothing is overwritten")
     found = load_certificates(certificate_path)

@@ -46,7 +46,7 @@ def _common(name: str) -> str:
 
 
 def _fresh(folder: Folder, name: str) -> Leaf:
-    leaf = folder.leaf(name)
+    leaf = folder.new_leaf(name)
     for path in (leaf.certificate, leaf.key, leaf.request):
         if path.exists():
             raise PkiError(f"{path} is there: nothing is overwritten; `gateway pki renew {name}` renews")
@@ -119,7 +119,7 @@ def sign(
     The request brings its key, and the hosts of a server unless `order` has alternative names.  Whoever made it can write
     any other name into it, so what else it asks for is taken only with `order.as_requested`, and never unchecked.
     """
-    leaf = folder.leaf(order.name)
+    leaf = folder.new_leaf(order.name)
     if leaf.certificate.exists():
         raise PkiError(f"{leaf.certificate} is there: nothing is overwritten")
     kind = profiles.profile(order.profile)
@@ -213,6 +213,9 @@ def renew(
 
 def _renew_intermediate(folder: Folder, role: str, days: int, passphrase: bytes | None) -> x509.Certificate:
     authority = folder.authority(role)
+    if folder.has_revoked(authority):
+        # Whoever else has its key would be believed again.
+        raise PkiError(f"{role} is revoked, and its key with it: `gateway pki intermediate` makes another")
     root = folder.root
     public_key = authority.certificate.public_key()
     extensions = profiles.certified_again(authority.certificate, root.certificate)

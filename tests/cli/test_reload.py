@@ -85,6 +85,8 @@ def test_the_command_says_what_came_of_it(start, gateway_command) -> None:
     assert (code, said) == (2, "")
     assert problems.splitlines()[0] == "not reloaded, all stays as it was:"
     assert "user[0].name is missing" in problems
+    # The file itself names the gateway's address, and is what is wrong.
+    assert gateway_command("reload", str(start.path)) == (2, "", problems)
     process.popen.terminate()
     process.end()
     code, said, problems = gateway_command("reload", "--url", admin)

@@ -1,9 +1,11 @@
 """Messages for later: when they come, how often, and what bounds them; cron lines."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from core_doubles import broker_with, message
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.cron import Cron, InvalidCron
 from gateway.core.limits import CoreLimits
@@ -160,6 +162,10 @@ def _ms(text: str) -> int:
         ("0 0 * * sun", "2023-11-14 22:13", "2023-11-19 00:00"),
         ("0 0 13 * 5", "2023-11-14 00:00", "2023-11-17 00:00"),
         ("0 0 16 * 5", "2023-11-14 00:00", "2023-11-16 00:00"),
+        ("0 0 29 2 1-5", "2023-03-01 00:00", "2024-02-01 00:00"),
+        ("0 0 */30 * mon", "2023-11-14 00:00", "2024-01-01 00:00"),
+        ("10 8,20 * * *", "2023-11-14 08:10", "2023-11-14 20:10"),
+        ("10 8,20 * * *", "2023-11-14 20:10", "2023-11-15 08:10"),
         ("5/20 * * * *", "2023-11-14 22:06", "2023-11-14 22:25"),
         ("0 12 10-20/5 jan,jul *", "2023-11-14 00:00", "2024-01-10 12:00"),
     ],
@@ -168,11 +174,28 @@ def test_cron_next_time(line: str, now: str, then: str) -> None:
     assert Cron(line).after(_ms(now)) == _ms(then)
 
 
-def test_cron_day_that_never_comes() -> None:
-    assert Cron("0 0 31 feb *").after(NOW_MS) == -1
+def test_cron_after_the_last_year_there_is_no_time() -> None:
+    at_ms = _ms("9999-12-30 00:00")
+    assert Cron("0 0 29 feb *").after(at_ms) == -1
     broker = broker_with()
-    broker.schedule.add(message(broker), Timing(cron=Cron("0 0 31 feb *")))
+    broker.now_ms = at_ms
+    broker.schedule.add(message(broker), Timing(cron=Cron("0 0 29 feb *")))
     assert len(broker.schedule) == 0
+
+
+@given(
+    st.integers(0, 1 << 42), st.sets(st.integers(1, 31), min_size=1), st.sets(st.integers(1, 12), min_size=1)
+)
+def test_property_cron_finds_the_first_day(now_ms: int, days: set[int], months: set[int]) -> None:
+    line = f"7 5 {','.join(map(str, days))} {','.join(map(str, months))} *"
+    day = datetime.fromtimestamp(now_ms / 1000, UTC).replace(hour=5, minute=7, second=0, microsecond=0)
+    wanted = [day + timedelta(days=n) for n in range(8 * 366 + 2)]
+    times = [int(at.timestamp() * 1000) for at in wanted if at.day in days and at.month in months]
+    later = [time for time in times if time > now_ms]
+    try:
+        assert Cron(line).after(now_ms) == later[0]
+    except InvalidCron:
+        assert not later
 
 
 @pytest.mark.parametrize(
@@ -192,6 +215,11 @@ def test_cron_day_that_never_comes() -> None:
         "1- * * * *",
         ", * * * *",
         "-1 * * * *",
+        "0 0 30 2 *",
+        "0 0 31 feb *",
+        "* * 31 2,4,6,9,11 *",
+        "*/59 3,5 30,31 2 *",
+        "0 0 31 4 */2",
         "* * * * " + "1," * 200 + "1",
     ],
 )

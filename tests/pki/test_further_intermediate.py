@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from pki_tools import Openssl
+from typer.testing import CliRunner
 
+from gateway.cli.pki import app
 from gateway.pki import keys, names, show
 from gateway.pki.authority import load_certificates, now
 from gateway.pki.check import CRITICAL, OK, check
@@ -106,6 +108,37 @@ def test_then_the_first_is_revoked_and_only_its_leaves_are_out(openssl: Openssl,
     assert [item.level for item in late if item.what == "intermediate-ca"] == [OK]
     # The second goes on.
     issue(crossing, Order("client", "newer"), None)
+
+
+def test_a_revoked_key_is_not_certified_again(crossing: Folder) -> None:
+    revoke(crossing, "intermediate-ca", "keyCompromise")
+    before = (crossing.path / "intermediate-ca.crt").read_bytes()
+    with pytest.raises(PkiError, match="is revoked, and its key with it"):
+        renew(crossing, "intermediate-ca", 0, None)
+    assert (crossing.path / "intermediate-ca.crt").read_bytes() == before
+    # The other one may be.
+    renew(crossing, SECOND, 0, None)
+
+
+def test_lists_are_made_of_all_intermediates_whose_keys_are_here(crossing: Folder) -> None:
+    def made() -> dict[str, int]:
+        lists = {
+            role: x509.load_pem_x509_crl(crossing.crl_path(role).read_bytes()) for role in crossing.roles()
+        }
+        return {role: made.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+                for role, made in lists.items()}  # fmt: skip
+
+    first = made()
+    run = CliRunner().invoke(app, ["crl", "--dir", str(crossing.path), "--due-within", "10000"])
+    assert run.exit_code == 0
+    second = made()
+    assert second == {role: number + (role != "root-ca") for role, number in first.items()}
+    crossing.authority("intermediate-ca").key_path.unlink()
+    assert CliRunner().invoke(app, ["crl", "--dir", str(crossing.path)]).exit_code == 0
+    assert made() == {**second, SECOND: second[SECOND] + 1}
+    assert "is not due yet" in CliRunner().invoke(
+        app, ["crl", "--dir", str(crossing.path), "--due-within", "1"]
+    ).stdout  # fmt: skip
 
 
 def test_leaves_of_each_are_revoked_in_its_own_list(crossing: Folder) -> None:

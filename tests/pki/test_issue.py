@@ -99,6 +99,8 @@ def test_names_that_are_none_are_refused(kind: str, text: str) -> None:
         (Order("wizard", "x"), "unknown profile"),
         (Order("client", "../x"), "cannot be a name"),
         (Order("client", "x-chain"), "cannot be a name"),
+        (Order("client", "root-ca"), "what an authority is called"),
+        (Order("client", "intermediate-ca-3"), "what an authority is called"),
         (Order("client", "x", "CN"), "is no subject"),
         (Order("client", "x", r"CN=admin\00,O=x"), "cannot be signed|is no subject"),
         (Order("client", "x", crl_uri="nowhere"), "is no URI"),
