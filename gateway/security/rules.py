@@ -1,5 +1,6 @@
 """Rules: who may publish to, subscribe to and receive from which destinations.  The first one that fits decides."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,8 @@ ANONYMOUS: Final = "anonymous"
 USER_PLACE: Final = "{user}"
 CLIENT_PLACE: Final = "{client_id}"
 """Stand in a destination for the client's own name and id; a rule with one whose value is not there does not fit."""
+
+_PLACE: Final = re.compile(r"\{[A-Za-z_]+\}")
 
 KINDS: Final = {"queue": QUEUE, "topic": TOPIC}
 
@@ -50,6 +53,10 @@ class Area:
             if level.count(USER_PLACE) + level.count(CLIENT_PLACE) > 1:
                 # Where the one ends and the other begins nobody could tell: `a-b` and `c` would be `a` and `b-c`.
                 raise BadRule(f"{text!r}: a level has one name in it at most")
+            for place in _PLACE.findall(level):
+                if place not in (USER_PLACE, CLIENT_PLACE):
+                    # Taken as a name, it would fit nothing: a rule that denies would deny nothing.
+                    raise BadRule(f"{text!r}: {place} is no place; there are {USER_PLACE} and {CLIENT_PLACE}")
             levels.append(ONE if level == "*" else MANY if level == ">" else level)
         return Area(KINDS[kind], tuple(levels), USER_PLACE in name or CLIENT_PLACE in name)
 

@@ -160,6 +160,16 @@ def test_two_names_in_one_level_could_be_told_apart_by_nobody(text: str) -> None
         Area.parse(text)
 
 
+@pytest.mark.parametrize("text", ["queue:{foo}.>", "topic:a.{User}", "topic:x{clientid}y"])
+def test_a_place_that_is_none_is_refused_since_a_rule_that_denies_would_deny_nothing(text: str) -> None:
+    with pytest.raises(BadRule, match="is no place"):
+        Area.parse(text)
+
+
+def test_braces_around_what_is_no_word_are_a_name() -> None:
+    assert Area.parse("topic:{0b1e-4f}.x").levels == ("{0b1e-4f}", "x")
+
+
 def test_a_subscription_must_be_covered_by_the_rule_that_allows_it() -> None:
     rules = Rules([rule(True, SUBSCRIBE, "topic:a.>")])
     assert rules.may_subscribe(ANN, TOPIC, pattern("a.>"), False)
