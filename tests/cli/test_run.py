@@ -215,9 +215,11 @@ def test_a_signal_while_it_starts_ends_it_without_a_traceback(start, number: sig
 
 
 def test_ctrl_c_while_it_is_imported_is_no_traceback() -> None:
-    # The module that it begins with, which has what there is to it ready before it imports the rest.
+    # The module that it begins with, which has what there is to it ready before it imports the rest.  What is started in
+    # the background by a shell without job control inherits that SIGINT is ignored.
     code = (
         "import os, signal, sys; sys.argv = ['gateway', 'run']; import gateway.__main__ as entry\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Interrupting:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'gateway.cli.main': signal.raise_signal(signal.SIGINT)\n"
