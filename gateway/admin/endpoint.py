@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -31,29 +30,26 @@ class Answer:
     headers: list[tuple[str, str]] = field(default_factory=list)
 
 
-@final
 class Endpoint:
     """Listens, reads requests, and writes what `answer` says to them."""
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        answer: Callable[[h11.Request, bytes], Awaitable[Answer]],
-        wrong: Callable[[int, str], Answer],
-        body_bytes_max: int = 0,
-    ) -> None:
-        """`answer` is given a request and its body; `wrong` says a code and a reason in the endpoint's own form.  A body
-        above `body_bytes_max` is refused; with 0 none is read."""
+    def __init__(self, host: str, port: int, body_bytes_max: int = 0) -> None:
+        """A body above `body_bytes_max` is refused; with 0 none is read."""
         self.host = host
         self.port = port
         """The port asked for; after `open`, the one it got."""
-        self._answer = answer
-        self._wrong = wrong
         self._body_bytes_max = body_bytes_max
         self._server: asyncio.Server | None = None
         # In the order in which they came.
         self._clients: dict[asyncio.Task[None], None] = {}
+
+    async def answer(self, request: h11.Request, body: bytes) -> Answer:
+        """What is said to a request."""
+        raise NotImplementedError
+
+    def wrong(self, code: int, reason: str) -> Answer:
+        """The same of a request that is none, in the endpoint's own form."""
+        raise NotImplementedError
 
     async def open(self) -> None:
         """Listen.  Raises OSError."""
@@ -96,15 +92,15 @@ class Endpoint:
                 return b""
             body = await self._body(connection, reader) if self._body_bytes_max else b""
         except h11.RemoteProtocolError as error:
-            return _response(connection, self._wrong(error.error_status_hint, str(error)))
+            return _response(connection, self.wrong(error.error_status_hint, str(error)))
         try:
             if body is None:
-                answer = self._wrong(413, f"a body may have {self._body_bytes_max} bytes")
+                answer = self.wrong(413, f"a body may have {self._body_bytes_max} bytes")
             else:
-                answer = await self._answer(request, body)
+                answer = await self.answer(request, body)
         except Exception:
             log.exception("internal error in an answer")
-            answer = self._wrong(500, "internal error")
+            answer = self.wrong(500, "internal error")
         return _response(connection, answer, request.method == b"HEAD")
 
     async def _body(self, connection: h11.Connection, reader: asyncio.StreamReader) -> bytes | None:

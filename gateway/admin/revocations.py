@@ -38,37 +38,28 @@ AGE_MAX_S: Final = 3_600
 
 
 @final
-class RevocationServer:
+class RevocationServer(Endpoint):
     """Serves a folder: /ROLE.crl, /ROLE.crt, and with a responder /ocsp."""
 
     def __init__(self, host: str, port: int, folder: Folder, responder: Responder | None) -> None:
-        self._endpoint = Endpoint(host, port, self._asked, _wrong, REQUEST_BYTES_MAX)
+        super().__init__(host, port, REQUEST_BYTES_MAX)
         self._folder = folder
         self._responder = responder
         self._thread = ThreadPoolExecutor(1, "gateway-pki")
 
-    @property
-    def host(self) -> str:
-        """Where it listens."""
-        return self._endpoint.host
-
-    @property
-    def port(self) -> int:
-        """The port asked for; after `open`, the one it got."""
-        return self._endpoint.port
-
-    async def open(self) -> None:
-        """Listen.  Raises OSError."""
-        await self._endpoint.open()
-
     async def close(self) -> None:
         """Stop listening and end the open connections."""
-        await self._endpoint.close()
+        await super().close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _asked(self, request: h11.Request, body: bytes) -> Answer:
+    async def answer(self, request: h11.Request, body: bytes) -> Answer:
+        """See Endpoint."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._answer, request, body)
+
+    def wrong(self, code: int, reason: str) -> Answer:
+        """See Endpoint."""
+        return _wrong(code, reason)
 
     def _answer(self, request: h11.Request, body: bytes) -> Answer:
         path = request.target.split(b"?", 1)[0].decode("latin-1")

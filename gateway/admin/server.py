@@ -16,7 +16,7 @@ DEGRADED: Final = "degraded"
 
 
 @final
-class AdminServer:
+class AdminServer(Endpoint):
     """Serves what `status` returns, and says that all is well unless `trouble` says what is not."""
 
     def __init__(
@@ -29,33 +29,20 @@ class AdminServer:
         reload: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         """`reload` says what was done, or raises an exception with `problems`."""
-        self._endpoint = Endpoint(host, port, self._asked, _wrong)
+        super().__init__(host, port)
         self._status = status
         self._trouble = trouble
         self._compact = compact
         self._reload = reload
 
-    @property
-    def host(self) -> str:
-        """Where it listens."""
-        return self._endpoint.host
-
-    @property
-    def port(self) -> int:
-        """The port asked for; after `open`, the one it got."""
-        return self._endpoint.port
-
-    async def open(self) -> None:
-        """Listen.  Raises OSError."""
-        await self._endpoint.open()
-
-    async def close(self) -> None:
-        """Stop listening and end the open connections."""
-        await self._endpoint.close()
-
-    async def _asked(self, request: h11.Request, _: bytes) -> Answer:
+    async def answer(self, request: h11.Request, _: bytes) -> Answer:
+        """See Endpoint."""
         code, answer = await self._answer(request)
         return _json(code, answer)
+
+    def wrong(self, code: int, reason: str) -> Answer:
+        """See Endpoint."""
+        return _json(code, {"error": reason})
 
     async def _answer(self, request: h11.Request) -> tuple[int, dict[str, Any]]:
         if not _may_ask(request):
@@ -111,10 +98,6 @@ def _may_ask(request: h11.Request) -> bool:
     if origin is not None:
         return allowed(origin, host or "", (), True)
     return site_allowed(said.get(b"sec-fetch-site"), said.get(b"sec-fetch-mode"), False, True)
-
-
-def _wrong(code: int, reason: str) -> Answer:
-    return _json(code, {"error": reason})
 
 
 def _json(code: int, answer: dict[str, Any]) -> Answer:
