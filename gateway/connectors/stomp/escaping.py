@@ -2,7 +2,8 @@
 
 STOMP 1.0 has no escapes and takes spaces away at the edges, and 1.1 has no escape for CR.  A header that needs more there
 carries the escapes of 1.2 in its own text and is named in `x-mx-esc`; a client that knows nothing of it sends it back as
-it came, and it is undone here.  Ids say it within themselves, since who replies sends back nothing else.
+it came, and it is undone here.  Ids say it within themselves, since who replies sends back nothing else.  A header that
+is itself called `x-mx-esc` has another name there, or it would be taken for that list.
 """
 
 from typing import Final
@@ -14,6 +15,9 @@ from protocols.stomp.errors import MalformedFrame
 from protocols.stomp.headers import decode_headers, encode_header, escape, unescape
 
 LIST_NAME: Final = "x-mx-esc"
+
+_OWN_NAME: Final = "\\x-mx-esc"
+"""A header of that name that is none of ours: 1.2 has no such escape, so no other name is ever written so."""
 
 # Clients send to what these say, and a backslash is none of their business.
 _ADDRESSES: Final = frozenset({"destination", "reply-to"})
@@ -60,7 +64,7 @@ def _undone(headers: list[tuple[str, str]], listed: frozenset[str]) -> list[tupl
         if name == LIST_NAME:
             continue
         try:
-            own = _plain(name)
+            own = LIST_NAME if name == _OWN_NAME else _plain(name)
             if own in listed:
                 name, value = own, _plain(value)
         except MalformedFrame:
@@ -77,15 +81,21 @@ def encode_lines(headers: list[tuple[str, str]], version: str, exact: bool = Fal
     """
     if version == V1_2:
         return [encode_header(name, value, version) for name, value in headers]
-    listed: list[str] = []
+    # In their order, each once.
+    listed: dict[str, None] = {}
     for name, value in headers:
         if name not in listed and needs_more(name, value, version, exact):
-            listed.append(name)
+            listed[name] = None
+    if listed:
+        for name, _ in headers:
+            if "\\" in name:
+                # One that looks like the escaped form of a listed name would be taken for it.
+                listed[name] = None
     lines: list[bytes] = []
     for name, value in headers:
         if name in listed:
             # Each of that name, since all are undone.
-            name, value = escaped(name), escaped(value)
+            name, value = _OWN_NAME if name == LIST_NAME else escaped(name), escaped(value)
         lines.append(encode_header(name, value, version))
     if listed:
         text = ",".join([encode_name(name) for name in listed])
@@ -95,6 +105,8 @@ def encode_lines(headers: list[tuple[str, str]], version: str, exact: bool = Fal
 
 def needs_more(name: str, value: str, version: str, exact: bool = False) -> bool:
     """Does the header hold what `version` cannot say?  A backslash in a value is none of that: 1.0 has no escapes."""
+    if name == LIST_NAME:
+        return version != V1_2
     if version == V1_1:
         return "\r" in value or "\r" in name
     if version != V1_0:
@@ -106,7 +118,6 @@ def needs_more(name: str, value: str, version: str, exact: bool = False) -> bool
     if name and not name.strip(" "):
         # A line without a name ends the connection of who sends it back.
         return True
-    # A name that looks escaped would be taken for one.
     return name not in _ADDRESSES and (":" in name or "\\" in name)
 
 

@@ -101,6 +101,22 @@ def test_what_a_version_cannot_escape_is_named_in_x_mx_esc_and_comes_back(a: str
     assert watch.last().fields().properties == [("plain", "p"), ("hard", hard)]
 
 
+@pytest.mark.parametrize("value", ["hello", "a\nb", "plain", "x-mx-esc", ""])
+@pytest.mark.parametrize("b", ["ST0", "ST1", "ST2"])
+@pytest.mark.parametrize("a", ["ST2", "M5"])
+def test_a_property_called_x_mx_esc_is_not_taken_for_the_list_and_comes_back(
+    a: str, b: str, value: str
+) -> None:
+    pair = Pair()
+    watch = pair.watch("back")
+    reader = pair.client(b)
+    reader.subscribe("/topic/t")
+    given = [("plain", "p\\nq"), ("x-mx-esc", value)]
+    pair.client(a).publish(topic_in(a, "t"), Said(b"x", given))
+    reader.echo(reader.one(), "/topic/back")
+    assert watch.last().fields().properties == given
+
+
 @pytest.mark.parametrize("item", ["client", "auth", "deaths", "received", "delivery-count", "to", "omit"])
 @pytest.mark.parametrize("code", ["M5", "ST0", "ST1", "ST2"])
 def test_rule_17_what_only_the_broker_says_goes_no_further_even_so(code: str, item: str) -> None:
