@@ -60,6 +60,27 @@ async def test_nothing_is_collected_while_it_starts_and_what_is_there_then_is_ne
     assert codes == [0]
 
 
+def test_however_much_is_made_one_look_for_cycles_is_a_short_one() -> None:
+    looked_at: list[int] = []
+
+    def looking(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            looked_at.append(sum([len(gc.get_objects(young)) for young in range(info["generation"] + 1)]))
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.callbacks.append(looking)
+    try:
+        kept = [[number] for number in range(300_000)]
+    finally:
+        gc.callbacks.remove(looking)
+    assert len(kept) == 300_000
+    assert looked_at
+    # A look takes a quarter of a microsecond an object.
+    assert max(looked_at) < 20_000
+
+
 async def test_a_second_signal_ends_it_whatever_the_store_waits_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
