@@ -287,18 +287,28 @@ class Subscriptions:
 
     def remove(self, unsubscribe: Unsubscribe) -> None:
         """Carry out an UNSUBSCRIBE; one that names a durable subscription ends that too."""
-        key = _key(unsubscribe.id, unsubscribe.destination or "")
-        if not self._drop(key) and not unsubscribe.durable_name:
-            raise StompRefusal(f"there is no subscription {key}")
+        keys = self._named(unsubscribe)
+        for key in keys:
+            self._drop(key)
+        if not keys and not unsubscribe.durable_name:
+            raise StompRefusal(
+                f"there is no subscription {_key(unsubscribe.id, unsubscribe.destination or '')}"
+            )
         if unsubscribe.durable_name:
             connector = self._connector
             name = durable_key(connector.client_id, unsubscribe.durable_name)
             delete_durable(connector.broker, name, connector.publisher, 0)
 
-    def _drop(self, key: str) -> bool:
-        subscription = self._by_key.pop(key, None)
-        if subscription is None:
-            return False
+    def _named(self, unsubscribe: Unsubscribe) -> list[str]:
+        """The keys that an UNSUBSCRIBE means: of 1.0, by a destination, all that read it, with an id or without."""
+        if not unsubscribe.id and unsubscribe.destination:
+            destination = unsubscribe.destination
+            return [key for key, one in self._by_key.items() if one.destination == destination]
+        key = _key(unsubscribe.id, "")
+        return [key] if key in self._by_key else []
+
+    def _drop(self, key: str) -> None:
+        subscription = self._by_key.pop(key)
         del self._by_number[str(subscription.number)]
         self._replies.pop(subscription.destination, "")
         if subscription in self._browsers:
@@ -307,7 +317,6 @@ class Subscriptions:
             self._replays.drop(subscription)
         subscription.detach()
         subscription.give_back(False)
-        return True
 
     # -- ACK and NACK
 

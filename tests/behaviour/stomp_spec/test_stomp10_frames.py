@@ -107,6 +107,7 @@ def test_subscribe_needs_a_destination(gw: Gateway) -> None:
     [
         ("destination:/topic/t", "destination:/topic/t"),
         ("id:7 destination:/topic/t", "id:7"),
+        ("id:7 destination:/topic/t", "destination:/topic/t"),
         ("id:7 destination:/topic/t", "id:7 destination:/topic/t"),
     ],
 )
@@ -119,6 +120,24 @@ def test_unsubscribe_by_destination_or_id(gw: Gateway, subscribe: str, unsubscri
     )
     party >> "SEND destination:/topic/t body:x"
     party.silent()
+
+
+def test_unsubscribe_by_destination_ends_all_that_read_it(gw: Gateway) -> None:
+    party = (
+        gw.stomp("s", "1.0") >> "SUBSCRIBE id:1 destination:/topic/t" >> "SUBSCRIBE id:2 destination:/topic/t"
+    )
+    party >> "SUBSCRIBE id:3 destination:/topic/u" >> "UNSUBSCRIBE destination:/topic/t"
+    party >> "SEND destination:/topic/t body:x" >> "SEND destination:/topic/u body:y"
+    party << "MESSAGE subscription:3 body:y"
+    party.silent()
+
+
+def test_subscribe_twice_without_id_is_an_error(gw: Gateway) -> None:
+    party = (
+        gw.stomp("s", "1.0") >> "SUBSCRIBE destination:/queue/q" >> "SUBSCRIBE destination:/queue/q receipt:2"
+    )
+    party << "ERROR receipt-id:2"
+    assert party.closed
 
 
 @pytest.mark.parametrize("headers", ["", "destination:/topic/none", "id:none"])

@@ -166,6 +166,14 @@ def test_ack_of_an_unknown_id_is_an_error(gw: Gateway, id: str) -> None:
     party >> f"ACK id:{id} receipt:r" << "ERROR receipt-id:r"
 
 
+@pytest.mark.parametrize("id", ["1-1", "1"])
+def test_ack_where_none_is_wanted_is_an_error(gw: Gateway, id: str) -> None:
+    party = gw.stomp("s") >> "SUBSCRIBE id:1 destination:/queue/q ack:auto"
+    gw.stomp("p") >> "SEND destination:/queue/q body:x"
+    party << "MESSAGE !ack body:x" >> f"ACK id:{id}" << "ERROR"
+    assert party.closed
+
+
 def test_ack_twice_is_an_error(gw: Gateway) -> None:
     party = gw.stomp("s") >> "SUBSCRIBE id:1 destination:/queue/q ack:client-individual"
     party >> "SEND destination:/queue/q body:x" << "MESSAGE" >> "ACK id:@ack" >> "ACK id:@ack" << "ERROR"

@@ -30,6 +30,24 @@ def test_message_has_destination_message_id_and_subscription(gw: Gateway) -> Non
     assert party.last.get("message-id")
 
 
+@pytest.mark.parametrize(
+    ("sent", "heard"),
+    [
+        ("/queue/q", "/queue/q"),
+        ("/topic/t", "/topic/t"),
+        ("q", "/queue/q"),
+        ("/amq/queue/q", "/queue/q"),
+        ("/exchange/amq.topic/t", "/topic/t"),
+    ],
+)
+def test_message_names_its_destination_as_everybody_may_send_to_it(
+    gw: Gateway, sent: str, heard: str
+) -> None:
+    party = gw.stomp("s") >> f"SUBSCRIBE id:1 destination:{heard}"
+    gw.stomp("p") >> f"SEND destination:{sent} body:x"
+    party << f"MESSAGE destination:{heard} body:x"
+
+
 def test_message_ids_are_unique(gw: Gateway) -> None:
     party = gw.stomp("s") >> "SUBSCRIBE id:1 destination:/topic/t"
     for _ in range(20):
