@@ -3,7 +3,7 @@
 What comes behind them waits too, in queues as on topics, so that order is kept.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.delivery import Delivery
@@ -70,7 +70,8 @@ class HeldPublishes:
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[tuple[HoldPoint, Message, Topic]]] = {}
+        # Ordered so that those at its head can go, one after the other, without a look at where others were.
+        self._waiting: OrderedDict[str, deque[tuple[HoldPoint, Message, Topic]]] = OrderedDict()
 
     def holds(self, topic: "Topic") -> bool:
         """Does anything wait on this topic?"""
@@ -91,14 +92,17 @@ class HeldPublishes:
     def take(self, durable: int, count_max: int) -> "list[tuple[Message, Topic]]":
         """Those that are safe now, so many at most, in order for each topic."""
         safe: list[tuple[Message, Topic]] = []
-        for name, waiting in list(self._waiting.items()):
+        emptied: list[str] = []
+        for name, waiting in self._waiting.items():
             while waiting and waiting[0][0].position <= durable and len(safe) < count_max:
                 _, message, topic = waiting.popleft()
                 safe.append((message, topic))
             if not waiting:
-                del self._waiting[name]
+                emptied.append(name)
             if len(safe) == count_max:
                 break
+        for name in emptied:
+            del self._waiting[name]
         return safe
 
     @property

@@ -46,26 +46,45 @@ class _Reader:
         return self._at < len(self._data)
 
 
-def server_name(data: bytes) -> str | None:
-    """The host asked for, in lower case; empty where there is none, or no ClientHello; None while bytes are missing."""
-    hello = b""
-    at = 0
-    while len(data) - at >= 5:
-        size = int.from_bytes(data[at + 3 : at + 5], "big")
-        if data[at] != HANDSHAKE or size == 0:
+@final
+class Hello:
+    """The beginning of a connection, in whatever pieces it comes: no record is looked at twice."""
+
+    __slots__ = ("_at", "_data", "_hello")
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        # Where the next record begins, and what those before it have carried.
+        self._at = 0
+        self._hello = bytearray()
+
+    @property
+    def data(self) -> bytes:
+        """All that has come, for OpenSSL."""
+        return bytes(self._data)
+
+    def add(self, piece: bytes) -> str | None:
+        """The host asked for, in lower case; empty where there is none, or no ClientHello; None while bytes are missing."""
+        data = self._data
+        data += piece
+        hello = self._hello
+        while len(data) - self._at >= 5:
+            at = self._at
+            size = int.from_bytes(data[at + 3 : at + 5], "big")
+            if data[at] != HANDSHAKE or size == 0:
+                return ""
+            if len(data) - at - 5 < size:
+                break
+            hello += data[at + 5 : at + 5 + size]
+            self._at = at + 5 + size
+            if hello[0] != CLIENT_HELLO:
+                return ""
+            end = 4 + int.from_bytes(hello[1:4], "big")
+            if len(hello) >= 4 and len(hello) >= end:
+                return _name(bytes(hello[4:end]))
+        if len(data) >= HELLO_MAX or (data and data[0] != HANDSHAKE):
             return ""
-        if len(data) - at - 5 < size:
-            break
-        hello += data[at + 5 : at + 5 + size]
-        at += 5 + size
-        if hello[0] != CLIENT_HELLO:
-            return ""
-        end = 4 + int.from_bytes(hello[1:4], "big")
-        if len(hello) >= 4 and len(hello) >= end:
-            return _name(hello[4:end])
-    if len(data) >= HELLO_MAX or (data and data[0] != HANDSHAKE):
-        return ""
-    return None
+        return None
 
 
 def _name(hello: bytes) -> str:

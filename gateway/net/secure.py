@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from cryptography import x509
 
-from gateway.net import hello, tls
+from gateway.net import tls
 from gateway.net.deadlines import Timed
+from gateway.net.hello import Hello
 from gateway.net.identity import Keeper
 from gateway.net.reports import HANDSHAKES
 
@@ -81,7 +82,7 @@ class SecureSocket(asyncio.Protocol, Timed):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = keeper.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._hello: bytes | None = b"" if keeper.settings.more else None
+        self._hello: Hello | None = Hello() if keeper.settings.more else None
         """The beginning, until it is known which of several names is asked for; None from then on."""
         self._state = HANDSHAKE
         self._due_ms = 0
@@ -163,11 +164,10 @@ class SecureSocket(asyncio.Protocol, Timed):
 
     def _shake_hands(self, data: bytes) -> None:
         if self._hello is not None:
-            data = self._hello + data
-            name = hello.server_name(data)
+            name = self._hello.add(data)
             if name is None:
-                self._hello = data
                 return
+            data = self._hello.data
             self._hello = None
             self._begin_as(name)
         self._incoming.write(data)

@@ -1,5 +1,8 @@
 """gateway/core/holding.py: nobody sees a part of a transaction that a crash could still undo."""
 
+from collections import OrderedDict
+from typing import Any
+
 import pytest
 from core_doubles import (
     COMPILED,
@@ -14,6 +17,7 @@ from core_doubles import (
 
 from gateway.core.delivery import ACCEPTED, REJECTED
 from gateway.core.flow import Publisher
+from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.limits import REJECT, QueuePolicy
 from gateway.core.ports import NOTHING
 from gateway.core.schedule import Timing
@@ -159,3 +163,31 @@ def test_a_purge_takes_what_is_held_with_it() -> None:
     assert queue.purge() == 1
     store_of(broker).release(broker)
     assert (queue.depth, queue.bytes, broker.resident_bytes) == (0, 0, 0)
+
+
+class Looked(OrderedDict[str, Any]):
+    """Counts the topics that are looked at."""
+
+    count = 0
+
+    def items(self) -> Any:
+        for item in super().items():
+            self.count += 1
+            yield item
+
+
+def test_of_very_many_topics_only_those_are_looked_at_that_are_taken() -> None:
+    held = HeldPublishes()
+    looked = held._waiting = Looked()
+    point = HoldPoint()
+    point.position = 1
+    broker = broker_with()
+    for number in range(1_000):
+        topic = broker.topics.topic(f"t.{number}")
+        held.add(point, topic_message(broker, topic.name), topic)
+    taken: list[str] = []
+    while held.count:
+        taken += [topic.name for _, topic in held.take(1, 32)]
+    assert taken == [f"t.{number}" for number in range(1_000)]
+    # One more each time at most, and not all that are left.
+    assert looked.count < 1_100

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from secure_net import SecureNet
 from tls_files import Pki
 
-from gateway.net.hello import HELLO_MAX, server_name
+from gateway.net.hello import HELLO_MAX, Hello
 from gateway.pki import names
 
 
@@ -35,6 +35,10 @@ def _said(name: str | None) -> bytes:
     return out.read()
 
 
+def server_name(data: bytes) -> str | None:
+    return Hello().add(data)
+
+
 def test_the_name_is_found_when_all_is_there_and_not_before() -> None:
     data = _said("One.Example")
     assert server_name(data) == "one.example"
@@ -49,6 +53,27 @@ def test_the_name_is_found_over_several_records() -> None:
         [data[:3] + len(part).to_bytes(2, "big") + part for part in (body[:1], body[1:50], body[50:])]
     )
     assert server_name(cut) == "one.example"
+
+
+def test_who_sends_it_byte_by_byte_in_records_of_one_has_each_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = _said("one.example")
+    cut = b"".join([data[:3] + b"\0\1" + bytes([byte]) for byte in data[5:]])
+    records: list[int] = []
+
+    class Counted(bytearray):
+        def __iadd__(self, piece: bytes) -> "Counted":  # type: ignore[override,misc]
+            records.append(len(piece))
+            self.extend(piece)
+            return self
+
+    beginning = Hello()
+    monkeypatch.setattr(beginning, "_hello", Counted())
+    found = [beginning.add(cut[at : at + 1]) for at in range(len(cut))]
+    assert found == [None] * (len(cut) - 1) + ["one.example"]
+    assert records == [1] * (len(data) - 5)
+    assert beginning.data == cut
 
 
 def test_what_has_no_name_or_is_something_else_has_none() -> None:
