@@ -30,6 +30,8 @@ class CoreSection(Section):
     """The same for the clients of one address."""
     subscriptions_max: int = Field(1_000_000, ge=1)
     """Subscriptions to topics."""
+    followed_queues_max: int = Field(1_000_000, ge=1)
+    """Queues that are read by subscriptions to many (`/queue/w.*`), once for each of those; about 300 bytes each."""
     topics_cached_bytes_max: int = Field(67_108_864, ge=1_024)
     """Bytes of topics that are remembered with their routes; above that the oldest are forgotten, until their next use."""
     route_bindings_max: int = Field(1_000_000, ge=1)

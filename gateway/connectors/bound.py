@@ -53,9 +53,9 @@ def bound_queue(
     if queue.bindings and not _same(queue, patterns, selector, own is not None):
         if queue.consumers_count:
             raise NotHad(IN_USE, "others use this subscription with another topic, selector or no-local")
-        for binding in list(queue.bindings):
-            broker.unbind_queue(queue, binding)
-        queue.purge()
+        # Emptied it would cost an operation a message, in one go.
+        broker.delete_queue(queue)
+        queue = broker.bound_queue(key, policy)
     if queue.bindings:
         if owner is not None:
             give_to(broker, queue, owner)

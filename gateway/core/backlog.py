@@ -167,12 +167,18 @@ class Backlog:
     def clear(self) -> list[Delivery]:
         """Take out everything."""
         everything = self.all()
+        self.abandon()
+        return everything
+
+    def abandon(self) -> list[deque[Delivery]]:
+        """The same, in no order, and with what is gone: what costs next to nothing for any number."""
+        lanes = self._chosen()
         self._only = None
         self._lanes = None
         self.count = 0
         self.expires_at_ms = 0
         self._stale = 0
-        return everything
+        return [lane.fresh for lane in lanes] + [deque(lane.returned) for lane in lanes]
 
     def _lane(self, priority: int) -> _Lane:
         if priority == PRIORITY_NONE:

@@ -74,6 +74,8 @@ class Expiring(Chore):
         contents = self._queue.contents
         # Not only at the end: were a step to fail, the next look would begin anew.
         contents.expiring = False
+        if self._queue.deleted:
+            self._waiting = []
         end = min(self._at + LOOKED_AT_ONCE, len(self._waiting))
         for delivery in self._waiting[self._at : end]:
             if delivery.state == READY and delivery.message.expires_at_ms:

@@ -34,10 +34,6 @@ class KeptQueues:
         """The queue that the store knows by this number."""
         return self._by_number.get(number)
 
-    def all(self) -> list[Queue]:
-        """All of them."""
-        return list(self._by_number.values())
-
     def keep(self, queue: Queue) -> None:
         """Give the queue a number and have the store remember it: there is something to keep.  Raises LimitReached."""
         number = queue.number = self._free_number()
@@ -96,7 +92,7 @@ class KeptQueues:
         key = self._key_of(kept)
         is_named = key.kind == NAMED
         queue = Queue(broker, key, broker.policy_for(key.name, None) if is_named else broker.policy, None)
-        broker.queues[key.text] = queue
+        broker.enter(queue)
         self._by_number[kept.number] = queue
         queue.recovered(kept, clean)
         for binding in self._bindings_of(kept, queue):

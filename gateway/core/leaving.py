@@ -8,7 +8,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore, Chores
-from gateway.core.delivery import ACCEPTED, FAILED, RELEASED, Delivery
+from gateway.core.delivery import ACCEPTED, FAILED, HELD, READY, RELEASED, SETTLED, Delivery
+from gateway.core.holding import HeldDeliveries
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
@@ -130,12 +131,28 @@ class Leavers(Chore):
 class Discarding(Chore):
     """Lets go of what was in a queue that has been deleted: to free it all in one go takes as long as to handle it."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_held", "_lanes")
 
-    def __init__(self, deliveries: list[Delivery]) -> None:
-        self._left = deliveries
+    def __init__(self, lanes: list[deque[Delivery]], held: HeldDeliveries | None) -> None:
+        self._lanes = lanes
+        self._held = held
 
     def go_on(self) -> bool:
         """See Chore."""
-        del self._left[-DISCARDED_AT_ONCE:]
-        return len(self._left) > 0
+        for _ in range(DISCARDED_AT_ONCE):
+            delivery = self._next()
+            if delivery is None:
+                return False
+            if delivery.state in (READY, HELD):
+                delivery.state = SETTLED
+        return True
+
+    def _next(self) -> Delivery | None:
+        lanes = self._lanes
+        while lanes:
+            lane = lanes[-1]
+            if lane:
+                return lane.pop()
+            lanes.pop()
+        held = self._held
+        return held.drop() if held is not None and held.count else None

@@ -120,6 +120,8 @@ class CoreLimits:
     """Named queues that one user, or one address, may have made; 0 for no limit of its own."""
     subscriptions_max: int
     """Bindings in the topic space."""
+    followed_queues_max: int
+    """Queues that are read by subscriptions to all queues of a pattern, counted once for each subscription."""
     topics_cached_bytes_max: int
     """Bytes of topics that are remembered with their routes."""
     route_bindings_max: int
@@ -176,12 +178,14 @@ class CoreLimits:
         dedup_window_ms: int = 600_000,
         dedup_keys_max: int = 100_000,
         dedup_keys_per_producer_max: int = 10_000,
+        followed_queues_max: int = 1_000_000,
     ) -> None:
         self.queues_max = queues_max
         self.separators_max = separators_max
         self.queues_per_user_max = queues_per_user_max
         self.queues_per_address_max = queues_per_address_max
         self.subscriptions_max = subscriptions_max
+        self.followed_queues_max = followed_queues_max
         self.topics_cached_bytes_max = topics_cached_bytes_max
         self.route_bindings_max = route_bindings_max
         self.retained_messages_max = retained_messages_max

@@ -29,7 +29,7 @@ from gateway.core.destination import QUEUE, Destination
 from gateway.core.flow import Publisher
 from gateway.core.holding import HeldDeliveries
 from gateway.core.journal import lane_of
-from gateway.core.leaving import DISCARDED_AT_ONCE, Discarding
+from gateway.core.leaving import Discarding
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.overflow import drop_oldest, hold, make_room
@@ -75,6 +75,7 @@ class Queue(Sink):
         "noted_at",
         "number",
         "owner",
+        "place",
         "room",
         "roster",
         "selections",
@@ -94,6 +95,8 @@ class Queue(Sink):
         self.deleted = False
         self.number = 0
         """Its number in the store; 0 until there is something to keep."""
+        self.place = -1
+        """In the broker's Roll; -1 once it is deleted."""
         self.noted_at = 0
         """Where the store was told of it, and of what it is bound to, last in this run."""
         self.suspect_through = 0
@@ -628,23 +631,16 @@ class Queue(Sink):
         """The queue is being deleted: let go of everything and let everybody go.  Called by Broker.delete_queue."""
         # From here on the store is told of the queue as a whole, not of its messages.
         self.deleted = True
-        waiting = self.contents.backlog.clear()
-        held = self.contents.held
-        if held is not None:
-            waiting += held.all()
-            self.contents.held = None
-        count = len(waiting)
-        for delivery in waiting:
-            delivery.state = SETTLED
-        if count > DISCARDED_AT_ONCE:
-            self.broker.chores.add(Discarding(waiting))
-        if self.contents.paged is not None:
-            self.contents.paged.clear()
+        contents = self.contents
         # What consumers still have counts no more either: they may be gone without a word.
-        self.broker.resident_bytes -= self.contents.resident_bytes + RESIDENT_OVERHEAD * (
-            count + self.contents.unsettled
-        )
-        self.contents.resident_bytes = 0
+        self.broker.resident_bytes -= contents.resident_bytes + RESIDENT_OVERHEAD * contents.resident
+        contents.resident_bytes = 0
+        discarding = Discarding(contents.backlog.abandon(), contents.held)
+        contents.held = None
+        if contents.paged is not None:
+            contents.paged.clear()
+        if discarding.go_on():
+            self.broker.chores.add(discarding)
         for consumer in self.roster.all():
             self.detach(consumer)
         self.room.close()

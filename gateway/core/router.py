@@ -40,6 +40,7 @@ from gateway.core.queue_key import NAMED, NAMED_PREFIX, QueueKey, named
 from gateway.core.quota import Quota
 from gateway.core.record import BadRecord, Decoder
 from gateway.core.releasing import Releases
+from gateway.core.roll import Roll
 from gateway.core.room import REFUSED
 from gateway.core.schedule import SPACE as SCHEDULE_SPACE
 from gateway.core.schedule import Schedule
@@ -98,6 +99,7 @@ class Broker(StoreListener):
         "releases",
         "resident_bytes",
         "retained",
+        "roll",
         "schedule",
         "stalls",
         "store",
@@ -132,6 +134,8 @@ class Broker(StoreListener):
         """What earlier runs have left that cannot be read."""
         self.queues: dict[str, Queue] = {}
         """By the text of the key."""
+        self.roll = Roll()
+        """The same, for who goes through all of them."""
         self._made_by = Quota(limits.queues_per_user_max, limits.queues_per_address_max)
         self.queue_expiry = QueueExpiry(self)
         """Which queues are to be looked into for expired messages, and when."""
@@ -139,9 +143,9 @@ class Broker(StoreListener):
         """Queues that nobody reads any more."""
         self.leavers = Leavers(self.chores)
         """Consumers that have left very many deliveries behind."""
-        self.waking = Waking(self.chores)
+        self.waking = Waking(self.chores, self.roll)
         """Queues that are to look again whether they can deliver."""
-        self.watching = Watching(self.chores)
+        self.watching = Watching(self.roll, self.chores, limits.followed_queues_max)
         """Subscriptions to all queues of a pattern."""
         self.counters = CoreCounters()
         self.topics = TopicTree(limits.topics_cached_bytes_max, limits.route_bindings_max, self.chores)
@@ -415,7 +419,7 @@ class Broker(StoreListener):
 
     def watch(self, watcher: QueueWatcher, pattern: Pattern) -> Binding:
         """Tell `watcher` of each named queue of the pattern; the answer is for `Watching.end`."""
-        return self.watching.begin(watcher, pattern, list(self.queues.values()))
+        return self.watching.begin(watcher, pattern)
 
     def named_queues(self) -> list[Queue]:
         """All queues but those of subscriptions and sessions."""
@@ -427,8 +431,14 @@ class Broker(StoreListener):
         if queue is None:
             if len(self.queues) >= self.limits.queues_max and not self.assured:
                 raise LimitReached("too many queues")
-            queue = self.queues[key.text] = Queue(self, key, policy, owner)
+            queue = Queue(self, key, policy, owner)
+            self.enter(queue)
         return queue
+
+    def enter(self, queue: Queue) -> None:
+        """There is this queue from now on."""
+        self.queues[queue.key.text] = queue
+        self.roll.add(queue)
 
     def drop_unused(self, queue: Queue) -> None:
         """Forget a named queue that was only ever read from, once nobody does; whoever reads it again makes it again."""
@@ -448,6 +458,7 @@ class Broker(StoreListener):
         if queue.number:
             self.kept.forget(queue)
         self.queues.pop(queue.key.text, None)
+        self.roll.remove(queue)
 
     def policy_for(self, name: str, owner: object) -> QueuePolicy:
         """How a named queue behaves."""
@@ -547,7 +558,7 @@ class Broker(StoreListener):
         """See StoreListener."""
         if accepting:
             self.values.catch_up()
-            self.waking.wake(self.kept.all())
+            self.waking.wake_all()
 
     def hold_publisher(self, publisher: Publisher | None) -> None:
         """The store is behind: make a publisher wait for it."""

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore, Chores
+from gateway.core.roll import Roll, Round
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
@@ -14,23 +15,29 @@ if TYPE_CHECKING:
 DELIVERED_AT_ONCE: Final = 128
 """Messages that a queue delivers in one look: a consumer that acknowledges nothing takes thousands of small ones."""
 
+PASSED_AT_ONCE: Final = 64
+"""Queues that the store keeps nothing of, which one step passes by."""
+
 
 @final
 class Waking(Chore):
     """Those that wait for it."""
 
-    __slots__ = ("_chores", "_queues", "_working")
+    __slots__ = ("_chores", "_queues", "_roll", "_round", "_working")
 
-    def __init__(self, chores: Chores) -> None:
+    def __init__(self, chores: Chores, roll: Roll) -> None:
         self._chores = chores
+        self._roll = roll
+        # Where all are to look: how far that is.
+        self._round: Round | None = None
         # An ordered set.
         self._queues: OrderedDict[Queue, None] = OrderedDict()
         self._working = False
 
-    def wake(self, queues: "list[Queue]") -> None:
-        """Have them look, in this turn of the loop or a later one."""
-        self._queues.update(dict.fromkeys(queues))
-        if queues and not self._working:
+    def wake_all(self) -> None:
+        """Have each queue look that the store keeps something of, in this turn of the loop or a later one."""
+        self._round = Round(self._roll)
+        if not self._working:
             self._working = True
             self._chores.add(self)
 
@@ -43,14 +50,27 @@ class Waking(Chore):
 
     def go_on(self) -> bool:
         """See Chore."""
-        if self._queues:
-            queue = self._queues.popitem(last=False)[0]
-            try:
+        try:
+            if self._queues:
+                queue = self._queues.popitem(last=False)[0]
                 if not queue.deleted:
                     queue.look_again()
-            except Exception:
-                # Whatever is wrong with one of them, it is the turn of the next, which nobody else makes deliver.
-                self._chores.add(self)
-                raise
-        self._working = len(self._queues) > 0
+            elif self._round is not None:
+                self._go_round(self._round)
+        except Exception:
+            # Whatever is wrong with one of them, it is the turn of the next, which nobody else makes deliver.
+            self._chores.add(self)
+            raise
+        self._working = len(self._queues) > 0 or self._round is not None
         return self._working
+
+    def _go_round(self, on: Round) -> None:
+        """Have one more of all look."""
+        for _ in range(PASSED_AT_ONCE):
+            queue = on.next()
+            if queue is None:
+                self._round = None
+                return
+            if queue.number:
+                queue.wake()
+                return

@@ -3,9 +3,11 @@
 from typing import Final, final
 
 from gateway.core.chores import Chore, Chores
+from gateway.core.limits import LimitReached
 from gateway.core.pattern import Pattern
 from gateway.core.queue import Queue
 from gateway.core.queue_key import NAMED
+from gateway.core.roll import Roll, Round
 from gateway.core.subscription import Binding, Sink
 from gateway.core.topics import TopicTree
 
@@ -19,7 +21,10 @@ class QueueWatcher(Sink):
     __slots__ = ()
 
     def queue_made(self, queue: Queue) -> None:
-        """`queue` is there, or new and empty.  Queues that fall under several patterns may be told more than once."""
+        """`queue` is there, or new and empty.
+
+        It may be told more than once: of queues that fall under several patterns, and where others are deleted meanwhile.
+        """
         raise NotImplementedError
 
 
@@ -27,21 +32,37 @@ class QueueWatcher(Sink):
 class Watching:
     """Who watches which queues.  Making a queue costs what those do who want it, however many others there are."""
 
-    __slots__ = ("_chores", "_tree")
+    __slots__ = ("_chores", "_followed_max", "_roll", "_tree", "followed")
 
-    def __init__(self, chores: Chores) -> None:
+    def __init__(self, roll: Roll, chores: Chores, followed_max: int) -> None:
+        self._roll = roll
         self._chores = chores
+        self._followed_max = followed_max
+        self.followed = 0
+        """Queues that watchers read, counted once for each that does."""
         # Who watches looks itself whose a temporary queue is.
         self._tree = TopicTree(hides_temporary=False)
 
-    def begin(self, watcher: QueueWatcher, pattern: Pattern, queues: list[Queue]) -> Binding:
-        """Tell `watcher` of those of `queues` that match, in this turn or later ones, and of each that is made."""
+    def begin(self, watcher: QueueWatcher, pattern: Pattern) -> Binding:
+        """Tell `watcher` of the queues that match, in this turn or, where there are many, later ones; and of each that
+        is made."""
         watch = Binding(pattern, watcher)
         self._tree.bind(watch)
-        telling = _Telling(watcher, watch, queues)
-        if telling.go_on():
+        telling = _Telling(watcher, watch, Round(self._roll))
+        # Who begins a thousand in one go must not tell the first queues of each in one go.
+        if len(self._roll) > QUEUES_AT_ONCE or telling.go_on():
             self._chores.add(telling)
         return watch
+
+    def follow(self) -> None:
+        """A watcher reads one queue more.  Raises LimitReached."""
+        if self.followed >= self._followed_max:
+            raise LimitReached("too many queues are read by subscriptions to many")
+        self.followed += 1
+
+    def leave(self, count: int) -> None:
+        """Undo `follow` for so many."""
+        self.followed -= count
 
     def end(self, watch: Binding) -> None:
         """Undo `begin`."""
@@ -61,26 +82,23 @@ class Watching:
 class _Telling(Chore):
     """Tells a new watcher of the queues that are there already."""
 
-    __slots__ = ("_at", "_queues", "_watch", "_watcher")
+    __slots__ = ("_round", "_watch", "_watcher")
 
-    def __init__(self, watcher: QueueWatcher, watch: Binding, queues: list[Queue]) -> None:
+    def __init__(self, watcher: QueueWatcher, watch: Binding, round: Round) -> None:
         self._watcher = watcher
         self._watch = watch
-        self._queues = queues
-        self._at = 0
+        self._round = round
 
     def go_on(self) -> bool:
         """See Chore."""
-        queues = self._queues
-        until = min(self._at + QUEUES_AT_ONCE, len(queues))
         pattern = self._watch.pattern
-        for at in range(self._at, until):
-            queue = queues[at]
+        for _ in range(QUEUES_AT_ONCE):
             # The watcher may end by what it is told.
             if self._watch.place < 0:
                 return False
-            named = queue.key.kind == NAMED and not queue.deleted
-            if named and pattern.matches(queue.destination.name):
+            queue = self._round.next()
+            if queue is None:
+                return False
+            if queue.key.kind == NAMED and pattern.matches(queue.destination.name):
                 self._watcher.queue_made(queue)
-        self._at = until
-        return until < len(queues)
+        return True

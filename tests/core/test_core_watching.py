@@ -1,9 +1,12 @@
 """gateway/core/watching.py"""
 
+import pytest
 from core_doubles import COMPILED, broker_with, needs_outlet, pattern
 
+from gateway.core.limits import CoreLimits, LimitReached
 from gateway.core.queue import Queue
 from gateway.core.queue_key import DURABLE, QueueKey
+from gateway.core.roll import Round
 from gateway.core.watching import QUEUES_AT_ONCE, QueueWatcher
 
 if not COMPILED:
@@ -54,12 +57,60 @@ def test_many_queues_are_told_of_in_later_turns() -> None:
     queues = [broker.queue(f"q.{number}") for number in range(3 * QUEUES_AT_ONCE)]
     watcher = LogWatcher()
     broker.watch(watcher, pattern(">"))
+    assert watcher.told == []
+    broker.chores.step()
     assert len(watcher.told) == QUEUES_AT_ONCE
-    # What happens meanwhile is noticed: each queue that is there in the end is told of once.
-    broker.delete_queue(queues[-1])
+    # What happens meanwhile is noticed: each queue that is there in the end is told of.
+    broker.delete_queue(queues[0])
+    broker.delete_queue(queues[QUEUES_AT_ONCE])
     broker.queue("new")
-    broker.chores.finish()
-    assert sorted(watcher.told) == sorted([*[queue.destination.name for queue in queues[:-1]], "new"])
+    before = 0
+    while broker.chores:
+        before = len(watcher.told)
+        broker.chores.step()
+        assert len(watcher.told) - before <= QUEUES_AT_ONCE
+    there = [queue.destination.name for queue in queues if not queue.deleted]
+    assert set(watcher.told) == {*there, "new"}
+
+
+@needs_outlet
+def test_each_queue_comes_up_in_a_round_whatever_is_deleted_meanwhile() -> None:
+    for at in range(20):
+        broker = broker_with()
+        queues = [broker.queue(f"q.{number}") for number in range(20)]
+        way = Round(broker.roll)
+        seen = [way.next() for _ in range(at)]
+        for queue in queues[:: at + 1]:
+            broker.delete_queue(queue)
+        while (queue := way.next()) is not None:
+            seen.append(queue)
+        assert {queue for queue in queues if not queue.deleted} <= set(seen)
+        assert not [queue for queue in seen[at:] if queue is None or queue.deleted]
+
+
+@needs_outlet
+def test_a_thousand_watchers_of_many_queues_tell_nothing_in_the_turn_in_which_they_begin() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    for number in range(QUEUES_AT_ONCE + 1):
+        broker.queue(f"q.{number}")
+    watchers = [LogWatcher() for _ in range(1_000)]
+    for watcher in watchers:
+        broker.watch(watcher, pattern(">"))
+    assert not [watcher for watcher in watchers if watcher.told]
+    broker.chores.step()
+    assert sum(len(watcher.told) for watcher in watchers) == QUEUES_AT_ONCE
+
+
+def test_no_more_queues_are_followed_than_the_limit_says() -> None:
+    watching = broker_with(CoreLimits(followed_queues_max=2)).watching
+    watching.follow()
+    watching.follow()
+    with pytest.raises(LimitReached):
+        watching.follow()
+    watching.leave(1)
+    watching.follow()
+    assert watching.followed == 2
 
 
 @needs_outlet
@@ -70,6 +121,7 @@ def test_who_stops_watching_is_told_no_more() -> None:
         broker.queue(f"q.{number}")
     watcher = LogWatcher()
     watch = broker.watch(watcher, pattern(">"))
+    broker.chores.step()
     broker.watching.end(watch)
     assert not broker.chores.step()
     assert len(watcher.told) == QUEUES_AT_ONCE

@@ -10,6 +10,7 @@ from gateway.core.credit import UNLIMITED, Credit
 from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE
 from gateway.core.leaving import give_back
+from gateway.core.limits import LimitReached
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING
@@ -17,7 +18,7 @@ from gateway.core.queue import Queue
 from gateway.core.queue_key import SHARED
 from gateway.core.selector import Selector
 from gateway.core.subscription import Binding, Consumer
-from gateway.core.watching import QUEUES_AT_ONCE, QueueWatcher
+from gateway.core.watching import QUEUES_AT_ONCE, QueueWatcher, Watching
 from protocols.stomp.codec import encode_browser_end, message_head
 from protocols.stomp.constants import V1_2
 from protocols.stomp.frames import AckMode
@@ -46,6 +47,7 @@ class StompSubscription(RetainedOutlet):
         "_head",
         "_numbered",
         "_repeats",
+        "_shared",
         "_unacked_bytes",
         "bindings",
         "browsed",
@@ -102,6 +104,8 @@ class StompSubscription(RetainedOutlet):
         """By ack handle in 1.2, by message-id before."""
         self._unacked_bytes = 0
         self._follower: _Follower | None = None
+        # Those of the shared subscriptions that it is a member of.
+        self._shared: list[Consumer] = []
         self._deliveries = 0
         # Most times that one message has been unacknowledged here beside itself.
         self._repeats = 0
@@ -235,6 +239,8 @@ class StompSubscription(RetainedOutlet):
             queue, self, self.credit, self.mode == AckMode.AUTO, None, selector, self.exclusive
         )
         self.consumers.append(consumer)
+        if queue.key.kind == SHARED:
+            self._shared.append(consumer)
         queue.attach(consumer)
         if self.browsed:
             self.look_at_end()
@@ -245,6 +251,19 @@ class StompSubscription(RetainedOutlet):
         if follower is None:
             follower = self._follower = _Follower(self)
         follower.watches.append(self._connector.broker.watch(follower, pattern))
+
+    @property
+    def watching(self) -> Watching:
+        """For followers: who tells them."""
+        return self._connector.broker.watching
+
+    def give_up(self, why: str) -> None:
+        """For followers: not all that it asked for can be read, so its connection ends."""
+        connector = self._connector
+        if not connector.closing:
+            connector.counters.limit_hits += 1
+            connector.dismiss(why, connector.broker.now_ms)
+            connector.turn.mark(connector)
 
     def may_read(self, queue: Queue) -> bool:
         """For followers: is it everybody's, or the client's own, and do the rules allow it?"""
@@ -269,18 +288,19 @@ class StompSubscription(RetainedOutlet):
         """Get nothing more.  What is unacknowledged stays, until `give_back`."""
         broker = self._connector.broker
         if self._follower is not None:
-            for watch in self._follower.watches:
-                broker.watching.end(watch)
-            # They know it, too.
-            self._follower.watches.clear()
+            self._follower.end()
             self._follower = None
         for binding in self.bindings:
             broker.unbind(binding)
         self.bindings.clear()
         # Nothing more comes until all have left.
         self.congested = True
+        for consumer in self._shared:
+            # The last member's end is the queue's: see `give_back`.
+            consumer.queue.detach(consumer)
         leaving = _Leaving(self.consumers)
-        if leaving.go_on():
+        # Of a thousand subscriptions that end in one go, not a part of each in one go.
+        if len(self.consumers) > QUEUES_AT_ONCE or leaving.go_on():
             broker.chores.add(leaving)
 
     def give_back(self, tried: bool) -> None:
@@ -294,45 +314,45 @@ class StompSubscription(RetainedOutlet):
         broker = self._connector.broker
         if self.private is not None:
             broker.delete_queue(self.private)
-        for consumer in self.consumers:
-            queue = consumer.queue
-            if queue.key.kind == SHARED and queue.consumers_count == 0:
-                broker.delete_queue(queue)
+        for consumer in self._shared:
+            if consumer.queue.consumers_count == 0:
+                broker.delete_queue(consumer.queue)
 
 
 @final
 class _Leaving(Chore):
     """Takes a subscription's consumers from their queues, some at a time: it may read all queues that there are."""
 
-    __slots__ = ("_at", "_consumers")
+    __slots__ = ("_left",)
 
     def __init__(self, consumers: list[Consumer]) -> None:
-        self._consumers = consumers
-        self._at = 0
+        # Emptied: to free all of them together would take as long as to handle them.
+        self._left = consumers
 
     def go_on(self) -> bool:
         """See Chore."""
-        until = min(self._at + QUEUES_AT_ONCE, len(self._consumers))
-        for at in range(self._at, until):
-            consumer = self._consumers[at]
+        left = self._left
+        for _ in range(min(QUEUES_AT_ONCE, len(left))):
+            consumer = left.pop()
             queue = consumer.queue
             queue.detach(consumer)
             queue.broker.drop_unused(queue)
-        self._at = until
-        return until < len(self._consumers)
+        return len(left) > 0
 
 
 @final
 class _Follower(QueueWatcher):
     """Has a subscription read each queue whose name falls under one of its patterns."""
 
-    __slots__ = ("_known", "_known_max", "_subscription", "watches")
+    __slots__ = ("_followed", "_known", "_known_max", "_subscription", "watches")
 
     def __init__(self, subscription: StompSubscription) -> None:
         self._subscription = subscription
         # Those that it reads, also by name; those that are gone are forgotten when it has become twice as many.
         self._known = {consumer.queue for consumer in subscription.consumers}
         self._known_max = KNOWN_MIN
+        # How many of them count as followed.
+        self._followed = 0
         self.watches: list[Binding] = []
 
     def queue_made(self, queue: Queue) -> None:
@@ -341,11 +361,32 @@ class _Follower(QueueWatcher):
             return
         if len(self._known) >= self._known_max:
             self._forget_deleted()
+        try:
+            queue.broker.watching.follow()
+        except LimitReached as reached:
+            self._subscription.give_up(str(reached))
+            return
+        self._followed += 1
         self._known.add(queue)
         self._subscription.read(queue)
 
+    def end(self) -> None:
+        """Follow no more."""
+        watching = self._subscription.watching
+        for watch in self.watches:
+            watching.end(watch)
+        # They know it, too.
+        self.watches.clear()
+        watching.leave(self._followed)
+        self._followed = 0
+
     def _forget_deleted(self) -> None:
+        known = len(self._known)
         self._known = {queue for queue in self._known if not queue.deleted}
+        # One that it reads by name too counts for as long as that is there.
+        gone = min(known - len(self._known), self._followed)
+        self._subscription.watching.leave(gone)
+        self._followed -= gone
         self._known_max = 2 * len(self._known) + KNOWN_MIN
         subscription = self._subscription
         subscription.consumers = [one for one in subscription.consumers if not one.queue.deleted]

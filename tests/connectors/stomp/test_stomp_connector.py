@@ -602,10 +602,12 @@ def test_all_queues_are_read_and_left_in_later_turns() -> None:
         world.broker.queue(f"q.{number}").purge()
     client.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
     queues = [world.broker.queue(f"q.{number}") for number in range(count)]
+    world.broker.chores.step()
     assert 0 < sum(queue.consumers_count for queue in queues) < count
     world.broker.chores.finish()
     assert {queue.consumers_count for queue in queues} == {1}
     client.send("UNSUBSCRIBE", id="1")
+    world.broker.chores.step()
     assert 0 < sum(queue.consumers_count for queue in queues) < count
     # Those that it has not left yet give it nothing any more.
     for number in range(count):
@@ -613,6 +615,23 @@ def test_all_queues_are_read_and_left_in_later_turns() -> None:
     assert client.received() == []
     world.broker.chores.finish()
     assert {(queue.consumers_count, queue.waiting) for queue in queues} == {(0, 1)}
+
+
+def test_who_reads_more_queues_by_patterns_than_all_may_is_told_so_and_ended() -> None:
+    world = World(core=CoreLimits(followed_queues_max=5))
+    for number in range(3):
+        world.broker.queue(f"q.{number}")
+    first, second = world.client(), world.client()
+    first.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
+    second.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
+    [error] = second.received()
+    assert (error.command, second.connector.closing) == ("ERROR", True)
+    assert "too many queues are read" in error.headers["message"]
+    second.lose()
+    assert world.broker.watching.followed == 3
+    first.send("UNSUBSCRIBE", id="1")
+    assert world.broker.watching.followed == 0
+    assert first.received() == []
 
 
 def test_queues_that_come_and_go_are_not_remembered_by_who_reads_all() -> None:
