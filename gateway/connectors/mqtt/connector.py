@@ -22,7 +22,7 @@ from gateway.core.ports import NOTHING
 from gateway.core.router import Broker, LimitReached
 from gateway.core.topics import Topic
 from protocols.mqtt.alias import TopicAliases
-from protocols.mqtt.constants import PUBACK, PUBCOMP, PUBREC, ReasonCode
+from protocols.mqtt.constants import PUBACK, PUBCOMP, PUBREC, VERSION_3_1, ReasonCode
 from protocols.mqtt.frames import (
     Auth,
     Connect,
@@ -330,6 +330,9 @@ class MqttConnector(MqttPublishing):
             subscription = session.subscriptions[request.filter]
             if subscription.consumer is None:
                 replays.append((subscription.binding, subscription.filter))
+        if code >= UNSPECIFIED and self._version == VERSION_3_1:
+            # It has no word for a refusal, and must get a positive acknowledgement (MQTT 3.1 §3.8).
+            return request.qos
         return code
 
     def subscribed(self, packet_id: int, codes: list[int], replays: list[tuple[MqttBinding, Filter]]) -> None:

@@ -361,8 +361,9 @@ def _reply_from(topic: str) -> Destination | str:
 
 
 def seconds_left(expires_at_ms: int, now_ms: int) -> int:
-    """The rest of a message's life, rounded up (§3.3.2.3.3)."""
-    return min(max(1, (expires_at_ms - now_ms + 999) // 1000), 0xFFFF_FFFF)
+    """The rest of a message's life, rounded up (§3.3.2.3.3): of an interval of 0, which lives for 1 ms, still 0."""
+    left_ms = expires_at_ms - now_ms
+    return 0 if left_ms <= 1 else min((left_ms + 999) // 1000, 0xFFFF_FFFF)
 
 
 def qos0_frame(

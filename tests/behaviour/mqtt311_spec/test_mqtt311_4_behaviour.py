@@ -6,7 +6,7 @@ Not tested:
   4.5.0-2, 4.6.0-1 to -4   obligations of a client
   4.8.0-2                  transient errors of a transport: tests/net
   §5                       security has no numbered statement; users and rules: tests/security
-  6.0.0-1 to -4            WebSocket: a chapter of its own
+  6.0.0-1 to -4            WebSocket: tests/net/test_websocket.py
 """
 
 import pytest

@@ -81,6 +81,15 @@ def test_s_3_8_unused_bits_of_a_subscription_are_ignored(gw: Gateway) -> None:
     _client(gw, "c") >> packet(0x82, b"\x00\x01\x00\x01t\xfd") << "SUBACK 1 1"
 
 
+def test_s_3_8_what_is_not_allowed_is_acknowledged_all_the_same() -> None:
+    """3.1 has no word for a refusal, and a server "must make a positive acknowledgement"."""
+    gw = Gateway(authorizer=Door(forbidden="no"))
+    party = _client(gw, "c") >> "SUBSCRIBE 1 yes qos=2 no qos=1 $share//x" << "SUBACK 1 2 1 0"
+    _client(gw, "p") >> "PUBLISH yes x" >> "PUBLISH x y"
+    party << "PUBLISH yes x"
+    alive(gw, party)
+
+
 def test_s_3_1_session_is_resumed_without_a_word(gw: Gateway) -> None:
     hears(_client(gw, "c", "clean=0"), "t qos=1") >> DROP
     client(gw, "p") >> "PUBLISH t qos=1 id=1 x"

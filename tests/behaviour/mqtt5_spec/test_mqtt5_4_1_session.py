@@ -3,7 +3,8 @@
 `test_4_1_0_1_…` is [MQTT-4.1.0-1]; `test_s_4_1_…` a sentence without a number.
 
 Not tested:
-  4.2.0-1   transports: tests/net and the chapter on WebSocket
+  4.2.0-1        transports: tests/net
+  6.0.0-1 to -4  WebSocket: tests/net/test_websocket.py
 """
 
 import pytest
