@@ -187,7 +187,8 @@ class SecureSocket(asyncio.Protocol, Timed):
             # All that is left is a session ticket, which goes out with the first answer: a client that closes with
             # something unread in its socket sends a reset, and throws away what it has not sent yet.
             self._ticket_bytes = self._outgoing.pending
-            self._acknowledge()
+            if not self._incoming.pending:
+                self._acknowledge()
         else:
             self._send()
         problem = self._look_at_certificate()

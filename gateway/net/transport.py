@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, cast, final
 
@@ -109,9 +108,7 @@ class Transport(asyncio.Protocol, Timed):
         """A client has connected."""
         self._socket = cast(asyncio.Transport, transport)
         self._socket.set_write_buffer_limits(WRITE_HIGH_WATER)
-        raw = transport.get_extra_info("socket")
-        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Both loops have set TCP_NODELAY.
         try:
             self._listener.opened(self, self._listener.too_many_files(transport))
         except Exception:

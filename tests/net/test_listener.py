@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 
 import pytest
 
@@ -161,3 +162,12 @@ async def test_a_connection_above_the_open_files_is_refused_unheard_and_counted(
     reader, writer = await net.client()
     writer.write(b"in\n")
     assert await reader.readline() == b"ok in\n"
+
+
+async def test_what_is_written_is_not_held_back_for_more(net) -> None:
+    # Nagle's algorithm (RFC 9293 §3.7.4): the loops turn it off, and nothing here asks for the socket to do it again.
+    await net.client()
+    await net.until(lambda: net.listener.transports)
+    [transport] = net.listener.transports
+    accepted = transport._socket.get_extra_info("socket")
+    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
