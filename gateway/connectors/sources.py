@@ -5,7 +5,7 @@ from typing import final
 
 from gateway.core.destination import TEMPORARY_PREFIX
 from gateway.core.flow import Publisher
-from gateway.core.pattern import Pattern
+from gateway.core.pattern import MANY, ONE, Pattern, filter_from
 from gateway.core.queue import Queue
 from gateway.core.queue_key import DURABLE, SHARED, QueueKey
 from gateway.core.router import Broker
@@ -34,6 +34,22 @@ class Source:
         self.group = group
         self.pattern = pattern
         self.durable_key = durable_key
+
+
+def dotted_filter(text: str, spelling: dict[int, str] | None = None) -> Pattern:
+    """A topic filter as STOMP, JSON and HTTP write it: `*` is one level; `>` or `#` any number, anywhere.
+
+    `spelling` undoes in a level what stands for other characters.  Raises InvalidName.
+    """
+    levels: list[str] = []
+    for level in text.split("."):
+        if level == "*":
+            levels.append(ONE)
+        elif level == ">" or level == "#":
+            levels.append(MANY)
+        else:
+            levels.append(level if spelling is None else level.translate(spelling))
+    return filter_from(levels)
 
 
 def share_key(group: str, pattern: Pattern) -> QueueKey:

@@ -78,31 +78,22 @@ class QueuePolicy:
 
     def relaxed(self) -> "QueuePolicy":
         """The same, but for `synchronous`."""
-        return QueuePolicy(
-            self.messages_max,
-            self.bytes_max,
-            self.when_full,
-            self.deliveries_max,
-            self.dead_letters,
-            self.durable,
-            self.stored_bytes_max,
-            False,
-            self.buries_refused_only,
-            self.topic_wait_max_ms,
-            self.dead_letters_of_expired_topics,
-        )
+        return self._kept(self.durable, False)
 
     def passing(self) -> "QueuePolicy":
         """The same for a queue that does not outlive the process."""
+        return self._kept(False, self.synchronous)
+
+    def _kept(self, durable: bool, synchronous: bool) -> "QueuePolicy":
         return QueuePolicy(
             self.messages_max,
             self.bytes_max,
             self.when_full,
             self.deliveries_max,
             self.dead_letters,
-            False,
+            durable,
             self.stored_bytes_max,
-            self.synchronous,
+            synchronous,
             self.buries_refused_only,
             self.topic_wait_max_ms,
             self.dead_letters_of_expired_topics,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, final
 from gateway.core.dedup import Once
 from gateway.core.message import Message
 from gateway.core.schedule import Timing
-from gateway.core.transaction import Transaction, held_bytes
+from gateway.core.transaction import Transaction
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
@@ -41,12 +41,9 @@ def publish_once(broker: "Broker", once: Once, messages: list[Message], timing: 
     if outcome is not None:
         return outcome
     transaction = broker.transaction()
-    try:
-        _hold(transaction, once, messages, timing)
-    except Exception:
-        transaction.abort()
-        raise
-    return Outcome(transaction.commit(), messages[0].id if len(messages) == 1 else 0, False)
+    _remember(transaction, once, messages)
+    position = transaction.commit_with(messages, timing)
+    return Outcome(position, messages[0].id if len(messages) == 1 else 0, False)
 
 
 def hold_once(
@@ -60,22 +57,12 @@ def hold_once(
         return
     outcome = done_before(broker, once)
     if outcome is None:
-        _hold(transaction, once, messages, timing)
+        transaction.hold(messages, timing)
+        _remember(transaction, once, messages)
     else:
         transaction.wait_for(outcome.position)
 
 
-def hold_all(transaction: Transaction, messages: list[Message], timing: Timing | None) -> None:
-    """Make all of them part of the transaction, or none.  Raises TransactionTooLarge."""
-    transaction.check_room(len(messages), sum([held_bytes(message) for message in messages]))
-    for message in messages:
-        if timing is None:
-            transaction.publish(message)
-        else:
-            transaction.schedule(message, timing)
-
-
-def _hold(transaction: Transaction, once: Once, messages: list[Message], timing: Timing | None) -> None:
-    hold_all(transaction, messages, timing)
+def _remember(transaction: Transaction, once: Once, messages: list[Message]) -> None:
     once.messages = [message.id for message in messages]
     transaction.remember(once)

@@ -76,6 +76,24 @@ class Transaction:
         self._hold(message)
         self._scheduled.append((message, timing))
 
+    def hold(self, messages: list[Message], timing: Timing | None) -> None:
+        """Hold all of them back, to be published or to be delivered later still, or none.  Raises TransactionTooLarge."""
+        self.check_room(len(messages), sum([held_bytes(message) for message in messages]))
+        for message in messages:
+            if timing is None:
+                self.publish(message)
+            else:
+                self.schedule(message, timing)
+
+    def commit_with(self, messages: list[Message], timing: Timing | None) -> int:
+        """Hold all of them back and commit at once.  Raises what `hold` and `commit` do, and then nothing is done."""
+        try:
+            self.hold(messages, timing)
+        except TransactionTooLarge:
+            self.abort()
+            raise
+        return self.commit()
+
     def repeats(self, once: Once) -> bool:
         """Is it a part of this transaction already?  Raises KeyReused when its key is that of something else here."""
         known = None if self._once is None else self._once.get(once.name)

@@ -3,6 +3,7 @@
 import pytest
 from harness import Gateway, Party, StompParty
 from stomp_text import StompFrame
+from ticking import Ticking
 
 from gateway.connectors.output import HEARD_MS, Turn
 from gateway.connectors.replay import TURN_MESSAGES
@@ -53,17 +54,6 @@ def test_very_many_frames_in_one_read_are_handled_in_several_turns_and_in_order(
     assert turns > 3
     assert bodies == [str(number) for number in range(MANY)]
     assert not party.connector.unheard
-
-
-class Ticking:
-    """A clock that goes on by one millisecond each time somebody looks at it."""
-
-    def __init__(self) -> None:
-        self.ms = 0
-
-    def __call__(self) -> int:
-        self.ms += 1
-        return self.ms
 
 
 def _ticking() -> Gateway:

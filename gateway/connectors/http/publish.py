@@ -19,7 +19,6 @@ from gateway.core.message import Message
 from gateway.core.once import done_before, publish_once
 from gateway.core.room import REFUSED
 from gateway.core.schedule import Timing
-from gateway.core.transaction import Transaction
 from protocols.gatewayjson.codec import load
 from protocols.http.frames import Request
 
@@ -95,7 +94,7 @@ def post_many(connector: Answering, request: Request, messages_max: int, values_
     try:
         for item in items:
             message, timing = _message_in(connector, item, size)
-            _hold(transaction, message, timing)
+            transaction.hold([message], timing)
     except Exception:
         transaction.abort()
         raise
@@ -107,13 +106,6 @@ def post_many(connector: Answering, request: Request, messages_max: int, values_
         transaction.remember(once)
     connector.counters.messages_in += len(items)
     connector.stored(transaction.commit())
-
-
-def _hold(transaction: Transaction, message: Message, timing: Timing | None) -> None:
-    if timing is None:
-        transaction.publish(message)
-    else:
-        transaction.schedule(message, timing)
 
 
 def _message_in(connector: Answering, item: object, size: int) -> tuple[Message, Timing | None]:

@@ -14,6 +14,7 @@ from gateway.connectors.side import Routing
 from gateway.connectors.text import is_utf8
 from gateway.core.dedup import KeyReused
 from gateway.core.destination import QUEUE, Destination, InvalidName
+from gateway.core.message import Message
 from gateway.core.once import publish_once
 from gateway.core.ports import NOTHING
 from gateway.core.room import REFUSED
@@ -122,14 +123,9 @@ class MqttPublishing(MqttSender):
     @final
     def _publish_later(self, publish: Publish, timing: Timing) -> None:
         """A PUBLISH with ActiveMQ's properties for delivery later."""
-        destination = self._destination(publish)
-        if destination is None:
+        message = self._begin_special(publish)
+        if message is None:
             return
-        self.counters.messages_in += 1
-        if publish.qos and not self._begin_exchange(publish):
-            return
-        message = message_from(publish, destination, self.broker, self.publisher, True)
-        message.retain = message.retain and destination.kind != QUEUE
         store = self.broker.store
         store.begin()
         try:
@@ -141,6 +137,20 @@ class MqttPublishing(MqttSender):
             self._refuse_publish(publish, ReasonCode.QUOTA_EXCEEDED, str(error))
         finally:
             store.end()
+
+    @final
+    def _begin_special(self, publish: Publish) -> Message | None:
+        """The message of a PUBLISH with items that the router must know; None when it is not to be published."""
+        destination = self._destination(publish)
+        if destination is None:
+            return None
+        self.counters.messages_in += 1
+        if publish.qos and not self._begin_exchange(publish):
+            return None
+        message = message_from(publish, destination, self.broker, self.publisher, True)
+        if destination.kind == QUEUE:
+            message.retain = False
+        return message
 
     @final
     def _destination(self, publish: Publish) -> Destination | None:
@@ -241,15 +251,9 @@ class MqttPublishing(MqttSender):
     def _publish_once(self, publish: Publish, key: str, timing: Timing | None) -> None:
         """PUBLISH with `x-mx-dedup`: what was published under this key is not published again, and acknowledged again."""
         broker = self.broker
-        destination = self._destination(publish)
-        if destination is None:
+        message = self._begin_special(publish)
+        if message is None:
             return
-        self.counters.messages_in += 1
-        if publish.qos and not self._begin_exchange(publish):
-            return
-        message = message_from(publish, destination, broker, self.publisher, True)
-        if destination.kind == QUEUE:
-            message.retain = False
         parts = [publish.topic.encode(), publish.payload()]
         broker.store.begin()
         try:

@@ -8,7 +8,7 @@ separates several destinations.  RabbitMQ's `/amq/queue/`, `/reply-queue/` and `
 from dataclasses import dataclass
 from typing import Final, final
 
-from gateway.connectors.sources import Source, durable_key
+from gateway.connectors.sources import Source, dotted_filter, durable_key
 from gateway.core.destination import (
     QUEUE,
     TEMPORARY_PREFIX,
@@ -18,7 +18,7 @@ from gateway.core.destination import (
     check_name,
     check_reserved,
 )
-from gateway.core.pattern import MANY, ONE, Pattern, filter_from
+from gateway.core.pattern import Pattern
 
 QUEUE_PREFIX: Final = "/queue/"
 TOPIC_PREFIX: Final = "/topic/"
@@ -152,17 +152,9 @@ def source_of(text: str, owner: str, spelling: Spelling = USUAL) -> Source:
 
 
 def pattern_of(text: str) -> Pattern:
-    """A topic filter: `*` is one level; `>` or `#` any number, anywhere.  Raises InvalidName."""
+    """A topic filter.  Raises InvalidName."""
     check_name(text)
-    levels: list[str] = []
-    for level in text.split("."):
-        if level == "*":
-            levels.append(ONE)
-        elif level == ">" or level == "#":
-            levels.append(MANY)
-        else:
-            levels.append(level.translate(_TO_CANONICAL))
-    return filter_from(levels)
+    return dotted_filter(text, _TO_CANONICAL)
 
 
 # -- back

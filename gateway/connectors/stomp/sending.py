@@ -19,7 +19,7 @@ from gateway.core.room import REFUSED
 from gateway.core.router import UNROUTED, Broker
 from gateway.core.schedule import Timing
 from gateway.core.topics import Topic
-from gateway.core.transaction import Transaction, TransactionTooLarge
+from gateway.core.transaction import Transaction
 from protocols.stomp.codec import encode_receipt
 from protocols.stomp.constants import SPECIAL_MESSAGE_ID, SPECIAL_REPLY_TO, SPECIAL_SCHEDULED
 from protocols.stomp.frames import Begin, Send
@@ -189,8 +189,7 @@ class StompSender(FrameConnector):
         destinations = self._allowed(send)
         if send.transaction is not None:
             transaction = self._transaction(send.transaction)
-            for message in self._messages(send, destinations):
-                transaction.publish(message)
+            transaction.hold(self._messages(send, destinations), None)
             self._confirm_within(send.transaction, send.receipt)
             return
         if len(destinations) == 1:
@@ -206,14 +205,7 @@ class StompSender(FrameConnector):
         messages = self._messages(send, destinations)
         if not messages:
             return UNROUTED
-        transaction = self.broker.transaction(self.publisher)
-        try:
-            for message in messages:
-                transaction.publish(message)
-        except TransactionTooLarge:
-            transaction.abort()
-            raise
-        return transaction.commit()
+        return self.broker.transaction(self.publisher).commit_with(messages, None)
 
     def _messages(self, send: Send, destinations: list[Destination]) -> list[Message]:
         """One for each destination that is there; temporary queues of this connection are made for it."""
@@ -284,22 +276,14 @@ class StompSender(FrameConnector):
             return
         messages = [self._message(send, destination) for destination in self._allowed(send)]
         if send.transaction is not None:
-            transaction = self._transaction(send.transaction)
-            for message in messages:
-                transaction.schedule(message, timing)
+            self._transaction(send.transaction).hold(messages, timing)
             self._confirm_within(send.transaction, send.receipt)
             return
         if len(messages) == 1:
             self.confirm_frame(self.broker.schedule.add(messages[0], timing), send.receipt)
             return
-        transaction = self.broker.transaction(self.publisher)
-        try:
-            for message in messages:
-                transaction.schedule(message, timing)
-        except TransactionTooLarge:
-            transaction.abort()
-            raise
-        self.confirm_frame(transaction.commit(), send.receipt)
+        position = self.broker.transaction(self.publisher).commit_with(messages, timing)
+        self.confirm_frame(position, send.receipt)
 
     def _own(self, destination: Destination) -> bool:
         return destination.temporary and destination.name.startswith(temporary_name("", self.owner))

@@ -5,9 +5,9 @@ To read from there are also `share:GROUP/FILTER`, and wildcards in topics: `*` i
 
 from typing import Final
 
-from gateway.connectors.sources import Source
+from gateway.connectors.sources import Source, dotted_filter
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_name, check_reserved
-from gateway.core.pattern import MANY, ONE, Pattern, filter_from
+from gateway.core.pattern import Pattern
 
 QUEUE_PREFIX: Final = "queue:"
 TOPIC_PREFIX: Final = "topic:"
@@ -55,15 +55,7 @@ def source_of(text: str) -> Source:
 def pattern_of(text: str) -> Pattern:
     """A topic filter.  Raises InvalidName."""
     _check(text)
-    levels: list[str] = []
-    for level in text.split("."):
-        if level == "*":
-            levels.append(ONE)
-        elif level == ">" or level == "#":
-            levels.append(MANY)
-        else:
-            levels.append(level)
-    return filter_from(levels)
+    return dotted_filter(text)
 
 
 def _check(name: str) -> None:

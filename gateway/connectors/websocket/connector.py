@@ -19,7 +19,7 @@ from gateway.core.dedup import KeyReused, Once
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName
 from gateway.core.message import Message
-from gateway.core.once import hold_all, hold_once, publish_once
+from gateway.core.once import hold_once, publish_once
 from gateway.core.ports import NOTHING, Credentials
 from gateway.core.queue import Queue
 from gateway.core.queue_key import DURABLE, NAMED, PRIVATE, SHARED, QueueKey
@@ -386,22 +386,14 @@ class JsonConnector(FrameConnector):
                 done = encode_done(publish.id, outcome.message, outcome.repeated)
                 self.confirm(outcome.position, done)
         elif held is not None:
-            hold_all(held, messages, timing)
+            held.hold(messages, timing)
             self._ok(NOTHING, publish.id)
         elif len(messages) == 1:
             self._ok(self._publish(messages[0], timing), publish.id)
         else:
-            self._ok(self._publish_all(messages, timing), publish.id)
-
-    def _publish_all(self, messages: list[Message], timing: Timing | None) -> int:
-        """To several destinations, all of them or none: an error says that it has arrived nowhere."""
-        transaction = self.broker.transaction(self.publisher)
-        try:
-            hold_all(transaction, messages, timing)
-        except TransactionTooLarge:
-            transaction.abort()
-            raise
-        return transaction.commit()
+            # To several destinations, all of them or none: an error says that it has arrived nowhere.
+            position = broker.transaction(self.publisher).commit_with(messages, timing)
+            self._ok(position, publish.id)
 
     def _must_wait(self, destinations: list[Destination]) -> bool:
         """Is there no room for the message where it is to go?  Then it is carried out when there is."""

@@ -5,6 +5,7 @@ import re
 
 from http_client import HttpClient, World
 from json_client import HoldingStore
+from ticking import Ticking
 
 from gateway.connectors.base import Limits
 from gateway.connectors.envelope import WIRE_ID as ENVELOPE_ID
@@ -196,17 +197,6 @@ def test_a_store_that_does_not_answer_is_no_empty_queue() -> None:
 
 
 # -- what comes in one read
-
-
-class Ticking:
-    """A clock that goes on by one millisecond each time somebody looks at it."""
-
-    def __init__(self) -> None:
-        self.ms = 0
-
-    def __call__(self) -> int:
-        self.ms += 1
-        return self.ms
 
 
 def test_pipelined_requests_are_answered_some_a_turn() -> None:
