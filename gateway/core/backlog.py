@@ -48,6 +48,17 @@ class _Lane:
             return heappop(returned)
         return fresh.popleft()
 
+    def all(self) -> list[Delivery]:
+        """All, in order: of many, a list is all that is made."""
+        if not self.returned:
+            return list(self.fresh)
+        returned = sorted(self.returned)
+        if self.fresh and self.fresh[0] < returned[-1]:
+            # Mostly in order already, which sorting notices.
+            return sorted([*returned, *self.fresh])
+        returned.extend(self.fresh)
+        return returned
+
     def tidy(self) -> None:
         """Leave one entry of each message that still waits."""
         seen: set[int] = set()
@@ -157,12 +168,17 @@ class Backlog:
             self._tidy()
         result: list[Delivery] = []
         for lane in self._chosen():
-            if lane.returned:
-                # Mostly in order already, which sorting notices.
-                result.extend(sorted([*lane.returned, *lane.fresh]))
-            else:
-                result.extend(lane.fresh)
+            result.extend(lane.all())
         return result
+
+    def lanes(self) -> list[tuple[int, list[Delivery]]]:
+        """The same by priority, the highest first."""
+        if self._stale:
+            self._tidy()
+        lanes = self._lanes
+        if lanes is None:
+            return [] if self._only is None else [(PRIORITY_DEFAULT, self._only.all())]
+        return [(priority, lanes[priority].all()) for priority in sorted(lanes, reverse=True)]
 
     def clear(self) -> list[Delivery]:
         """Take out everything."""

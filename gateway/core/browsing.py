@@ -6,7 +6,7 @@ What a queue holds in memory is there at once, what only the store holds comes p
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore
-from gateway.core.journal import lane_of
+from gateway.core.delivery import Delivery
 from gateway.core.message import Message
 from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX
 from gateway.core.ports import Entry, Page, PageReader
@@ -52,7 +52,7 @@ class Browsing(PageReader):
         self._broker = broker
         self._viewer = viewer
         # What is still to be looked at, last first: messages in memory, or pages of the store.
-        self._waiting: list[tuple[list[tuple[Message, int]], Page | None]] = []
+        self._waiting: list[_Part | Page] = []
         self._queues = [*reversed(queues)]
 
     def begin(self) -> None:
@@ -73,8 +73,8 @@ class Browsing(PageReader):
                 # The queue sets it aside when its turn comes.
                 continue
         if entries and entries[-1].sequence < page.last:
-            self._waiting.append(([], self._page(page.queue, page.lane, entries[-1].sequence + 1, page.last)))
-        self._waiting.append((found, None))
+            self._waiting.append(self._page(page.queue, page.lane, entries[-1].sequence + 1, page.last))
+        self._waiting.append(_Part([], found))
         self._go_on()
 
     def _go_on(self) -> None:
@@ -86,17 +86,19 @@ class Browsing(PageReader):
         left = SHOWN_AT_ONCE
         while left > 0:
             if self._waiting:
-                messages, page = self._waiting.pop()
-                if page is not None:
-                    self._broker.store.load(page)
+                part = self._waiting[-1]
+                if isinstance(part, Page):
+                    self._waiting.pop()
+                    self._broker.store.load(part)
                     return False
-                if len(messages) > left:
-                    self._waiting.append((messages[left:], None))
-                for message, failures in messages[:left]:
-                    if not message.expired(self._broker.now_ms) and not self._viewer.show(message, failures):
-                        self._end()
-                        return False
-                left -= len(messages)
+                left -= 1
+                if not part.more:
+                    self._waiting.pop()
+                    continue
+                message, failures = part.next()
+                if not message.expired(self._broker.now_ms) and not self._viewer.show(message, failures):
+                    self._end()
+                    return False
             elif self._queues:
                 left -= 1
                 queue = self._queues.pop()
@@ -114,22 +116,47 @@ class Browsing(PageReader):
 
     def _look_into(self, queue: "Queue") -> None:
         """In each lane what is in memory is older than what only the store has."""
-        lanes: dict[int, list[tuple[Message, int]]] = {}
-        for delivery in queue.browse():
-            lanes.setdefault(lane_of(delivery.message), []).append((delivery.message, delivery.failures))
+        lanes = dict(queue.browse_lanes())
         pages: dict[int, Page] = {}
         for stretch in queue.stretches():
             pages[stretch.lane] = self._page(queue.number, stretch.lane, stretch.first, stretch.last)
         for lane in sorted({*lanes, *pages}):
             page = pages.get(lane)
             if page is not None:
-                self._waiting.append(([], page))
-            self._waiting.append((lanes.get(lane, []), None))
+                self._waiting.append(page)
+            self._waiting.append(_Part(lanes.get(lane, []), []))
 
     def _page(self, queue: int, lane: int, first: int, last: int) -> Page:
         page = Page(queue, lane, first, last, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX)
         page.reader = self
         return page
+
+
+@final
+class _Part:
+    """Messages that are shown one after the other: those of a lane in memory, or those of a page."""
+
+    __slots__ = ("_at", "_deliveries", "_found")
+
+    def __init__(self, deliveries: list[Delivery], found: list[tuple[Message, int]]) -> None:
+        self._deliveries = deliveries
+        # Message and failures.
+        self._found = found
+        self._at = 0
+
+    @property
+    def more(self) -> bool:
+        """Is there another one?"""
+        return self._at < len(self._deliveries) + len(self._found)
+
+    def next(self) -> tuple[Message, int]:
+        """It, and how often it failed."""
+        at = self._at
+        self._at = at + 1
+        if at < len(self._deliveries):
+            delivery = self._deliveries[at]
+            return delivery.message, delivery.failures
+        return self._found[at - len(self._deliveries)]
 
 
 @final

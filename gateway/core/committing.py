@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore
 from gateway.core.dedup import Once
-from gateway.core.delivery import Delivery
+from gateway.core.delivery import FAILED, Delivery
 from gateway.core.destination import QUEUE
 from gateway.core.flow import Gate, Publisher, Valve
 from gateway.core.holding import HoldPoint
@@ -44,6 +44,7 @@ class Committing(Chore):
         "_began",
         "_brings",
         "_broker",
+        "_error",
         "_gate",
         "_kept",
         "_keys",
@@ -82,6 +83,8 @@ class Committing(Chore):
         self._at = 0
         self._began = 0
         self._over = False
+        # The first thing that has gone wrong.
+        self._error: Exception | None = None
         self._point: HoldPoint | None = None
         self._position = waits_for
         self._valve: Valve | None = None
@@ -97,10 +100,9 @@ class Committing(Chore):
         valve = None if publisher is None else publisher.valve
         if valve is None or self._count <= SMALL or broker.committing is not None:
             self._open(self._kept and not broker.store.immediate)
-            try:
-                self._carry_out(self._count)
-            finally:
-                self._close()
+            self._carry_out(self._count)
+            self._close()
+            self._raise()
             return self._position
         self._valve = valve
         valve.suspend()
@@ -123,19 +125,13 @@ class Committing(Chore):
 
     def go_on(self) -> bool:
         """See Chore."""
-        more = False
-        try:
-            self._carry_out(min(self._at + CARRIED_OUT_AT_ONCE, self._count))
-            self._broker.store.encode_ahead()
-            more = self._at < self._count
-        except Exception:
-            if self._valve is not None:
-                self._valve.cut_off("its transaction could not be carried out")
-            raise
-        finally:
-            if not more:
-                self._end()
-        return more
+        self._carry_out(min(self._at + CARRIED_OUT_AT_ONCE, self._count))
+        self._broker.store.encode_ahead()
+        if self._at < self._count:
+            return True
+        self._end()
+        self._raise()
+        return False
 
     def _open(self, holds: bool) -> None:
         # Where a crash could still undo it, nobody may see a part of it.
@@ -166,8 +162,28 @@ class Committing(Chore):
             self._valve.resume()
         self._gate.open()
 
+    def _raise(self) -> None:
+        """If something has gone wrong, a bug of ours: its sender ends with nothing confirmed."""
+        if self._error is not None:
+            if self._valve is not None:
+                self._valve.cut_off("its transaction could not be carried out")
+            raise self._error
+
     def _carry_out(self, end: int) -> None:
-        """The operations up to this one."""
+        """The operations up to this one.
+
+        Half of them would be worse than all but one: where one fails the others follow, but what the transaction
+        consumed comes again, and its keys are not remembered, so that all of it can be done once more.
+        """
+        while self._at < end:
+            try:
+                self._go_through(end)
+            except Exception as error:
+                if self._error is None:
+                    self._error = error
+
+    def _go_through(self, end: int) -> None:
+        """The same, until one fails."""
         broker = self._broker
         messages = self._messages
         scheduled = self._scheduled
@@ -186,12 +202,14 @@ class Committing(Chore):
                     position = broker.schedule.add(message, timing)
                 elif at < keys:
                     delivery, outcome = self._outcomes[at - outcomes]
-                    position = delivery.settle(outcome)
+                    position = delivery.settle(outcome if self._error is None else FAILED)
+                elif self._error is not None:
+                    continue
                 else:
                     position = broker.dedup.done(self._keys[at - keys], self._position, self._brings)
                 if position > self._position:
                     self._position = position
-            if self._at == self._count:
+            if self._at == self._count and self._error is None:
                 broker.counters.transactions_committed += 1
         finally:
             broker.holding = None

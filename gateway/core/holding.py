@@ -70,7 +70,7 @@ class HeldPublishes:
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        # Ordered so that those at its head can go, one after the other, without a look at where others were.
+        # Ordered so that the first can go, or become the last, without a look at where others were.
         self._waiting: OrderedDict[str, deque[tuple[HoldPoint, Message, Topic]]] = OrderedDict()
 
     def holds(self, topic: "Topic") -> bool:
@@ -90,19 +90,16 @@ class HeldPublishes:
         waiting.append((waiting[-1][0] if point is None else point, message, topic))
 
     def take(self, durable: int, count_max: int) -> "list[tuple[Message, Topic]]":
-        """Those that are safe now, so many at most, in order for each topic."""
+        """Those of the first topic that are safe now, so many at most, in order; its turn is over if they are fewer."""
+        name, waiting = next(iter(self._waiting.items()))
         safe: list[tuple[Message, Topic]] = []
-        emptied: list[str] = []
-        for name, waiting in self._waiting.items():
-            while waiting and waiting[0][0].position <= durable and len(safe) < count_max:
-                _, message, topic = waiting.popleft()
-                safe.append((message, topic))
-            if not waiting:
-                emptied.append(name)
-            if len(safe) == count_max:
-                break
-        for name in emptied:
+        while waiting and waiting[0][0].position <= durable and len(safe) < count_max:
+            _, message, topic = waiting.popleft()
+            safe.append((message, topic))
+        if not waiting:
             del self._waiting[name]
+        elif len(safe) < count_max:
+            self._waiting.move_to_end(name)
         return safe
 
     @property

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LEFT_AT_ONCE: Final = 64
 """Deliveries that are seen to in one step, and twice as many where that is all."""
 
+QUEUES_AT_ONCE: Final = 4
+"""Queues that may deliver again after one step: each delivers what one look may bring."""
+
 DISCARDED_AT_ONCE: Final = 256
 """Messages of a deleted queue that are let go of in one step."""
 
@@ -36,6 +39,11 @@ def be_done_with(deliveries: list[Delivery]) -> None:
     _leave(Leaver(deliveries, ACCEPTED, ACCEPTED))
 
 
+def fail(deliveries: list[Delivery]) -> None:
+    """What was to become of them does not: each counts as failed."""
+    _leave(Leaver(deliveries, FAILED, FAILED))
+
+
 def _leave(leaver: "Leaver") -> None:
     first = leaver.first
     if first is not None:
@@ -46,7 +54,7 @@ def _leave(leaver: "Leaver") -> None:
 class Leaver:
     """What one consumer has left behind."""
 
-    __slots__ = ("_at_hand", "_left", "_oldest", "_others", "queues")
+    __slots__ = ("_at_hand", "_left", "_oldest", "_others", "_stopped")
 
     def __init__(self, deliveries: list[Delivery], oldest: int, others: int) -> None:
         # The oldest last, so that each can be let go of when it has been seen to.
@@ -55,8 +63,8 @@ class Leaver:
         self._oldest = oldest
         self._others = others
         self._at_hand: set[Queue] = set()
-        self.queues: set[Queue] = set()
-        """Those that deliver nothing meanwhile."""
+        # Those that deliver nothing meanwhile.
+        self._stopped: list[Queue] = []
 
     @property
     def count(self) -> int:
@@ -70,14 +78,16 @@ class Leaver:
 
     def stop_queues(self) -> None:
         """Until `start_queues`."""
-        self.queues = {delivery.queue for delivery in self._left}
-        for queue in self.queues:
+        self._stopped = list({delivery.queue for delivery in self._left})
+        for queue in self._stopped:
             queue.stop()
 
-    def start_queues(self) -> None:
-        """See `stop_queues`."""
-        for queue in self.queues:
-            queue.start()
+    def start_queues(self, count: int) -> bool:
+        """See `stop_queues`; so many of them, and answers whether there are more."""
+        stopped = self._stopped
+        for _ in range(min(count, len(stopped))):
+            stopped.pop().start()
+        return len(stopped) > 0
 
     def step(self, count: int) -> None:
         """See to so many of them."""
@@ -117,13 +127,12 @@ class Leavers(Chore):
         leaver = self._line[0]
         try:
             leaver.step(LEFT_AT_ONCE)
+            if leaver.count == 0 and not leaver.start_queues(QUEUES_AT_ONCE):
+                self._line.popleft()
         except Exception:
             # Whatever is wrong with one of them, it is the turn of the next.
             self._chores.add(self)
             raise
-        if leaver.count == 0:
-            self._line.popleft()
-            leaver.start_queues()
         return len(self._line) > 0
 
 

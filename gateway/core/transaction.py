@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.committing import SMALL, Committing
 from gateway.core.dedup import KeyReused, Once
-from gateway.core.delivery import FAILED, Delivery
+from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE
 from gateway.core.flow import Publisher
+from gateway.core.leaving import fail
 from gateway.core.limits import REJECT
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
@@ -181,8 +182,7 @@ class Transaction:
     def abort(self) -> None:
         """Do none of it: nothing is published, and what was to be settled counts as a failed delivery."""
         self._let_go()
-        for delivery, _ in self._outcomes:
-            delivery.settle(FAILED)
+        fail([delivery for delivery, _ in self._outcomes])
         self._broker.counters.transactions_aborted += 1
 
     def _check_queues(self) -> None:

@@ -16,7 +16,9 @@ from core_doubles import (
 from gateway.core.committing import CARRIED_OUT_AT_ONCE, SMALL
 from gateway.core.dedup import Once
 from gateway.core.delivery import ACCEPTED, REJECTED
+from gateway.core.destination import Destination
 from gateway.core.flow import Publisher
+from gateway.core.leaving import LEFT_AT_ONCE
 from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.once import publish_once
@@ -318,3 +320,65 @@ def test_a_large_one_that_nobody_made_wait_is_carried_out_at_once() -> None:
     client.steps()
     assert broker.queue("q").depth == 2 * MANY
     assert store_of(broker).depth == 0
+
+
+class Failing(Exception):
+    """A bug of ours."""
+
+
+@pytest.mark.parametrize("count", [SMALL // 2, MANY], ids=["small", "large"])
+def test_where_one_operation_fails_the_others_are_done_and_what_it_consumed_comes_again(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = broker_with()
+    source = broker.queue("source")
+    consumed = message(broker, "source", persistent=True)
+    source.offer(consumed)
+    reader = LogOutlet()
+    consume(source, reader, 1)
+    client = Committer(broker).send(count, persistent=True)
+    client.transaction.settle(reader.open[0], ACCEPTED)
+    publish_to = Broker.publish_to
+
+    def fails_once(self: Broker, destination: Destination, one: Message) -> int:
+        if one.id == client.ids[10]:
+            raise Failing
+        return publish_to(self, destination, one)
+
+    monkeypatch.setattr(Broker, "publish_to", fails_once)
+    with pytest.raises(Failing):
+        client.transaction.commit()
+        client.steps()
+    assert store_of(broker).depth == 0
+    store_of(broker).release(broker)
+    client.steps()
+    assert waiting_ids(broker.queue("q")) == [*client.ids[:10], *client.ids[11:]]
+    # Nothing is confirmed, so its sender does all of it again, and can.
+    assert reader.ids == [consumed.id, consumed.id]
+    assert reader.open[1].failures == 1
+    if count > SMALL:
+        assert client.valve.cut_offs == ["its transaction could not be carried out"]
+    assert broker.counters.transactions_committed == 0
+    assert broker.committing is None
+
+
+def test_what_an_abort_gives_back_goes_back_some_a_step() -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    count = 10 * LEFT_AT_ONCE
+    for _ in range(count):
+        queue.offer(message(broker))
+    outlet = LogOutlet()
+    consumer = consume(queue, outlet, count)
+    client = Committer(broker)
+    broker.chores.finish()
+    for delivery in outlet.open:
+        client.transaction.settle(delivery, ACCEPTED)
+    queue.detach(consumer)
+    client.transaction.abort()
+    waiting = [queue.waiting]
+    while broker.chores:
+        broker.chores.step()
+        waiting.append(queue.waiting)
+    assert waiting == [*range(0, count + 1, LEFT_AT_ONCE)]
+    assert {delivery.failures for delivery in queue.browse()} == {1}

@@ -20,6 +20,7 @@ from gateway.core.flow import Publisher
 from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.limits import REJECT, QueuePolicy
 from gateway.core.ports import NOTHING
+from gateway.core.releasing import PASSED_AT_ONCE
 from gateway.core.schedule import Timing
 from gateway.core.subscription import Binding
 
@@ -191,3 +192,37 @@ def test_of_very_many_topics_only_those_are_looked_at_that_are_taken() -> None:
     assert taken == [f"t.{number}" for number in range(1_000)]
     # One more each time at most, and not all that are left.
     assert looked.count < 1_100
+
+
+def test_of_very_many_queues_and_topics_where_nothing_is_safe_some_are_passed_a_step() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    count = 3 * PASSED_AT_ONCE
+    outlet = LogOutlet()
+    broker.bind(Binding(pattern(">"), outlet))
+    many = broker.transaction()
+    for number in range(count):
+        many.publish(message(broker, f"q{number}", persistent=True))
+        many.publish(topic_message(broker, f"t{number}"))
+    many.commit()
+    behind = broker.transaction()
+    behind.publish(message(broker, "behind", persistent=True))
+    behind.commit()
+    # As if that had come before: it is safe, and found behind all others.
+    held = broker.queue("behind").contents.held
+    assert held is not None
+    held._last.position = broker.store.durable = 1
+    broker.releases.look()
+    steps = 1
+    while broker.chores:
+        assert broker.queue("behind").contents.held is held
+        broker.chores.step()
+        steps += 1
+    assert (steps, outlet.ids, broker.queue("behind").contents.held) == (4, [], None)
+    store_of(broker).release(broker)
+    while broker.chores:
+        before = len(outlet.ids)
+        broker.chores.step()
+        assert len(outlet.ids) - before <= PASSED_AT_ONCE
+    assert len(outlet.ids) == count
+    assert broker.releases.none
