@@ -10,7 +10,9 @@ from gateway.core.delivery import Delivery
 from gateway.core.message import Message
 from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX
 from gateway.core.ports import Entry, Page, PageReader
+from gateway.core.queue_key import NAMED
 from gateway.core.record import BadRecord
+from gateway.core.roll import Round
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
@@ -46,14 +48,20 @@ class Browsing(PageReader):
     `begin` starts it; it may end before that returns.
     """
 
-    __slots__ = ("_broker", "_queues", "_viewer", "_waiting")
+    __slots__ = ("_broker", "_queues", "_round", "_seen", "_viewer", "_waiting")
 
-    def __init__(self, broker: "Broker", queues: "list[Queue]", viewer: Viewer) -> None:
+    def __init__(
+        self, broker: "Broker", queues: "list[Queue]", viewer: Viewer, everywhere: bool = False
+    ) -> None:
+        """`everywhere`: then at all named queues that the viewer wants; each that has messages is looked at once."""
         self._broker = broker
         self._viewer = viewer
         # What is still to be looked at, last first: messages in memory, or pages of the store.
         self._waiting: list[_Part | Page] = []
         self._queues = [*reversed(queues)]
+        self._round = Round(broker.roll) if everywhere else None
+        # Those that have been looked into.
+        self._seen: set[Queue] = set()
 
     def begin(self) -> None:
         """Show what can be shown at once, and ask for the rest."""
@@ -99,19 +107,33 @@ class Browsing(PageReader):
                 if not message.expired(self._broker.now_ms) and not self._viewer.show(message, failures):
                     self._end()
                     return False
-            elif self._queues:
-                left -= 1
-                queue = self._queues.pop()
-                if not queue.deleted and self._viewer.wants(queue):
-                    self._look_into(queue)
-            else:
+                continue
+            left -= 1
+            queue = self._next()
+            if queue is None:
                 self._end()
                 return False
+            if self._is_to_be_seen(queue):
+                self._seen.add(queue)
+                self._look_into(queue)
         return True
+
+    def _next(self) -> "Queue | None":
+        """The next queue that may be to be looked into."""
+        if self._queues:
+            return self._queues.pop()
+        return None if self._round is None else self._round.next()
+
+    def _is_to_be_seen(self, queue: "Queue") -> bool:
+        if not queue.waiting or queue.key.kind != NAMED or queue in self._seen:
+            return False
+        return self._viewer.wants(queue)
 
     def _end(self) -> None:
         self._waiting = []
         self._queues = []
+        self._round = None
+        self._seen = set()
         self._viewer.shown()
 
     def _look_into(self, queue: "Queue") -> None:

@@ -421,10 +421,6 @@ class Broker(StoreListener):
         """Tell `watcher` of each named queue of the pattern; the answer is for `Watching.end`."""
         return self.watching.begin(watcher, pattern)
 
-    def named_queues(self) -> list[Queue]:
-        """All queues but those of subscriptions and sessions."""
-        return [queue for queue in self.queues.values() if queue.key.kind == NAMED]
-
     def bound_queue(self, key: QueueKey, policy: QueuePolicy, owner: object = None) -> Queue:
         """The queue with this key, made on first use: for subscriptions, which live beside the named queues."""
         queue = self.queues.get(key.text)

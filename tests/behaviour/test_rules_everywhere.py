@@ -608,7 +608,7 @@ def test_a_temporary_queue_is_read_by_its_owner_alone(way: str) -> None:
     world = World()
     owner = world.client("stomp", "ann", "owner")
     owner.frame("SEND", "destination:/topic/open.x", "reply-to:/temp-queue/x", body="ask")
-    [queue] = [queue for queue in world.broker.named_queues() if queue.destination.temporary]
+    [queue] = [queue for queue in world.broker.queues.values() if queue.destination.temporary]
     thief = queue_ways(queue.destination.name)[way](world, "bob")
     same = queue_ways(queue.destination.name)[way](world, "ann")
     world.send(f"/queue/{queue.destination.name}", "<reply>")
@@ -631,7 +631,7 @@ def test_nor_is_a_reply_to_that_names_the_temporary_queue_of_another() -> None:
     world = World()
     owner = world.client("stomp", "ann", "owner")
     owner.frame("SEND", "destination:/topic/open.x", "reply-to:/temp-queue/x", body="ask")
-    [queue] = [queue for queue in world.broker.named_queues() if queue.destination.temporary]
+    [queue] = [queue for queue in world.broker.queues.values() if queue.destination.temporary]
     bob = world.client("stomp", "bob")
     for name in (f"/queue/{queue.destination.name}", "/temp-queue/x"):
         bob.frame("SEND", "destination:/topic/open.x", f"reply-to:{name}", body="ask")

@@ -70,3 +70,24 @@ def test_very_many_messages_and_queues_are_looked_at_some_a_turn() -> None:
     assert len(steps) >= 5
     assert shown.over
     assert len(shown.ids) == 3 * SHOWN_AT_ONCE
+
+
+def test_of_all_queues_each_is_shown_once_whatever_is_deleted_meanwhile() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    names = [f"q{number}" for number in range(3 * SHOWN_AT_ONCE)]
+    ids = {}
+    for name in names:
+        ids[name] = message(broker, name)
+        broker.queue(name).offer(ids[name])
+    shown = Shown()
+    # One of them is asked for by its name too.
+    Browsing(broker, [broker.queue("q1")], shown, True).begin()
+    broker.delete_queue(broker.queue("q0"))
+    steps = [len(shown.ids)]
+    while broker.chores:
+        broker.chores.step()
+        steps.append(len(shown.ids))
+    assert max([after - before for before, after in itertools.pairwise(steps)]) <= SHOWN_AT_ONCE
+    assert shown.over
+    assert sorted(shown.ids) == [ids[name].id for name in names[1:]]

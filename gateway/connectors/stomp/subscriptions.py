@@ -244,7 +244,6 @@ class Subscriptions:
         connector = self._connector
         broker = connector.broker
         patterns = [source.pattern for source in sources if not source.queue]
-        looked_at = queues + broker.named_queues() if patterns else queues
         copies = broker.bound_queue(
             QueueKey(BROWSE, f"{connector.node}-{connector.owner}", str(subscription.number)),
             QueuePolicy(0, 0, dead_letters=None, durable=False),
@@ -254,7 +253,7 @@ class Subscriptions:
         self._browsers.append(subscription)
         self._look_ms = broker.now_ms + BROWSERS_LOOK_MS
         viewer = _Copier(subscription, copies, connector.settings.browse_messages_max, queues, patterns)
-        Browsing(broker, looked_at, viewer).begin()
+        Browsing(broker, queues, viewer, bool(patterns)).begin()
 
     # -- replies
 
