@@ -21,7 +21,7 @@ SHIPPED = Path(__file__).parent.parent / "conf" / "gateway.toml"
 
 def _load(tmp_path: Path, text: str, **environment: str) -> Config:
     path = tmp_path / "g.toml"
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     return load(path, environment)
 
 
@@ -183,6 +183,25 @@ MISTAKES = [
     ('[[connector]]\nname = "m"', "connector[m].uri is missing"),
     (CONNECTOR.format("mqtt://127.0.0.1:1") + "prot = 1", "unknown key connector[m].prot"),
     ("[admin]\nuri = 'http://0.0.0.0:8161'", "loopback"),
+    ("[mqtt]\nqos_max = 'x'", "mqtt.qos_max = 'x': must be a whole number from 0 to 2"),
+    ("[mqtt]\nqos_max = inf", "mqtt.qos_max = inf: must be a whole number from 0 to 2"),
+    ("[mqtt]\nqos_max = [1]", "mqtt.qos_max: must be a whole number from 0 to 2"),
+    ("[core]\nqueues_max = -5", "core.queues_max = -5: must be a whole number, 1 or more"),
+    ("[pki]\nocsp = 7", "pki.ocsp = 7: must be true or false"),
+    ("[pki]\nuri = true", "pki.uri = true: must be a text"),
+    ("[log]\nlevel = 07:32:00", "log.level = 07:32:00: must be 'debug', 'info', 'warning' or 'error'"),
+    ("[websocket]\norigins = 'x'", "websocket.origins = 'x': must be a list"),
+    ("[[store]]", "store: write [store], and its keys below it"),
+    ("[user]\nname = 'x'", "user: write [[user]], and its keys below it"),
+    ("[[rule]]\nallo = []", "unknown key rule[0].allo, did you mean 'allow'?"),
+    ("[[user]]\nhsh = ''", "unknown key user[0].hsh, did you mean 'hash'?"),
+    ('[log]\n"a\\nb" = 1', "unknown key log.'a\\nb'; known are format"),
+    ('[""]', "unknown key ''; known are admin"),
+    ('[[connector]]\nname = "a\\u001bb"', "connector['a\\x1bb'].name = 'a\\x1bb': must be letters, digits"),
+    ('[[connector]]\nname = ["a"]', "connector[0].name: must be a text"),
+    ('[store]\nasynchronous = ["a", "b\\u0000"]', "store.asynchronous[1]: there is U+0000 in its value"),
+    (f"x = {'[' * 2000}", "lists and tables are nested too deeply"),
+    ("[gateway]\n\nname = '\udcff'", "not UTF-8: byte 0xff (at line 3)"),
 ]
 
 
@@ -197,6 +216,17 @@ def test_a_mistake_never_shows_a_password(tmp_path: Path) -> None:
     problems = _problems(tmp_path, CONNECTOR.format("mqtt://bob:s3cret@127.0.0.1:1"))
     assert "names and passwords do not belong in a URI" in problems
     assert "s3cret" not in problems
+
+
+@pytest.mark.parametrize("key", ["pki.passphrase", "user.hash"])
+def test_a_password_where_its_source_or_hash_belongs_is_not_repeated(tmp_path: Path, key: str) -> None:
+    section, name = key.split(".")
+    head = "[[user]]\nname = 'x'" if section == "user" else f"[{section}]"
+    problems = _problems(tmp_path, f"{head}\n{name} = 's3cret'\n")
+    assert name in problems
+    assert "s3cret" not in problems
+    if section == "pki":
+        assert "s3cret" not in _problems(tmp_path, "", GATEWAY_PKI__PASSPHRASE="s3cret")
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

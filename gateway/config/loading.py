@@ -2,18 +2,30 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from gateway.config.access import RuleSection, UserSection
 from gateway.config.connector import DEFAULT_CONNECTORS, ConnectorSection
 from gateway.config.section import nearest
+from gateway.config.sentences import key_text, sentence, value_text
 from gateway.config.tls import KeyPairSection, TlsSection
 from gateway.config.whole import Config, variable_name
 
 ENVIRONMENT_PREFIX: Final = "GATEWAY_"
+
+SECRETS: Final = ("hash", "key_password", "passphrase")
+"""Keys whose value is never shown: it may be the password itself."""
+
+LISTED: Final[dict[str, type[BaseModel]]] = {
+    "connector": ConnectorSection,
+    "user": UserSection,
+    "rule": RuleSection,
+}
+"""Sections that are written with two brackets, once for each."""
 
 
 class ConfigError(Exception):
@@ -32,15 +44,14 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     data: dict[str, Any] = {}
     if path is not None:
         try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError([f"{source}: {error.strerror}"], _log_format({}, environment)) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            data = _parsed(path)
+        except ValueError as error:
             raise ConfigError([f"{source}: {error}"], _log_format({}, environment)) from None
     variables: dict[str, str] = {}
     problems = _override(data, environment, variables)
-    if _has_nul(data):
-        raise ConfigError([f"{source}: there is U+0000 in a value"], _log_format(data, environment))
+    if nul := _nul_in(data, (), data):
+        where = variables.get(nul, source)
+        raise ConfigError([f"{where}: {nul}: there is U+0000 in its value"], _log_format(data, environment))
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
@@ -51,13 +62,31 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     return config
 
 
-def _has_nul(value: Any) -> bool:
-    """Is there U+0000 in a text?  No file and no name can have it."""
+def _parsed(path: Path) -> dict[str, Any]:
+    """What the file says; raises ValueError, whose text says why it cannot be read."""
+    try:
+        data = path.read_bytes()
+        return tomllib.loads(data.decode())
+    except OSError as error:
+        raise ValueError(error.strerror) from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"not UTF-8: byte 0x{data[error.start]:02x} (at line {line})") from None
+    except RecursionError:
+        raise ValueError("lists and tables are nested too deeply") from None
+
+
+def _nul_in(value: Any, location: tuple[str | int, ...], data: dict[str, Any]) -> str:
+    """The key under which a text has U+0000, or none.  No file and no name can have it."""
     if isinstance(value, str):
-        return "\0" in value
+        return _dotted(location, data) if "\0" in value else ""
     if isinstance(value, dict):
-        return any(_has_nul(item) for item in value.values())
-    return isinstance(value, list) and any(_has_nul(item) for item in value)
+        items: Iterable[tuple[str | int, Any]] = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return ""
+    return next(filter(None, [_nul_in(item, (*location, key), data) for key, item in items]), "")
 
 
 def _log_format(data: dict[str, Any], environment: Mapping[str, str]) -> str:
@@ -124,12 +153,11 @@ def _problem(source: str, data: dict[str, Any], variables: Mapping[str, str], it
         return f"{variables.get(key, source)}: unknown key {key}{nearest(str(location[-1]), known)}"
     if item["type"] == "missing":
         return f"{source}: {key} is missing"
-    message = item["msg"].removeprefix("Value error, ")
+    message = sentence(item, _section(location[:-1]))
     if not location:
         # About several tables: the message says which.
         return f"{source}: {message}"
-    if location[-1] in ("hash", "key_password"):
-        # It may be the password itself.
+    if location[-1] in SECRETS:
         return f"{variables.get(key, source)}: {key}: {message}"
     if isinstance(value, dict) and location[0] != "connector":
         return f"{source}: {key}: {message}"
@@ -139,15 +167,7 @@ def _problem(source: str, data: dict[str, Any], variables: Mapping[str, str], it
         value = value.get("uri", "")
     if isinstance(value, list | tuple | dict):
         return f"{source}: {key}: {message}"
-    return f"{variables.get(key, source)}: {key} = {_shown(value)}: {message}"
-
-
-def _shown(value: Any) -> str:
-    """A value as it may be shown: not endless, and without what stands before @ in a URI."""
-    text = repr(value)
-    if "://" in text and "@" in text:
-        text = f"{text.split('://', 1)[0]}://…@{text.rsplit('@', 1)[1]}"
-    return text if len(text) <= 200 else text[:200] + "…"
+    return f"{variables.get(key, source)}: {key} = {value_text(value)}: {message}"
 
 
 def _dotted(location: tuple[str | int, ...], data: dict[str, Any]) -> str:
@@ -157,9 +177,10 @@ def _dotted(location: tuple[str | int, ...], data: dict[str, Any]) -> str:
         if isinstance(part, int):
             items = data.get(str(location[at - 1]), [])
             item = items[part] if isinstance(items, list) and part < len(items) else None
-            parts[-1] += f"[{item.get('name', part) if isinstance(item, dict) else part}]"
+            name = item.get("name") if isinstance(item, dict) else None
+            parts[-1] += f"[{key_text(name) if name and isinstance(name, str) else part}]"
         else:
-            parts.append(part)
+            parts.append(key_text(part))
     return ".".join(parts)
 
 
@@ -167,10 +188,10 @@ def _section(location: tuple[str | int, ...]) -> type[BaseModel] | None:
     """The record that a key belongs to."""
     if not location:
         return Config
-    if location[0] == "connector":
-        if "tls" in location:
-            return KeyPairSection if "more" in location else TlsSection
-        return ConnectorSection
+    if "tls" in location:
+        return KeyPairSection if "more" in location else TlsSection
+    if location[0] in LISTED:
+        return LISTED[str(location[0])]
     field = Config.model_fields.get(str(location[0]))
     annotation = None if field is None else field.annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

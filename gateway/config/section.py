@@ -24,7 +24,7 @@ def is_loopback(host: str) -> bool:
 
 def nearest(word: str, known: list[str]) -> str:
     """`, did you mean …?` for a word that is nearly one of `known`; else the choice."""
-    close = difflib.get_close_matches(word, known, 1, 0.5)
+    close = difflib.get_close_matches(word, known, 1)
     if close:
         return f", did you mean {close[0]!r}?"
     return f"; known are {', '.join(sorted(known))}" if known else ""
