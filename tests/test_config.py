@@ -233,6 +233,13 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     assert len(_problems(tmp_path, "[log]\nlevel = 1\n[mqtt]\nqos_max = 9").splitlines()) == 2
 
 
+def test_what_is_too_large_for_a_configuration_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "g.toml").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ConfigError, match="larger than 16777216 bytes"):
+        load(tmp_path / "g.toml", {})
+
+
 def test_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "none.toml", {})

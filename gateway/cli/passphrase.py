@@ -23,9 +23,20 @@ def passphrase(source: str, what: str, *, new: bool = False) -> bytes | None:
     """The passphrase that `source` names; None when it names none.  A new one is asked for twice.  Raises PkiError."""
     if not source:
         return None
+    try:
+        data = _text(source, what, new).encode()
+    except UnicodeError:
+        # Typed in another encoding, or an environment of one.
+        raise PkiError(f"the passphrase of {what} is not UTF-8") from None
+    if not 4 <= len(data) <= PASSPHRASE_MAX:
+        raise PkiError(f"a passphrase has 4 to {PASSPHRASE_MAX} bytes")
+    return data
+
+
+def _text(source: str, what: str, new: bool) -> str:
     kind, _, rest = source.partition(":")
     if source == "ask":
-        text = typer.prompt(f"passphrase of {what}", hide_input=True, confirmation_prompt=new, err=True)
+        text: str = typer.prompt(f"passphrase of {what}", hide_input=True, confirmation_prompt=new, err=True)
     elif kind == "file" and rest:
         text = files.read_text(Path(rest)).split("\n", 1)[0].rstrip("\r")
     elif kind == "env" and rest:
@@ -35,10 +46,7 @@ def passphrase(source: str, what: str, *, new: bool = False) -> bytes | None:
     else:
         # What was written may be the passphrase itself, so it is not repeated.
         raise PkiError("a passphrase comes from `ask`, `file:PATH` or `env:NAME`")
-    data: bytes = text.encode()
-    if not 4 <= len(data) <= PASSPHRASE_MAX:
-        raise PkiError(f"a passphrase has 4 to {PASSPHRASE_MAX} bytes")
-    return data
+    return text
 
 
 def for_key(source: str, path: Path, what: str) -> bytes | None:

@@ -76,7 +76,8 @@ def ask(address: str, path: str, body: bytes | None = None) -> dict[str, Any]:
             with error:
                 answer = json.load(error)
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "reason", None) or error
+        cause = getattr(error, "reason", None) or error
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else cause
         raise NoGateway(f"no gateway answers at {address}: {reason}") from None
     if not isinstance(answer, dict):
         raise NoGateway(f"{address} is no gateway")

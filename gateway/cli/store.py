@@ -124,9 +124,11 @@ def _asked_to_compact(address: str) -> bool:
 @app.command("why-kept")
 def why_kept(config: ConfigPath = None, path: StorePath = None) -> None:
     """What makes the file as large as it is, the largest first.  The gateway may be running."""
+    file = _file(path, config)
     with _errors():
-        for line in maintenance.why_kept(_file(path, config)):
-            typer.echo(legible(line))
+        lines = maintenance.why_kept(file)
+    for line in lines or [f"{file}: nothing is kept"]:
+        typer.echo(legible(line))
 
 
 def _file(path: Path | None, config: Path | None) -> Path:

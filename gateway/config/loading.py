@@ -17,6 +17,9 @@ from gateway.config.whole import Config, variable_name
 
 ENVIRONMENT_PREFIX: Final = "GATEWAY_"
 
+FILE_BYTES_MAX: Final = 16_777_216
+"""Of a configuration: some hundred thousand users."""
+
 SECRETS: Final = ("hash", "key_password", "passphrase")
 """Keys whose value is never shown: it may be the password itself."""
 
@@ -65,7 +68,10 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
 def _parsed(path: Path) -> dict[str, Any]:
     """What the file says; raises ValueError, whose text says why it cannot be read."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+        if len(data) > FILE_BYTES_MAX:
+            raise ValueError(f"larger than {FILE_BYTES_MAX} bytes, which no configuration needs")
         return tomllib.loads(data.decode())
     except OSError as error:
         raise ValueError(error.strerror) from None

@@ -4,7 +4,6 @@ import datetime
 import re
 from typing import Any, Final
 
-from annotated_types import Ge, Le
 from pydantic import BaseModel
 
 SHOWN_MAX: Final = 200
@@ -49,8 +48,8 @@ def _range(key: str | int, section: type[BaseModel] | None) -> str:
     """` from 1 to 10`, as far as there are limits."""
     field = None if section is None else section.model_fields.get(str(key))
     limits = [] if field is None else field.metadata
-    least = [limit.ge for limit in limits if isinstance(limit, Ge)]
-    most = [limit.le for limit in limits if isinstance(limit, Le)]
+    least = [limit.ge for limit in limits if hasattr(limit, "ge")]
+    most = [limit.le for limit in limits if hasattr(limit, "le")]
     if least and most:
         return f" from {least[0]} to {most[0]}"
     return f", {least[0]} or more" if least else f", {most[0]} or less" if most else ""
