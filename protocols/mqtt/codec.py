@@ -118,17 +118,14 @@ _ACK_CODES: Final = {
 }
 
 
-_SHORT_ACKS: Final = [b"", b"", b"", b"", b"\x40\x02", b"\x50\x02", b"\x62\x02", b"\x70\x02"]
-
-
 def _encode_ack(
     first: int, packet_id: int, reason_code: int, version: int, properties: Properties | None
 ) -> bytes:
     if version != c.VERSION_5 or (reason_code == 0 and properties is None):
-        # The short form; before MQTT 5 the only one.
-        return _SHORT_ACKS[first >> 4] + packet_id.to_bytes(2, "big")
+        # The short form; before MQTT 5 the only one.  As one number it is made at once.
+        return (first << 24 | 2 << 16 | packet_id).to_bytes(4, "big")
     if properties is None:
-        return bytes((first, 3, packet_id >> 8, packet_id & 255, reason_code))
+        return (first << 32 | 3 << 24 | packet_id << 8 | reason_code).to_bytes(5, "big")
     return frame_of(first, bytes((packet_id >> 8, packet_id & 255, reason_code)) + block_of(properties))
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from protocols.mqtt.errors import MalformedPacket, PacketTooLarge
 from protocols.mqtt.properties import Properties, encode_properties
-from protocols.mqtt.strings import decode_varint, encode_varint
+from protocols.mqtt.strings import ONE_BYTE, decode_varint, encode_varint
 
 NEED_MORE: Final = -1
 
@@ -53,7 +53,7 @@ def body_start(frame: bytes) -> int:
 
 def frame_of(first: int, body: bytes) -> bytes:
     """A packet from its first byte and what follows the remaining length."""
-    return bytes((first,)) + encode_varint(len(body)) + body
+    return ONE_BYTE[first] + encode_varint(len(body)) + body
 
 
 def looks_like(data: bytes) -> str:

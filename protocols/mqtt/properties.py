@@ -18,6 +18,7 @@ from protocols.mqtt.constants import (
 )
 from protocols.mqtt.errors import MalformedPacket, ProtocolViolation, TooMany
 from protocols.mqtt.strings import (
+    ONE_BYTE,
     decode_binary,
     decode_string,
     decode_varint,
@@ -300,17 +301,17 @@ def _put_two(out: list[bytes], identifier: int, value: int | None) -> None:
 
 def _put_four(out: list[bytes], identifier: int, value: int | None) -> None:
     if value is not None:
-        out.append(bytes((identifier,)) + value.to_bytes(4, "big"))
+        out.append(ONE_BYTE[identifier] + value.to_bytes(4, "big"))
 
 
 def _put_string(out: list[bytes], identifier: int, value: str | None) -> None:
     if value is not None:
-        out.append(bytes((identifier,)) + encode_string(value))
+        out.append(ONE_BYTE[identifier] + encode_string(value))
 
 
 def _put_binary(out: list[bytes], identifier: int, value: bytes | None) -> None:
     if value is not None:
-        out.append(bytes((identifier,)) + encode_binary(value))
+        out.append(ONE_BYTE[identifier] + encode_binary(value))
 
 
 def refuse_control_characters(properties: Properties) -> None:

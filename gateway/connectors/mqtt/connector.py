@@ -85,8 +85,6 @@ class MqttConnector(MqttPublishing):
             else:
                 assert isinstance(packet, Packet)
                 self._on_packet(packet, now_ms)
-                if isinstance(packet, (Subscribe, Unsubscribe)):
-                    self.tire()
             if self.closing or self.throttled or self.tired:
                 return self.stops_at(frames, packet)
         return True
@@ -200,8 +198,10 @@ class MqttConnector(MqttPublishing):
                 self._out_of_turn("PUBCOMP", packet.packet_id)
         elif isinstance(packet, Subscribe):
             self._on_subscribe(packet)
+            self.tire()
         elif isinstance(packet, Unsubscribe):
             self._on_unsubscribe(packet)
+            self.tire()
         elif isinstance(packet, Connect):
             self._on_connect(packet)
         elif isinstance(packet, Disconnect):

@@ -47,10 +47,8 @@ from protocols.mqtt.properties import (
     encode_properties,
     without_hop_properties,
 )
-from protocols.mqtt.strings import decode_varint
+from protocols.mqtt.strings import ONE_BYTE, decode_varint
 from protocols.wire import u16
-
-_FIRST_BYTES: Final = [bytes((0x30 | flags,)) for flags in range(16)]
 
 # Canonical fields by the identifiers of properties, for what 3.1.1 cannot carry.
 _FIELD_NAMES: Final = {
@@ -413,7 +411,7 @@ def acknowledged_frame(
             frame = _encode(message, binding, target, qos, retain, packet_id, now_ms, failures)
         return bytes((frame[0] | 0x08,)) + frame[1:] if dup else frame
     head, tail = _parts(message, target, retain)
-    first = _FIRST_BYTES[(8 if dup else 0) | qos << 1 | (1 if retain else 0)]
+    first = ONE_BYTE[0x30 | (8 if dup else 0) | qos << 1 | (1 if retain else 0)]
     return b"".join([first, head, packet_id.to_bytes(2, "big"), tail])
 
 

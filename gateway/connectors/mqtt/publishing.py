@@ -278,7 +278,9 @@ class MqttPublishing(MqttSender):
         received = self._session().received
         if received is not None and publish.packet_id in received:
             if publish.qos == 2 and (
-                publish.dup or received[publish.packet_id] in (journal.UNKNOWN, self._checksum(publish))
+                publish.dup
+                or received[publish.packet_id]
+                in (journal.UNKNOWN, hash(publish.frame), self._checksum(publish))
             ):
                 # The message was published when it came first (§4.3.3, method B); only the answer was lost.  Not all
                 # clients set DUP then.  The answer may still wait for the message to be safe.
@@ -293,8 +295,19 @@ class MqttPublishing(MqttSender):
         return True
 
     @final
+    def _likeness(self, publish: Publish) -> int:
+        """What tells a message that is sent again from another one.
+
+        In one connection it is sent again as the same packet, whose hash is made at once.
+        """
+        session = self._session()
+        if session.noted or session.expiry_s or publish.dup or publish.topic_alias:
+            return self._checksum(publish)
+        return hash(publish.frame)
+
+    @final
     def _checksum(self, publish: Publish) -> int:
-        """Tells a message that is sent again from another one, whatever its packet and its alias are like."""
+        """The same in every connection and in every run, whatever the packet and its alias are like."""
         topic = publish.topic
         if topic != self._summed:
             self._summed = topic
@@ -362,7 +375,7 @@ class MqttPublishing(MqttSender):
         session = self._session()
         if session.received is None:
             session.received = {}
-        which = session.received[publish.packet_id] = self._checksum(publish)
+        which = session.received[publish.packet_id] = self._likeness(publish)
         return journal.note_received(session, publish.packet_id, which)
 
     @final
@@ -391,11 +404,11 @@ class MqttPublishing(MqttSender):
     def _on_pubrel(self, pubrel: Pubrel) -> None:
         session = self._session()
         received = session.received
-        known = received is not None and pubrel.packet_id in received
         position = NOTHING
-        if known and received is not None:
-            del received[pubrel.packet_id]
+        reason = 0
+        if received is not None and received.pop(pubrel.packet_id, None) is not None:
             # Were it still known after a crash, the next message under this packet id would be taken for a repeat.
             position = journal.forget_received(session, pubrel.packet_id)
-        reason = 0 if known or self._version != 5 else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND.value
+        elif self._version == 5:
+            reason = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND.value
         self._conclude(position, encode_pubcomp(pubrel.packet_id, reason, self._version))

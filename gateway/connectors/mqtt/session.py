@@ -117,7 +117,7 @@ class MqttSession(Outlet):
         """Those of `inflight` whose PUBREC has come."""
         self.received: dict[int, int] | None = None
         """Packet ids of QoS 2 messages that have come and whose PUBREL has not (§4.3.3), and which message it was: its
-        checksum, or UNKNOWN."""
+        checksum (where this ends with the connection, its packet's hash), or UNKNOWN."""
         self.kept_ids: set[int] | None = None
         """Packet ids of deliveries of QoS 1 that the store knows: an earlier run stopped in order while they were out."""
         self.last_packet_id = 0
@@ -466,7 +466,8 @@ class MqttSession(Outlet):
         if self.awaiting_pubcomp is None:
             self.awaiting_pubcomp = set()
         self.awaiting_pubcomp.add(packet_id)
-        journal.note_sent(self, packet_id, self.inflight[packet_id], True)
+        if self.noted:
+            journal.note_sent(self, packet_id, self.inflight[packet_id], True)
 
     # -- connections come and go
 
