@@ -132,6 +132,31 @@ def test_4_3_3_10_the_same_message_again_is_no_other_with_or_without_dup(
     watcher.silent()
 
 
+@pytest.mark.parametrize("dup", ["dup ", ""])
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_4_3_3_10_the_same_message_again_is_no_other_in_a_session_that_ends_with_its_connection(
+    gw: Gateway, dup: str, version: int
+) -> None:
+    watcher = hears(client(gw, "w"), "#")
+    party = client(gw, "p", version=version)
+    for _ in range(2):
+        party >> "PUBLISH t qos=2 id=1 x" << "PUBREC 1" >> f"PUBLISH t qos=2 {dup}id=1 x" << "PUBREC 1"
+        party >> "PUBLISH t qos=2 id=1 x" << "PUBREC 1" >> "PUBREL 1" << "PUBCOMP 1"
+        watcher << "PUBLISH t x"
+    watcher.silent()
+
+
+def test_4_3_3_10_the_same_message_again_is_no_other_once_its_session_is_to_end(gw: Gateway) -> None:
+    watcher = hears(client(gw, "w"), "#")
+    party = client(gw, "p", "expiry=100 clean=0") >> "PUBLISH t qos=2 id=1 x" << "PUBREC 1" >> DROP
+    party = client(gw, "p", "clean=0", present=1)
+    party >> "PUBLISH t qos=2 id=1 x" << "PUBREC 1"
+    for _ in range(2):
+        party >> "PUBLISH t qos=2 id=2 y" << "PUBREC 2"
+    watcher << "PUBLISH t x" << "PUBLISH t y"
+    watcher.silent()
+
+
 # -- QoS 1
 
 
