@@ -15,7 +15,7 @@ from gateway.core.flow import Publisher, Valve
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import PRIORITY_NONE, Fields, Message, Origin
 from gateway.core.pattern import MANY, ONE, Pattern
-from gateway.core.ports import Authorizer, Operation, Store
+from gateway.core.ports import NOTHING, Authorizer, Operation, Store
 from gateway.core.queue import Queue
 from gateway.core.router import Broker
 from gateway.core.subscription import Binding, Consumer, Outlet
@@ -229,3 +229,21 @@ def consume(
 
 def waiting_ids(queue: Queue) -> list[int]:
     return [delivery.message.id for delivery in queue.browse()]
+
+
+def queue_with(policy: QueuePolicy | None = None) -> Queue:
+    return broker_with(policy=policy).queue("q")
+
+
+def fill(queue: Queue, count: int) -> list[int]:
+    """Offer `count` messages; returns their ids."""
+    ids = []
+    for _ in range(count):
+        one = message(queue.broker)
+        assert queue.offer(one) == NOTHING
+        ids.append(one.id)
+    return ids
+
+
+def dead(broker: Broker) -> list[Delivery]:
+    return broker.queue("DLQ").browse()

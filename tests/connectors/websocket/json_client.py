@@ -110,3 +110,10 @@ class JsonClient:
     def drop(self) -> None:
         """The connection breaks."""
         self.connector.eof(self.world.now_ms)
+
+
+def error(answers: list[dict[str, Any]]) -> tuple[object, str]:
+    """The one answer, an error: its id and code."""
+    [answer] = answers
+    assert answer["op"] == "error", answer
+    return answer.get("id"), answer["code"]

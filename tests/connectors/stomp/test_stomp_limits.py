@@ -1,0 +1,190 @@
+"""STOMP: messages that expire, limits of a connection, and clients that read slowly."""
+
+from stomp_client import World
+
+from gateway.connectors.base import Limits
+from gateway.core.limits import BLOCK, REJECT, CoreLimits, QueuePolicy
+
+
+def test_expired_messages_are_dead_lettered() -> None:
+    world = World()
+    world.client().send("SEND", "x", destination="/queue/q", expiration="1000")
+    world.client().send("SEND", "y", destination="/queue/q", expires=str(world.now_ms + 5_000))
+    world.now_ms += 2_000
+    world.broker.tick(world.now_ms)
+    assert world.client().send("SUBSCRIBE", id="1", destination="/queue/q").bodies() == [b"y"]
+    assert world.broker.queue("DLQ").depth == 1
+
+
+def test_full_queue_refuses_when_the_policy_says_so() -> None:
+    world = World(policy=QueuePolicy(messages_max=1, when_full=REJECT))
+    client = world.client().send("SEND", "x", destination="/queue/q")
+    [error] = client.send("SEND", "y", destination="/queue/q", receipt="r").received()
+    assert (error.headers["message"], error.headers["receipt-id"]) == ("/queue/q is full", "r")
+
+
+def test_full_queue_stops_reading_its_producer_until_there_is_room() -> None:
+    world = World(policy=QueuePolicy(messages_max=2, when_full=BLOCK))
+    pub = world.client()
+    for n in range(3):
+        pub.send("SEND", str(n), destination="/queue/q")
+    assert pub.connector.throttled
+    world.client().send("SUBSCRIBE", id="1", destination="/queue/q")
+    assert not pub.connector.throttled
+
+
+def test_slow_reader_of_a_topic_makes_its_publishers_wait_before_their_next_frame() -> None:
+    world = World(limits=Limits(slow_consumer=BLOCK, output_buffer=1_024))
+    sub = world.client().send("SUBSCRIBE", id="1", destination="/topic/t")
+    sub.connector.writable(False)
+    pub = world.client()
+    # All in one read: the rest is not lost, and waits.
+    pub.raw(b"".join(b"SEND\ndestination:/topic/t\n\n%03d%s\0" % (n, b"x" * 400) for n in range(10)))
+    assert pub.connector.throttled
+    assert sub.connector.counters.dropped_slow == 0
+    bodies: list[bytes] = []
+    while len(bodies) < 10:
+        before = len(bodies)
+        sub.connector.writable(True)
+        pub.connector.go_on(world.now_ms)
+        bodies += sub.bodies()
+        assert len(bodies) > before
+        if len(bodies) < 10:
+            sub.connector.writable(False)
+            pub.connector.go_on(world.now_ms)
+    assert [int(body[:3]) for body in bodies] == list(range(10))
+
+
+def test_client_that_sends_too_fast_is_told() -> None:
+    client = World(limits=Limits(message_rate=3)).client()
+    for _ in range(5):
+        client.send("SEND", "x", destination="/topic/t")
+    error = client.received()[-1]
+    assert "faster" in error.headers["message"]
+    assert client.world.acceptor.counters.limit_hits == 1
+
+
+def test_what_crosses_the_rate_is_not_carried_out_and_what_came_before_is() -> None:
+    world = World(limits=Limits(message_rate=3))
+    send = b"SEND\ndestination:/queue/q\nreceipt:%d\n\nx\0"
+    client = world.client().raw(b"".join(send % n for n in (1, 2, 3)))
+    frames = client.received()
+    assert [(frame.command, frame.headers["receipt-id"]) for frame in frames] == [
+        ("RECEIPT", "1"),
+        ("RECEIPT", "2"),
+        ("ERROR", "3"),
+    ]
+    assert world.broker.queue("q").depth == 2
+
+
+def test_byte_rate_is_a_limit_too() -> None:
+    client = World(limits=Limits(byte_rate=300)).client()
+    client.send("SEND", "x" * 500, destination="/topic/t")
+    assert "faster" in client.received()[-1].headers["message"]
+
+
+def test_maximum_inflight_caps_the_prefetch_a_client_asks_for() -> None:
+    world = World(limits=Limits(max_inflight=2))
+    client = world.client().send("SUBSCRIBE", id="1", destination="q", ack="client", prefetch_count="50")
+    pub = world.client()
+    for n in range(5):
+        pub.send("SEND", str(n), destination="q")
+    assert client.bodies() == [b"0", b"1"]
+
+
+def test_maximum_inactivity_ends_clients_without_heart_beats() -> None:
+    client = World(limits=Limits(idle_timeout_ms=30_000)).client()
+    assert client.connector.next_deadline_ms() == client.world.now_ms + 30_000
+    client.connector.deadline(client.world.now_ms + 30_000)
+    assert client.received()[0].command == "ERROR"
+
+
+def test_shutdown_says_goodbye() -> None:
+    client = World().client()
+    client.connector.shutdown(client.world.now_ms)
+    [error] = client.received()
+    assert "shutting down" in error.headers["message"]
+    assert client.connector.closing
+
+
+def test_what_is_remembered_of_destinations_is_bounded_in_bytes() -> None:
+    world = World()
+    client = world.client()
+    for kind in ("topic", "queue"):
+        for number in range(20):
+            client.send("SEND", destination=f"/{kind}/{number}".ljust(20_000, "x"), body=b"x")
+    client.send("SEND", destination="/topic/a", body=b"x").send("SEND", destination="/queue/a", body=b"x")
+    assert list(client.connector._topics or ()) == ["/topic/a"]
+    assert list(client.connector._queues or ()) == ["/queue/a"]
+
+
+def test_a_topic_with_too_many_levels_is_refused_in_words() -> None:
+    client = World().client()
+    client.send("SEND", destination="/topic/" + ".".join(["a"] * 257), body=b"x", receipt="r")
+    [error] = client.received()
+    assert error.command == "ERROR"
+    assert "256 levels" in error.headers["message"]
+
+
+def test_all_queues_are_read_and_left_in_later_turns() -> None:
+    world = World()
+    world.broker.chores.driven_by(lambda: None)
+    count = 300
+    client, sender = world.client(), world.client()
+    for number in range(count):
+        sender.send("SEND", destination=f"/queue/q.{number}", body=b"x")
+        world.broker.queue(f"q.{number}").purge()
+    client.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
+    queues = [world.broker.queue(f"q.{number}") for number in range(count)]
+    world.broker.chores.step()
+    assert 0 < sum(queue.consumers_count for queue in queues) < count
+    world.broker.chores.finish()
+    assert {queue.consumers_count for queue in queues} == {1}
+    client.send("UNSUBSCRIBE", id="1")
+    world.broker.chores.step()
+    assert 0 < sum(queue.consumers_count for queue in queues) < count
+    # Those that it has not left yet give it nothing any more.
+    for number in range(count):
+        sender.send("SEND", destination=f"/queue/q.{number}", body=b"x")
+    assert client.received() == []
+    world.broker.chores.finish()
+    assert {(queue.consumers_count, queue.waiting) for queue in queues} == {(0, 1)}
+
+
+def test_who_reads_more_queues_by_patterns_than_all_may_is_told_so_and_ended() -> None:
+    world = World(core=CoreLimits(followed_queues_max=5))
+    for number in range(3):
+        world.broker.queue(f"q.{number}")
+    first, second = world.client(), world.client()
+    first.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
+    second.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
+    [error] = second.received()
+    assert (error.command, second.connector.closing) == ("ERROR", True)
+    assert "too many queues are read" in error.headers["message"]
+    second.lose()
+    assert world.broker.watching.followed == 3
+    first.send("UNSUBSCRIBE", id="1")
+    assert world.broker.watching.followed == 0
+    assert first.received() == []
+
+
+def test_queues_that_come_and_go_are_not_remembered_by_who_reads_all() -> None:
+    world = World()
+    client = world.client()
+    client.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
+    for number in range(1_000):
+        world.broker.delete_queue(world.broker.queue(f"q.{number}"))
+    [subscription] = client.connector._subscriptions._by_key.values()
+    assert len(subscription.consumers) <= 2 * 64
+
+
+def test_one_address_may_make_so_many_queues_and_is_told_when_it_has() -> None:
+    world = World(core=CoreLimits(queues_per_address_max=2))
+    client = world.client()
+    client.connector.publisher.address = "10.0.0.1"
+    for name in ("a", "b", "a"):
+        client.send("SEND", destination=f"/queue/{name}", body=b"x")
+    assert client.received() == []
+    client.send("SEND", destination="/queue/c", body=b"x")
+    [error] = client.received()
+    assert (error.command, error.headers["message"]) == ("ERROR", "too many queues of one user or address")
