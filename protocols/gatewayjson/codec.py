@@ -28,14 +28,10 @@ from protocols.gatewayjson.frames import (
     Transact,
     Unsubscribe,
 )
+from protocols.gatewayjson.reading import VALUES_MAX, finite, refuse_constant, refuse_repeats
 
 Json = Any
 
-
-VALUES_MAX: Final = 50_000
-"""Values in one JSON text, about: each costs some hundred times what a byte within a text does."""
-
-INFINITY: Final = float("inf")
 
 # A text, whole or to the end of the data, so that no byte is looked at twice; or what stands in front of a value.
 _TOKENS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[,\[{]', re.DOTALL)
@@ -57,20 +53,12 @@ def _check_values(data: bytes, values_max: int) -> None:
 _QUOTE: Final = 0x22
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is there twice")
-    return found
-
-
 def load(data: bytes, values_max: int = VALUES_MAX) -> Json:
-    """A JSON text.  Raises JsonError: BAD_JSON, since NaN, repeated names, endless nesting and too many values are none;
-    BAD_REQUEST for what is JSON and cannot be carried, a lone surrogate or a number beyond all doubles."""
+    """A small JSON text; for others there is `reading.JsonText`.
+
+    Raises JsonError: BAD_JSON, since NaN, repeated names, endless nesting and too many values are none; BAD_REQUEST for
+    what is JSON and cannot be carried, a lone surrogate or a number beyond all doubles.
+    """
     value = _parse(data, values_max)
     if b"\\u" in data:
         _check_text(value)
@@ -85,19 +73,11 @@ def _check_text(value: Json) -> None:
         raise JsonError("half of a surrogate pair is no text") from None
 
 
-def _finite(digits: str) -> float:
-    """RFC 8259 §6 leaves the range to us: what no double holds would be infinity, which JSON has no word for."""
-    value = float(digits)
-    if value in (INFINITY, -INFINITY):
-        raise JsonError("a number is too large")
-    return value
-
-
 def _parse(data: bytes, values_max: int) -> Json:
     _check_values(data, values_max)
     try:
         value = json.loads(
-            data, parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats
+            data, parse_float=finite, parse_constant=refuse_constant, object_pairs_hook=refuse_repeats
         )
     except (ValueError, RecursionError) as error:
         raise JsonError(
@@ -115,21 +95,28 @@ def dump(value: Json) -> bytes:
 
 
 def decode(data: bytes, operations_max: int, values_max: int = VALUES_MAX) -> list[Operation]:
-    """The operations of one WebSocket message.  Raises JsonError when it is no JSON, or too many."""
+    """The operations of one WebSocket message that is small.  Raises JsonError when it is no JSON, or too many."""
     try:
         value = _parse(data, values_max)
     except JsonError as error:
         if error.code != BAD_REQUEST:
             raise
         return [Mistake(None, error.code, error.reason)]
-    escaped = b"\\u" in data
+    return operations_of(value, len(data), operations_max, b"\\u" in data)
+
+
+def operations_of(value: Json, size: int, operations_max: int, escaped: bool) -> list[Operation]:
+    """The operations of a text of `size` bytes that has been read.  Raises JsonError.
+
+    `escaped`: it may contain half of a surrogate pair.
+    """
     if isinstance(value, dict):
-        return [_operation(value, len(data), escaped)]
+        return [_operation(value, size, escaped)]
     if not isinstance(value, list):
         raise JsonError("an operation is an object", BAD_JSON)
     if len(value) > operations_max:
         raise JsonError(f"a batch may have {operations_max} operations", BAD_JSON)
-    size = len(data) // max(len(value), 1)
+    size //= max(len(value), 1)
     operations: list[Operation] = []
     for item in value:
         if isinstance(item, dict):

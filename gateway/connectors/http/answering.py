@@ -5,7 +5,11 @@ from typing import Final
 
 from gateway.connectors.base import Connector, Counters, Limits, Turn
 from gateway.connectors.http.requests import MESSAGE_ID, META
+from gateway.core.message import Message
 from gateway.core.router import Broker
+from gateway.core.schedule import Timing
+from protocols.gatewayjson.codec import load
+from protocols.gatewayjson.reading import AT_ONCE, JsonText
 from protocols.http.connection import HttpConnection, HttpLimits
 from protocols.http.frames import Request
 
@@ -29,7 +33,7 @@ SANDBOX: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame
 class Answering(Connector):
     """See the module.  One request is answered at a time."""
 
-    __slots__ = ("cors", "more_later", "request", "stored_later", "wire")
+    __slots__ = ("_text", "cors", "json", "more_later", "posted", "request", "stored_later", "wire")
 
     def __init__(
         self,
@@ -52,6 +56,47 @@ class Answering(Connector):
         """What it asked for is done; the response waits until the store has it."""
         self.more_later: list[tuple[str, str]] | None = None
         """Headers of that response."""
+        # The request's JSON, while it is read.
+        self._text: JsonText | None = None
+        self.json: object = None
+        """What it says, once `has_read` says so."""
+        self.posted: list[tuple[Message, Timing | None]] = []
+        """The messages of a request that brings many, as far as they have been made."""
+
+    # -- a request that goes on in later turns
+
+    def goes_on(self) -> None:
+        """There is more to do for the request: it is carried out again, from its beginning, when others had their turn."""
+        self.untaken = True
+        self.resumes = True
+        self.turn.mark(self)
+
+    def has_read(self, data: bytes, values_max: int) -> bool:
+        """Read the request's JSON into `json`: a small one at once.  Of others a part, and False: it `goes_on`.
+
+        Raises JsonError.
+        """
+        text = self._text
+        if text is None:
+            if len(data) <= AT_ONCE:
+                self.json = load(data, values_max)
+                return True
+            text = self._text = JsonText(data, values_max)
+        if text.step():
+            self.json = text.value
+            return True
+        self.goes_on()
+        return False
+
+    def forget_request(self) -> None:
+        """It has been answered, or nobody waits for that any more."""
+        self.request = None
+        self._text = None
+        self.json = None
+        if self.posted:
+            self.posted = []
+
+    # -- answers
 
     def headers(
         self, content_type: str, more: list[tuple[str, str]] | None = None, policy: str = SANDBOX
@@ -89,7 +134,7 @@ class Answering(Connector):
     ) -> None:
         """Answer the request, whole."""
         request = self.request
-        self.request = None
+        self.forget_request()
         head = request is not None and request.method == "HEAD"
         self.wire.send_response(status, self.headers(content_type, more, policy), body, head)
 

@@ -542,5 +542,5 @@ class HttpConnector(Answering):
         self._events = None
         if events is not None:
             events.end()
-        self.request = None
+        self.forget_request()
         self.stored_later = False

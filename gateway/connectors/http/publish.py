@@ -1,5 +1,7 @@
 """POST of messages: one to a queue or topic, or several as one."""
 
+from typing import Final
+
 from gateway.connectors.envelope import envelope_from
 from gateway.connectors.http.answering import Answering
 from gateway.connectors.http.codings import coding_of, needs_plain
@@ -19,14 +21,21 @@ from gateway.core.message import Message
 from gateway.core.once import done_before, publish_once
 from gateway.core.room import REFUSED
 from gateway.core.schedule import Timing
-from protocols.gatewayjson.codec import load
 from protocols.http.frames import Request
+
+MADE_AT_ONCE: Final = 32
+"""Messages of a request that are made in one step."""
 
 
 def post(connector: Answering, request: Request, destination: Destination, values_max: int) -> None:
     """POST /queues/NAME and /topics/NAME."""
     broker = connector.broker
     _check(connector, destination)
+    whole = is_envelope(request)
+    if whole:
+        needs_plain(request)
+        if not connector.has_read(request.body, values_max):
+            return
     once = _once(connector, request)
     if once is not None and _done(connector, once):
         return
@@ -34,9 +43,7 @@ def post(connector: Answering, request: Request, destination: Destination, value
         connector.untaken = True
         return
     connector.counters.messages_in += 1
-    if is_envelope(request):
-        needs_plain(request)
-    envelope = envelope_in(request, destination, values_max, coding_of(request))
+    envelope = envelope_in(request, whole, connector.json, destination, values_max, coding_of(request))
     if not broker.authorizer.may_claim(connector.publisher, envelope.fields.user_id):
         raise HttpRefusal(403, "it claims to be from another user")
     if destination.kind == QUEUE or destination.temporary:
@@ -81,19 +88,21 @@ def _done(connector: Answering, once: Once) -> bool:
 def post_many(connector: Answering, request: Request, messages_max: int, values_max: int) -> None:
     """POST /messages: an array of envelopes, each with its `to`, all of them or none."""
     needs_plain(request)
-    once = _once(connector, request)
-    if once is not None and _done(connector, once):
+    if not connector.has_read(request.body, values_max):
         return
-    items = load(request.body, values_max)
+    items = connector.json
     if not isinstance(items, list):
         raise HttpRefusal(400, "the body is an array of messages")
     if len(items) > messages_max:
         raise HttpRefusal(413, f"one request may bring {messages_max} messages")
-    size = len(request.body) // max(len(items), 1)
+    if not _made(connector, items, len(request.body) // max(len(items), 1)):
+        return
+    once = _once(connector, request)
+    if once is not None and _done(connector, once):
+        return
     transaction = connector.broker.transaction(connector.publisher)
     try:
-        for item in items:
-            message, timing = _message_in(connector, item, size)
+        for message, timing in connector.posted:
             transaction.hold([message], timing)
     except Exception:
         transaction.abort()
@@ -106,6 +115,18 @@ def post_many(connector: Answering, request: Request, messages_max: int, values_
         transaction.remember(once)
     connector.counters.messages_in += len(items)
     connector.stored(transaction.commit())
+
+
+def _made(connector: Answering, items: list[object], size: int) -> bool:
+    """Make some more of the messages, of `size` bytes each about; answers whether all are there."""
+    posted = connector.posted
+    until = min(len(posted) + MADE_AT_ONCE, len(items))
+    while len(posted) < until:
+        posted.append(_message_in(connector, items[len(posted)], size))
+    if len(posted) == len(items):
+        return True
+    connector.goes_on()
+    return False
 
 
 def _message_in(connector: Answering, item: object, size: int) -> tuple[Message, Timing | None]:

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Final
+from typing import Any, Final
 
 from gateway.connectors.envelope import Envelope, envelope_from
 from gateway.connectors.websocket.messages import raw_envelope
@@ -103,13 +103,16 @@ def is_envelope(request: Request) -> bool:
     return content_type is not None and content_type.partition(";")[0].strip().lower() == ENVELOPE_TYPE
 
 
-def envelope_in(request: Request, destination: Destination, values_max: int, coding: str | None) -> Envelope:
-    """One message that came by POST, its body packed in `coding`.  Raises HttpRefusal, JsonError or InvalidEnvelope."""
+def envelope_in(
+    request: Request, whole: bool, members: Any, destination: Destination, values_max: int, coding: str | None
+) -> Envelope:
+    """One message that came by POST, its body packed in `coding`.  Raises HttpRefusal, JsonError or InvalidEnvelope.
+
+    `whole`: the body is an envelope, and says `members`.
+    """
     content_type = request.header("content-type")
-    whole = is_envelope(request)
     meta = request.header("x-mx-meta")
     if whole:
-        members = load(request.body, values_max)
         if not isinstance(members, dict):
             raise HttpRefusal(400, "the body is one message; several go to /messages")
     else:

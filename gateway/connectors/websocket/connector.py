@@ -37,6 +37,7 @@ from protocols.gatewayjson.codec import (
     encode_error,
     encode_ok,
     encode_pong,
+    operations_of,
 )
 from protocols.gatewayjson.errors import JsonError
 from protocols.gatewayjson.frames import (
@@ -54,6 +55,7 @@ from protocols.gatewayjson.frames import (
 from protocols.gatewayjson.frames import (
     Credit as GiveCredit,
 )
+from protocols.gatewayjson.reading import AT_ONCE, JsonText
 
 SERVER: Final = "gateway-broker/0.1.0"
 
@@ -86,6 +88,7 @@ class JsonConnector(FrameConnector):
         "_settings",
         "_subscriptions",
         "_tag",
+        "_text",
         "_transactions",
         "client_id",
         "node",
@@ -129,24 +132,46 @@ class JsonConnector(FrameConnector):
         """Which subscription a tag belongs to."""
         self._tag = 0
         self._transactions: dict[str, Transaction] = {}
+        # A large text that is being read.
+        self._text: JsonText | None = None
 
     # -- driven by net
 
     def decode(self, data: bytes, now_ms: int) -> list[object]:
         """See FrameConnector."""
-        if not data:
-            return []
-        self._last_in_ms = now_ms
+        settings = self._settings
+        operations: list[Operation] = []
         try:
-            operations = decode(data, self._settings.operations_max, self._settings.values_max)
+            if len(data) > AT_ONCE:
+                self._text = JsonText(data, settings.values_max)
+            elif data:
+                self._last_in_ms = now_ms
+                return cast("list[object]", decode(data, settings.operations_max, settings.values_max))
+            if self._text is not None:
+                # A large one is read in many steps, which count as one sign of life each.
+                self._last_in_ms = now_ms
+                operations = self._read_on(self._text)
         except JsonError as error:
+            self._text = None
             self._end(error.code, error.reason)
-            return []
         return cast("list[object]", operations)
 
+    def _read_on(self, text: JsonText) -> list[Operation]:
+        """A part of a large text; the operations once all of it has been read."""
+        try:
+            if not text.step():
+                return []
+        except JsonError as error:
+            if error.code != c.BAD_REQUEST:
+                raise
+            self._text = None
+            return [Mistake(None, error.code, error.reason)]
+        self._text = None
+        return operations_of(text.value, text.size, self._settings.operations_max, False)
+
     def has_more(self) -> bool:
-        """See FrameConnector.  What more has come is with the carrier."""
-        return False
+        """See FrameConnector.  What more has come is with the carrier, but for the rest of a large text."""
+        return self._text is not None
 
     def carry_out(self, frames: list[object], now_ms: int) -> bool:
         """See FrameConnector."""
@@ -610,3 +635,4 @@ class JsonConnector(FrameConnector):
         for subscription in subscriptions.values():
             subscription.give_back(False)
         self._undone = None
+        self._text = None

@@ -114,6 +114,9 @@ class HttpClient:
         """Send these bytes."""
         self.world.broker.now_ms = self.world.now_ms
         self.connector.bytes_in(data, self.world.now_ms)
+        # As net does.
+        while self.connector.resumes and not self.world.turn.over:
+            self.connector.go_on(self.world.now_ms)
 
     def written(self) -> bytes:
         """What was said, as bytes."""

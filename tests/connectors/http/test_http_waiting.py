@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from http_client import HttpClient, World
 from json_client import HoldingStore
 from ticking import Ticking
@@ -15,6 +16,7 @@ from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer
 from gateway.core.router import Broker
 from gateway.store.memory import Kept, MemoryStore
+from protocols.gatewayjson.reading import AT_ONCE
 
 
 def statuses(client: HttpClient) -> list[int]:
@@ -213,3 +215,51 @@ def test_pipelined_requests_are_answered_some_a_turn() -> None:
         answered.append(len(statuses(client)))
     assert answered == [HEARD_MS, HEARD_MS, 10 - 2 * HEARD_MS]
     assert world.broker.counters.published == 10
+
+
+@pytest.mark.parametrize("kind", ["many", "one"])
+def test_a_large_json_text_is_read_in_many_turns_and_what_it_says_is_done_once(kind: str) -> None:
+    world = World()
+    world.turn = Turn(lambda: None, Ticking())
+    client = world.client()
+    world.turn.share()
+    texts = [f"{number}" * 500 for number in range(100)]
+    if kind == "many":
+        body: object = [{"to": "queue:q", "body": text} for text in texts]
+        head = b"POST /messages HTTP/1.1\r\n"
+    else:
+        body = {"body": texts}
+        head = b"POST /queues/q HTTP/1.1\r\nContent-Type: application/vnd.mx+json\r\n"
+    data = json.dumps(body).encode()
+    client.raw(
+        head
+        + b"Host: localhost:61614\r\nContent-Length: %d\r\n\r\n" % len(data)
+        + data
+        + b"GET / HTTP/1.1\r\nHost: localhost:61614\r\n\r\n"
+    )
+    answered: list[int] = []
+    turns = 0
+    while client.connector.resumes:
+        assert client.connector.unheard
+        assert not answered
+        world.turn.share()
+        client.connector.go_on(world.now_ms)
+        answered += statuses(client)
+        turns += 1
+    assert turns >= len(data) / (2 * AT_ONCE)
+    assert answered == [202, 426]
+    assert world.broker.queues["queue:q"].depth == (100 if kind == "many" else 1)
+
+
+def test_who_goes_while_a_large_json_text_is_read_has_published_nothing() -> None:
+    world = World()
+    world.turn = Turn(lambda: None, Ticking())
+    client = world.client()
+    world.turn.share()
+    data = json.dumps([{"to": "queue:q", "body": "x" * 50_000}] * 10).encode()
+    client.raw(
+        b"POST /messages HTTP/1.1\r\nHost: localhost:61614\r\nContent-Length: %d\r\n\r\n" % len(data) + data
+    )
+    assert client.connector.resumes
+    client.connector.eof(world.now_ms)
+    assert "queue:q" not in world.broker.queues

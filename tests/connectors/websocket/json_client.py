@@ -95,6 +95,9 @@ class JsonClient:
         """Send these bytes as one message."""
         self.world.broker.now_ms = self.world.now_ms
         self.connector.bytes_in(data, self.world.now_ms)
+        # As net does.
+        while self.connector.resumes and not self.world.turn.over:
+            self.connector.go_on(self.world.now_ms)
 
     def heard(self) -> list[dict[str, Any]]:
         """What has come."""

@@ -1,0 +1,350 @@
+"""A JSON text that is read a part at a time (RFC 8259): whoever sends a large one is not to hold others up with it.
+
+Python's own parser takes all of a text in one go, some 100 ms for 50,000 values or 10 MB.  Here what is large goes token by
+token, and only what lies within some kilobytes, an operation of a batch, goes to that parser as a whole.
+"""
+
+import json
+import re
+from codecs import getincrementaldecoder, utf_8_decode
+from typing import Any, Final, final
+
+from protocols.gatewayjson.constants import BAD_JSON
+from protocols.gatewayjson.errors import JsonError
+
+VALUES_MAX: Final = 50_000
+"""Values in one JSON text, about: each costs some hundred times what a byte within a text does."""
+
+AT_ONCE: Final = 8_192
+"""Bytes that are read in one go: up to two thousand values, some 2 ms."""
+
+TOKENS_AT_ONCE: Final = 256
+"""Tokens in one step."""
+
+WHOLE: Final = 2_048
+"""Bytes of a value within others that is given to Python's parser as a whole."""
+
+NESTED_MAX: Final = 500
+"""Lists and objects within each other."""
+
+INFINITY: Final = float("inf")
+
+# What is wanted next.
+_VALUE: Final = 0
+_VALUE_OR_END: Final = 1
+_NAME: Final = 2
+_NAME_OR_END: Final = 3
+_COLON: Final = 4
+_COMMA_OR_END: Final = 5
+_NOTHING: Final = 6
+
+_SPACE: Final = re.compile(rb"[ \t\n\r]{0,4096}")
+_SCALAR: Final = re.compile(
+    rb"(-?(?:0|[1-9][0-9]{0,4299}+))(\.[0-9]{1,4300}+)?([eE][-+]?[0-9]{1,20}+)?|true|false|null"
+)
+_PLAIN: Final = re.compile(rb'[^"\\\x00-\x1f]{0,8192}')
+_ESCAPED: Final = re.compile(rb'(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})){1,2048}+')
+_TEXTS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+
+_WORDS: Final[dict[bytes, object]] = {b"true": True, b"false": False, b"null": None}
+_UTF8: Final = getincrementaldecoder("utf-8")
+_HALF: Final = "half of a surrogate pair is no text"
+
+_QUOTE: Final = 0x22
+_COMMA: Final = 0x2C
+_COLON_SIGN: Final = 0x3A
+_LIST: Final = 0x5B
+_LIST_END: Final = 0x5D
+_OBJECT: Final = 0x7B
+_OBJECT_END: Final = 0x7D
+
+
+def refuse_constant(name: str) -> None:
+    """NaN and Infinity, for Python's parser.  Raises ValueError."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, for Python's parser.  Raises ValueError where a name is there twice, since one would be lost."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
+def finite(digits: str) -> float:
+    """RFC 8259 §6 leaves the range to us: what no double holds would be infinity, which JSON has no word for."""
+    value = float(digits)
+    if value in (INFINITY, -INFINITY):
+        raise JsonError("a number is too large")
+    return value
+
+
+_WHOLE_VALUES: Final = json.JSONDecoder(
+    parse_float=finite, parse_constant=refuse_constant, object_pairs_hook=refuse_repeats
+)
+
+
+@final
+class JsonText:
+    """One text.  Call `step` until it says that `value` is there."""
+
+    __slots__ = (
+        "_at",
+        "_containers",
+        "_count",
+        "_data",
+        "_decoder",
+        "_descends_to",
+        "_halves",
+        "_names",
+        "_parts",
+        "_values_max",
+        "_wanted",
+        "size",
+        "value",
+    )
+
+    def __init__(self, data: bytes, values_max: int = VALUES_MAX) -> None:
+        self.size = len(data)
+        self._data = data
+        self._values_max = values_max
+        self._at = 0
+        self._count = 0
+        self._wanted = _VALUE
+        # The lists and objects around what comes next, and the name it has in each that is an object.
+        self._containers: list[object] = []
+        self._names: list[str] = []
+        # Of a text that is being read; None between texts.
+        self._parts: list[str] | None = None
+        self._decoder: Any = None
+        # Could it contain half of a surrogate pair?
+        self._halves = False
+        # Before this place nothing more is tried as a whole: it was cut off there.
+        self._descends_to = 0
+        self.value: Any = None
+
+    def step(self) -> bool:
+        """Read on for a moment; answers whether that was all.  Raises JsonError as `codec.load` does."""
+        tokens = TOKENS_AT_ONCE
+        end = min(self._at + AT_ONCE, len(self._data))
+        while tokens > 0 and self._at < end:
+            tokens -= 1
+            self._token()
+        if self._at < len(self._data):
+            return False
+        if self._wanted != _NOTHING or self._parts is not None:
+            raise _no_json("it ends too early")
+        return True
+
+    def _token(self) -> None:
+        if self._parts is not None:
+            self._go_on_with_text()
+            return
+        data = self._data
+        space = _SPACE.match(data, self._at)
+        assert space is not None
+        self._at = space.end()
+        if self._at == len(data):
+            return
+        byte = data[self._at]
+        if space.end() - space.start() == 4_096 and byte in b" \t\n\r":
+            return
+        wanted = self._wanted
+        if wanted == _COMMA_OR_END:
+            self._behind_value(byte)
+        elif wanted == _COLON:
+            if byte != _COLON_SIGN:
+                raise self._wrong()
+            self._at += 1
+            self._wanted = _VALUE
+        elif wanted == _NAME or wanted == _NAME_OR_END:
+            if byte == _QUOTE:
+                self._begin_text()
+            elif byte == _OBJECT_END and wanted == _NAME_OR_END:
+                self._close()
+            else:
+                raise self._wrong()
+        elif wanted == _NOTHING:
+            raise self._wrong()
+        elif byte == _LIST_END and wanted == _VALUE_OR_END:
+            self._close()
+        else:
+            self._begin_value(byte)
+
+    def _behind_value(self, byte: int) -> None:
+        within = isinstance(self._containers[-1], dict)
+        if byte == _COMMA:
+            self._at += 1
+            self._add_count(1)
+            self._wanted = _NAME if within else _VALUE
+        elif byte == (_OBJECT_END if within else _LIST_END):
+            self._close()
+        else:
+            raise self._wrong()
+
+    def _begin_value(self, byte: int) -> None:
+        if byte == _QUOTE:
+            self._begin_text()
+        elif byte == _LIST or byte == _OBJECT:
+            if not (self._at >= self._descends_to and self._whole()):
+                self._open(byte)
+        else:
+            self._scalar()
+
+    def _scalar(self) -> None:
+        found = _SCALAR.match(self._data, self._at)
+        if found is None:
+            raise self._wrong()
+        self._at = found.end()
+        digits = found.group(1)
+        if digits is None:
+            self._put(_WORDS[found.group()])
+        elif found.group(2) is None and found.group(3) is None:
+            self._put(int(digits))
+        else:
+            self._put(finite(found.group().decode()))
+
+    # -- lists and objects
+
+    def _whole(self) -> bool:
+        """Read a small list or object in one go, if one is there: what is wrong with others is found token by token."""
+        at = self._at
+        piece = self._data[at : at + WHOLE]
+        try:
+            text = utf_8_decode(piece, "strict", False)[0]
+            value, end = _WHOLE_VALUES.raw_decode(text)
+            if end < len(piece):
+                piece = piece[:end] if text.isascii() else text[:end].encode()
+            if b"\\u" in piece:
+                json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise JsonError(_HALF) from None
+        except (ValueError, RecursionError):
+            self._descends_to = at + WHOLE
+            return False
+        bare = _TEXTS.sub(b"", piece)
+        self._add_count(bare.count(b",") + bare.count(b"[") + bare.count(b"{"))
+        self._at = at + len(piece)
+        self._put(value)
+        return True
+
+    def _open(self, byte: int) -> None:
+        if len(self._containers) == NESTED_MAX:
+            raise _no_json("nested too deeply")
+        self._at += 1
+        self._add_count(1)
+        within = byte == _OBJECT
+        self._containers.append({} if within else [])
+        self._names.append("")
+        self._wanted = _NAME_OR_END if within else _VALUE_OR_END
+
+    def _close(self) -> None:
+        self._at += 1
+        self._names.pop()
+        self._put(self._containers.pop())
+
+    def _put(self, value: object) -> None:
+        """A value is there."""
+        containers = self._containers
+        if not containers:
+            self.value = value
+            self._wanted = _NOTHING
+            return
+        self._wanted = _COMMA_OR_END
+        container = containers[-1]
+        if isinstance(container, list):
+            container.append(value)
+        else:
+            assert isinstance(container, dict)
+            container[self._names[-1]] = value
+
+    def _add_count(self, count: int) -> None:
+        self._count += count
+        if self._count > self._values_max:
+            raise JsonError(f"more than {self._values_max} values in one JSON text", BAD_JSON)
+
+    # -- texts
+
+    def _begin_text(self) -> None:
+        self._at += 1
+        self._parts = []
+        self._decoder = _UTF8()
+        self._halves = False
+        self._go_on_with_text()
+
+    def _go_on_with_text(self) -> None:
+        """Read the rest of a text, or a part of it."""
+        data = self._data
+        at = self._at
+        plain = _PLAIN.match(data, at)
+        assert plain is not None
+        piece = plain.group()
+        at = plain.end()
+        self._add(piece)
+        self._at = at
+        if at == len(data):
+            return
+        byte = data[at]
+        if byte == _QUOTE:
+            self._at += 1
+            self._end_text()
+        elif byte == 0x5C:
+            escaped = _ESCAPED.match(data, at)
+            if escaped is None:
+                raise self._wrong()
+            self._at = escaped.end()
+            # What lies before a cut within a character waits in the decoder.
+            self._add(escaped.group(), True)
+        elif byte < 0x20:
+            raise self._wrong()
+
+    def _add(self, piece: bytes, escaped: bool = False) -> None:
+        parts = self._parts
+        assert parts is not None
+        try:
+            text: str = self._decoder.decode(piece)
+        except UnicodeDecodeError:
+            raise _no_json("it is not UTF-8") from None
+        if escaped:
+            # Nothing but whole escapes, and what needs none.
+            text = json.loads(f'"{text}"')
+            self._halves = self._halves or b"\\u" in piece
+        if text:
+            parts.append(text)
+
+    def _end_text(self) -> None:
+        parts = self._parts
+        assert parts is not None
+        self._parts = None
+        try:
+            self._decoder.decode(b"", True)
+        except UnicodeDecodeError:
+            raise _no_json("it is not UTF-8") from None
+        text = "".join(parts)
+        if self._halves:
+            text = _paired(text)
+        if self._wanted == _NAME or self._wanted == _NAME_OR_END:
+            container = self._containers[-1]
+            assert isinstance(container, dict)
+            if text in container:
+                raise _no_json("a name is there twice")
+            self._names[-1] = text
+            self._wanted = _COLON
+        else:
+            self._put(text)
+
+    def _wrong(self) -> JsonError:
+        return _no_json(f"byte {self._at} does not belong there")
+
+
+def _paired(text: str) -> str:
+    """Where a part ended between the halves of an escaped pair, they are one character again.  Raises JsonError."""
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        raise JsonError(_HALF) from None
+
+
+def _no_json(reason: str) -> JsonError:
+    return JsonError(f"not JSON: {reason}", BAD_JSON)
