@@ -18,5 +18,8 @@ chain.py      does a certificate lead to a root?
 check.py      what will go wrong, and when
 show.py       certificates as text
 export.py     other formats
+der.py        bytes of DER taken apart and put together
+ocsp.py       answers whether a certificate is revoked
+ocsp_several.py  … for several in one request
 probe.py      what a client sees of a TLS server
 """

@@ -61,8 +61,17 @@ def hexadecimal(number: int) -> str:
 
 
 def _time(text: str) -> datetime:
-    form = "%y%m%d%H%M%SZ" if len(text) == 13 else "%Y%m%d%H%M%SZ"
-    return datetime.strptime(text, form).replace(tzinfo=UTC)
+    """A UTCTime or GeneralizedTime (RFC 5280 §4.1.2.5).  Raises ValueError.
+
+    By hand: strptime takes ten times as long, and there are thousands.
+    """
+    digits = text[:-1]
+    if len(text) not in (13, 15) or text[-1] != "Z" or not (digits.isascii() and digits.isdigit()):
+        raise ValueError(text)
+    if len(text) == 13:
+        digits = ("19" if digits >= "50" else "20") + digits
+    month, day, hour, minute, second = [int(digits[at : at + 2]) for at in range(4, 14, 2)]
+    return datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=UTC)
 
 
 def _time_text(time: datetime) -> str:
@@ -148,7 +157,7 @@ class Database:
         return next((entry for entry in self.entries() if entry.serial == serial), None)
 
     def add(self, entry: Entry) -> None:
-        """Append a line."""
+        """Append a line, to others that can be read.  Raises PkiError."""
         self._write([*self.entries(), entry])
 
     def revoke(self, serial: int, reason: str, now: datetime) -> Entry:

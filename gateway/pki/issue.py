@@ -233,9 +233,10 @@ def _renew_intermediate(folder: Folder, role: str, days: int, passphrase: bytes 
 
 def write_chains(folder: Folder, authority: Authority, above: Sequence[x509.Certificate]) -> None:
     """Have each leaf of `authority` sent with `above` behind it, as the authorities have changed.  Raises PkiError."""
+    serials = {entry.serial for entry in authority.database.entries()}
     for leaf in folder.leaves():
         found = load_certificate(leaf.certificate)
-        if authority.has_issued(found):
+        if found.issuer == authority.certificate.subject and found.serial_number in serials:
             files.write(leaf.chain, pem(found, *above))
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
-from gateway.pki import files, keys, profiles
+from gateway.pki import files, keys, ocsp_several, profiles
 from gateway.pki.authority import SLOW_CLOCKS, Authority, load_certificate, now, pem
 from gateway.pki.database import REASONS, REVOKED, Entry
 from gateway.pki.errors import PkiError
@@ -38,6 +38,9 @@ DIGESTS: Final[tuple[hashes.HashAlgorithm, ...]] = (
     hashes.SHA384(),
     hashes.SHA512(),
 )
+
+MALFORMED: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
+"""What reading a request that is none raises."""
 
 Hashes = tuple[bytes, bytes]
 """Of an authority's name and key."""
@@ -109,6 +112,19 @@ class _Known:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked for, of one certificate."""
+
+    authority: tuple[str, Hashes]
+    """How it is called: the digest's name first."""
+    digest: hashes.HashAlgorithm
+    serial: int
+    nonce: bytes
+    """Empty without one."""
+
+
+@final
 class Responder:
     """Answers for a folder.  Files are read again when they have changed.  Not for several threads at once."""
 
@@ -125,46 +141,58 @@ class Responder:
         if len(request) > REQUEST_BYTES_MAX:
             return _failed(ocsp.OCSPResponseStatus.MALFORMED_REQUEST)
         try:
-            asked = ocsp.load_der_ocsp_request(request)
-            digest = asked.hash_algorithm
-            nonce = _nonce(asked)
-            known = asked.issuer_name_hash, asked.issuer_key_hash
-            serial = asked.serial_number
-        except (ValueError, TypeError, UnsupportedAlgorithm, NotImplementedError, x509.DuplicateExtension):
-            # One that asks for several certificates too: hardly anybody does, and it need not be answered (RFC 5019 §2.1.1).
+            asked = [_read_request(request)]
+        except NotImplementedError:
+            try:
+                asked = [_read_request(single) for single in ocsp_several.apart(request)]
+            except (PkiError, *MALFORMED):
+                return _failed(ocsp.OCSPResponseStatus.MALFORMED_REQUEST)
+        except MALFORMED:
             return _failed(ocsp.OCSPResponseStatus.MALFORMED_REQUEST)
         try:
             self._look()
-            found = self._known.get((digest.name, known))
-            if found is None or found.signer is None or found.key is None:
-                # RFC 6960 §2.3, RFC 5019 §2.2.3: not an authority that is answered for here.
-                return _failed(ocsp.OCSPResponseStatus.UNAUTHORIZED)
-            return self._signed(found, known, serial, digest, nonce)
+            return self._answer_all(asked)
         except ValueError:
             # Such as a number below zero.
             return _failed(ocsp.OCSPResponseStatus.MALFORMED_REQUEST)
         except PkiError:
             return _failed(ocsp.OCSPResponseStatus.INTERNAL_ERROR)
 
-    def _signed(
-        self, found: _Known, known: Hashes, serial: int, digest: hashes.HashAlgorithm, nonce: bytes
-    ) -> bytes:
+    def _answer_all(self, asked: list[_Asked]) -> bytes:
+        found = self._known.get(asked[0].authority)
+        if found is None or found.signer is None or found.key is None:
+            # RFC 6960 §2.3, RFC 5019 §2.2.3: not an authority that is answered for here.
+            return _failed(ocsp.OCSPResponseStatus.UNAUTHORIZED)
+        if any(self._known.get(one.authority) is not found for one in asked):
+            # One signs a response, and nobody here may for several authorities (RFC 6960 §4.2.2.2).
+            return _failed(ocsp.OCSPResponseStatus.UNAUTHORIZED)
+        said = [self._signed(found, one) for one in asked]
+        return said[0] if len(said) == 1 else ocsp_several.together(said, found.key)
+
+    def _signed(self, found: _Known, asked: _Asked) -> bytes:
         signer, key = found.signer, found.key
         assert signer is not None
         assert key is not None
-        entry = found.entries.get(serial)
+        entry = found.entries.get(asked.serial)
         status, revoked, reason = _status(entry)
         time = now()
         builder = (
             ocsp.OCSPResponseBuilder()
             .add_response_by_hash(
-                *known, serial, digest, status, time - SLOW_CLOCKS, time + self._valid, revoked, reason
+                *asked.authority[1],
+                asked.serial,
+                asked.digest,
+                status,
+                time - SLOW_CLOCKS,
+                time + self._valid,
+                revoked,
+                reason,
             )
             .responder_id(ocsp.OCSPResponderEncoding.HASH, signer)
             .certificates([signer])
         )
-        if nonce:
-            builder = builder.add_extension(x509.OCSPNonce(nonce), False)
+        if asked.nonce:
+            builder = builder.add_extension(x509.OCSPNonce(asked.nonce), False)
         return builder.sign(key, keys.digest_for(key)).public_bytes(Encoding.DER)
 
     def _look(self) -> None:
@@ -200,6 +228,14 @@ def _read(folder: Folder, role: str, authority: Authority) -> _Known:
     if not certificate_path.exists() or not key_path.exists():
         return _Known(authority, entries, None, None)
     return _Known(authority, entries, load_certificate(certificate_path), keys.load(key_path))
+
+
+def _read_request(data: bytes) -> _Asked:
+    """A request for one certificate.  Raises MALFORMED, and NotImplementedError for one for several."""
+    found = ocsp.load_der_ocsp_request(data)
+    digest = found.hash_algorithm
+    known = digest.name, (found.issuer_name_hash, found.issuer_key_hash)
+    return _Asked(known, digest, found.serial_number, _nonce(found))
 
 
 def _nonce(asked: ocsp.OCSPRequest) -> bytes:

@@ -19,6 +19,7 @@ from gateway.pki.errors import PkiError
 from gateway.pki.folder import Folder, Plan
 from gateway.pki.issue import Order, issue
 from gateway.pki.ocsp import NONCE_BYTES_MAX, REQUEST_BYTES_MAX, Responder, make_responder, responder_paths
+from gateway.pki.ocsp_several import SINGLES_MAX, apart
 from gateway.pki.revoking import release, revoke
 
 ISSUER = "intermediate-ca"
@@ -209,3 +210,77 @@ def test_without_the_authoritys_key_no_responder_is_made_and_one_that_is_there_g
         make_responder(answering, ISSUER, None)
     assert all(path.exists() for path in responder_paths(answering, ISSUER))
     assert _answer(answering, _asked(answering, "broker")).certificate_status == OCSPCertStatus.GOOD
+
+
+@pytest.mark.parametrize("kind", ["p256", "p384", "rsa3072", "ed25519"])
+def test_openssl_asks_for_several_at_once_and_verifies(openssl: Openssl, tmp_path: Path, kind: str) -> None:
+    # RFC 6960 §4.1.1 and §4.2.1: requestList, and as many SingleResponses.
+    folder = Folder(tmp_path / "certs")
+    folder.init(Plan(key_type=kind))
+    for name in ("one", "two", "three"):
+        issue(folder, Order("client", name), None)
+    make_responder(folder, ISSUER, None)
+    revoke(folder, "two", "superseded")
+    asked = ["-issuer", f"{ISSUER}.crt"]
+    for name in ("one", "two", "three"):
+        asked += ["-cert", f"issued/{name}.crt"]
+    openssl(folder.path, "ocsp", "-no_nonce", *asked, "-reqout", "asked")
+    request = (folder.path / "asked").read_bytes()
+    (folder.path / "said").write_bytes(Responder(folder).answer(request))
+    said = openssl(
+        folder.path, "ocsp", "-no_nonce", *asked, "-respin", "said", "-CAfile", "root-ca.crt",
+        "-verify_other", f"{ISSUER}.crt",
+    )  # fmt: skip
+    assert "Response verify OK" in said
+    assert [line for line in said.splitlines() if line.startswith("issued/")] == [
+        "issued/one.crt: good",
+        "issued/two.crt: revoked",
+        "issued/three.crt: good",
+    ]
+    several = ocsp.load_der_ocsp_response((folder.path / "said").read_bytes())
+    assert len(list(several.responses)) == 3
+    # With a nonce, which comes back (RFC 6960 §4.4.1).
+    openssl(folder.path, "ocsp", *asked, "-reqout", "asked")
+    request = (folder.path / "asked").read_bytes()
+    nonces = [
+        ocsp.load_der_ocsp_request(single).extensions.get_extension_for_class(x509.OCSPNonce).value
+        for single in apart(request)
+    ]
+    found = _answer(folder, request)
+    assert len(nonces) == 3
+    assert {found.extensions.get_extension_for_class(x509.OCSPNonce).value} == set(nonces)
+
+
+def test_one_bit_changed_in_a_request_for_several_is_answered_all_the_same(
+    openssl: Openssl, answering: Folder
+) -> None:
+    asked = ("-cert", "issued/broker.crt", "-cert", "issued/device-17.crt")
+    openssl(answering.path, "ocsp", "-issuer", f"{ISSUER}.crt", *asked, "-reqout", "asked")
+    request = (answering.path / "asked").read_bytes()
+    responder = Responder(answering)
+    for at in range(len(request) * 8):
+        changed = bytearray(request)
+        changed[at // 8] ^= 1 << at % 8
+        ocsp.load_der_ocsp_response(responder.answer(bytes(changed)))
+
+
+def test_authorities_that_nobody_may_sign_for_together_are_unauthorized(
+    openssl: Openssl, answering: Folder
+) -> None:
+    make_responder(answering, "root-ca", None)
+    openssl(
+        answering.path, "ocsp", "-no_nonce", "-issuer", f"{ISSUER}.crt", "-cert", "issued/broker.crt",
+        "-issuer", "root-ca.crt", "-cert", f"{ISSUER}.crt", "-reqout", "asked",
+    )  # fmt: skip
+    found = _answer(answering, (answering.path / "asked").read_bytes())
+    assert found.response_status == OCSPResponseStatus.UNAUTHORIZED
+
+
+def test_more_than_are_answered_at_once_are_malformed(openssl: Openssl, answering: Folder) -> None:
+    def status(count: int) -> OCSPResponseStatus:
+        serials = [word for number in range(count) for word in ("-serial", str(number + 1))]
+        openssl(answering.path, "ocsp", "-issuer", f"{ISSUER}.crt", *serials, "-reqout", "asked")
+        return _answer(answering, (answering.path / "asked").read_bytes()).response_status
+
+    assert status(SINGLES_MAX) == OCSPResponseStatus.SUCCESSFUL
+    assert status(SINGLES_MAX + 1) == OCSPResponseStatus.MALFORMED_REQUEST
