@@ -5,10 +5,16 @@ MQTT's Receive Maximum, STOMP's prefetch, AMQP's link credit and OpenWire's pref
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.core.chores import Chore
+
 if TYPE_CHECKING:
+    from gateway.core.router import Broker
     from gateway.core.subscription import Consumer
 
 UNLIMITED: Final = 1 << 62
+
+CALLED_AT_ONCE: Final = 64
+"""Parked consumers whose queues look again in one go: who reads all queues that there are may have one in each."""
 
 
 @final
@@ -23,7 +29,7 @@ class Credit:
     waits for that, waits there, behind those that came before, so that no subscription has it for itself.
     """
 
-    __slots__ = ("_automatic", "_line", "_waking", "available", "within")
+    __slots__ = ("_automatic", "_line", "_serving", "_waking", "available", "within")
 
     def __init__(self, available: int, within: "Credit | None" = None) -> None:
         self.available = available
@@ -32,6 +38,8 @@ class Credit:
         self._line: Line | None = None
         self._automatic: Line | None = None
         self._waking = False
+        # It goes on with them in a later turn.
+        self._serving = False
 
     @property
     def open(self) -> bool:
@@ -72,21 +80,31 @@ class Credit:
         if self._waking:
             return
         self._waking = True
+        more: Broker | None = None
         try:
             if self._automatic is not None:
-                self._serve(self._automatic)
+                more = self._serve(self._automatic)
             if self._line is not None:
-                self._serve(self._line)
+                more = self._serve(self._line) or more
         finally:
             self._waking = False
         if self.within is not None:
             self.within.give(0)
+        if more is not None and not self._serving:
+            self._serving = True
+            more.chores.add(_Serving(self))
 
-    def _serve(self, line: "Line") -> None:
-        while True:
+    def go_on(self) -> None:
+        """Go on where `wake` has stopped.  For a chore."""
+        self._serving = False
+        self.wake()
+
+    def _serve(self, line: "Line") -> "Broker | None":
+        """Call some; where there are more, answers with the broker that they belong to."""
+        for _ in range(CALLED_AT_ONCE):
             consumer = line.first
             if consumer is None:
-                return
+                return None
             place = consumer.credit.place_of(consumer)
             if place is not self:
                 line.remove(consumer)
@@ -96,7 +114,8 @@ class Credit:
                 consumer.line = None
                 consumer.queue.call(consumer)
             else:
-                return
+                return None
+        return None if line.first is None else line.first.queue.broker
 
     def park(self, consumer: "Consumer") -> None:
         """`consumer` was wanted and not ready."""
@@ -128,6 +147,22 @@ class Credit:
         assert line is not None
         consumer.line = None
         line.remove(consumer)
+
+
+@final
+class _Serving(Chore):
+    """Goes on with who is parked."""
+
+    __slots__ = ("_credit",)
+
+    def __init__(self, credit: Credit) -> None:
+        self._credit = credit
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        # If there is more it is in the line again.
+        self._credit.go_on()
+        return False
 
 
 @final

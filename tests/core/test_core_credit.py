@@ -4,8 +4,9 @@ from core_doubles import COMPILED, broker_with, consume, message, needs_outlet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.credit import UNLIMITED, Credit
+from gateway.core.credit import CALLED_AT_ONCE, UNLIMITED, Credit
 from gateway.core.delivery import ACCEPTED
+from gateway.core.subscription import Consumer
 
 if not COMPILED:
     from core_doubles import LogOutlet, LookedAtOutlet
@@ -158,3 +159,27 @@ def test_property_windows_within_one_are_kept_and_nobody_is_forgotten(steps: lis
         assert whole.available == 2 - sum(len(outlet.open) for outlet in outlets) >= 0
         for queue, consumer in zip(queues, consumers, strict=True):
             assert not queue.waiting or not consumer.ready or consumer.outlet not in outlets
+
+
+@needs_outlet
+def test_who_is_parked_at_very_many_queues_is_called_some_a_step_though_nothing_waits_there() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    outlet = LogOutlet()
+    outlet.congested = True
+    credit = Credit(10)
+    queues = [broker.queue(f"q{number}") for number in range(5 * CALLED_AT_ONCE)]
+    for queue in queues:
+        queue.attach(Consumer(queue, outlet, credit, False))
+        queue.offer(message(broker))
+        queue.purge()
+    outlet.congested = False
+    called = []
+    credit.wake()
+    while True:
+        parked = [one for queue in queues for one in queue.roster.all() if one.parked]
+        called.append(len(queues) - len(parked))
+        if not broker.chores:
+            break
+        broker.chores.step()
+    assert called == [*range(CALLED_AT_ONCE, len(queues) + 1, CALLED_AT_ONCE)]
