@@ -59,6 +59,37 @@ class _Lane:
         returned.extend(self.fresh)
         return returned
 
+    def after(self, sequence: int, last: int, count_max: int) -> list[Delivery]:
+        """The oldest that wait with a higher sequence, up to `last`, so many at most; left in place."""
+        if self.returned:
+            # A sorted list is a heap.
+            self.returned.sort()
+            if not self.fresh or self.returned[-1] < self.fresh[0]:
+                # Nobody needs to sort those again.
+                self.fresh.extendleft(reversed(self.returned))
+                self.returned = []
+        returned = self.returned
+        fresh = self.fresh
+        there = _place_behind(returned, sequence)
+        here = _place_behind(fresh, sequence)
+        found: list[Delivery] = []
+        while len(found) < count_max:
+            if there < len(returned) and (here >= len(fresh) or returned[there] < fresh[here]):
+                delivery = returned[there]
+                there += 1
+            elif here < len(fresh):
+                delivery = fresh[here]
+                here += 1
+            else:
+                break
+            if delivery.sequence > last:
+                break
+            # One that was taken out of turn and came back may have two entries.
+            if delivery.state == READY and delivery.sequence > sequence:
+                sequence = delivery.sequence
+                found.append(delivery)
+        return found
+
     def tidy(self) -> None:
         """Leave one entry of each message that still waits."""
         seen: set[int] = set()
@@ -75,6 +106,18 @@ class _Lane:
             if delivery.state == READY and delivery.sequence not in seen:
                 fresh.append(delivery)
         self.fresh = fresh
+
+
+def _place_behind(items: "list[Delivery] | deque[Delivery]", sequence: int) -> int:
+    """Where in `items`, which are in order, those with a higher sequence begin."""
+    first, end = 0, len(items)
+    while first < end:
+        middle = (first + end) // 2
+        if items[middle].sequence > sequence:
+            end = middle
+        else:
+            first = middle + 1
+    return first
 
 
 @final
@@ -171,14 +214,18 @@ class Backlog:
             result.extend(lane.all())
         return result
 
-    def lanes(self) -> list[tuple[int, list[Delivery]]]:
-        """The same by priority, the highest first."""
-        if self._stale:
-            self._tidy()
-        lanes = self._lanes
-        if lanes is None:
-            return [] if self._only is None else [(PRIORITY_DEFAULT, self._only.all())]
-        return [(priority, lanes[priority].all()) for priority in sorted(lanes, reverse=True)]
+    def lanes(self) -> list[int]:
+        """The priorities in which something may wait."""
+        if self._lanes is not None:
+            return list(self._lanes)
+        return [PRIORITY_DEFAULT] if self.count else []
+
+    def after(self, lane: int, sequence: int, last: int, count_max: int) -> list[Delivery]:
+        """Of one priority: what waits behind `sequence`, up to `last`, the oldest first; so many at most."""
+        chosen = self._only if lane == PRIORITY_DEFAULT else None
+        if self._lanes is not None:
+            chosen = self._lanes.get(lane)
+        return [] if chosen is None else chosen.after(sequence, last, count_max)
 
     def clear(self) -> list[Delivery]:
         """Take out everything."""

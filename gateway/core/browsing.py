@@ -1,14 +1,13 @@
 """A look at what waits in queues, in the order in which it would leave; nothing is taken.
 
-What a queue holds in memory is there at once, what only the store holds comes page by page.
+It goes at the pace of who is shown it, and knows only how far it has come: what a queue holds in memory is looked up some
+at a time, what only the store holds comes in small pages.  So it costs next to nothing however long nobody goes on.
 """
 
 from typing import TYPE_CHECKING, Final, final
 
-from gateway.core.chores import Chore
-from gateway.core.delivery import Delivery
 from gateway.core.message import Message
-from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX
+from gateway.core.paging import Stretch
 from gateway.core.ports import Entry, Page, PageReader
 from gateway.core.queue_key import NAMED
 from gateway.core.record import BadRecord
@@ -22,6 +21,17 @@ if TYPE_CHECKING:
 SHOWN_AT_ONCE: Final = 64
 """Messages that are shown, or queues that are looked at, in one step."""
 
+PAGE_BYTES_MAX: Final = 65_536
+"""Bytes of messages that are asked of the store at once; one message may be longer."""
+
+# What comes of a step.
+GOES_ON: Final = 0
+"""There is more to be shown."""
+WAITS: Final = 1
+"""The store is asked; `Viewer.found` is called when it has answered."""
+OVER: Final = 2
+"""That was all."""
+
 
 class Viewer:
     """Is shown what waits."""
@@ -32,23 +42,36 @@ class Viewer:
         """Is it to be shown what waits in `queue`?"""
         raise NotImplementedError
 
+    def takes(self) -> bool:
+        """Can it be shown one more now?"""
+        raise NotImplementedError
+
     def show(self, message: Message, failures: int) -> bool:
         """One message; False ends it."""
         raise NotImplementedError
 
-    def shown(self) -> None:
-        """That was all."""
+    def found(self) -> None:
+        """The store has answered: `Browsing.look` goes on."""
         raise NotImplementedError
 
 
 @final
 class Browsing(PageReader):
-    """One look at some queues, one after the other, in later turns where they or their messages are many.
+    """One look at some queues, one after the other: at what waited in each when its turn came."""
 
-    `begin` starts it; it may end before that returns.
-    """
-
-    __slots__ = ("_broker", "_queues", "_round", "_seen", "_viewer", "_waiting")
+    __slots__ = (
+        "_broker",
+        "_found",
+        "_lanes",
+        "_last",
+        "_looked_into",
+        "_page",
+        "_queue",
+        "_queues",
+        "_round",
+        "_sequence",
+        "_viewer",
+    )
 
     def __init__(
         self, broker: "Broker", queues: "list[Queue]", viewer: Viewer, everywhere: bool = False
@@ -56,140 +79,155 @@ class Browsing(PageReader):
         """`everywhere`: then at all named queues that the viewer wants; each that has messages is looked at once."""
         self._broker = broker
         self._viewer = viewer
-        # What is still to be looked at, last first: messages in memory, or pages of the store.
-        self._waiting: list[_Part | Page] = []
         self._queues = [*reversed(queues)]
         self._round = Round(broker.roll) if everywhere else None
-        # Those that have been looked into.
-        self._seen: set[Queue] = set()
+        # Those that were wanted.
+        self._looked_into: set[Queue] = set()
+        self._queue: Queue | None = None
+        # Of the queue that is being looked into: the lanes that are left, the highest last, and how far it is in that.
+        self._lanes: list[int] = []
+        self._sequence = 0
+        self._last = 0
+        self._page: Page | None = None
+        # What the store has answered and is not shown yet.
+        self._found: list[Entry] | None = None
 
-    def begin(self) -> None:
-        """Show what can be shown at once, and ask for the rest."""
-        self._go_on()
-
-    def on_page(self, page: Page, entries: list[Entry]) -> None:
-        """See PageReader."""
-        found: list[tuple[Message, int]] = []
-        queue = self._broker.kept.get(page.queue)
-        for entry in entries:
-            if queue is not None and queue.elsewhere(entry.sequence):
-                # Somebody has it, or it has been shown among what is in memory.
-                continue
-            try:
-                found.append((self._broker.decoder.message(entry.record), entry.failures))
-            except BadRecord:
-                # The queue sets it aside when its turn comes.
-                continue
-        if entries and entries[-1].sequence < page.last:
-            self._waiting.append(self._page(page.queue, page.lane, entries[-1].sequence + 1, page.last))
-        self._waiting.append(_Part([], found))
-        self._go_on()
-
-    def _go_on(self) -> None:
-        if self.look():
-            self._broker.chores.add(_Looking(self))
-
-    def look(self) -> bool:
-        """Show some; answers whether there is more that needs not be waited for."""
+    def look(self) -> int:
+        """Show as much as one step may and the viewer takes; GOES_ON, WAITS or OVER."""
         left = SHOWN_AT_ONCE
         while left > 0:
-            if self._waiting:
-                part = self._waiting[-1]
-                if isinstance(part, Page):
-                    self._waiting.pop()
-                    self._broker.store.load(part)
-                    return False
-                left -= 1
-                if not part.more:
-                    self._waiting.pop()
-                    continue
-                message, failures = part.next()
-                if not message.expired(self._broker.now_ms) and not self._viewer.show(message, failures):
-                    self._end()
-                    return False
-                continue
-            left -= 1
-            queue = self._next()
+            queue = self._queue
             if queue is None:
-                self._end()
-                return False
-            if self._is_to_be_seen(queue):
-                self._seen.add(queue)
-                self._look_into(queue)
-        return True
+                left -= 1
+                if not self._look_into_next():
+                    return OVER
+            elif self._page is not None:
+                return WAITS
+            elif not self._lanes or queue.deleted:
+                self._queue = None
+            elif self._found is not None:
+                left -= len(self._found)
+                if not self._show_found(queue, self._found):
+                    return self._state()
+            else:
+                lane = self._lanes[-1]
+                stretch = self._stretch(queue, lane)
+                # What the store has is newer than what is in memory, but for what was taken out of turn.
+                last = self._last if stretch is None else min(self._last, stretch.first - 1)
+                waiting = queue.contents.backlog.after(lane, self._sequence, last, left)
+                left -= len(waiting)
+                page = None if waiting or stretch is None else self._next_page(queue, stretch)
+                if page is not None:
+                    if not self._viewer.takes():
+                        return GOES_ON
+                    self._page = page
+                    self._broker.store.load(page)
+                elif not waiting:
+                    self._lanes.pop()
+                    self._sequence = 0
+                for delivery in waiting:
+                    if not self._show(delivery.sequence, delivery.message, delivery.failures):
+                        return self._state()
+        return GOES_ON
 
-    def _next(self) -> "Queue | None":
-        """The next queue that may be to be looked into."""
-        if self._queues:
-            return self._queues.pop()
-        return None if self._round is None else self._round.next()
-
-    def _is_to_be_seen(self, queue: "Queue") -> bool:
-        if not queue.waiting or queue.key.kind != NAMED or queue in self._seen:
-            return False
-        return self._viewer.wants(queue)
-
-    def _end(self) -> None:
-        self._waiting = []
+    def end(self) -> None:
+        """Nobody wants the rest."""
         self._queues = []
         self._round = None
-        self._seen = set()
-        self._viewer.shown()
+        self._queue = None
+        self._page = None
+        self._found = None
 
-    def _look_into(self, queue: "Queue") -> None:
-        """In each lane what is in memory is older than what only the store has."""
-        lanes = dict(queue.browse_lanes())
-        pages: dict[int, Page] = {}
+    def _state(self) -> int:
+        return OVER if self._queue is None and not self._queues and self._round is None else GOES_ON
+
+    def _look_into_next(self) -> bool:
+        """False when there is no queue any more."""
+        if self._queues:
+            queue: Queue | None = self._queues.pop()
+        else:
+            queue = None if self._round is None else self._round.next()
+        if queue is None:
+            self._round = None
+            return False
+        if not queue.waiting or queue.key.kind != NAMED or queue in self._looked_into:
+            return True
+        if not self._viewer.wants(queue):
+            return True
+        self._looked_into.add(queue)
+        self._queue = queue
+        paged = [stretch.lane for stretch in queue.stretches()]
+        self._lanes = sorted({*queue.contents.backlog.lanes(), *paged})
+        self._sequence = 0
+        self._last = queue.last_sequence
+        return True
+
+    def _show(self, sequence: int, message: Message, failures: int) -> bool:
+        """False when it was not taken; what has expired needs nobody who takes it."""
+        if not message.expired(self._broker.now_ms):
+            if not self._viewer.takes():
+                return False
+            if not self._viewer.show(message, failures):
+                self.end()
+                return False
+        self._sequence = sequence
+        return True
+
+    # -- what only the store has
+
+    def _stretch(self, queue: "Queue", lane: int) -> Stretch | None:
         for stretch in queue.stretches():
-            pages[stretch.lane] = self._page(queue.number, stretch.lane, stretch.first, stretch.last)
-        for lane in sorted({*lanes, *pages}):
-            page = pages.get(lane)
-            if page is not None:
-                self._waiting.append(page)
-            self._waiting.append(_Part(lanes.get(lane, []), []))
+            if stretch.lane == lane:
+                return stretch
+        return None
 
-    def _page(self, queue: int, lane: int, first: int, last: int) -> Page:
-        page = Page(queue, lane, first, last, PAGE_MESSAGES_MAX, PAGE_BYTES_MAX)
+    def _next_page(self, queue: "Queue", stretch: Stretch) -> Page | None:
+        """None when it has no more that is to be shown."""
+        first = max(stretch.first, self._sequence + 1)
+        last = min(stretch.last, self._last)
+        if first > last:
+            return None
+        page = Page(queue.number, stretch.lane, first, last, SHOWN_AT_ONCE, PAGE_BYTES_MAX)
         page.reader = self
         return page
 
+    def on_page(self, page: Page, entries: list[Entry]) -> None:
+        """See PageReader."""
+        if page is not self._page:
+            return
+        self._page = None
+        self._found = entries
+        if not entries:
+            # Whatever was thought to be there.
+            self._sequence = page.last
+        self._viewer.found()
 
-@final
-class _Part:
-    """Messages that are shown one after the other: those of a lane in memory, or those of a page."""
+    def _show_found(self, queue: "Queue", entries: list[Entry]) -> bool:
+        """Show what the store has answered; False when not all of it was shown.
 
-    __slots__ = ("_at", "_deliveries", "_found")
+        What the viewer does not take now is asked for again when it does: nothing is kept for who does not read.
+        """
+        self._found = None
+        shown = True
+        for entry in entries:
+            shown = shown and self._show_entry(queue, entry)
+        return shown
 
-    def __init__(self, deliveries: list[Delivery], found: list[tuple[Message, int]]) -> None:
-        self._deliveries = deliveries
-        # Message and failures.
-        self._found = found
-        self._at = 0
-
-    @property
-    def more(self) -> bool:
-        """Is there another one?"""
-        return self._at < len(self._deliveries) + len(self._found)
-
-    def next(self) -> tuple[Message, int]:
-        """It, and how often it failed."""
-        at = self._at
-        self._at = at + 1
-        if at < len(self._deliveries):
-            delivery = self._deliveries[at]
-            return delivery.message, delivery.failures
-        return self._found[at - len(self._deliveries)]
-
-
-@final
-class _Looking(Chore):
-    """Goes on with it."""
-
-    __slots__ = ("_browsing",)
-
-    def __init__(self, browsing: Browsing) -> None:
-        self._browsing = browsing
-
-    def go_on(self) -> bool:
-        """See Chore."""
-        return self._browsing.look()
+    def _show_entry(self, queue: "Queue", entry: Entry) -> bool:
+        sequence = entry.sequence
+        if queue.elsewhere(sequence):
+            # Somebody has it, or it waits in memory.
+            for delivery in queue.contents.backlog.after(entry.lane, sequence - 1, sequence, 1):
+                if not self._show(sequence, delivery.message, delivery.failures):
+                    return False
+        else:
+            try:
+                message = self._broker.decoder.message(entry.record)
+            except BadRecord:
+                # The queue sets it aside when its turn comes.
+                self._sequence = sequence
+                return True
+            if not self._show(sequence, message, entry.failures):
+                return False
+        self._sequence = sequence
+        return True

@@ -180,10 +180,6 @@ class Queue(Sink):
         """What waits, in the order in which it would leave, as far as it is in memory.  Nothing is taken."""
         return self.contents.backlog.all()
 
-    def browse_lanes(self) -> list[tuple[int, list[Delivery]]]:
-        """The same by priority, the highest first."""
-        return self.contents.backlog.lanes()
-
     def stretches(self) -> list[Stretch]:
         """What waits beyond that, in the store alone."""
         return [] if self.contents.paged is None else self.contents.paged.all()

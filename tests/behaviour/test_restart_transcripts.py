@@ -104,12 +104,14 @@ def test_a_browser_is_shown_what_only_the_store_has_and_takes_nothing(lives: Liv
     lives.commit()
     for body in ("3", "1", "0", "2"):
         browser << f"MESSAGE subscription:1 body:{body}"
+        lives.commit()
     browser << "MESSAGE subscription:1 browser:end"
     browser >> "SUBSCRIBE id:2 destination:/queue/q browser:true 'selector:n = 2'"
     lives.commit()
     browser << "MESSAGE subscription:2 body:2" << "MESSAGE subscription:2 browser:end"
     # One that leaves before the store has answered is forgotten.
-    browser >> "SUBSCRIBE id:3 destination:/queue/q browser:true" >> "UNSUBSCRIBE id:3"
+    browser >> "SUBSCRIBE id:3 destination:/queue/q browser:true" << "MESSAGE subscription:3 body:3"
+    browser >> "UNSUBSCRIBE id:3"
     lives.commit()
     browser.silent()
     gw.stomp("c") >> "SUBSCRIBE id:1 destination:/queue/q ack:client-individual"
@@ -128,6 +130,8 @@ def test_a_browser_is_shown_page_after_page_up_to_its_limit(lives: Lives) -> Non
     lives.commit()
     for n in range(PAGE_MESSAGES_MAX + 5):
         browser << f"MESSAGE subscription:1 body:{n}"
+        # What is asked for next is asked for once this has been written.
+        lives.commit()
     browser << "MESSAGE subscription:1 browser:end"
     assert gw.broker.resident_bytes < 100_000
 

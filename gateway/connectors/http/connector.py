@@ -126,6 +126,10 @@ class HttpConnector(Answering):
                     self._on_request(event)
             if self.handover is not None or self.request is not None:
                 break
+            self.collect()
+            if self.throttled:
+                # Many requests fit into one read, and each may be answered with a large message.
+                break
             if self.turn.over:
                 self.resumes = True
                 self.turn.mark(self)

@@ -184,7 +184,7 @@ class StompConnector(StompSender):
         """See Connector."""
         super().written()
         if self._subscriptions is not None:
-            self._subscriptions.go_on_replaying()
+            self._subscriptions.go_on_showing()
 
     def resumed(self) -> None:
         """See Connector."""
@@ -336,6 +336,8 @@ class StompConnector(StompSender):
             position = NOTHING
             for delivery in deliveries:
                 position = max(position, delivery.settle(outcome))
+            if subscription.browsed and subscriptions is not None:
+                subscriptions.acknowledged(subscription)
             if receipt is not None:
                 self.confirm_frame(position, receipt)
             return

@@ -61,6 +61,7 @@ class StompSubscription(RetainedOutlet):
         "number",
         "private",
         "selector",
+        "shown",
         "sources",
         "unacked",
         "window",
@@ -98,6 +99,8 @@ class StompSubscription(RetainedOutlet):
         """A queue that is nobody else's and dies with it."""
         self.browsed = ""
         """Destination of the queue that it is shown, when it is a browser."""
+        self.shown = False
+        """As a browser it has no more messages coming than it has or that wait in its own queue."""
         self.ended = False
         """As a browser it has been told that this is all."""
         self.unacked: dict[str, Delivery] = {}
@@ -242,8 +245,6 @@ class StompSubscription(RetainedOutlet):
         if queue.key.kind == SHARED:
             self._shared.append(consumer)
         queue.attach(consumer)
-        if self.browsed:
-            self.look_at_end()
 
     def follow(self, pattern: Pattern) -> None:
         """Read all queues of `pattern` that the client may read, those to come included."""
@@ -280,7 +281,7 @@ class StompSubscription(RetainedOutlet):
 
     def look_at_end(self) -> None:
         """Tell a browser, once, that it has been shown everything (ActiveMQ)."""
-        if not self.ended and self.consumers and self.consumers[0].queue.waiting == 0:
+        if self.shown and not self.ended and self.consumers and self.consumers[0].queue.waiting == 0:
             self.ended = True
             self._connector.push_sure(encode_browser_end(self.id, self.browsed, self._connector.version))
 

@@ -8,14 +8,13 @@ from gateway.connectors.reading import Reading
 from gateway.connectors.replay import Replays
 from gateway.connectors.sources import Source, durable_key, may_read, share_key
 from gateway.connectors.stomp.addresses import destination_of, sources_of
+from gateway.connectors.stomp.browsers import Browser, Browsers
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.subscription import StompSubscription
-from gateway.core.browsing import Browsing, Viewer
 from gateway.core.chores import Chore
 from gateway.core.credit import Credit
 from gateway.core.destination import QUEUE, TOPIC, Destination
 from gateway.core.limits import QueuePolicy
-from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.queue import Queue
 from gateway.core.queue_key import BROWSE, PRIVATE, QueueKey
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 KEPT_AT_ONCE: Final = 32
 """Last values that a durable subscription takes in one step."""
 
-BROWSERS_LOOK_MS: Final = 500
-"""How often it is looked whether there is nothing more to be shown to a browser, though its last message did not go out."""
-
 
 @final
 class Subscriptions:
@@ -46,7 +42,6 @@ class Subscriptions:
         "_by_number",
         "_connector",
         "_inflight",
-        "_look_ms",
         "_made",
         "_replays",
         "_replies",
@@ -61,9 +56,8 @@ class Subscriptions:
         self._made = 0
         self._replies: dict[str, str] = {}
         """Temporary queues that a reply-to has named, as it named them: the key of the subscription it made, or ""."""
-        self._browsers: list[StompSubscription] = []
-        """Those that have not been told their end."""
-        self._look_ms = 0
+        # Made when first used.
+        self._browsers: Browsers | None = None
         self._replays: Replays | None = None
 
     # -- SUBSCRIBE
@@ -250,10 +244,12 @@ class Subscriptions:
         )
         subscription.private = copies
         subscription.browsed = subscription.destination
-        self._browsers.append(subscription)
-        self._look_ms = broker.now_ms + BROWSERS_LOOK_MS
-        viewer = _Copier(subscription, copies, connector.settings.browse_messages_max, queues, patterns)
-        Browsing(broker, queues, viewer, bool(patterns)).begin()
+        if self._browsers is None:
+            self._browsers = Browsers(connector)
+        browser = Browser(
+            self._browsers, subscription, copies, connector.settings.browse_messages_max, queues, patterns
+        )
+        self._browsers.begin(browser, queues, bool(patterns))
 
     # -- replies
 
@@ -310,8 +306,8 @@ class Subscriptions:
         subscription = self._by_key.pop(key)
         del self._by_number[str(subscription.number)]
         self._replies.pop(subscription.destination, "")
-        if subscription in self._browsers:
-            self._browsers.remove(subscription)
+        if self._browsers is not None:
+            self._browsers.drop(subscription)
         if self._replays is not None:
             self._replays.drop(subscription)
         subscription.detach()
@@ -339,15 +335,17 @@ class Subscriptions:
     @property
     def next_look_ms(self) -> int:
         """When `look_at_browsers` is to be called; 0 for never."""
-        return self._look_ms if self._browsers else 0
+        return 0 if self._browsers is None else self._browsers.next_look_ms
 
     def look_at_browsers(self, now_ms: int) -> None:
-        """Tell those their end whose last copies have expired before they were delivered."""
-        if 0 < self.next_look_ms <= now_ms:
-            for browser in self._browsers:
-                browser.look_at_end()
-            self._browsers = [browser for browser in self._browsers if not browser.ended]
-            self._look_ms = now_ms + BROWSERS_LOOK_MS
+        """See Browsers."""
+        if self._browsers is not None:
+            self._browsers.look(now_ms)
+
+    def acknowledged(self, subscription: StompSubscription) -> None:
+        """The client has acknowledged something of `subscription`: a browser may be shown more."""
+        if self._browsers is not None:
+            self._browsers.take(subscription)
 
     # -- the connection
 
@@ -375,12 +373,16 @@ class Subscriptions:
         """The client reads again."""
         for subscription in list(self._by_key.values()):
             subscription.wake()
-        self.go_on_replaying()
+        if self._browsers is not None:
+            self._browsers.take_all()
+        self.go_on_showing()
 
-    def go_on_replaying(self) -> None:
-        """The client has been written what was there: send more of the last values that it asked for."""
+    def go_on_showing(self) -> None:
+        """The client has been written what was there: send more of the last values, or queues, that it asked for."""
         if self._replays is not None:
             self._replays.go_on()
+        if self._browsers is not None:
+            self._browsers.go_on()
 
     def look_at_congestion(self) -> None:
         """The connection is congested, or no longer."""
@@ -391,6 +393,8 @@ class Subscriptions:
         """No more deliveries."""
         if self._replays is not None:
             self._replays.end()
+        if self._browsers is not None:
+            self._browsers.end()
         for subscription in self._by_key.values():
             subscription.detach()
 
@@ -427,51 +431,6 @@ class _Keeping(Chore):
             if queue.broker.retained.get(message.destination.name) is message:
                 queue.offer(message, self._binding)
         return True
-
-
-@final
-class _Copier(Viewer):
-    """Puts what a browser wants to see into its own queue, and then lets it read."""
-
-    __slots__ = ("_copies", "_left", "_named", "_patterns", "_subscription")
-
-    def __init__(
-        self,
-        subscription: StompSubscription,
-        copies: Queue,
-        messages_max: int,
-        named: list[Queue],
-        patterns: list[Pattern],
-    ) -> None:
-        self._subscription = subscription
-        self._named = set(named)
-        self._patterns = patterns
-        self._copies = copies
-        self._left = messages_max
-
-    def wants(self, queue: Queue) -> bool:
-        """See Viewer."""
-        if queue in self._named:
-            return True
-        for pattern in self._patterns:
-            if pattern.matches(queue.destination.name):
-                return self._subscription.may_read(queue)
-        return False
-
-    def show(self, message: Message, failures: int) -> bool:
-        """See Viewer."""
-        if self._left == 0 or self._copies.deleted:
-            return False
-        selector = self._subscription.selector
-        if selector is None or selector.matches(message, failures):
-            self._copies.offer(message, None)
-            self._left -= 1
-        return True
-
-    def shown(self) -> None:
-        """See Viewer."""
-        if not self._copies.deleted:
-            self._subscription.read(self._copies)
 
 
 def _key(id: str | None, destination: str) -> str:
