@@ -44,7 +44,7 @@ dist/.wheel: $(SOURCES) constraints.txt
 	@cp -R gateway protocols pyproject.toml setup.py README.md LICENSE build/source/
 	@find build/source \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +
 	@rm -f dist/*.whl
-	@echo "building the wheel; where a C compiler is found it compiles protocols, gateway/core and gateway/connectors (a few minutes of every processor; build/compile.log)"
+	@echo "building the wheel, compiled where a C compiler is found (a few minutes of every processor; build/compile.log)"
 	@$(PINNED) $(COMPILED)/bin/python $(PIP) wheel -vvv --no-deps -w dist ./build/source >build/compile.log 2>&1 || { \
 	    echo "compiling failed, see build/compile.log"; \
 	    test -z "$$CI" || { tail -50 build/compile.log; exit 1; }; \
