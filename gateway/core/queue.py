@@ -41,7 +41,7 @@ from gateway.core.roster import Roster
 from gateway.core.selection import Selections
 from gateway.core.subscription import NOBODY, Binding, Consumer, Sink
 from gateway.core.unused import is_unused
-from gateway.core.waking import DELIVERED_AT_ONCE
+from gateway.core.waking import DELIVERED_AT_ONCE, LARGE_BYTES
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
@@ -111,7 +111,7 @@ class Queue(Sink):
         # It will look in a later turn: nobody makes it deliver before that.
         self._looks_again = False
         self.left = 0
-        """Messages that may still be delivered in this look."""
+        """Messages that may still be delivered in this look, large ones counted as several."""
         self._dispatching = False
         self._stops = 0
         self._sequence = 0
@@ -414,7 +414,7 @@ class Queue(Sink):
         delivery.state = ACQUIRED
         delivery.consumer = consumer
         self.contents.unsettled += 1
-        self.left -= 1
+        self.left -= 1 + delivery.message.size // LARGE_BYTES
         if not consumer.automatic:
             consumer.credit.take()
         try:

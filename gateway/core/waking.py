@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 DELIVERED_AT_ONCE: Final = 128
 """Messages that a queue delivers in one look: a consumer that acknowledges nothing takes thousands of small ones."""
 
+LARGE_BYTES: Final = 8_192
+"""Bytes of a message that count as one more."""
+
 PASSED_AT_ONCE: Final = 64
 """Queues that the store keeps nothing of, which one step passes by."""
 

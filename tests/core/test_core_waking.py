@@ -7,7 +7,7 @@ from gateway.core.destination import TOPIC
 from gateway.core.flow import Publisher
 from gateway.core.last_values import VALUES_AT_ONCE
 from gateway.core.ports import Retained
-from gateway.core.waking import DELIVERED_AT_ONCE
+from gateway.core.waking import DELIVERED_AT_ONCE, LARGE_BYTES
 
 pytestmark = needs_outlet
 
@@ -90,6 +90,22 @@ def test_who_acknowledges_nothing_is_given_some_a_turn_and_in_order() -> None:
     assert max(served) == DELIVERED_AT_ONCE
     assert outlet.ids == [*ids, last.id]
     assert not queue.fetching
+
+
+def test_of_large_messages_a_turn_gives_fewer() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    queue = broker.queue("q")
+    for _ in range(DELIVERED_AT_ONCE):
+        queue.offer(message(broker, size=7 * LARGE_BYTES))
+    outlet = LogOutlet()
+    consume(queue, outlet, 0, automatic=True)
+    seen = [len(outlet.ids)]
+    while broker.chores:
+        broker.chores.step()
+        seen.append(len(outlet.ids))
+    # The last look finds nothing more.
+    assert seen[:-1] == [*range(DELIVERED_AT_ONCE // 8, DELIVERED_AT_ONCE + 1, DELIVERED_AT_ONCE // 8)]
 
 
 def test_a_queue_that_fails_keeps_no_other_from_going_on() -> None:
