@@ -1,0 +1,103 @@
+"""asyncio's own event loop, with virtual time and without a selector: sockets are in `network.py`."""
+
+import asyncio
+from asyncio import events
+from collections.abc import Callable
+from typing import Any
+
+from tests.simulation.clock import Clock
+from tests.simulation.threads import NEVER, Hub, Killed
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """`turn` is one turn; the world decides when.  Servers are found in `servers` by port."""
+
+    def __init__(self, clock: Clock, hub: Hub) -> None:
+        super().__init__()
+        self._clock = clock
+        self._hub = hub
+        self._selector = self
+        self.servers: dict[int, Callable[[], asyncio.Protocol]] = {}
+        self.failures: list[str] = []
+        """What was raised where nobody handled it."""
+        self.set_exception_handler(self._on_failure)
+
+    def _on_failure(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.failures.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    def time(self) -> float:
+        return self._clock.now_s
+
+    # -- what BaseEventLoop asks of a selector: nothing ever comes of it
+
+    def select(self, _: float | None) -> list[Any]:
+        return []
+
+    def _process_events(self, _: list[Any]) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
+
+    # -- turns
+
+    def ready(self) -> bool:
+        """Is there something to call?"""
+        return bool(self._ready)  # type: ignore[attr-defined]
+
+    def next_s(self) -> float:
+        """When the next timer is due."""
+        scheduled = self._scheduled  # type: ignore[attr-defined]
+        return scheduled[0].when() if scheduled else NEVER
+
+    def run(self, main: Any) -> None:
+        """Turn until `main` is done; waits for the hub between turns."""
+        task = self.create_task(main)
+        while not task.done():
+            if not self.ready():
+                self._hub.wait(self.ready, self.next_s())
+            elif self._hub.chance.random() < 0.5:
+                self._hub.wait(self.ready)
+            if self._hub.killed:
+                # What is thrown into a callback does not leave it.
+                raise Killed
+            events._set_running_loop(self)
+            try:
+                self._run_once()  # type: ignore[attr-defined]
+            finally:
+                events._set_running_loop(None)
+        task.result()
+
+    # -- what the gateway asks of a loop
+
+    async def create_server(self, factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
+        self.servers[port] = factory
+        return _Server(self, port)
+
+    def run_in_executor(self, executor: Any, work: Any, *arguments: Any) -> Any:
+        done = self.create_future()
+
+        def carry_out() -> None:
+            try:
+                result = work(*arguments)
+            except Exception as error:
+                self.call_soon_threadsafe(done.set_exception, error)
+            else:
+                self.call_soon_threadsafe(done.set_result, result)
+
+        self._hub.spawn("executor", carry_out)
+        return done
+
+
+class _Server:
+    """A listening socket."""
+
+    def __init__(self, loop: VirtualLoop, port: int) -> None:
+        self._loop = loop
+        self._port = port
+        self.sockets = [self]
+
+    def getsockname(self) -> tuple[str, int]:
+        return "127.0.0.1", self._port
+
+    def close(self) -> None:
+        self._loop.servers.pop(self._port, None)

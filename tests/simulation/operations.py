@@ -1,0 +1,161 @@
+"""What can happen in a run, each by a name and a seed of its own, so that dropping one leaves the others as they are."""
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tests.simulation.mqtt_client import MqttClient
+from tests.simulation.stomp_client import StompClient
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+SIZES: Final = (12, 12, 100, 100, 900, 5_000, 70_000)
+"""Bytes of a body: around nothing, a page of the database, and what goes to a segment."""
+
+STEPS_MAX: Final = 40
+"""How much may go on between two operations."""
+
+
+class Operation(NamedTuple):
+    """One thing that happens, and how the world goes on behind it."""
+
+    name: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.seed}"
+
+
+def _mqtt(world: "World", chance: random.Random) -> MqttClient:
+    return chance.choice(world.mqtt)
+
+
+def _stomp(world: "World", chance: random.Random) -> StompClient:
+    return chance.choice(world.stomp)
+
+
+def publish(world: "World", chance: random.Random) -> None:
+    client = _mqtt(world, chance)
+    for _ in range(chance.choice((1, 1, 3, 12))):
+        client.publish(chance, chance.choice(SIZES))
+
+
+def send(world: "World", chance: random.Random) -> None:
+    client = _stomp(world, chance)
+    for _ in range(chance.choice((1, 1, 3, 12))):
+        client.send(chance, chance.choice(SIZES))
+
+
+def connect(world: "World", chance: random.Random) -> None:
+    client = chance.choice([*world.mqtt, *world.stomp])
+    if client.connection is None:
+        world.connect(client)
+
+
+def subscribe(world: "World", chance: random.Random) -> None:
+    chance.choice([*world.mqtt, *world.stomp]).subscribe(chance)
+
+
+def unsubscribe(world: "World", chance: random.Random) -> None:
+    chance.choice([*world.mqtt, *world.stomp]).unsubscribe(chance)
+
+
+def acknowledge(world: "World", chance: random.Random) -> None:
+    chance.choice([*world.mqtt, *world.stomp]).acknowledge(chance)
+
+
+def transact(world: "World", chance: random.Random) -> None:
+    _stomp(world, chance).transact(chance)
+
+
+def leave(world: "World", chance: random.Random) -> None:
+    chance.choice([*world.mqtt, *world.stomp]).leave(chance)
+
+
+def stall(world: "World", chance: random.Random) -> None:
+    """A client stands still, or goes on."""
+    connection = chance.choice([*world.mqtt, *world.stomp]).connection
+    if connection is not None:
+        connection.client_reads = not connection.client_reads
+
+
+def promptness(world: "World", chance: random.Random) -> None:
+    """A client acknowledges at once from now on, or when it is told to."""
+    client = chance.choice([*world.mqtt, *world.stomp])
+    client.prompt = not client.prompt
+
+
+def wait(world: "World", chance: random.Random) -> None:
+    """Time passes."""
+    world.let_pass(chance.choice((0.001, 0.02, 0.3, 1.0, 5.0)))
+
+
+def kill(world: "World", chance: random.Random) -> None:
+    world.kill(False)
+
+
+def power_loss(world: "World", chance: random.Random) -> None:
+    world.kill(True)
+
+
+def stop(world: "World", chance: random.Random) -> None:
+    world.stop()
+
+
+def start(world: "World", chance: random.Random) -> None:
+    world.start()
+
+
+def pause(world: "World", chance: random.Random) -> None:
+    """The process, or the machine, stands still for a while."""
+    world.clock.us += chance.randrange(20_000_000)
+
+
+def set_clock(world: "World", chance: random.Random) -> None:
+    """Somebody sets the wall clock."""
+    world.clock.offset_s += chance.uniform(-3_600, 3_600)
+
+
+def fill_disk(world: "World", chance: random.Random) -> None:
+    """The disk is full, or has room again."""
+    world.disk.full = not world.disk.full
+
+
+def break_disk(world: "World", chance: random.Random) -> None:
+    """One of the next writes fails."""
+    world.disk.fails_after = chance.randrange(1, 40)
+
+
+KINDS: Final[dict[str, tuple[int, Callable[["World", random.Random], None]]]] = {
+    "publish": (20, publish),
+    "send": (30, send),
+    "connect": (25, connect),
+    "subscribe": (15, subscribe),
+    "unsubscribe": (2, unsubscribe),
+    "acknowledge": (20, acknowledge),
+    "transact": (10, transact),
+    "leave": (5, leave),
+    "stall": (4, stall),
+    "promptness": (4, promptness),
+    "wait": (10, wait),
+    "kill": (1, kill),
+    "power_loss": (1, power_loss),
+    "stop": (1, stop),
+    "start": (12, start),
+    "pause": (1, pause),
+    "set_clock": (1, set_clock),
+    "fill_disk": (1, fill_disk),
+    "break_disk": (0, break_disk),
+}
+"""Name → how often, and what it does.  A new operation is a line here."""
+
+
+def plan(seed: int, count: int) -> list[Operation]:
+    """The operations of a run."""
+    chance = random.Random(f"plan {seed}")
+    names = list(KINDS)
+    # Each run has its own mixture, so that what is rare in one is common in another.
+    weights = [weight * chance.choice((0.3, 1, 1, 3)) for weight, _ in KINDS.values()]
+    chosen = chance.choices(names, weights, k=count)
+    return [Operation(name, chance.randrange(1_000_000)) for name in chosen]

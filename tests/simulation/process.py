@@ -1,0 +1,150 @@
+"""One life of the gateway's process: assembled by `gateway.app.Gateway`, as in production, on a simulated machine."""
+
+import logging
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, Final
+from unittest import mock
+
+import gateway.storing
+from gateway.app import Gateway
+from gateway.config import Config
+from gateway.core.contents import faults
+from gateway.security import passwords
+from gateway.store import writer
+from gateway.store.room import Room
+from gateway.store.segments import Segments
+from gateway.store.sqlite import SqliteStore
+from tests.simulation.clock import Clock
+from tests.simulation.disk import Disk, SegmentFiles, SimulatedRoom
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.network import Connection
+from tests.simulation.threads import Hub, Threads
+
+MQTT_PORT: Final = 1883
+STOMP_PORT: Final = 61613
+
+NO_HASH: Final = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAA"
+"""Where nobody has a password, none need be made up at each start."""
+
+
+class Process:
+    """See the module.  Life: construct, `started` after some steps, …, `stop` or `kill`."""
+
+    def __init__(
+        self, settings: dict[str, Any], memory_max: int, disk: Disk, clock: Clock, chance: random.Random
+    ) -> None:
+        self._disk = disk
+        self._chance = chance
+        self.hub = Hub(clock, chance)
+        self.loop = VirtualLoop(clock, self.hub)
+        self.connections: list[Connection] = []
+        disk.begin(self.hub)
+        config = Config.model_validate({**settings, "store": {**settings["store"], "path": str(disk.path)}})
+        with mock.patch.object(passwords, "hash_password", lambda _: NO_HASH):
+            self.gateway = Gateway(config)
+        self.gateway.broker.limits.memory_max = memory_max
+        self.started = False
+        self.ended = False
+        self._stopping = False
+        self._store: SqliteStore | None = None
+        self.hub.spawn("loop", lambda: self.loop.run(self._main()))
+
+    async def _main(self) -> None:
+        await self.gateway.start()
+        self._disk.settle()
+        self.started = True
+        self._stop = self.loop.create_future()
+        self.loop.create_task(self._watch_store())
+        await self._stop
+        await self.gateway.stop()
+        self.ended = True
+
+    async def _watch_store(self) -> None:
+        await self.gateway.failed.wait()
+        if not self._stop.done():
+            self._stop.set_result(None)
+
+    @property
+    def store_failed(self) -> bool:
+        """Would the exit code say so?"""
+        return self.gateway.storing.failure is not None
+
+    @contextmanager
+    def within(self) -> Iterator[None]:
+        """The modules of the store find this process's threads, files and room."""
+        threads = Threads(self.hub)
+        disk = self._disk
+        with (
+            mock.patch.object(writer, "threading", threads),
+            mock.patch.object(writer, "SimpleQueue", threads.SimpleQueue),
+            mock.patch.object(gateway.storing, "threading", threads),
+            mock.patch.object(gateway.storing, "SqliteStore", partial(self._opened, disk)),
+            mock.patch.object(gateway.storing, "Segments", partial(Segments, files=SegmentFiles(disk))),
+            mock.patch.object(gateway.storing, "Room", partial(Room, disk=SimulatedRoom(disk))),
+        ):
+            yield
+
+    def _opened(self, disk: Disk, *arguments: Any, **named: Any) -> SqliteStore:
+        self._store = SqliteStore(*arguments, opener=disk.opener, **named)
+        return self._store
+
+    def connect(self, port: int, number: int) -> Connection | None:
+        """A connection of a client; None where nobody listens."""
+        factory = self.loop.servers.get(port)
+        if factory is None:
+            return None
+        connection = Connection(self.loop, number, self._chance)
+        connection.begin(factory)
+        self.connections.append(connection)
+        return connection
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        if self.started and not self._stopping:
+            self._stopping = True
+            if not self._stop.done():
+                self.loop.call_soon(self._stop.set_result, None)
+
+    def kill(self, power_loss: bool) -> None:
+        """kill -9, or the machine's power goes."""
+        self._disk.kill(power_loss)
+        self._clear_away()
+
+    def end(self) -> None:
+        """It has ended itself, or is to be cleared away after it has."""
+        self._disk.kill(False)
+        self._clear_away()
+
+    def _clear_away(self) -> None:
+        """Let go of what a real process's end would: descriptors and sockets."""
+        silenced = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            self.hub.kill()
+            store = self._store
+            if store is not None and not self.ended:
+                for close in (lambda: store._opened.segments.close(False), store._opened.database.close):
+                    with suppress(Exception):
+                        close()
+                with suppress(Exception):
+                    store._opened._lock.release()
+        finally:
+            logging.disable(silenced)
+        for connection in self.connections:
+            if connection.open:
+                connection.die()
+        self._disk.forget_former()
+        self.loop.close()
+
+    def faults(self) -> list[str]:
+        """What is not as it must be, between any two calls."""
+        found = list(self.loop.failures)
+        for listener in self.gateway.listeners:
+            if listener.internal_errors:
+                found.append(f"{listener.acceptor.name}: {listener.internal_errors} internal errors")
+        for queue in self.gateway.broker.queues.values():
+            found += [f"{queue.key}: {fault}" for fault in faults(queue)]
+        return found

@@ -1,0 +1,308 @@
+"""A run: a machine with a disk, the gateway's process on it, clients, and what happens to them, all decided by a seed."""
+
+import logging
+import random
+import traceback
+from contextlib import ExitStack
+from typing import Any, Final
+
+from tests.simulation.clock import Clock, installed
+from tests.simulation.disk import Disk
+from tests.simulation.ledger import Ledger, Violation
+from tests.simulation.mqtt_client import MqttClient
+from tests.simulation.network import Connection
+from tests.simulation.operations import KINDS, STEPS_MAX, Operation
+from tests.simulation.process import MQTT_PORT, STOMP_PORT, Process
+from tests.simulation.stomp_client import DEAD, QUEUES, StompClient
+from tests.simulation.threads import NEVER
+
+DRAIN_S: Final = 300.0
+"""Virtual time in which all must come out once faults have stopped."""
+
+STEPS_AT_ONCE: Final = 200_000
+"""More steps without time passing are an endless loop."""
+
+LOOK_EVERY: Final = 50
+"""Steps after which all queues are looked at."""
+
+
+class Failed(Exception):
+    """The gateway did what it must not; `str` says what."""
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._chance = random.Random(f"world {seed}")
+        self.clock = Clock(random.Random(f"clock {seed}"))
+        self.disk = Disk(random.Random(f"disk {seed}"))
+        self.ledger = Ledger()
+        self.lines: list[str] = []
+        """What happened, for people."""
+        self.steps = 0
+        self._numbers = 0
+        self._patches = ExitStack()
+        self._log = _Log(self)
+        self.process: Process | None = None
+        self._connections: list[Connection] = []
+        self._memory_max = self._chance.choice((3_000, 20_000, 200_000, 1 << 28))
+        self._settings = settings(self._chance)
+        say = self.say
+        self.mqtt = [
+            MqttClient("m1", 4, False, self.ledger, say),
+            MqttClient("m2", 5, False, self.ledger, say),
+            MqttClient("m3", self._chance.choice((4, 5)), True, self.ledger, say),
+        ]
+        self.stomp = [StompClient(name, self.ledger, say) for name in ("s1", "s2", "s3")]
+        for name in (*QUEUES, DEAD):
+            holder = self.ledger.holder(f"queue {name}")
+            target = f"queue:{name}"
+            wants = (lambda sent: True) if name == DEAD else (lambda sent, target=target: sent.target == target)
+            holder.may_take(wants)
+            if name == DEAD:
+                holder.ordered = False
+            else:
+                holder.take(wants)
+
+    def say(self, line: str) -> None:
+        """Add to the trace."""
+        self.lines.append(f"{self.clock.us / 1_000_000:12.6f} {line}")
+
+    # -- a run
+
+    def run(self, operations: list[Operation]) -> None:
+        """Carry them out, then let all come out.  Raises Failed, Violation, or what the gateway raised."""
+        with installed(self.clock, random.Random(f"secrets {self.seed}")), self._log:
+            try:
+                self.start()
+                for operation in operations:
+                    self.say(f"-- {operation}")
+                    chance = random.Random(operation.seed)
+                    KINDS[operation.name][1](self, chance)
+                    self._go_on(chance.randrange(STEPS_MAX))
+                self._drain()
+                self._end_in_order()
+            finally:
+                self._clear_away()
+
+    def _clear_away(self) -> None:
+        if self.process is not None:
+            self.process.end()
+            self._patches.close()
+            self.process = None
+        self.disk.remove()
+
+    # -- what operations do
+
+    def start(self) -> None:
+        """Start the gateway, unless it runs."""
+        if self.process is None:
+            self.say("the gateway starts")
+            self.process = Process(self._settings, self._memory_max, self.disk, self.clock, self._chance)
+            self._patches.enter_context(self.process.within())
+
+    def kill(self, power_loss: bool) -> None:
+        """End it where it is."""
+        if self.process is not None:
+            self.say("the power goes" if power_loss else "the gateway is killed")
+            process, self.process = self.process, None
+            process.kill(power_loss)
+            self._patches.close()
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        if self.process is not None:
+            self.process.stop()
+
+    def connect(self, client: MqttClient | StompClient) -> None:
+        """Connect a client, if somebody listens."""
+        if self.process is None:
+            return
+        self._numbers += 1
+        port = MQTT_PORT if isinstance(client, MqttClient) else STOMP_PORT
+        connection = self.process.connect(port, self._numbers)
+        if connection is not None:
+            client.connect(connection)
+
+    def let_pass(self, seconds: float) -> None:
+        """Go on until that time has passed."""
+        until_s = self.clock.now_s + seconds
+        while self.clock.now_s < until_s and self._step(until_s):
+            pass
+        self.clock.advance_to(until_s)
+
+    # -- steps
+
+    def _go_on(self, steps: int) -> None:
+        for _ in range(steps):
+            if not self._step(self.clock.now_s + 0.05):
+                return
+
+    def _step(self, until_s: float) -> bool:
+        """Something goes on, or time does, but not beyond `until_s`.  False when nothing does."""
+        process = self.process
+        if process is None:
+            return False
+        self.steps += 1
+        choices: list[Any] = list(process.hub.runnable())
+        for connection in process.connections:
+            if connection.may_deliver():
+                choices.append(connection.deliver)
+            if connection.may_read():
+                choices.append(connection.read)
+        if not choices:
+            next_s = process.hub.next_s()
+            if next_s > until_s:
+                return False
+            self.clock.advance_to(next_s)
+            return True
+        chosen = self._chance.choice(choices)
+        if callable(chosen):
+            chosen()
+        else:
+            process.hub.go_on(chosen)
+        if self.steps % LOOK_EVERY == 0:
+            self._look(process)
+        if process.ended:
+            self.say(f"the gateway has ended{' since its store failed' if process.store_failed else ''}")
+            self.process = None
+            process.end()
+            self._patches.close()
+        return True
+
+    def _look(self, process: Process) -> None:
+        process.connections = [one for one in process.connections if one.alive]
+        if self._log.found:
+            raise Failed(self._log.found[0])
+        if found := process.faults():
+            raise Failed(found[0])
+
+    # -- the end
+
+    def _drain(self) -> None:
+        """Faults have stopped: everybody comes back and takes all there is."""
+        self.say("-- faults stop, all comes out")
+        self.disk.full = False
+        self.disk.fails_after = 0
+        everybody: list[MqttClient | StompClient] = [*self.mqtt, *self.stomp]
+        for client in everybody:
+            client.prompt = True
+            if client.connection is not None:
+                client.leave(random.Random(1))
+                if client.connection is not None:
+                    client.connection.break_off()
+        until_s = self.clock.now_s + DRAIN_S
+        quiet = 0
+        while quiet < 3:
+            if self.clock.now_s > until_s:
+                raise Failed(f"nobody waits for ever: {self._waits_for()}")
+            self.start()
+            for client in everybody:
+                if client.connection is None:
+                    self.connect(client)
+            self._read_all()
+            before = len(self.lines)
+            self.let_pass(2.0)
+            idle = all(client.idle for client in everybody)
+            quiet = quiet + 1 if idle and len(self.lines) == before else 0
+        for holder in self.ledger.holders.values():
+            if lost := holder.lost():
+                raise Violation(f"{holder.name}: {lost[0]} was confirmed, and never comes ({len(lost)} such)")
+
+    def _read_all(self) -> None:
+        readers = ((self.stomp[0], QUEUES[0]), (self.stomp[1], QUEUES[1]), (self.stomp[2], DEAD))
+        for client, queue in readers:
+            if client.connected and not client.drains:
+                client.drains = True
+                client.read(queue, "client-individual")
+        for client in self.stomp:
+            if client.connected and client.has_durable and not client.reads_durably:
+                client.subscribe_durably(random.Random(1), "client-individual")
+
+    def _waits_for(self) -> str:
+        waiting = [client.waits_for() for client in (*self.mqtt, *self.stomp) if not client.idle]
+        process = self.process
+        if process is not None:
+            for queue in process.gateway.broker.queues.values():
+                if queue.depth:
+                    waiting.append(f"{queue.key}: {queue.depth}")
+        return "; ".join(waiting)
+
+    def _end_in_order(self) -> None:
+        """Nothing is left, and the gateway ends when it is told to."""
+        process = self.process
+        assert process is not None
+        self._look(process)
+        for client in (*self.mqtt, *self.stomp):
+            client.leave(random.Random(1))
+        self.let_pass(1.0)
+        process.stop()
+        self.let_pass(60.0)
+        if self.process is not None:
+            raise Failed("it does not stop")
+        if self._log.found:
+            raise Failed(self._log.found[0])
+
+
+def settings(chance: random.Random) -> dict[str, Any]:
+    """A configuration with small limits."""
+    output = chance.choice((2_000, 20_000, 262_144))
+    inflight = chance.choice((1, 3, 20, 1_000))
+    options = f"outputBuffer={output}&maximumInflight={inflight}&slowConsumerTimeout=20000"
+    return {
+        "connector": [
+            {"name": "mqtt", "uri": f"mqtt://127.0.0.1:{MQTT_PORT}?{options}"},
+            {"name": "stomp", "uri": f"stomp://127.0.0.1:{STOMP_PORT}?{options}"},
+        ],
+        "gateway": {"shutdown_timeout_ms": 500},
+        "admin": {"enabled": False},
+        "queues": {
+            "messages_max": chance.choice((0, 0, 5, 50)),
+            "bytes_max": chance.choice((268_435_456, 268_435_456, 10_000)),
+            "when_full": chance.choice(("block", "reject")),
+            "deliveries_max": chance.choice((0, 2, 20)),
+            "dead_letters": DEAD,
+        },
+        "mqtt": {"inflight_max": chance.choice((1, 5, 1_000)), "sys_interval_s": 0},
+        "store": {
+            "pending_bytes_max": chance.choice((5_000, 67_108_864)),
+            "batch_operations_max": chance.choice((1, 7, 4_096)),
+            "batch_bytes_max": chance.choice((2_000, 8_388_608)),
+            "reserve_bytes": chance.choice((0, 1_048_576)),
+            "fanout_copies_max": chance.choice((0, 10, 1_000_000)),
+            "large_bytes": chance.choice((0, 800, 65_536)),
+            "segment_bytes": 1_048_576,
+        },
+    }
+
+
+class _Log(logging.Handler):
+    """Keeps what is said of our own bugs."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.INFO)
+        self._world = world
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        self._world.say(f"   log: {text}".replace(str(self._world.disk.directory), ""))
+        if record.exc_info and record.exc_info[1] is not None:
+            where = traceback.format_exception(record.exc_info[1])
+            self._world.say("".join(where))
+            self.found.append(f"{text}: {record.exc_info[1]!r}")
+
+    def __enter__(self) -> None:
+        root = logging.getLogger("gateway")
+        self._before = (root.level, root.propagate)
+        root.addHandler(self)
+        root.setLevel(logging.INFO)
+        root.propagate = False
+
+    def __exit__(self, *_: object) -> None:
+        root = logging.getLogger("gateway")
+        root.removeHandler(self)
+        root.setLevel(self._before[0])
+        root.propagate = self._before[1]
