@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(seed, result.digest)
         if result.failure:
             failed += 1
-            print(f"seed {seed}: {result.failure}", flush=True)
+            print(f"seed {seed}: {result.failure[:400]}", flush=True)
     took = time.perf_counter() - began
     print(
         f"{len(seeds)} seeds, {failed} failed; {len(seeds) / took * 60:.0f} seeds a minute,"

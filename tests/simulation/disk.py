@@ -33,6 +33,12 @@ DISK_BYTES: Final = 1 << 40
 
 STORE: Final = "store.db"
 
+# Extended result codes of SQLite.
+IOERR_WRITE: Final = 778
+IOERR_FSYNC: Final = 1_034
+IOERR_TRUNCATE: Final = 1_546
+IOERR_DELETE: Final = 2_570
+
 
 class Disk:
     """One machine's; a process that uses it is a life, with a directory of its own that begins as the last one left it."""
@@ -49,6 +55,8 @@ class Disk:
         self.full = False
         self.fails_after = 0
         """Writes and syncs until one fails; 0 is never."""
+        self.failed = False
+        """One has: this process may give up."""
         self._image: Image | None = None
         self._vfs: FaultyVfs | None = None
 
@@ -61,6 +69,7 @@ class Disk:
         """A process starts to use it."""
         self.hub = hub
         self.dead = False
+        self.failed = False
         self._image = None
         self._vfs = FaultyVfs(f"sim-{id(self)}-{self._lives}", self)
 
@@ -138,15 +147,21 @@ class Disk:
         if self.fails_after:
             self.fails_after -= 1
             if not self.fails_after:
+                self.failed = True
                 return "failed"
         return ""
 
 
-def _refuse(fate: str) -> None:
+def _refuse(fate: str, code: int) -> None:
+    """Raise what SQLite knows as full, or as an error of input and output with this extended code."""
     if fate == "full":
-        raise apsw.FullError("simulated")
+        full = apsw.FullError("simulated: full")
+        full.result = full.extendedresult = 13
+        raise full
     if fate:
-        raise apsw.IOError("simulated")
+        failed = apsw.IOError("simulated")
+        failed.result, failed.extendedresult = 10, code
+        raise failed
 
 
 def _refuse_files(fate: str) -> None:
@@ -167,7 +182,7 @@ class FaultyVfs(apsw.VFS):  # type: ignore[misc]
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
         if self.disk.dead:
-            raise apsw.IOError("simulated")
+            _refuse("dead", IOERR_DELETE)
         self.disk.happened("delete", Path(filename).name)
         super().xDelete(filename, syncdir)
 
@@ -181,18 +196,18 @@ class FaultyFile(apsw.VFSFile):  # type: ignore[misc]
         super().__init__("", name, flags)
 
     def xWrite(self, data: bytes, offset: int) -> None:
-        _refuse(self._disk.writes(offset + len(data) > self.xFileSize()))
+        _refuse(self._disk.writes(offset + len(data) > self.xFileSize()), IOERR_WRITE)
         self._disk.happened("write", self._name, offset, bytes(data))
         super().xWrite(data, offset)
 
     def xTruncate(self, size: int) -> None:
         if self._disk.dead:
-            raise apsw.IOError("simulated")
+            _refuse("dead", IOERR_TRUNCATE)
         self._disk.happened("truncate", self._name, size)
         super().xTruncate(size)
 
     def xSync(self, flags: int) -> None:
-        _refuse(self._disk.syncs())
+        _refuse(self._disk.syncs(), IOERR_FSYNC)
         self._disk.happened("sync", self._name)
 
 

@@ -146,7 +146,7 @@ KINDS: Final[dict[str, tuple[int, Callable[["World", random.Random], None]]]] = 
     "pause": (1, pause),
     "set_clock": (1, set_clock),
     "fill_disk": (1, fill_disk),
-    "break_disk": (0, break_disk),
+    "break_disk": (1, break_disk),
 }
 """Name → how often, and what it does.  A new operation is a line here."""
 

@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any, Final
 from unittest import mock
 
+import gateway.app
 import gateway.storing
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.core.contents import faults
 from gateway.security import passwords
 from gateway.store import writer
+from gateway.store.errors import StoreError
 from gateway.store.room import Room
 from gateway.store.segments import Segments
 from gateway.store.sqlite import SqliteStore
@@ -43,17 +45,30 @@ class Process:
         self.connections: list[Connection] = []
         disk.begin(self.hub)
         config = Config.model_validate({**settings, "store": {**settings["store"], "path": str(disk.path)}})
-        with mock.patch.object(passwords, "hash_password", lambda _: NO_HASH):
+        with (
+            mock.patch.object(passwords, "hash_password", lambda _: NO_HASH),
+            mock.patch.object(gateway.app, "web_pages", lambda *_: {}),
+        ):
             self.gateway = Gateway(config)
         self.gateway.broker.limits.memory_max = memory_max
         self.started = False
         self.ended = False
+        self.gave_up = False
+        """It could not start, since its disk failed."""
         self._stopping = False
+        self._stop: Any = None
         self._store: SqliteStore | None = None
         self.hub.spawn("loop", lambda: self.loop.run(self._main()))
 
     async def _main(self) -> None:
-        await self.gateway.start()
+        try:
+            await self.gateway.start()
+        except StoreError:
+            await self.gateway.stop()
+            if not self._disk.failed:
+                raise
+            self.ended = self.gave_up = True
+            return
         self._disk.settle()
         self.started = True
         self._stop = self.loop.create_future()
@@ -70,7 +85,7 @@ class Process:
     @property
     def store_failed(self) -> bool:
         """Would the exit code say so?"""
-        return self.gateway.storing.failure is not None
+        return self.gave_up or self.gateway.storing.failure is not None
 
     @contextmanager
     def within(self) -> Iterator[None]:

@@ -19,8 +19,8 @@ from tests.simulation.threads import NEVER
 DRAIN_S: Final = 300.0
 """Virtual time in which all must come out once faults have stopped."""
 
-STEPS_AT_ONCE: Final = 200_000
-"""More steps without time passing are an endless loop."""
+STEPS_MAX_OF_A_RUN: Final = 400_000
+"""More than any run needs: somebody goes round in circles."""
 
 LOOK_EVERY: Final = 50
 """Steps after which all queues are looked at."""
@@ -152,6 +152,8 @@ class World:
                 choices.append(connection.deliver)
             if connection.may_read():
                 choices.append(connection.read)
+        if self.steps > STEPS_MAX_OF_A_RUN:
+            raise Failed(f"it goes on and on: {self._waits_for()}")
         if not choices:
             next_s = process.hub.next_s()
             if next_s > until_s:
@@ -167,6 +169,8 @@ class World:
             self._look(process)
         if process.ended:
             self.say(f"the gateway has ended{' since its store failed' if process.store_failed else ''}")
+            if process.store_failed and not self.disk.failed:
+                raise Failed(f"it gave up: {process.gateway.storing.failure}")
             self.process = None
             process.end()
             self._patches.close()
