@@ -11,7 +11,9 @@ PINNED := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR
 SOURCES := $(shell find gateway protocols -name '*.py' -o -path 'gateway/web/*.*' -o -path 'gateway/manual/*.md') pyproject.toml setup.py
 COMPILED_TESTS := protocols connectors behaviour interop
 
-.PHONY: install programs run test test-plain test-compiled check bench soak wheel peers clean
+SEEDS ?= 1000
+
+.PHONY: install programs run test test-plain test-compiled check bench simulate soak wheel peers clean
 
 # Compiled where a C compiler is found; the command is then $(COMPILED)/bin/gateway.
 install: $(COMPILED)/.installed
@@ -121,6 +123,10 @@ check: $(PLAIN)/.installed
 	$(PLAIN)/bin/ruff check .
 	$(PLAIN)/bin/mypy
 	$(PLAIN)/bin/python -m pytest -q tests/test_import_rule.py
+
+# The whole gateway under virtual time, on all processors; a seed that fails: python -m tests.simulation --seed N --shrink.
+simulate: $(PLAIN)/.installed
+	$(PLAIN)/bin/python -m tests.simulation --seeds 1-$(SEEDS) --jobs $$(getconf _NPROCESSORS_ONLN)
 
 soak: $(PLAIN)/.installed
 	HYPOTHESIS_PROFILE=soak $(PLAIN)/bin/python -m pytest -q -k "garbage or property or model or machine or random or every or power"

@@ -3,16 +3,24 @@
 import argparse
 import gc
 import hashlib
+import multiprocessing
 import os
 import sys
 import time
 import traceback
+from collections.abc import Iterable
+from functools import partial
 from typing import Final, NamedTuple
 
 from tests.simulation.operations import Operation, plan
+from tests.simulation.shrink import shrink
 from tests.simulation.world import World
 
 OPERATIONS: Final = 120
+
+SHRINK_RUNS: Final = 400
+
+FAILURE_SHOWN: Final = 300
 
 
 class Result(NamedTuple):
@@ -24,14 +32,16 @@ class Result(NamedTuple):
     lines: list[str]
     operations: int
     steps: int
+    digest: str
+    """The same for runs in which the same happened."""
 
     @property
-    def digest(self) -> str:
-        """The same for runs in which the same happened."""
-        return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()[:16]
+    def kind(self) -> str:
+        """What failures have in common that differ in numbers only."""
+        return "".join(sign for sign in self.failure if not sign.isdigit())[:60]
 
 
-def run(seed: int, operations: list[Operation]) -> Result:
+def run(seed: int, operations: list[Operation], traced: bool = True) -> Result:
     """One run."""
     world = World(seed)
     failure = ""
@@ -40,45 +50,86 @@ def run(seed: int, operations: list[Operation]) -> Result:
         world.run(operations)
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"
-        if type(error).__module__.startswith("tests.simulation") is False:
+        if not type(error).__module__.startswith("tests.simulation"):
             world.say(traceback.format_exc())
     finally:
         gc.enable()
     world.say(failure or "all came out")
-    return Result(seed, failure, world.lines, len(operations), world.steps)
+    digest = hashlib.sha256("\n".join(world.lines).encode()).hexdigest()[:16]
+    return Result(seed, failure, world.lines if traced else [], len(operations), world.steps, digest)
+
+
+def _planned(count: int, seed: int) -> Result:
+    return run(seed, plan(seed, count), False)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """See `__main__`."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     parser.add_argument("--seeds", default="1-100", help="FIRST-LAST")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share them")
     parser.add_argument("--seed", type=int, help="only this one, with a trace of what happened")
     parser.add_argument("--operations", type=int, default=OPERATIONS, help="of each run")
+    parser.add_argument("--plan", help="with --seed: these operations, as --shrink prints them")
+    parser.add_argument(
+        "--shrink", action="store_true", help="with --seed: find the shortest plan that fails"
+    )
     parser.add_argument("--digests", action="store_true", help="print what tells one run from another")
     options = parser.parse_args(arguments)
     if os.environ.get("PYTHONHASHSEED") != "0":
         # The order of a set of texts is no part of the seed.
-        os.execve(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
+        command = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
     if options.seed is not None:
-        result = run(options.seed, plan(options.seed, options.operations))
-        print("\n".join(result.lines))
-        return 1 if result.failure else 0
+        return _one(options)
+    return _many(options)
+
+
+def _one(options: argparse.Namespace) -> int:
+    operations = plan(options.seed, options.operations)
+    if options.plan is not None:
+        words = [word.split(":") for word in options.plan.split()]
+        operations = [Operation(name, int(seed)) for name, seed in words]
+    result = run(options.seed, operations)
+    if options.shrink and result.failure:
+        kind = result.kind
+        operations = shrink(
+            operations, lambda fewer: run(options.seed, fewer, False).kind == kind, SHRINK_RUNS
+        )
+        result = run(options.seed, operations)
+    print("\n".join(result.lines))
+    if options.shrink:
+        print(f'--seed {options.seed} --plan "{" ".join(map(str, operations))}"')
+    return 1 if result.failure else 0
+
+
+def _many(options: argparse.Namespace) -> int:
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     began = time.perf_counter()
-    failed = operations = steps = 0
-    for seed in seeds:
-        result = run(seed, plan(seed, options.operations))
-        operations += result.operations
-        steps += result.steps
-        if options.digests:
-            print(seed, result.digest)
-        if result.failure:
-            failed += 1
-            print(f"seed {seed}: {result.failure[:400]}", flush=True)
+    one = partial(_planned, options.operations)
+    if options.jobs == 1:
+        failed, operations, steps = _report(map(one, seeds), options.digests)
+    else:
+        with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
+            failed, operations, steps = _report(pool.imap(one, seeds), options.digests)
     took = time.perf_counter() - began
     print(
         f"{len(seeds)} seeds, {failed} failed; {len(seeds) / took * 60:.0f} seeds a minute,"
         f" {operations / took:.0f} operations and {steps / took:.0f} steps a second"
     )
     return 1 if failed else 0
+
+
+def _report(results: Iterable[Result], digests: bool) -> tuple[int, int, int]:
+    """Print what failed; how many did, and the operations and steps of all."""
+    failed = operations = steps = 0
+    for result in results:
+        operations += result.operations
+        steps += result.steps
+        if digests:
+            print(result.seed, result.digest, flush=True)
+        if result.failure:
+            failed += 1
+            print(f"seed {result.seed}: {result.failure[:FAILURE_SHOWN]}", flush=True)
+    return failed, operations, steps

@@ -80,7 +80,9 @@ class Disk:
             self._image.synced[str(path.relative_to(self.directory))] = bytearray(path.read_bytes())
 
     def _files(self) -> list[Path]:
-        return [path for path in sorted(self.directory.rglob("*")) if path.is_file() and path.suffix != ".lock"]
+        return [
+            path for path in sorted(self.directory.rglob("*")) if path.is_file() and path.suffix != ".lock"
+        ]
 
     def opener(self, path: str) -> Database:
         """See Opener."""
@@ -88,7 +90,7 @@ class Disk:
         return ApswDatabase(path, self._vfs.name)
 
     def kill(self, power_loss: bool) -> None:
-        """The process is gone: the next one finds what it wrote, or after a loss of power what was synced, and perhaps more."""
+        """The process is gone: the next finds what it wrote, or after a loss of power what was synced, or more."""
         self.dead = True
         self._lives += 1
         after = self._root / str(self._lives)

@@ -25,9 +25,23 @@ class Violation(Exception):
 class Sent:
     """A message, as its sender knows it."""
 
-    __slots__ = ("body", "k", "persistent", "qos", "sender", "stamp", "state", "target", "uid", "wanted")
+    __slots__ = (
+        "again",
+        "body",
+        "k",
+        "persistent",
+        "qos",
+        "sender",
+        "stamp",
+        "state",
+        "target",
+        "uid",
+        "wanted",
+    )
 
-    def __init__(self, uid: int, sender: str, target: str, qos: int, persistent: bool, k: int, size: int) -> None:
+    def __init__(
+        self, uid: int, sender: str, target: str, qos: int, persistent: bool, k: int, size: int
+    ) -> None:
         self.uid = uid
         self.sender = sender
         self.target = target
@@ -40,6 +54,8 @@ class Sent:
         self.state = HELD
         self.stamp = 0
         """Its place among what its sender has said."""
+        self.again = 0
+        """And that of its last repetition."""
         self.wanted: list[tuple[Holder, int]] = []
         """Who wanted it when it was written, with the generation of the wish."""
 
@@ -107,14 +123,16 @@ class Holder:
         if not any(wants(sent) for wants in self.ever):
             raise Violation(f"{self.name}: {sent} was received by {reader}, which has never asked for it")
         if copy.confirmed:
-            raise Violation(f"{self.name}: {sent} came to {reader} again after its acknowledgement was confirmed")
+            raise Violation(
+                f"{self.name}: {sent} came to {reader} again after its acknowledgement was confirmed"
+            )
         if once and copy.deliveries > 1:
             raise Violation(f"{self.name}: {sent} came to {reader} {copy.deliveries} times at QoS 2")
         if self.ordered and not redelivered:
             key = (sent.sender, sent.target, reader)
-            if sent.stamp < self._last.get(key, 0):
+            if sent.again < self._last.get(key, 0):
                 raise Violation(f"{self.name}: {sent} came to {reader} after a later one")
-            self._last[key] = sent.stamp
+            self._last[key] = max(sent.stamp, self._last.get(key, 0))
         return copy
 
     def lost(self) -> list[Sent]:
@@ -163,10 +181,15 @@ class Ledger:
         """It, or the COMMIT of its transaction, is on the wire."""
         sent.state = WRITTEN
         self._stamp += 1
-        sent.stamp = self._stamp
+        sent.stamp = sent.again = self._stamp
         for holder in self.holders.values():
             if holder.wants is not None and holder.wants(sent):
                 sent.wanted.append((holder, holder.generation))
+
+    def repeated(self, sent: Sent) -> None:
+        """It is sent once more, since nobody has confirmed it."""
+        self._stamp += 1
+        sent.again = self._stamp
 
     def confirmed(self, sent: Sent) -> None:
         """Its sender was told that it is safe."""

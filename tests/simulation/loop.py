@@ -8,6 +8,7 @@ from typing import Any
 from tests.simulation.clock import Clock
 from tests.simulation.threads import NEVER, Hub, Killed
 
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """`turn` is one turn; the world decides when.  Servers are found in `servers` by port."""
 

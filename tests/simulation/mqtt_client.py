@@ -24,7 +24,9 @@ class MqttClient:
 
     port: Final = 1883
 
-    def __init__(self, name: str, version: int, clean: bool, ledger: Ledger, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, name: str, version: int, clean: bool, ledger: Ledger, say: Callable[[str], None]
+    ) -> None:
         self.name = name
         self.version = version
         self.clean = clean
@@ -139,7 +141,8 @@ class MqttClient:
 
     def waits_for(self) -> str:
         """For people."""
-        return f"{self.name}: connected {self.connected}, sent {sorted(self._sent)}, asked {self._asked}, owes {len(self._owed)}"
+        state = f"sent {sorted(self._sent)}, asked {self._asked}, owes {len(self._owed)}"
+        return f"{self.name}: connected {self.connected}, {state}"
 
     # -- the wire
 
@@ -215,6 +218,7 @@ class MqttClient:
                 self._write(f"PUBREL {packet_id}")
             else:
                 topic = sent.target.removeprefix("topic:")
+                self._ledger.repeated(sent)
                 self._write(f"PUBLISH {topic} qos={sent.qos} dup id={packet_id} {sent.body}")
 
     def _confirmed(self, packet_id: int, code: int) -> None:

@@ -20,7 +20,9 @@ DEAD: Final = "DLQ"
 class Subscription:
     """What the client has asked for, and what it has of it."""
 
-    def __init__(self, id: str, holder: Holder, mode: str, wants: Callable[[Sent], bool], durable: bool) -> None:
+    def __init__(
+        self, id: str, holder: Holder, mode: str, wants: Callable[[Sent], bool], durable: bool
+    ) -> None:
         self.id = id
         self.holder = holder
         self.mode = mode
@@ -113,7 +115,12 @@ class StompClient:
         self.read(chance.choice(QUEUES), mode, words, wants, chance.choice((1, 3, 100)))
 
     def read(
-        self, queue: str, mode: str, words: str = "", wants: Callable[[Sent], bool] | None = None, most: int = 100
+        self,
+        queue: str,
+        mode: str,
+        words: str = "",
+        wants: Callable[[Sent], bool] | None = None,
+        most: int = 100,
     ) -> None:
         """Read a queue."""
         holder = self._ledger.holder(f"queue {queue}")
@@ -220,7 +227,9 @@ class StompClient:
             self._ledger.written(sent)
         for _, _, copy in transaction.acks:
             copy.acknowledged = True
-        self._write(f"COMMIT transaction:{transaction.id}" + self._receipt(lambda: self._committed(transaction)))
+        self._write(
+            f"COMMIT transaction:{transaction.id}" + self._receipt(lambda: self._committed(transaction))
+        )
 
     def _committed(self, transaction: Transaction) -> None:
         for sent in transaction.sends:

@@ -14,7 +14,6 @@ from tests.simulation.network import Connection
 from tests.simulation.operations import KINDS, STEPS_MAX, Operation
 from tests.simulation.process import MQTT_PORT, STOMP_PORT, Process
 from tests.simulation.stomp_client import DEAD, QUEUES, StompClient
-from tests.simulation.threads import NEVER
 
 DRAIN_S: Final = 300.0
 """Virtual time in which all must come out once faults have stopped."""
@@ -59,7 +58,9 @@ class World:
         for name in (*QUEUES, DEAD):
             holder = self.ledger.holder(f"queue {name}")
             target = f"queue:{name}"
-            wants = (lambda sent: True) if name == DEAD else (lambda sent, target=target: sent.target == target)
+            wants = (
+                (lambda sent: True) if name == DEAD else (lambda sent, target=target: sent.target == target)
+            )
             holder.may_take(wants)
             if name == DEAD:
                 holder.ordered = False

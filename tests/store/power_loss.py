@@ -5,6 +5,7 @@ What was synced is there.  What was not may be there, may be missing, and may be
 
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -206,7 +207,9 @@ class ApswDatabase(Database):
         return bool(self._apsw.in_transaction)
 
     def close(self) -> None:
-        self._apsw.close()
+        # As in the standard library: what became of the log's last move into the file is not told.
+        with suppress(apsw.Error):
+            self._apsw.close()
 
 
 class CarelessDatabase(ApswDatabase):
