@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
+from tests.simulation.deliberate import FAULTS
 from tests.simulation.operations import Operation, plan
 from tests.simulation.shrink import shrink
 from tests.simulation.world import World
@@ -74,12 +75,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--shrink", action="store_true", help="with --seed: find the shortest plan that fails"
     )
+    parser.add_argument(
+        "--check", type=int, help="after how many seeds, at most so many, each deliberate fault is found"
+    )
     parser.add_argument("--digests", action="store_true", help="print what tells one run from another")
     options = parser.parse_args(arguments)
     if os.environ.get("PYTHONHASHSEED") != "0":
         # The order of a set of texts is no part of the seed.
         command = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
+    if options.check is not None:
+        return _check(options)
     if options.seed is not None:
         return _one(options)
     return _many(options)
@@ -119,6 +125,26 @@ def _many(options: argparse.Namespace) -> int:
         f" {operations / took:.0f} operations and {steps / took:.0f} steps a second"
     )
     return 1 if failed else 0
+
+
+def _found(count: int, seeds: int, name: str) -> tuple[str, int, str]:
+    """The first seed that finds this fault, 0 for none, and what it says."""
+    with FAULTS[name]():
+        for seed in range(1, seeds + 1):
+            result = _planned(count, seed)
+            if result.failure:
+                return name, seed, result.failure
+    return name, 0, "NOT FOUND"
+
+
+def _check(options: argparse.Namespace) -> int:
+    one = partial(_found, options.operations, options.check)
+    missed = 0
+    with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
+        for name, seed, failure in pool.imap(one, FAULTS):
+            missed += not seed
+            print(f"{name:45} {seed:5}  {failure[:100]}", flush=True)
+    return 1 if missed else 0
 
 
 def _report(results: Iterable[Result], digests: bool) -> tuple[int, int, int]:
