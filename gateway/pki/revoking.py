@@ -65,17 +65,14 @@ def release(folder: Folder, which: str, passphrase: bytes | None = None, *, publ
     with files.locked(folder.path):
         subject = names.one_line(certificate.subject)
         by_name = _is_name(folder, which)
-        others = _others(folder, certificate)
         held = [
             entry
             for entry in authority.database.entries()
             if entry.status == REVOKED
             and entry.reason == HOLD
-            and (
-                entry.serial == certificate.serial_number
-                or (by_name and entry.subject == subject and entry.serial not in others)
-            )
+            and (entry.serial == certificate.serial_number or (by_name and entry.subject == subject))
         ]
+        held = _without_others(folder, certificate, held)
         if not held:
             raise PkiError(f"{which} is not on hold: only {HOLD} can be lifted")
         change = Change(role, held)
@@ -106,32 +103,32 @@ def _is_name(folder: Folder, which: str) -> bool:
     )
 
 
-def _others(folder: Folder, certificate: x509.Certificate) -> set[int]:
-    """Serial numbers of the other leaves, which may have the same subject and are somebody else all the same."""
-    found: set[int] = set()
+def _without_others(folder: Folder, certificate: x509.Certificate, entries: list[Entry]) -> list[Entry]:
+    """`entries`, of one subject, but for those of other leaves: they are somebody else all the same."""
+    if all(entry.serial == certificate.serial_number for entry in entries):
+        # As nearly always: thousands of files need not be read.
+        return entries
+    others: set[int] = set()
     for leaf in folder.leaves():
         try:
             other = load_certificate(leaf.certificate)
         except PkiError:
             continue
         if other.issuer == certificate.issuer and other != certificate:
-            found.add(other.serial_number)
-    return found
+            others.add(other.serial_number)
+    return [entry for entry in entries if entry.serial not in others]
 
 
 def _same_name(folder: Folder, authority: Authority, certificate: x509.Certificate) -> list[Entry]:
     """Entries that are valid and have the subject of `certificate`, but for what other leaves have in use."""
     subject = names.one_line(certificate.subject)
-    others = _others(folder, certificate)
     time = now()
-    return [
+    found = [
         entry
         for entry in authority.database.entries()
-        if entry.status == VALID
-        and entry.expires > time
-        and entry.subject == subject
-        and entry.serial not in others
+        if entry.status == VALID and entry.expires > time and entry.subject == subject
     ]
+    return _without_others(folder, certificate, found)
 
 
 def _to_revoke(authority: Authority, wanted: set[int], reason: str) -> list[Entry]:
