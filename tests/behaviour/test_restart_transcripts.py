@@ -1,45 +1,10 @@
 """What clients of both protocols find again after the process was killed, and what must not have been confirmed."""
 
 import pytest
-from harness import DROP, Gateway, MqttParty
+from harness import DROP, MqttParty
+from lives import Lives
 
-from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.paging import PAGE_MESSAGES_MAX
-from gateway.store.memory import Kept, MemoryStore
-
-
-class Lives:
-    """One store, and the gateway that lives on it now.  What was not committed when it was killed is lost."""
-
-    def __init__(self) -> None:
-        self._kept = Kept()
-        self.memory_max = CoreLimits().memory_max
-        self.begin()
-
-    def begin(self, clean: bool = False) -> Gateway:
-        """The next life."""
-        self._kept.clean = clean
-        self.store = MemoryStore(self._kept, held=True, pages=True)
-        self.gw = Gateway(self.store, QueuePolicy(dead_letters="DLQ", deliveries_max=2))
-        self.store.listener = self.gw.broker
-        self.gw.broker.limits.memory_max = self.memory_max
-        found = self.store.recover()
-        self.gw.broker.recover(found)
-        self.gw._mqtt_service.recover(found, self.gw.now_ms)
-        return self.gw
-
-    kill = begin
-
-    def stop(self) -> Gateway:
-        """An orderly stop, once all connections are gone, and the next life."""
-        self.gw._mqtt_service.close(self.gw.now_ms)
-        self.commit()
-        return self.begin(all(queue.unsettled == 0 for queue in self.gw.broker.queues.values()))
-
-    def commit(self) -> None:
-        """What is waiting reaches the disk; pages come back, and what they set off is committed too."""
-        for _ in range(3):
-            self.store.commit()
 
 
 @pytest.fixture
@@ -203,96 +168,6 @@ def test_durable_stomp_subscription_goes_on_collecting(lives: Lives) -> None:
     gw.stomp("c") >> subscribe
     lives.commit()
     gw.stomp("c") << "RECEIPT receipt-id:r" << "MESSAGE subscription:1 redelivered:true body:x"
-
-
-def watching(gw: Gateway) -> MqttParty:
-    """A client that has the retained messages that were there, and hears of new ones."""
-    party = gw.mqtt("w") >> "CONNECT w" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 # qos=0" << "SUBACK 1 0"
-    party.rest()
-    return party
-
-
-WILLS = ("clean=1", "clean=0")
-
-
-@pytest.mark.parametrize("words", WILLS)
-def test_the_will_of_who_was_connected_at_a_crash_is_published_once(lives: Lives, words: str) -> None:
-    # §3.1.2.5: in the case of a server failure it may be deferred until the restart, not forgotten.
-    gw = lives.gw
-    gw.mqtt("d") >> f"CONNECT d {words} will=state will_qos=1 will_retain will_body=off"
-    lives.commit()
-    gw.mqtt("d") << "CONNACK 0 present=0"
-    gw = lives.kill()
-    party = watching(gw)
-    gw.advance(0)
-    party << "PUBLISH state off"
-    lives.commit()
-    gw = lives.kill()
-    party = watching(gw)
-    gw.advance(1_000)
-    party.silent()
-    gw.mqtt("x") >> "CONNECT x" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 state" << "SUBACK 1 0"
-    gw.mqtt("x") << "PUBLISH state retain off"
-
-
-@pytest.mark.parametrize("words", WILLS)
-def test_the_will_of_who_left_in_order_is_not_published_after_a_crash(lives: Lives, words: str) -> None:
-    gw = lives.gw
-    gw.mqtt("d") >> f"CONNECT d {words} will=state will_body=off"
-    lives.commit()
-    gw.mqtt("d") << "CONNACK 0 present=0" >> "DISCONNECT" >> DROP
-    lives.commit()
-    gw = lives.kill()
-    party = watching(gw)
-    gw.advance(1_000)
-    party.silent()
-    assert not [place for place in lives._kept.notes if place[0] == "mqtt.session"] or words == "clean=0"
-
-
-def test_a_will_that_was_published_before_the_crash_is_not_published_again(lives: Lives) -> None:
-    gw = lives.gw
-    gw.mqtt("d") >> "CONNECT d will=state will_body=off"
-    lives.commit()
-    gw.mqtt("d") << "CONNACK 0 present=0" >> DROP
-    lives.commit()
-    assert lives._kept.notes == {}
-    gw = lives.kill()
-    party = watching(gw)
-    gw.advance(1_000)
-    party.silent()
-
-
-def test_the_delay_of_a_will_begins_with_the_restart(lives: Lives) -> None:
-    gw = lives.gw
-    party = gw.mqtt("d", 5)
-    party >> "CONNECT d expiry=60 will=state will_delay=10 will_body=off"
-    lives.commit()
-    party << "CONNACK 0 present=0"
-    gw = lives.kill()
-    party = watching(gw)
-    gw.advance(9_999)
-    party.silent()
-    gw.advance(1)
-    party << "PUBLISH state off"
-
-
-@pytest.mark.parametrize("words", WILLS)
-def test_a_will_is_published_though_its_client_is_back_before_anybody_looked(
-    lives: Lives, words: str
-) -> None:
-    gw = lives.gw
-    connect = f"CONNECT d {words} will=state will_body=off"
-    gw.mqtt("d") >> connect
-    lives.commit()
-    gw.mqtt("d") << "CONNACK 0 present=0"
-    gw = lives.kill()
-    party = watching(gw)
-    gw.mqtt("d") >> connect
-    lives.commit()
-    gw.mqtt("d") << f"CONNACK 0 present={int(words == 'clean=0')}"
-    party << "PUBLISH state off"
-    gw.advance(1_000)
-    party.silent()
 
 
 def test_what_a_client_had_not_acknowledged_keeps_its_identifier_over_orderly_restarts(lives: Lives) -> None:
@@ -654,24 +529,3 @@ def test_what_was_under_way_at_a_kill_comes_again_in_the_order_of_the_first_time
     gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
     lives.commit()
     assert [packet.split()[2] for packet in gw.mqtt("s").rest()] == ["qos=2"] * qos.count("2")
-
-
-def test_a_client_with_a_will_is_told_that_it_is_connected_once_the_will_is_safe(lives: Lives) -> None:
-    gw = lives.gw
-    party = gw.mqtt("d") >> "CONNECT d will=state will_body=off" >> "PINGREQ" >> "SUBSCRIBE 1 d"
-    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0" >> "PUBLISH d hello"
-    party.silent()
-    lives.commit()
-    # The CONNACK is the first of all.
-    party << "CONNACK 0 present=0" << "PINGRESP" << "SUBACK 1 0" << "PUBLISH d hello"
-    # Who has none does not wait.
-    gw.mqtt("e") >> "CONNECT e" << "CONNACK 0 present=0"
-
-
-def test_a_client_whose_will_is_not_safe_yet_may_leave_and_is_told_nothing(lives: Lives) -> None:
-    gw = lives.gw
-    gw.mqtt("d") >> "CONNECT d will=state will_body=off" >> DROP
-    lives.commit()
-    lives.store.accepting = False
-    # Without room for it there is no use in waiting.
-    gw.mqtt("e") >> "CONNECT e will=state will_body=off" << "CONNACK 0 present=0"

@@ -6,10 +6,12 @@ These connectors are interpreted subclasses, which compiled base classes do not 
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from line_net import LineNet
+from tls_files import Pki
 
 from gateway.connectors.base import Limits
 from gateway.net.clock import Clock
@@ -39,6 +41,12 @@ class Net(LineNet):
         reader, writer = await asyncio.open_connection("127.0.0.1", self.listener.port)
         self.writers.append(writer)
         return reader, writer
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    """Authorities, and what they have issued."""
+    return Pki(tmp_path / "certs")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """MQTT 3.1.1 §3.1 CONNECT and §3.2 CONNACK.
 
 `test_3_1_2_4_…` is [MQTT-3.1.2-4]; `test_s_3_1_3_…` a sentence of §3.1.3 without a number.  Each byte of flags and
-each field cut off is gone through in tests/protocols/mqtt/test_mqtt_bad_input.py.
+each field cut off is gone through in tests/protocols/mqtt (test_mqtt_bad_connect.py and test_mqtt_bad_input.py).
 
 Not tested:
   3.1.2-9, -11, -18 to -21, 3.1.3-1, -3   layout: a CONNECT that breaks it cannot be told from another, or is cut off

@@ -1,7 +1,8 @@
 """MQTT 5.0 §3.1, CONNECT.
 
 `test_3_1_2_4_…` is [MQTT-3.1.2-4]; `test_s_3_1_2_11_2_…` a sentence of §3.1.2.11.2 without a number.  Each byte of
-flags, each field cut off, and each property is gone through in tests/protocols/mqtt/test_mqtt_bad_input.py.
+flags, each field cut off, and each property is gone through in tests/protocols/mqtt (test_mqtt_bad_connect.py and
+test_mqtt_bad_input.py).
 
 Not tested:
   3.1.2-9, 3.1.2-16 to -19, 3.1.3-1, -3   layout: a CONNECT that breaks it cannot be told from another one, or is cut off
