@@ -6,6 +6,7 @@ A holder keeps copies for whoever reads it: a queue, the session of an MQTT clie
 - what was confirmed while a holder wanted it is there until it is acknowledged;
 - what was never sent, or only in a transaction that was not committed, is never received;
 - what was acknowledged, and that confirmed, never comes again; QoS 2 all the way comes once;
+- of a transaction all comes, or nothing;
 - per sender and destination, what comes for the first time comes in order.
 """
 
@@ -148,7 +149,22 @@ class Ledger:
     def __init__(self) -> None:
         self.sent: dict[int, Sent] = {}
         self.holders: dict[str, Holder] = {}
+        self.groups: list[list[Sent]] = []
+        """What was sent to queues in one transaction: all of it comes, or nothing."""
         self._stamp = 0
+
+    def look_at_groups(self) -> None:
+        """To be called at the end.  Raises Violation."""
+        for group in self.groups:
+            missing = [sent for sent in group if not self._came(sent)]
+            if missing and len(missing) < len(group):
+                raise Violation(f"{missing[0]} never came, but others of its transaction did")
+
+    def _came(self, sent: Sent) -> bool:
+        return any(
+            sent.uid in holder.copies and holder.copies[sent.uid].deliveries
+            for holder in self.holders.values()
+        )
 
     def holder(self, name: str) -> Holder:
         """The one of that name."""

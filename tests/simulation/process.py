@@ -15,7 +15,7 @@ from gateway.config import Config
 from gateway.core.contents import faults
 from gateway.security import passwords
 from gateway.store import writer
-from gateway.store.errors import StoreError
+from gateway.store.errors import StoreError, StoreFull
 from gateway.store.room import Room
 from gateway.store.segments import Segments
 from gateway.store.sqlite import SqliteStore
@@ -63,9 +63,11 @@ class Process:
     async def _main(self) -> None:
         try:
             await self.gateway.start()
-        except StoreError:
+        except StoreError as error:
             await self.gateway.stop()
-            if not self._disk.failed:
+            # On a full disk no store can be made; but nothing here has damaged one.
+            unmade = self._disk.full and isinstance(error, StoreFull) and "damaged" not in str(error)
+            if not self._disk.failed and not unmade:
                 raise
             self.ended = self.gave_up = True
             return

@@ -225,6 +225,9 @@ class StompClient:
             return
         for sent in transaction.sends:
             self._ledger.written(sent)
+        self._ledger.groups.append(
+            [sent for sent in transaction.sends if sent.persistent and sent.target.startswith("queue:")]
+        )
         for _, _, copy in transaction.acks:
             copy.acknowledged = True
         self._write(

@@ -170,7 +170,7 @@ class World:
             self._look(process)
         if process.ended:
             self.say(f"the gateway has ended{' since its store failed' if process.store_failed else ''}")
-            if process.store_failed and not self.disk.failed:
+            if process.store_failed and not self.disk.failed and not process.gave_up:
                 raise Failed(f"it gave up: {process.gateway.storing.failure}")
             self.process = None
             process.end()
@@ -212,6 +212,7 @@ class World:
             self.let_pass(2.0)
             idle = all(client.idle for client in everybody)
             quiet = quiet + 1 if idle and len(self.lines) == before else 0
+        self.ledger.look_at_groups()
         for holder in self.ledger.holders.values():
             if lost := holder.lost():
                 raise Violation(f"{holder.name}: {lost[0]} was confirmed, and never comes ({len(lost)} such)")
