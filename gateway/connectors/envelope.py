@@ -5,6 +5,7 @@ values, `body_b64` when it is bytes.
 """
 
 import json
+from collections.abc import Sized
 from typing import Final, final
 
 from mypy_extensions import mypyc_attr
@@ -350,6 +351,9 @@ _KNOWN: Final = frozenset(
         "ext",
     }
 )
+PROPERTIES_MAX: Final = 4_000
+"""Properties of one message, and its annotations: each becomes one of a protocol that has them one by one."""
+
 _TIME_MOST: Final = (1 << 63) - 1
 _SPAN_MOST: Final = 1 << 62
 """Milliseconds from now on: the moment must still be a time that a record holds."""
@@ -493,11 +497,17 @@ def _flag(members: dict[str, object], name: str, default: bool) -> bool:
     raise InvalidEnvelope(f"{name} is true or false")
 
 
+def _check_count(found: Sized, name: str) -> None:
+    if len(found) > PROPERTIES_MAX:
+        raise InvalidEnvelope(f"{name} has {PROPERTIES_MAX} members at most")
+
+
 def _object(members: dict[str, object], name: str) -> dict[str, object]:
     value = members.get(name)
     if value is None:
         return {}
     if isinstance(value, dict):
+        _check_count(value, name)
         return value
     raise InvalidEnvelope(f"{name} is an object")
 
@@ -514,6 +524,7 @@ def _take_properties(
         return
     if not isinstance(pairs, list):
         raise InvalidEnvelope("uprops is an array of pairs")
+    _check_count(pairs, "uprops")
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
             raise InvalidEnvelope("uprops is an array of pairs")

@@ -24,6 +24,11 @@ from gateway.core.message import Typed
 DEPTH_MAX: Final = 64
 """Lists and maps within each other: ours to walk, so ours to bound."""
 
+TEXT_MAX: Final = 4_194_304
+"""Characters of a document that is looked into, and its values, about: that is done in one go."""
+
+VALUES_MAX: Final = 20_000
+
 _EXACT_MAX: Final = (1 << 53) - 1
 """JSON numbers up to here are the same integer for every reader."""
 
@@ -65,7 +70,14 @@ def dump(value: object) -> tuple[str, str]:
 
 
 def load(text: str, types: str) -> object:
-    """Undo `dump`.  A hint that does not fit is ignored.  Raises ValueError for what is no JSON or nested too deeply."""
+    """Undo `dump`.  A hint that does not fit is ignored.
+
+    Raises ValueError for what is no JSON, nested too deeply, or too large to be looked into.
+    """
+    if len(text) > TEXT_MAX or text.count(",") + text.count("[") + text.count("{") > VALUES_MAX:
+        raise ValueError("too large a document")
+    if types.count(",") > VALUES_MAX:
+        raise ValueError("too many hints")
     hints: dict[str, str] = {}
     for pointer, tokens in decode_types(types).items():
         hints[pointer] = tokens[0]
