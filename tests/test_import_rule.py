@@ -57,7 +57,7 @@ RULES: dict[str, set[str]] = {
     "protocols.websocket": PURE | {"protocols.errors", "ext:librt", "ext:websockets"},
     "protocols.gatewayjson": PURE | {"protocols.errors"},
     # urllib.parse, which only takes strings apart.
-    "protocols.http": PURE | {"protocols.errors", "ext:h11", "std:urllib"},
+    "protocols.http": PURE | {"protocols.errors", "protocols.pieces", "ext:h11", "std:urllib"},
     "gateway.core": PURE,
     "gateway.connectors": PURE | {"gateway.core"},
     "gateway.connectors.carriage": PURE

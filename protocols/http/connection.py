@@ -9,6 +9,7 @@ import h11
 from protocols.errors import LocalProtocolError
 from protocols.http.frames import Event, Request, RequestBegun, RequestFailed
 from protocols.http.targets import authority_of, head_fault
+from protocols.pieces import Pieces
 
 REASONS: Final = {
     101: b"Switching Protocols",
@@ -41,6 +42,11 @@ CHUNKS_FREE: Final = 1_024
 CHUNK_BYTES: Final = 64
 """Chunks that one body may have whatever it holds, and then one more for so many bytes of it: each costs as much as
 hundreds of bytes do (RFC 9112 §7.1 leaves it to the recipient)."""
+
+
+FED_AT_ONCE: Final = 4_096
+"""Bytes that h11 is given between two bodies: it looks at all it has, and copies it, with each of the requests that may have
+come in one read."""
 
 
 @final
@@ -82,6 +88,8 @@ class HttpConnection:
         "_head",
         "_held",
         "_limits",
+        "_rest",
+        "_rest_at",
         "closing",
         "out",
     )
@@ -92,7 +100,7 @@ class HttpConnection:
         self._head: h11.Request | None = None
         # Nothing has come of the next request.
         self._between = True
-        self._body: list[bytes] = []
+        self._body: Pieces | None = None
         self._body_bytes = 0
         # Of its chunks, and of the pieces that they came in.
         self._chunks = 0
@@ -102,6 +110,9 @@ class HttpConnection:
         # A request has been given out and waits for its response.
         self._busy = False
         self._held = 0
+        # What h11 has not been given yet: from this byte on.
+        self._rest = b""
+        self._rest_at = 0
         self._failed = False
         self.closing = False
         """Write what is in `out`, then close."""
@@ -110,7 +121,8 @@ class HttpConnection:
     @property
     def started(self) -> bool:
         """Has a request begun, or does one wait for its response?"""
-        return self._busy or self._head is not None or bool(self._h11.trailing_data[0])
+        begun = not self._between or len(self._rest) > self._rest_at
+        return self._busy or self._head is not None or begun
 
     @property
     def in_body(self) -> bool:
@@ -129,25 +141,43 @@ class HttpConnection:
         if self.closing or self._failed:
             return []
         if self._busy or self._asking:
-            # Pipelined requests wait inside h11; how many is bounded as one request's headers are.
+            # Pipelined requests wait; how many is bounded as one request's headers are.
             self._held += len(data)
             if self._held > self._limits.max_header_bytes:
                 return self._fail(429, "too much was sent before the answer")
-            if data:
-                self._h11.receive_data(data)
+            self._keep(data)
             return []
-        if self._between and data:
-            # Some clients end a body with a line end of their own (RFC 9112 §2.2).
-            data = data.lstrip(b"\r\n")
         try:
-            if data:
-                self._between = False
-                self._h11.receive_data(data)
+            self._keep(data)
             return self._next()
         except h11.RemoteProtocolError as error:
             # It lies in a frame of its own traceback, and would keep all of ours until the collector comes.
             error.__traceback__ = None
             return self._fail(self._status_of(error), str(error).partition(": bytearray(")[0])
+
+    def _keep(self, data: bytes) -> None:
+        if data:
+            self._rest = self._rest[self._rest_at :] + data if self._rest else data
+            self._rest_at = 0
+
+    def _feed(self) -> bool:
+        """Give h11 some more of what has come; False if there is nothing."""
+        rest = self._rest
+        while self._rest_at < len(rest):
+            at = self._rest_at
+            end = len(rest) if self._head is not None else min(at + FED_AT_ONCE, len(rest))
+            piece = rest[at:end]
+            self._rest_at = end
+            if self._between:
+                # Some clients end a body with a line end of their own (RFC 9112 §2.2).
+                piece = piece.lstrip(b"\r\n")
+            if piece:
+                self._between = False
+                self._h11.receive_data(piece)
+                return True
+        self._rest = b""
+        self._rest_at = 0
+        return False
 
     def _status_of(self, error: h11.RemoteProtocolError) -> int:
         """A head that is too long before its first line ends has too long a target (RFC 9112 §3)."""
@@ -172,7 +202,7 @@ class HttpConnection:
                 if wrong:
                     return self._fail(400, wrong)
                 self._head = event
-                self._body = []
+                self._body = None
                 self._body_bytes = 0
                 self._chunks = 0
             elif isinstance(event, h11.Data):
@@ -186,7 +216,7 @@ class HttpConnection:
                     self._chunks += 1
                     if self._chunks > CHUNKS_FREE + self._body_bytes // CHUNK_BYTES:
                         return self._fail(413, "the chunks of the body are too small")
-                self._body.append(piece)
+                self._add(piece)
                 if self._body_bytes > self._limits.asked_body_bytes and not self._accepted:
                     return self._ask()
             elif isinstance(event, h11.EndOfMessage):
@@ -194,6 +224,8 @@ class HttpConnection:
                     return self._fail(431, f"trailers may have {self._limits.max_header_bytes} bytes")
                 return [self._request()]
             elif event is h11.NEED_DATA:
+                if self._feed():
+                    continue
                 if self._head is not None:
                     return self._look_ahead()
                 return []
@@ -203,6 +235,13 @@ class HttpConnection:
             else:
                 self.closing = True
                 return []
+
+    def _add(self, piece: bytes) -> None:
+        body = self._body
+        if body is None:
+            self._body = Pieces(piece)
+        else:
+            body.add(piece)
 
     def _look_ahead(self) -> list[Event]:
         """A body is to come: refuse one that is too long before it does, welcome the others (RFC 9110 §10.1.1)."""
@@ -236,8 +275,8 @@ class HttpConnection:
         self._busy = True
         self._accepted = False
         self._held = 0
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body = []
+        body = b"" if self._body is None else self._body.take()
+        self._body = None
         self._body_bytes = 0
         if _is_framed_twice(head):
             # RFC 9112 §6.1: whoever sent it may see another end of it, so nothing behind it is a request.
@@ -254,7 +293,7 @@ class HttpConnection:
 
     def upgraded(self) -> bytes:
         """The connection has been given to another protocol: what has come for that already."""
-        return bytes(self._h11.trailing_data[0])
+        return bytes(self._h11.trailing_data[0]) + self._rest[self._rest_at :]
 
     # -- to the peer
 

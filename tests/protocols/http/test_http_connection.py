@@ -1,11 +1,12 @@
 """HTTP/1.1: whole requests out of any cut, one at a time, and nobody can make it hold more than it should."""
 
+import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.errors import LocalProtocolError
-from protocols.http.connection import CHUNK_BYTES, CHUNKS_FREE, HttpConnection, HttpLimits
+from protocols.http.connection import CHUNK_BYTES, CHUNKS_FREE, FED_AT_ONCE, HttpConnection, HttpLimits
 from protocols.http.frames import Request, RequestFailed
 
 POST = b"POST /a%20b?x=1&y=%C3%A9 HTTP/1.1\r\nHost: h\r\nX-Y: z\r\nContent-Length: 3\r\n\r\nabc"
@@ -160,3 +161,48 @@ def test_a_head_has_its_limit_within_one_read_too() -> None:
     assert isinstance(failed, RequestFailed)
     assert failed.status == 431
     assert one(HttpConnection(HttpLimits(max_header_bytes=3_000)).receive_data(long)).method == "GET"
+
+
+def test_requests_that_come_in_one_read_are_not_all_copied_with_each_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copied: list[int] = []
+    trailing_data = h11.Connection.trailing_data.fget
+
+    def counted(connection: h11.Connection) -> tuple[bytes, bool]:
+        found: tuple[bytes, bool] = trailing_data(connection)
+        copied.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(h11.Connection, "trailing_data", property(counted))
+    connection = HttpConnection(HttpLimits())
+    events = connection.receive_data((GET + b"\r\n") * 1_000)
+    count = 0
+    while events:
+        assert one(events).method == "GET"
+        count += 1
+        connection.send_response(204, [], b"")
+        events = connection.receive_data(b"")
+    assert count == 1_000
+    assert not connection.started
+    assert max(copied) <= FED_AT_ONCE
+
+
+def test_a_body_that_trickles_is_kept_in_few_pieces() -> None:
+    connection = HttpConnection(HttpLimits())
+    connection.receive_data(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50000\r\n\r\n")
+    for _ in range(24_999):
+        assert connection.receive_data(b"ab") == []
+    body = connection._body
+    assert body is not None
+    assert len(body._parts) == 0
+    assert one(connection.receive_data(b"ab")).body == b"ab" * 25_000
+
+
+def test_what_follows_a_request_to_switch_is_kept_however_much_it_is() -> None:
+    connection = HttpConnection(HttpLimits())
+    upgrade = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    rest = bytes(range(256)) * 100
+    assert one(connection.receive_data(upgrade + rest)).wants_upgrade()
+    connection.send_switch([("upgrade", "websocket"), ("connection", "upgrade")])
+    assert connection.upgraded() == rest
