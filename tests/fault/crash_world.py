@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, Protocol
 
-from fault_clients import Client, History, until
+from fault_clients import Client, History, until, until_still
 
 START_S: Final = 30.0
 DRAIN_S: Final = 60.0
@@ -121,6 +121,10 @@ class World:
         """Has all come that was confirmed?"""
         return all(history.confirmed <= history.received.keys() for history in self.histories.values())
 
+    def count(self) -> int:
+        """How many have come."""
+        return sum(len(history.received) for history in self.histories.values())
+
     def faults(self) -> dict[str, list[str]]:
         """By kind; kinds of which there are none are left out."""
         found: dict[str, list[str]] = {
@@ -169,7 +173,8 @@ async def kill_loop(
 ) -> None:
     """Let everybody work, and kill the gateway again and again; then let the consumers have what is left.
 
-    It lives for a random time within `alive_s`, each round; what is left has `drain_s` to come.
+    It lives for a random time within `alive_s`, each round; what is left may take as long as
+    something comes every `drain_s`.
     """
     chance = random.Random(seed)
     tasks = [asyncio.ensure_future(client.run()) for client in world.clients]
@@ -194,7 +199,7 @@ async def kill_loop(
         for producer in world.producers:
             producer.producing = False
         await until(lambda: all(producer.finished for producer in world.producers), drain_s)
-        await until(world.arrived, drain_s)
+        await until_still(world.arrived, world.count, drain_s)
         for task in tasks:
             assert not task.done() or task.exception() is None
     finally:

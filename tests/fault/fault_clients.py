@@ -347,3 +347,15 @@ async def until(met: Callable[[], bool], seconds: float) -> bool:
                 await asyncio.sleep(0.02)
             return True
     return met()
+
+
+async def until_still(met: Callable[[], bool], count: Callable[[], int], seconds: float) -> bool:
+    """Wait for a condition as long as `count` grows; False when it stood still for so long.
+
+    How fast things come is a matter of the machine and of who else is on it, so no time bounds all of them.
+    """
+    before = -1
+    while not met() and (now := count()) != before:
+        before = now
+        await until(met, seconds)
+    return met()
