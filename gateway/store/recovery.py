@@ -136,21 +136,28 @@ def _fault_of(path: Path, index: Index, opener: Opener, check_bytes_max: int) ->
     return ""
 
 
+def _has_rollback(path: Path) -> bool:
+    """Was the last process killed while it went over to a log?  Only who may write can take back what it had begun."""
+    journal = path.with_name(path.name + "-journal")
+    return journal.exists() and journal.stat().st_size > 0
+
+
 def _look_through(path: Path, opener: Opener, check_bytes_max: int) -> None:
     """Look at everything that a start reads; at everything there is, if it is not too much.  Raises StoreDamaged.
 
     To let go of a database that was opened for writing would carry its log over, into a damaged file perhaps.
     """
-    try:
-        database = Database(str(path), read_only=True)
+    if not _has_rollback(path):
         try:
-            _look(database, path.stat().st_size <= check_bytes_max)
-            return
-        finally:
-            database.close()
-    except StoreFull:
-        # There is no room for what several processes would share.
-        pass
+            database = Database(str(path), read_only=True)
+            try:
+                _look(database, path.stat().st_size <= check_bytes_max)
+                return
+            finally:
+                database.close()
+        except StoreFull:
+            # There is no room for what several processes would share.
+            pass
     database = opener(str(path))
     try:
         _look(database, path.stat().st_size <= check_bytes_max)

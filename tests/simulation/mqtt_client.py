@@ -202,7 +202,7 @@ class MqttClient:
                 copy.confirmed = True
             self._write(f"PUBCOMP {packet.packet_id}")
         elif isinstance(packet, (Suback, Unsuback)):
-            self._answered(packet.packet_id)
+            self._answered(packet.packet_id, packet.codes)
 
     def _welcomed(self, connack: Connack) -> None:
         self.connected = True
@@ -226,9 +226,9 @@ class MqttClient:
         if code < 0x80 and not received:
             self._ledger.confirmed(sent)
 
-    def _answered(self, packet_id: int) -> None:
+    def _answered(self, packet_id: int, codes: list[int]) -> None:
         kind, filter, qos = self._asked.pop(packet_id)
-        if kind == "SUBSCRIBE":
+        if kind == "SUBSCRIBE" and codes[0] < 0x80:
             self._filters[filter] = qos
             self._holder.take(_wish(self._filters))
             self._kept = not self.clean

@@ -123,6 +123,25 @@ def test_a_damage_is_remembered_until_a_run_has_ended_in_order(tmp_path: Path) -
     assert seen == [True, True, False]
 
 
+def test_a_process_killed_while_it_went_over_to_a_log_leaves_a_store_that_opens(tmp_path: Path) -> None:
+    before, after = tmp_path / "before.db", tmp_path / "after.db"
+    SqliteStore(before).close(True)
+    connection = sqlite3.connect(before, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute("PRAGMA cache_size = 1")
+    connection.execute("BEGIN")
+    for number in range(200):
+        connection.execute("INSERT INTO note VALUES ('s', ?, ?)", (str(number), bytes(2_000)))
+    # As the disk is at the moment of the kill.
+    after.write_bytes(before.read_bytes())
+    Path(f"{after}-journal").write_bytes(Path(f"{before}-journal").read_bytes())
+    connection.close()
+    store = SqliteStore(after)
+    assert store.damages == []
+    assert store.recover().notes == {}
+    store.close(True)
+
+
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = SqliteStore(path)
