@@ -204,6 +204,10 @@ class Dedup:
         found.sort(key=_at_ms)
         for _, name, done in found:
             self._remember(name, done)
+            names = self._producers[done.producer]
+            # There may be a lower limit now than in the run that noted them.
+            if len(names) > self._broker.limits.dedup_keys_per_producer_max:
+                self._forget(names[0])
         while len(self._done) > self._broker.limits.dedup_keys_max:
             self._forget(next(iter(self._done)))
 

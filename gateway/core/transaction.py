@@ -30,6 +30,10 @@ class TransactionRefused(Exception):
     """It cannot be committed, and nothing of it has been done; `str(error)` says why, fit for the client."""
 
 
+class TransactionDenied(TransactionRefused):
+    """It holds what its client may not publish any more: the rules have changed since."""
+
+
 def held_bytes(message: Message) -> int:
     """What `message` takes of the room for open transactions."""
     return message.size + MESSAGE_OVERHEAD
@@ -42,6 +46,7 @@ class Transaction:
     __slots__ = (
         "_broker",
         "_bytes",
+        "_generation",
         "_messages",
         "_once",
         "_outcomes",
@@ -53,6 +58,8 @@ class Transaction:
     def __init__(self, broker: "Broker", publisher: Publisher | None) -> None:
         self._broker = broker
         self._publisher = publisher
+        # Of the rules by which it was asked whether what it holds may be published.
+        self._generation = broker.authorizer.generation
         # Of all it holds back; counted among the broker's until it ends.
         self._bytes = 0
         self._messages: list[Message] = []
@@ -138,10 +145,13 @@ class Transaction:
         A large one goes on in later turns (`Committing`), and its sender's confirmations wait for that.
         When it cannot be done nothing is: what was to be settled counts as failed, as in `abort`.  Raises
         LimitReached when a queue would have to be made and there are too many, TransactionRefused when a queue is
-        full and its policy is to say so, and ScheduleRefused.
+        full and its policy is to say so, TransactionDenied when the rules have changed and deny some of it, and
+        ScheduleRefused.
         """
         self._let_go()
         try:
+            if self._generation != self._broker.authorizer.generation:
+                self._ask_again()
             if self._once is not None:
                 self._leave_out_repeated(self._once)
             self._check_queues()
@@ -158,6 +168,20 @@ class Transaction:
             self._waits_for,
         )
         return committing.begin(self._publisher)
+
+    def _ask_again(self) -> None:
+        """The rules are others than when it was begun: may all of it still be published?"""
+        publisher = self._publisher
+        if publisher is None:
+            return
+        asked: set[tuple[int, str]] = set()
+        for message in [*self._messages, *[message for message, _ in self._scheduled]]:
+            destination = message.destination
+            key = (destination.kind, destination.name)
+            if key not in asked:
+                asked.add(key)
+                if not self._broker.authorizer.may_publish(publisher, destination):
+                    raise TransactionDenied(f"not allowed to send to {destination} any more")
 
     def _leave_out_repeated(self, all_once: dict[bytes, Once]) -> None:
         """What was done meanwhile under the same keys is not done again."""

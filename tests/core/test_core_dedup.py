@@ -306,3 +306,18 @@ def test_a_key_that_means_something_else_meanwhile_undoes_the_transaction() -> N
     with pytest.raises(TransactionRefused, match="something else"):
         transaction.commit()
     assert life.depth == 1
+
+
+def test_of_each_producer_no_more_keys_are_taken_up_than_a_new_configuration_allows() -> None:
+    life = Life()
+    life.say("k", b"x", someone("quiet"))
+    for n in range(5):
+        life.broker.now_ms += 1
+        life.say(str(n), b"x", someone("loud"))
+    life.store.commit()
+    life = life.next(dedup_keys_per_producer_max=2)
+    assert life.broker.dedup.count == 3
+    life.store.commit()
+    assert len(life.store.recover().notes[SPACE]) == 3
+    assert [life.say(str(n), b"x", someone("loud")) for n in (4, 3)] == [True, True]
+    assert life.say("k", b"x", someone("quiet"))

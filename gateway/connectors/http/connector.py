@@ -18,7 +18,7 @@ from gateway.core.dedup import KeyReused
 from gateway.core.destination import InvalidName
 from gateway.core.router import Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused
-from gateway.core.transaction import TransactionRefused, TransactionTooLarge
+from gateway.core.transaction import TransactionDenied, TransactionRefused, TransactionTooLarge
 from protocols.gatewayjson.errors import JsonError
 from protocols.http.frames import Event, Request, RequestBegun, RequestFailed
 from protocols.websocket.connection import WebSocketLimits
@@ -210,6 +210,8 @@ class HttpConnector(Answering):
     def forget_permissions(self) -> None:
         """See Connector.  Who asks for something is asked who that is; what goes on now is not asked for again."""
         self._authorization = None
+        # Of a request with many messages, those that are made already were allowed by other rules.
+        self.posted = []
         self.known = self._pull is not None or self._events is not None
 
     def readings(self) -> Iterator[Reading]:
@@ -345,6 +347,8 @@ class HttpConnector(Answering):
             self.deny(422, str(reused))
         except (InvalidName, InvalidEnvelope, JsonError) as bad:
             self.deny(400, str(bad))
+        except TransactionDenied as denied:
+            self.deny(403, str(denied))
         except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
             self.counters.limit_hits += 1
             self.deny(507, str(limit))

@@ -19,7 +19,7 @@ from gateway.core.ports import NOTHING, Credentials
 from gateway.core.router import Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused
 from gateway.core.selector_parser import InvalidSelector
-from gateway.core.transaction import TransactionRefused, TransactionTooLarge
+from gateway.core.transaction import TransactionDenied, TransactionRefused, TransactionTooLarge
 from protocols.stomp.connection import StompConnection, StompLimits
 from protocols.stomp.constants import (
     V1_2,
@@ -116,7 +116,14 @@ class StompConnector(StompSender):
                 else:
                     self._on_frame(frame, now_ms)
                     self.tire()
-            except (StompRefusal, NotHad, InvalidName, InvalidSelector, InvalidCron) as error:
+            except (
+                StompRefusal,
+                NotHad,
+                InvalidName,
+                InvalidSelector,
+                InvalidCron,
+                TransactionDenied,
+            ) as error:
                 self._fail(str(error), frame.receipt)
             except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
                 self.counters.limit_hits += 1

@@ -27,7 +27,7 @@ from gateway.core.room import REFUSED
 from gateway.core.router import Broker, LimitReached
 from gateway.core.schedule import ScheduleRefused, Timing
 from gateway.core.subscription import Binding
-from gateway.core.transaction import Transaction, TransactionRefused, TransactionTooLarge
+from gateway.core.transaction import Transaction, TransactionDenied, TransactionRefused, TransactionTooLarge
 from protocols.gatewayjson import constants as c
 from protocols.gatewayjson.codec import (
     PING,
@@ -298,6 +298,8 @@ class JsonConnector(FrameConnector):
         except (LimitReached, TransactionTooLarge, ScheduleRefused) as limit:
             self.counters.limit_hits += 1
             self._error(operation.id, c.LIMIT, str(limit))
+        except TransactionDenied as denied:
+            self._error(operation.id, c.NOT_ALLOWED, str(denied))
         except TransactionRefused as full:
             self.counters.limit_hits += 1
             self._error(operation.id, c.FULL, str(full))
