@@ -359,9 +359,8 @@ def _reply_from(topic: str) -> Destination | str:
 
 
 def seconds_left(expires_at_ms: int, now_ms: int) -> int:
-    """The rest of a message's life, rounded up (§3.3.2.3.3): of an interval of 0, which lives for 1 ms, still 0."""
-    left_ms = expires_at_ms - now_ms
-    return 0 if left_ms <= 1 else min((left_ms + 999) // 1000, 0xFFFF_FFFF)
+    """The rest of a message's life, rounded up (§3.3.2.3.3)."""
+    return min(max(1, (expires_at_ms - now_ms + 999) // 1000), 0xFFFF_FFFF)
 
 
 def qos0_frame(
@@ -542,7 +541,11 @@ def _dynamic(message: Message, binding: MqttBinding, now_ms: int) -> bytes:
     """The MQTT 5 properties that each delivery has its own of."""
     block = b""
     if message.expires_at_ms:
-        block = b"\x02" + seconds_left(message.expires_at_ms, now_ms).to_bytes(4, "big")
+        seconds = seconds_left(message.expires_at_ms, now_ms)
+        if seconds == 1 and message.fields().ttl_ms == 0:
+            # An interval of 0, which lives for a millisecond here, stays what it was (MQTT-3.3.2-6).
+            seconds = 0
+        block = b"\x02" + seconds.to_bytes(4, "big")
     for identifier in binding.identifiers:
         block += b"\x0b" + _varint(identifier)
     return block
