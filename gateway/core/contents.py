@@ -19,6 +19,8 @@
                           memory to fetch ahead
     PAGED -> ACQUIRED     a session had it before a restart       -            out of turn
     READY -> ACQUIRED     a consumer is ready (credit is taken)   -            the first, or the first selected
+                                                                               that nothing paged goes before, as
+                                                                               far as memory takes that back
     ACQUIRED -> READY     released, or failed and tried again     Redelivered  its old place
     any -> SETTLED        accepted, buried, dropped, expired,     Dequeued,    -
                           purged (credit is given back)           Cleared

@@ -124,12 +124,15 @@ class Paged:
         """Is the next message to leave one of these, and not the first of `backlog`, the queue's own?"""
         if self.count == 0:
             return False
-        if backlog.count == 0:
-            return True
-        first = backlog.first()
-        lane = lane_of(first.message)
+        return backlog.count == 0 or self.goes_before(backlog.first())
+
+    def goes_before(self, delivery: Delivery) -> bool:
+        """Is one of these to leave before `delivery`, which waits in memory?"""
+        if self.count == 0:
+            return False
+        lane = lane_of(delivery.message)
         head = self._stretches[0]
-        return head.lane > lane or (head.lane == lane and head.first < first.sequence)
+        return head.lane > lane or (head.lane == lane and head.first < delivery.sequence)
 
     def fetch_before(self, backlog: Backlog) -> bool:
         """As `next_before`, and have it fetched, or fetch ahead when the queue has few of its own left."""
@@ -144,6 +147,20 @@ class Paged:
         """Ask for the next messages to leave, unless a question is open or there is nothing."""
         if self.count and self.asked is None:
             self._load(self._stretches[0], 0)
+
+    @property
+    def may_come_back(self) -> bool:
+        """Is there memory for what is passed over, since nobody who is ready wants it?
+
+        For a few of the lane there always is: what others hold in memory, or what waits behind them, must not keep what is
+        wanted in the store.
+        """
+        queue = self._queue
+        if not self.count or not queue.crowded:
+            return self.count > 0
+        head = self._stretches[0]
+        before = queue.contents.backlog.after(head.lane, 0, head.first - 1, RESIDENT_MIN)
+        return len(before) < RESIDENT_MIN
 
     @property
     def expires_at_ms(self) -> int:

@@ -69,15 +69,20 @@ class Selection:
             entries.push(delivery)
         return True
 
-    def take(self) -> Delivery | None:
-        """The first that still waits, its entry taken out; None when there is none."""
+    def first(self) -> Delivery | None:
+        """The first that still waits, left in place; None when there is none."""
         entries = self._entries
         while entries.count and self.complete:
-            delivery = entries.pop()
+            delivery = entries.first()
             # What has been with another consumer since it was looked at is not what it was: JMSRedelivered.
             if delivery.state == READY and (not _came_back(delivery) or self._wants(delivery)):
                 return delivery
+            entries.pop()
         return None
+
+    def take_first(self) -> None:
+        """Take out the entry of what `first` has answered."""
+        self._entries.pop()
 
     def _wants(self, delivery: Delivery) -> bool:
         return self.selector.matches(delivery.message, delivery.failures, delivery.redelivered)
@@ -258,41 +263,39 @@ class Selections(Chore):
             consumer = queue.roster.next_ready()
             if consumer is None:
                 break
-            delivery = self._take_for(consumer, expired_max)
-            if delivery is not None:
-                queue.hand_over(delivery, consumer)
-            elif queue.broker.counters.expired >= expired_max:
-                return
-            elif consumer.selection is not None:
+            selection = consumer.selection
+            delivery = backlog.first() if selection is None else selection.first()
+            if delivery is None:
                 queue.roster.rest(consumer)
+                continue
+            paged = contents.paged
+            if (
+                paged is not None
+                and paged.goes_before(delivery)
+                and (selection is None or paged.may_come_back)
+            ):
+                # An older one of the same sender may be there, which only the store can show.
+                paged.ask()
+                return
+            self._take(delivery, selection)
+            if delivery.message.expired(queue.broker.now_ms):
+                bury_expired(queue, delivery)
+                if queue.broker.counters.expired >= expired_max:
+                    return
+            else:
+                queue.hand_over(delivery, consumer)
         paged = contents.paged
-        if paged is not None and paged.count and not queue.crowded and queue.roster.has_ready():
+        if paged is not None and paged.may_come_back and queue.roster.has_ready():
             # What waits is wanted by nobody who is ready; what they want may be further back.
             paged.ask()
 
-    def _take_for(self, consumer: Consumer, expired_max: int) -> Delivery | None:
-        """Take the first live message that `consumer` wants; None when there is none, or no more is to be looked at."""
-        queue = self._queue
-        while True:
-            delivery = self._take(consumer)
-            if delivery is None or not delivery.message.expired(queue.broker.now_ms):
-                return delivery
-            bury_expired(queue, delivery)
-            if queue.broker.counters.expired >= expired_max:
-                return None
-
-    def _take(self, consumer: Consumer) -> Delivery | None:
-        """Take the first that `consumer` wants out of the backlog; None when it wants nothing."""
+    def _take(self, first: Delivery, selection: Selection | None) -> None:
+        """Take what is first, for all or of a selection, out of the backlog."""
         backlog = self._queue.contents.backlog
-        selection = consumer.selection
         if selection is None:
-            if not backlog.count:
-                return None
-            first = backlog.pop()
+            backlog.pop()
             first.state = ACQUIRED
-            return first
-        selected = selection.take()
-        if selected is not None:
-            selected.state = ACQUIRED
+        else:
+            selection.take_first()
+            first.state = ACQUIRED
             backlog.taken()
-        return selected

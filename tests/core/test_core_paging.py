@@ -1,16 +1,20 @@
 """Queues that let go of what the store holds: bounded in memory, in order, and nothing is lost or doubled."""
 
+import pytest
 from core_doubles import LogOutlet, consume, message, needs_outlet
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, FAILED, RELEASED
 from gateway.core.limits import DROP_OLDEST, CoreLimits, QueuePolicy
 from gateway.core.paging import PAGE_MESSAGES_MAX, RESIDENT_MIN
 from gateway.core.ports import ANY_LANE, Authorizer, Page
 from gateway.core.queue import Queue
 from gateway.core.router import Broker
+from gateway.core.selector_parser import parse_selector
+from gateway.core.subscription import Consumer
 from gateway.store.memory import MemoryStore
 
 pytestmark = needs_outlet
@@ -100,6 +104,60 @@ def test_higher_priorities_come_first_wherever_they_are() -> None:
     outlet = LogOutlet(ACCEPTED)
     consume(queue, outlet, 10)
     assert drain(store, outlet, 4_000) == [*high, *low]
+
+
+def select(queue: Queue, outlet: LogOutlet, text: str) -> None:
+    """Attach a consumer with this selector."""
+    queue.attach(Consumer(queue, outlet, Credit(10), False, None, parse_selector(text, 4096, 64, False)))
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_nobody_keeps_is_not_selected_before_older_ones_that_only_the_store_has(beside: bool) -> None:
+    broker, store = paging_broker()
+    ids = fill(broker.queue("q"), 5)
+    store.commit()
+    broker, store = restarted(store)
+    queue = broker.queue("q")
+    passing = message(broker)
+    queue.offer(passing)
+    ids += [passing.id, *fill(queue, 2)]
+    outlet = LogOutlet(ACCEPTED)
+    if beside:
+        # Who takes everything has turns among those with selectors.
+        select(queue, LogOutlet(), "JMSPriority > 9")
+        consume(queue, outlet, 10)
+    else:
+        select(queue, outlet, "JMSPriority < 9")
+    assert drain(store, outlet, 8) == ids
+
+
+def test_where_memory_is_full_a_selector_gets_what_the_store_has_before_what_nobody_keeps() -> None:
+    broker, store = paging_broker()
+    ids = fill(broker.queue("q"), 5)
+    store.commit()
+    broker, store = restarted(store)
+    queue = broker.queue("q")
+    for _ in range(2 * RESIDENT_MIN):
+        passing = message(broker, size=SMALL // RESIDENT_MIN)
+        queue.offer(passing)
+        ids.append(passing.id)
+    assert queue.crowded
+    outlet = LogOutlet(ACCEPTED)
+    select(queue, outlet, "JMSPriority < 9")
+    assert drain(store, outlet, len(ids)) == ids
+
+
+def test_where_memory_is_full_of_what_nobody_wants_a_selector_gets_what_nobody_keeps() -> None:
+    broker, store = paging_broker()
+    queue = broker.queue("q")
+    fill(queue, 2_000, priority=3)
+    assert queue.paged
+    outlet = LogOutlet(ACCEPTED)
+    select(queue, outlet, "JMSPriority = 2")
+    passing = message(broker, priority=2)
+    queue.offer(passing)
+    assert drain(store, outlet, 1) == [passing.id]
+    assert broker.resident_bytes < 2 * SMALL
 
 
 def test_purge_and_deletion_forget_what_the_store_holds() -> None:
