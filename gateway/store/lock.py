@@ -5,7 +5,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from gateway.store.boot import boot_id
 from gateway.store.errors import StoreRefused
+from gateway.store.wal import disown_index
 
 if sys.platform == "win32":
     import msvcrt
@@ -26,18 +28,24 @@ class StoreLock:
         try:
             _lock(self._descriptor)
         except OSError:
-            owner = os.read(self._descriptor, 64).decode("ascii", "replace").strip() or "unknown"
+            owner = next(iter(self._said()), "unknown")
             os.close(self._descriptor)
             raise StoreRefused(f"{store}: in use by another process (id {owner})") from None
-        # Who has it is for people: on a full disk it is not said.
-        with suppress(OSError):
-            os.ftruncate(self._descriptor, 0)
-            os.write(self._descriptor, f"{os.getpid()}\n".encode())
+        boot = boot_id()
+        self.rebooted = self._said()[1:] not in ([], [boot])
+        """The machine was started again since somebody had the store: the log's index is from any moment before that."""
+        # It must not be believed later either; and on a full disk it is not said who has the store.
+        if not self.rebooted or disown_index(store):
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, f"{os.getpid()} {boot}\n".encode(), 0)
+
+    def _said(self) -> list[str]:
+        """The id of the process that has the store, or had it, and of the machine's run that this was in."""
+        return os.pread(self._descriptor, 128, 0).decode("ascii", "replace").split()
 
     def release(self) -> None:
         """Let others have it.  The file stays: to remove it could remove another's lock."""
-        with suppress(OSError):
-            os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 

@@ -89,7 +89,9 @@ class OpenedStore:
 
     def _open(self, opener: Opener) -> tuple[Database, recovery.Lanes]:
         self.damages.clear()
-        return recovery.open_database(self.path, opener, self.damages, self._check_bytes_max)
+        return recovery.open_database(
+            self.path, opener, self.damages, self._check_bytes_max, self._lock.rebooted
+        )
 
     def recover(self) -> Recovered:
         """See Store; `said` then tells what there is room for."""

@@ -42,12 +42,19 @@ Lanes = dict[int, list[LaneFound]]
 
 
 def open_database(
-    path: Path, opener: Opener, damages: list[str], check_bytes_max: int = CHECK_BYTES_MAX
+    path: Path,
+    opener: Opener,
+    damages: list[str],
+    check_bytes_max: int = CHECK_BYTES_MAX,
+    rebooted: bool = False,
 ) -> tuple[Database, Lanes]:
-    """The store at `path`, made if it is not there, saved if it is damaged (`damages` then says what was lost)."""
+    """The store at `path`, made if it is not there, saved if it is damaged (`damages` then says what was lost).
+
+    `rebooted`: the machine was, since somebody used it.
+    """
     prepare(path)
     damages += finish(path)
-    index = found_index(path)
+    index = found_index(path, rebooted)
     if not path.exists() and not _has_log(path):
         damages += _left_behind(path)
         create(path, opener)

@@ -85,20 +85,39 @@ def log_of(database: Path) -> Path:
     return database.with_name(database.name + "-wal")
 
 
-def found_index(database: Path) -> Index:
+def found_index(database: Path, rebooted: bool = False) -> Index:
     """The index as whoever used the database last has left it: SQLite makes a new one when it opens the database.
 
-    It is kept until `forget_index`, in case this start is the last one to see it.
+    It is kept until `forget_index`, in case this start is the last one to see it.  It is never synced: once the machine
+    has `rebooted` it tells nothing.
     """
     path = database.with_name(database.name + INDEX_SUFFIX)
     with suppress(OSError, ValueError):
         frames, done, salt = path.read_text("ascii").split()
         return Index(int(frames), int(done), bytes.fromhex(salt))
+    if rebooted:
+        return NO_INDEX
     index = read_index(database)
     if index.only_there:
         with suppress(OSError):
-            path.write_text(f"{index.frames} {index.done} {index.salt.hex()}", "ascii")
+            _keep(path, index)
     return index
+
+
+def disown_index(database: Path) -> bool:
+    """Have `found_index` not go by what is there now, unless it has kept what it found before; was there room to note it?"""
+    path = database.with_name(database.name + INDEX_SUFFIX)
+    try:
+        if not path.exists() and read_index(database).only_there:
+            _keep(path, NO_INDEX)
+    except OSError:
+        return False
+    return True
+
+
+def _keep(path: Path, index: Index) -> None:
+    # A salt of no bytes would be no word.
+    path.write_text(f"{index.frames} {index.done} {index.salt.hex() or '00'}", "ascii")
 
 
 def forget_index(database: Path) -> None:

@@ -47,6 +47,8 @@ class Disk:
         self._chance = chance
         self._root = Path(tempfile.mkdtemp(prefix="sim-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
         self._lives = 0
+        self.boots = 0
+        """How often the machine's power has gone."""
         self.directory = self._root / "0"
         self.directory.mkdir()
         self.hub: Hub | None = None
@@ -105,8 +107,15 @@ class Disk:
                 target = after / path.relative_to(self.directory)
                 target.parent.mkdir(exist_ok=True)
                 shutil.copyfile(path, target)
+        # The lock is the system's; who had it, and in which run of the machine, stays there.
+        (after / f"{STORE}.lock").write_text(f"1 {self.boot_id()}\n")
+        self.boots += power_loss
         self._former = self.directory
         self.directory = after
+
+    def boot_id(self) -> str:
+        """Which run of the machine this is."""
+        return f"boot-{self.boots}"
 
     def forget_former(self) -> None:
         """Everything that used the directory of the last life has let go of it."""

@@ -14,7 +14,7 @@ from gateway.app import Gateway
 from gateway.config import Config
 from gateway.core.contents import faults
 from gateway.security import passwords
-from gateway.store import writer
+from gateway.store import lock, writer
 from gateway.store.errors import StoreError, StoreFull
 from gateway.store.room import Room
 from gateway.store.segments import Segments
@@ -96,6 +96,7 @@ class Process:
         disk = self._disk
         with (
             mock.patch.object(writer, "threading", threads),
+            mock.patch.object(lock, "boot_id", disk.boot_id),
             mock.patch.object(writer, "SimpleQueue", threads.SimpleQueue),
             mock.patch.object(gateway.storing, "threading", threads),
             mock.patch.object(gateway.storing, "SqliteStore", partial(self._opened, disk)),
