@@ -105,6 +105,8 @@ class Browsing(PageReader):
                 return WAITS
             elif not self._lanes or queue.deleted:
                 self._queue = None
+                # It may have been deleted since the store was asked.
+                self._found = None
             elif self._found is not None:
                 left -= len(self._found)
                 if not self._show_found(queue, self._found):

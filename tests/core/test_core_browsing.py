@@ -179,3 +179,22 @@ def test_of_all_queues_each_is_shown_once_whatever_is_deleted_meanwhile() -> Non
             broker.delete_queue(broker.queue("q0"))
     assert max([after - before for before, after in itertools.pairwise(steps)]) <= SHOWN_AT_ONCE
     assert sorted(shown.ids) == [ids[name].id for name in names[1:]]
+
+
+def test_what_the_store_answers_of_a_queue_that_is_deleted_meanwhile_is_not_taken_for_the_next_ones() -> None:
+    broker, store = paging_broker()
+    first, second = broker.queue("first"), broker.queue("second")
+    ids = fill(second, 20)
+    fill(first, 3_000)
+    store.commit()
+    shown = Shown()
+    browsing = Browsing(broker, [first, second], shown)
+    while browsing.look() != WAITS:
+        pass
+    store.commit()
+    assert shown.answered
+    before = len(shown.ids)
+    broker.delete_queue(first)
+    while browsing.look() != OVER:
+        store.commit()
+    assert shown.ids[before:] == ids
