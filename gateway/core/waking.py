@@ -26,20 +26,25 @@ PASSED_AT_ONCE: Final = 64
 class Waking(Chore):
     """Those that wait for it."""
 
-    __slots__ = ("_chores", "_queues", "_roll", "_round", "_working")
+    __slots__ = ("_chores", "_once_more", "_queues", "_roll", "_round", "_working")
 
     def __init__(self, chores: Chores, roll: Roll) -> None:
         self._chores = chores
         self._roll = roll
-        # Where all are to look: how far that is.
+        # Where all are to look: how far that is, and whether all are to once more then.
         self._round: Round | None = None
+        self._once_more = False
         # An ordered set.
         self._queues: OrderedDict[Queue, None] = OrderedDict()
         self._working = False
 
     def wake_all(self) -> None:
         """Have each queue look that the store keeps something of, in this turn of the loop or a later one."""
-        self._round = Round(self._roll)
+        if self._round is None:
+            self._round = Round(self._roll)
+        else:
+            # Begun anew each time, it would never come to the last.
+            self._once_more = True
         if not self._working:
             self._working = True
             self._chores.add(self)
@@ -54,12 +59,12 @@ class Waking(Chore):
     def go_on(self) -> bool:
         """See Chore."""
         try:
+            if self._round is not None:
+                self._go_round(self._round)
             if self._queues:
                 queue = self._queues.popitem(last=False)[0]
                 if not queue.deleted:
                     queue.look_again()
-            elif self._round is not None:
-                self._go_round(self._round)
         except Exception:
             # Whatever is wrong with one of them, it is the turn of the next, which nobody else makes deliver.
             self._chores.add(self)
@@ -68,12 +73,13 @@ class Waking(Chore):
         return self._working
 
     def _go_round(self, on: Round) -> None:
-        """Have one more of all look."""
+        """Put one more of all in line: behind those that go on, which may do so without end, and before their next look."""
         for _ in range(PASSED_AT_ONCE):
             queue = on.next()
             if queue is None:
-                self._round = None
+                self._round = Round(self._roll) if self._once_more else None
+                self._once_more = False
                 return
             if queue.number:
-                queue.wake()
+                self._queues[queue] = None
                 return

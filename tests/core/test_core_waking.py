@@ -7,29 +7,32 @@ from gateway.core.destination import TOPIC
 from gateway.core.flow import Publisher
 from gateway.core.last_values import VALUES_AT_ONCE
 from gateway.core.ports import Retained
+from gateway.core.router import Broker
 from gateway.core.waking import DELIVERED_AT_ONCE, LARGE_BYTES
 
 pytestmark = needs_outlet
 
 
+def _uncalled(broker: Broker, count: int) -> list[LogOutlet]:
+    """Queues that could deliver, as if their Credit had not called them: they are to look by themselves."""
+    outlets = []
+    for number in range(count):
+        queue = broker.queue(f"q{number}")
+        outlet = LogOutlet()
+        outlet.congested = True
+        consumer = consume(queue, outlet, 10)
+        queue.offer(message(broker, f"q{number}", persistent=True))
+        outlet.congested = False
+        consumer.credit.forget(consumer)
+        queue.roster.call(consumer)
+        outlets.append(outlet)
+    return outlets
+
+
 def test_when_the_store_accepts_again_queues_look_one_at_a_time() -> None:
     broker = broker_with()
     broker.chores.driven_by(lambda: None)
-    outlets = []
-    for number in range(5):
-        queue = broker.queue(f"q{number}")
-        outlets.append(LogOutlet())
-        outlets[-1].congested = True
-        consume(queue, outlets[-1], 10)
-        queue.offer(message(broker, f"q{number}", persistent=True))
-    for outlet in outlets:
-        outlet.congested = False
-    # As if their Credit had not called them: they are to look by themselves.
-    for queue in broker.queues.values():
-        for consumer in queue.roster.all():
-            if consumer.parked:
-                consumer.credit.forget(consumer)
-                queue.roster.call(consumer)
+    outlets = _uncalled(broker, 5)
     broker.on_accepting(True)
     served = [0]
     while broker.chores:
@@ -136,3 +139,31 @@ def test_a_queue_that_looks_again_is_not_forgotten_when_the_store_accepts_again(
     broker.on_accepting(True)
     broker.chores.finish()
     assert len(outlet.ids) == 2 * DELIVERED_AT_ONCE
+
+
+def test_a_queue_with_very_much_to_deliver_keeps_none_from_looking_when_the_store_accepts_again() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    [outlet] = _uncalled(broker, 1)
+    busy = broker.queue("busy")
+    for _ in range(50 * DELIVERED_AT_ONCE):
+        busy.offer(message(broker, "busy", persistent=True))
+    consume(busy, LogOutlet(), 0, automatic=True)
+    broker.on_accepting(True)
+    for _ in range(5):
+        broker.chores.step()
+    assert outlet.ids
+    assert busy.waiting
+
+
+def test_each_queue_comes_to_look_however_often_the_store_accepts_again() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    outlets = _uncalled(broker, 30)
+    for _ in range(40):
+        broker.on_accepting(True)
+        broker.chores.step()
+        broker.chores.step()
+    assert [len(outlet.ids) for outlet in outlets] == [1] * 30
+    broker.chores.finish()
+    assert not broker.chores
