@@ -28,7 +28,7 @@ from protocols.gatewayjson.frames import (
     Transact,
     Unsubscribe,
 )
-from protocols.gatewayjson.reading import VALUES_MAX, finite, refuse_constant, refuse_repeats
+from protocols.gatewayjson.reading import VALUES_MAX, finite, plain_text, refuse_constant, refuse_repeats
 
 Json = Any
 
@@ -77,7 +77,10 @@ def _parse(data: bytes, values_max: int) -> Json:
     _check_values(data, values_max)
     try:
         value = json.loads(
-            data, parse_float=finite, parse_constant=refuse_constant, object_pairs_hook=refuse_repeats
+            plain_text(data),
+            parse_float=finite,
+            parse_constant=refuse_constant,
+            object_pairs_hook=refuse_repeats,
         )
     except (ValueError, RecursionError) as error:
         raise JsonError(

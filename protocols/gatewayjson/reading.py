@@ -47,6 +47,7 @@ _ESCAPED: Final = re.compile(rb'(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]
 _TEXTS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 _WORDS: Final[dict[bytes, object]] = {b"true": True, b"false": False, b"null": None}
+_MARK: Final = b"\xef\xbb\xbf"
 _UTF8: Final = getincrementaldecoder("utf-8")
 _HALF: Final = "half of a surrogate pair is no text"
 
@@ -57,6 +58,19 @@ _LIST: Final = 0x5B
 _LIST_END: Final = 0x5D
 _OBJECT: Final = 0x7B
 _OBJECT_END: Final = 0x7D
+
+
+def _begin_of(data: bytes) -> int:
+    """RFC 8259 §8.1: a byte order mark may be passed over."""
+    return len(_MARK) if data.startswith(_MARK) else 0
+
+
+def plain_text(data: bytes) -> str:
+    """A text as Python's parser is to have it.  Raises ValueError.
+
+    RFC 8259 §8.1: it is UTF-8.  Given bytes that parser takes UTF-16 too, and halves of surrogate pairs, which are no text.
+    """
+    return data[_begin_of(data) :].decode()
 
 
 def refuse_constant(name: str) -> None:
@@ -109,7 +123,7 @@ class JsonText:
         self.size = len(data)
         self._data = data
         self._values_max = values_max
-        self._at = 0
+        self._at = _begin_of(data)
         self._count = 0
         self._wanted = _VALUE
         # The lists and objects around what comes next, and the name it has in each that is an object.

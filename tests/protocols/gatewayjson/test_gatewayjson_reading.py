@@ -141,3 +141,25 @@ def test_no_more_tokens_are_read_in_a_step_than_are_worth_a_moment(monkeypatch: 
     assert max([after - before for before, after in itertools.pairwise(places)][:-2]) <= max(
         TOKENS_AT_ONCE * 2, WHOLE
     )
+
+
+@pytest.mark.parametrize("text", ['["a"]', '["\\ud800"]'])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_8259_8_1_what_is_not_utf8_is_no_json_for_either(text: str, encoding: str) -> None:
+    for reader in (load, read):
+        with pytest.raises(JsonError, match="not JSON"):
+            reader(text.encode(encoding))
+
+
+@pytest.mark.parametrize("data", [b'"\xed\xa0\x80"', b'{"\xed\xa0\xbd\xed\xb8\x80":1}'])
+def test_8259_8_1_a_surrogate_written_as_bytes_is_no_text_for_either(data: bytes) -> None:
+    for reader in (load, read):
+        with pytest.raises(JsonError, match="not JSON"):
+            reader(data)
+
+
+def test_8259_8_1_a_byte_order_mark_is_passed_over_by_both() -> None:
+    for reader in (load, read):
+        assert reader(b'\xef\xbb\xbf["a"]') == ["a"]
+        with pytest.raises(JsonError, match="not JSON"):
+            reader(b"\xef\xbb\xbf")
