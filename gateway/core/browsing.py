@@ -66,11 +66,11 @@ class Browsing(PageReader):
         "_last",
         "_looked_into",
         "_page",
-        "_queue",
         "_queues",
         "_round",
         "_sequence",
         "_viewer",
+        "queue",
     )
 
     def __init__(
@@ -83,8 +83,9 @@ class Browsing(PageReader):
         self._round = Round(broker.roll) if everywhere else None
         # Those that were wanted.
         self._looked_into: set[Queue] = set()
-        self._queue: Queue | None = None
-        # Of the queue that is being looked into: the lanes that are left, the highest last, and how far it is in that.
+        self.queue: Queue | None = None
+        """What is being looked into."""
+        # Of that: the lanes that are left, the highest last, and how far it is in that.
         self._lanes: list[int] = []
         self._sequence = 0
         self._last = 0
@@ -96,7 +97,7 @@ class Browsing(PageReader):
         """Show as much as one step may and the viewer takes; GOES_ON, WAITS or OVER."""
         left = SHOWN_AT_ONCE
         while left > 0:
-            queue = self._queue
+            queue = self.queue
             if queue is None:
                 left -= 1
                 if not self._look_into_next():
@@ -104,7 +105,7 @@ class Browsing(PageReader):
             elif self._page is not None:
                 return WAITS
             elif not self._lanes or queue.deleted:
-                self._queue = None
+                self.queue = None
                 # It may have been deleted since the store was asked.
                 self._found = None
             elif self._found is not None:
@@ -136,12 +137,12 @@ class Browsing(PageReader):
         """Nobody wants the rest."""
         self._queues = []
         self._round = None
-        self._queue = None
+        self.queue = None
         self._page = None
         self._found = None
 
     def _state(self) -> int:
-        return OVER if self._queue is None and not self._queues and self._round is None else GOES_ON
+        return OVER if self.queue is None and not self._queues and self._round is None else GOES_ON
 
     def _look_into_next(self) -> bool:
         """False when there is no queue any more."""
@@ -157,7 +158,7 @@ class Browsing(PageReader):
         if not self._viewer.wants(queue):
             return True
         self._looked_into.add(queue)
-        self._queue = queue
+        self.queue = queue
         paged = [stretch.lane for stretch in queue.stretches()]
         self._lanes = sorted({*queue.contents.backlog.lanes(), *paged})
         self._sequence = 0

@@ -139,6 +139,51 @@ def test_of_a_wildcard_over_queues_one_that_is_denied_ends_it() -> None:
     assert_told(bob, bob.heard())
 
 
+def browse_one_by_one(world: World, destination: str) -> tuple[Client, list[str]]:
+    """bob is shown queues at his pace, and has been shown one message; and how he acknowledges that."""
+    bob = world.client("stomp", "bob")
+    bob.frame(
+        "SUBSCRIBE",
+        "id:1",
+        f"destination:{destination}",
+        "browser:true",
+        "ack:client-individual",
+        "activemq.prefetchSize:1",
+    )
+    assert b"<0>" in bob.heard()
+    return bob, ["ACK", "id:1-1"]
+
+
+def test_a_browser_of_all_is_not_shown_the_rest_of_a_queue_that_is_denied_meanwhile() -> None:
+    world = World()
+    exchange(world, FREE)
+    for number in range(3):
+        world.send("/queue/private.a", f"<{number}>")
+    bob, acknowledgement = browse_one_by_one(world, "/queue/>")
+    assert exchange(world, TABLE, bob).readings == 1
+    bob.frame(*acknowledgement)
+    heard = bob.heard()
+    assert_told(bob, heard)
+    assert b"<1>" not in heard
+
+
+@pytest.mark.parametrize("destination", ["/queue/w.*", "/queue/w.a"])
+def test_a_browser_goes_on_where_the_rules_still_allow_what_it_looks_into_and_nothing_else(
+    destination: str,
+) -> None:
+    world = World()
+    exchange(world, FREE)
+    for number in range(3):
+        world.send("/queue/w.a", f"<{number}>")
+    bob, acknowledgement = browse_one_by_one(world, destination)
+    everything = frozenset({"publish", "subscribe", "receive"})
+    only = Rule(True, everything, frozenset({"bob"}), frozenset(), (Area.parse("queue:w.>"),))
+    assert exchange(world, (only,), bob).readings == 0
+    bob.frame(*acknowledgement)
+    assert b"<1>" in bob.heard()
+    assert not bob.connector.closing
+
+
 @pytest.mark.parametrize("way", KEPT_WAYS)
 def test_a_kept_subscription_gets_nothing_more_while_nobody_is_there(way: str) -> None:
     world = World()

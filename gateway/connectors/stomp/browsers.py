@@ -135,6 +135,11 @@ class Browsers:
         self._line = OrderedDict()
         self._waits = False
 
+    def looks_into(self, subscription: "StompSubscription") -> Queue | None:
+        """Whose messages it is being shown."""
+        browser = self._showing.get(subscription)
+        return None if browser is None or browser.browsing is None else browser.browsing.queue
+
     # -- showing
 
     def take(self, subscription: "StompSubscription") -> None:

@@ -17,7 +17,7 @@ from gateway.core.destination import QUEUE, TOPIC, Destination
 from gateway.core.limits import QueuePolicy
 from gateway.core.pattern import Pattern
 from gateway.core.queue import Queue
-from gateway.core.queue_key import BROWSE, PRIVATE, QueueKey
+from gateway.core.queue_key import BROWSE, NAMED, PRIVATE, QueueKey
 from gateway.core.searching import Search
 from gateway.core.selector import Selector
 from gateway.core.selector_parser import parse_selector
@@ -365,9 +365,17 @@ class Subscriptions:
             return
         yield Reading(name, source.kind, source.pattern, bool(source.group), owner)
         if source.kind == QUEUE and not source.queue:
-            for consumer in list(subscription.consumers):
-                destination = consumer.queue.destination
+            for queue in self._read_by(subscription):
+                destination = queue.destination
                 yield Reading(str(destination), QUEUE, Pattern((destination.name,)), False, owner)
+
+    def _read_by(self, subscription: StompSubscription) -> list[Queue]:
+        """Those that rules are about: not what is made for the subscription itself."""
+        queues = [consumer.queue for consumer in subscription.consumers]
+        shown = None if self._browsers is None else self._browsers.looks_into(subscription)
+        if shown is not None:
+            queues.append(shown)
+        return [queue for queue in queues if queue.key.kind == NAMED]
 
     def wake(self) -> None:
         """The client reads again."""
