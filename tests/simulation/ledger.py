@@ -5,7 +5,8 @@ A holder keeps copies for whoever reads it: a queue, the session of an MQTT clie
 
 - what was confirmed while a holder wanted it is there until it is acknowledged;
 - what was never sent, or only in a transaction that was not committed, is never received;
-- what was acknowledged, and that confirmed, never comes again; QoS 2 all the way comes once;
+- what was acknowledged, and that confirmed, never comes again, unless its sender has repeated it at QoS 1, which makes
+  one more message of it each time (MQTT 5.0 §4.3.2); QoS 2 all the way comes once;
 - of a transaction all comes, or nothing;
 - per sender and destination, what comes for the first time comes in order.
 """
@@ -32,6 +33,7 @@ class Sent:
         "k",
         "persistent",
         "qos",
+        "repetitions",
         "sender",
         "stamp",
         "state",
@@ -57,6 +59,8 @@ class Sent:
         """Its place among what its sender has said."""
         self.again = 0
         """And that of its last repetition."""
+        self.repetitions = 0
+        """How many more messages may have been made of it."""
         self.wanted: list[tuple[Holder, int]] = []
         """Who wanted it when it was written, with the generation of the wish."""
 
@@ -67,7 +71,7 @@ class Sent:
 class Copy:
     """A message at a holder."""
 
-    __slots__ = ("acknowledged", "confirmed", "deliveries", "must", "sent")
+    __slots__ = ("acknowledged", "confirmations", "deliveries", "must", "sent")
 
     def __init__(self, sent: Sent) -> None:
         self.sent = sent
@@ -75,8 +79,8 @@ class Copy:
         self.deliveries = 0
         self.acknowledged = False
         """The acknowledgement was sent."""
-        self.confirmed = False
-        """And answered."""
+        self.confirmations = 0
+        """Acknowledgements that were answered."""
 
 
 class Holder:
@@ -123,7 +127,7 @@ class Holder:
             raise Violation(f"{self.name}: {sent} was received by {reader}")
         if not any(wants(sent) for wants in self.ever):
             raise Violation(f"{self.name}: {sent} was received by {reader}, which has never asked for it")
-        if copy.confirmed:
+        if copy.confirmations > sent.repetitions:
             raise Violation(
                 f"{self.name}: {sent} came to {reader} again after its acknowledgement was confirmed"
             )
@@ -206,6 +210,8 @@ class Ledger:
         """It is sent once more, since nobody has confirmed it."""
         self._stamp += 1
         sent.again = self._stamp
+        if sent.qos == 1:
+            sent.repetitions += 1
 
     def confirmed(self, sent: Sent) -> None:
         """Its sender was told that it is safe."""

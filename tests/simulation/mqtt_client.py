@@ -199,7 +199,7 @@ class MqttClient:
         elif isinstance(packet, Pubrel):
             copy = self._known.pop(packet.packet_id, None)
             if copy is not None:
-                copy.confirmed = True
+                copy.confirmations += 1
             self._write(f"PUBCOMP {packet.packet_id}")
         elif isinstance(packet, (Suback, Unsuback)):
             self._answered(packet.packet_id, packet.codes)

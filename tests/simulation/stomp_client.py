@@ -357,7 +357,7 @@ class _Never(random.Random):
 
 def _confirm(copies: list[Copy]) -> None:
     for copy in copies:
-        copy.confirmed = True
+        copy.confirmations += 1
 
 
 def _anything(_: Sent) -> bool:
