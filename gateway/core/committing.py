@@ -159,15 +159,21 @@ class Committing(Chore):
         if self._keys:
             broker.dedup.ended(self._once)
         if self._valve is not None:
+            if self._error is not None:
+                # Before it resumes: what waited may be confirmed by that.
+                self._valve.cut_off("its transaction could not be carried out")
             self._valve.resume()
         self._gate.open()
 
     def _raise(self) -> None:
         """If something has gone wrong, a bug of ours: its sender ends with nothing confirmed."""
-        if self._error is not None:
-            if self._valve is not None:
-                self._valve.cut_off("its transaction could not be carried out")
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                # Its traceback knows this frame: together they would stay, with all that was to be published.
+                del error
 
     def _carry_out(self, end: int) -> None:
         """The operations up to this one.

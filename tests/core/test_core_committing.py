@@ -1,5 +1,8 @@
 """gateway/core/committing.py: a large transaction goes on in later turns, and stays one thing."""
 
+import gc
+from contextlib import suppress
+
 import pytest
 from core_doubles import (
     COMPILED,
@@ -13,7 +16,7 @@ from core_doubles import (
     waiting_ids,
 )
 
-from gateway.core.committing import CARRIED_OUT_AT_ONCE, SMALL
+from gateway.core.committing import CARRIED_OUT_AT_ONCE, SMALL, Committing
 from gateway.core.dedup import Once
 from gateway.core.delivery import ACCEPTED, REJECTED
 from gateway.core.destination import Destination
@@ -31,6 +34,20 @@ from gateway.store.memory import MemoryStore
 
 if not COMPILED:
     from core_doubles import LogOutlet, LogValve
+
+    class TellingValve(LogValve):
+        """Remembers in which order it was told."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.told: list[str] = []
+
+        def cut_off(self, why: str) -> None:
+            self.told.append("cut off")
+
+        def resume(self) -> None:
+            self.told.append("resume")
+
 
 pytestmark = needs_outlet
 
@@ -360,6 +377,40 @@ def test_where_one_operation_fails_the_others_are_done_and_what_it_consumed_come
         assert client.valve.cut_offs == ["its transaction could not be carried out"]
     assert broker.counters.transactions_committed == 0
     assert broker.committing is None
+
+
+def test_where_one_operation_fails_the_sender_is_cut_off_before_what_waits_may_be_confirmed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Committer(broker_with())
+    valve = client.publisher.valve = TellingValve()
+    client.send(MANY).transaction.commit()
+    monkeypatch.setattr(Broker, "publish_to", None)
+    with pytest.raises(TypeError):
+        client.steps()
+    assert valve.told == ["cut off", "resume"]
+
+
+@pytest.mark.parametrize("count", [SMALL // 2, MANY], ids=["small", "large"])
+def test_a_failed_one_leaves_no_cycle(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Committer(broker_with()).send(count)
+
+    def fails(self: Broker, destination: Destination, one: Message) -> int:
+        raise Failing
+
+    monkeypatch.setattr(Broker, "publish_to", fails)
+    # Only what is new is looked at.
+    gc.freeze()
+    gc.disable()
+    try:
+        with suppress(Failing):
+            client.transaction.commit()
+            client.steps()
+        left = [thing for thing in gc.get_objects() if isinstance(thing, (Failing, Committing))]
+        assert not left
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def test_what_an_abort_gives_back_goes_back_some_a_step() -> None:
