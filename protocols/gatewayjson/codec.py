@@ -28,7 +28,15 @@ from protocols.gatewayjson.frames import (
     Transact,
     Unsubscribe,
 )
-from protocols.gatewayjson.reading import VALUES_MAX, finite, plain_text, refuse_constant, refuse_repeats
+from protocols.gatewayjson.reading import (
+    NESTED_MAX,
+    VALUES_MAX,
+    JsonText,
+    finite,
+    plain_text,
+    refuse_constant,
+    refuse_repeats,
+)
 
 Json = Any
 
@@ -74,6 +82,12 @@ def _check_text(value: Json) -> None:
 
 
 def _parse(data: bytes, values_max: int) -> Json:
+    if data.count(b"[") + data.count(b"{") > NESTED_MAX:
+        # It could be nested too deeply.
+        text = JsonText(data, values_max)
+        while not text.step():
+            pass
+        return text.value
     _check_values(data, values_max)
     try:
         value = json.loads(

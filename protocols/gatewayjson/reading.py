@@ -25,7 +25,7 @@ WHOLE: Final = 2_048
 """Bytes of a value within others that is given to Python's parser as a whole."""
 
 NESTED_MAX: Final = 500
-"""Lists and objects within each other."""
+"""Lists and objects within each other: Python's own writer of JSON takes some 900, less what has called it."""
 
 INFINITY: Final = float("inf")
 
@@ -238,7 +238,12 @@ class JsonText:
             self._descends_to = at + WHOLE
             return False
         bare = _TEXTS.sub(b"", piece)
-        self._add_count(bare.count(b",") + bare.count(b"[") + bare.count(b"{"))
+        brackets = bare.count(b"[") + bare.count(b"{")
+        if len(self._containers) + brackets > NESTED_MAX:
+            # It could be nested too deeply.
+            self._descends_to = at + len(piece)
+            return False
+        self._add_count(bare.count(b",") + brackets)
         self._at = at + len(piece)
         self._put(value)
         return True

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocols.gatewayjson.codec import load
 from protocols.gatewayjson.errors import JsonError
-from protocols.gatewayjson.reading import AT_ONCE, TOKENS_AT_ONCE, WHOLE, JsonText
+from protocols.gatewayjson.reading import AT_ONCE, NESTED_MAX, TOKENS_AT_ONCE, WHOLE, JsonText
 
 
 def read(data: bytes, values_max: int = 1_000_000) -> Any:
@@ -163,3 +163,18 @@ def test_8259_8_1_a_byte_order_mark_is_passed_over_by_both() -> None:
         assert reader(b'\xef\xbb\xbf["a"]') == ["a"]
         with pytest.raises(JsonError, match="not JSON"):
             reader(b"\xef\xbb\xbf")
+
+
+@pytest.mark.parametrize("space", [0, WHOLE], ids=["together", "apart"])
+@pytest.mark.parametrize("inner", [1, 250, 400])
+def test_both_take_the_same_depth_however_it_is_spread_and_python_can_write_it(
+    inner: int, space: int
+) -> None:
+    for reader in (load, read):
+        outer = NESTED_MAX - inner
+        ends = b"[" * outer + b" " * space + b"[" * inner, b"]" * inner + b"]" * outer
+        json.dumps(reader(b"".join(ends)))
+        # As many brackets again, side by side, are no deeper.
+        json.dumps(reader(b"[" + b"[]," * NESTED_MAX + b"[" + b"]]"))
+        with pytest.raises(JsonError, match="nested too deeply"):
+            reader(b"[" + b"".join(ends) + b"]")
