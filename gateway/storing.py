@@ -40,6 +40,8 @@ class Storing:
         self._broker = broker
         self._sqlite: SqliteStore | None = None
         self._found: Recovered | None = None
+        # Everybody has back what they had.
+        self._recovered = False
         self.failure: StoreError | None = None
         """Why nothing can be kept any more."""
 
@@ -91,6 +93,7 @@ class Storing:
             self._broker.fan_outs.finish_found()
             # Its retained records can be large.
             self._found = None
+            self._recovered = True
             for line in self._broker.aside.lines:
                 log.error("store: %s", line)
 
@@ -131,7 +134,8 @@ class Storing:
             store.retire()
             try:
                 # The loop goes on turning, so that a second signal is heard whatever the disk does.
-                await _aside(partial(store.close, True))
+                # A start that came to nothing has told nobody what the last run left in doubt.
+                await _aside(partial(store.close, self._recovered))
             except StoreError as error:
                 self.failure = error
                 log.critical("store: %s: what was not committed is lost", error)

@@ -27,7 +27,7 @@ def make_room(queue: "Queue", message: Message, binding: "Binding | None") -> bo
             hold(queue, message.publisher)
             return True
         # Its own acknowledgements would free the queue, so it must be read; but not without end.
-        if room.within(2, 1):
+        if room.within(2, 1) or queue.broker.assured:
             return True
     elif when_full == DROP_OLDEST and queue.waiting:
         drop_oldest(queue, True)

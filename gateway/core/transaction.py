@@ -8,7 +8,7 @@ from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE
 from gateway.core.flow import Publisher
 from gateway.core.leaving import fail
-from gateway.core.limits import REJECT
+from gateway.core.limits import BLOCK, REJECT
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
 from gateway.core.schedule import Timing
@@ -215,6 +215,7 @@ class Transaction:
         if not self._broker.store.accepting and self._brings():
             raise TransactionRefused(self._broker.store.refusal)
         room = _Room()
+        settling: set[Queue] | None = None
         for message in self._messages:
             destination = message.destination
             if destination.kind != QUEUE:
@@ -226,8 +227,15 @@ class Transaction:
             if destination.temporary and not self._broker.has_queue(destination.name):
                 continue
             queue = self._broker.queue(destination.name)
-            if queue.policy.when_full == REJECT:
+            when_full = queue.policy.when_full
+            if when_full == REJECT:
                 room.take(queue, message)
+            elif when_full == BLOCK and queue.room.owned_by(self._publisher) and not queue.room.within(2, 1):
+                # Who consumes there does not wait, and is told no instead (see `make_room`), unless this makes room.
+                if settling is None:
+                    settling = {delivery.queue for delivery, _ in self._outcomes}
+                if queue not in settling:
+                    raise TransactionRefused(f"{queue.key.text} is full")
 
     def _check_schedule(self) -> None:
         size = 0

@@ -14,7 +14,8 @@ from core_doubles import (
 )
 
 from gateway.core.delivery import ACCEPTED, REJECTED
-from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.flow import Publisher
+from gateway.core.limits import BLOCK, CoreLimits, QueuePolicy
 from gateway.core.ports import NOTHING
 from gateway.core.queue_key import DURABLE, QueueKey
 from gateway.core.router import LimitReached
@@ -158,3 +159,29 @@ def test_a_commit_that_needs_too_many_queues_does_nothing_of_it() -> None:
     assert store_of(broker).depth == 0
     assert store_of(broker).operations == []
     assert broker.counters.transactions_committed == 0
+
+
+@needs_outlet
+def test_what_a_consumer_sends_to_its_own_full_queue_comes_in_whole_or_is_refused_whole() -> None:
+    broker = broker_with(policy=QueuePolicy(messages_max=2, when_full=BLOCK))
+    queue = broker.queue("q")
+    outlet = LogOutlet()
+    outlet.publishes_as = sender = Publisher("c", None)
+    consume(queue, outlet, 2)
+    first = broker.transaction(sender)
+    for _ in range(6):
+        first.publish(message(broker, publisher=sender))
+    first.commit()
+    # It had room when it began, and is no half.
+    assert queue.depth == 6
+    second = broker.transaction(sender)
+    second.publish(message(broker, "other", publisher=sender))
+    second.publish(message(broker, publisher=sender))
+    with pytest.raises(TransactionRefused, match="queue:q is full"):
+        second.commit()
+    assert (queue.depth, broker.queue("other").depth) == (6, 0)
+    third = broker.transaction(sender)
+    third.settle(outlet.open.pop(), ACCEPTED)
+    third.publish(message(broker, publisher=sender))
+    third.commit()
+    assert queue.depth == 6

@@ -109,6 +109,11 @@ class Holder:
         """It takes that from some moment on."""
         self.ever.append(wants)
 
+    def take_less(self, wants: Callable[[Sent], bool]) -> None:
+        """It is about to take no more than that: what is on its way may come before or after."""
+        self.wants = wants
+        self.generation += 1
+
     def forget(self) -> None:
         """Its wish may end from now on: nothing need be there that was."""
         self.wants = None

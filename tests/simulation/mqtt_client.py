@@ -108,7 +108,7 @@ class MqttClient:
         filter = chance.choice(sorted(self._filters))
         packet_id = self._next_id()
         del self._filters[filter]
-        self._holder.take(_wish(self._filters))
+        self._holder.take_less(_wish(self._filters))
         self._asked[packet_id] = ("UNSUBSCRIBE", filter, 0)
         self._write(f"UNSUBSCRIBE {packet_id} {filter}")
 
