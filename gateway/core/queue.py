@@ -265,7 +265,9 @@ class Queue(Sink):
             return True
         if not self._starved or self.contents.held is not None or self.broker.holding is not None:
             return False
-        if self.contents.backlog.count < RESIDENT_MIN and self.contents.resident_bytes < PAGE_BYTES_MAX:
+        few = self.contents.backlog.count < RESIDENT_MIN and self.contents.resident_bytes < PAGE_BYTES_MAX
+        # A few are not worth the way, unless a few of each of very many queues have filled the memory once more.
+        if few and self.broker.resident_bytes < 2 * self.broker.limits.memory_max:
             return False
         return self.crowded
 

@@ -72,6 +72,22 @@ def test_what_is_beyond_the_memory_is_the_stores_alone_and_comes_back_in_order()
     assert (queue.depth, queue.bytes, broker.resident_bytes, len(store.kept.entries)) == (0, 0, 0, 0)
 
 
+def test_a_few_in_each_of_very_many_queues_are_bounded_too_and_come_in_order() -> None:
+    broker, store = paging_broker()
+    queues = [broker.queue(f"q.{number}") for number in range(200)]
+    ids = [fill(queue, 20) for queue in queues]
+    # Each of them has less than a queue may have however full the memory is.
+    assert broker.resident_bytes < 2 * SMALL + 200 * 3_000
+    assert sum([queue.paged for queue in queues]) > 2_500
+    store.commit()
+    for queue, expected in zip(queues, ids, strict=True):
+        outlet = LogOutlet(ACCEPTED)
+        consume(queue, outlet, 10)
+        assert drain(store, outlet, 20) == expected
+    store.commit()
+    assert (broker.resident_bytes, len(store.kept.entries)) == (0, 0)
+
+
 def test_no_more_than_a_page_is_taken_back_ahead_of_the_consumer() -> None:
     broker, store = paging_broker()
     queue = broker.queue("q")
