@@ -112,7 +112,8 @@ def raw_envelope(meta: dict[str, object], content_type: str | None, body: bytes)
     envelope = envelope_from(meta)
     fields = envelope.fields
     envelope.body = body
-    if fields.content_type is not None and is_object(fields.content_type):
+    # Where it is said what the body is, the type is no more than a name.
+    if item is None and fields.content_type is not None and is_object(fields.content_type):
         fields.body_kind = OBJECT
         fields.content_type = None
     else:

@@ -62,6 +62,19 @@ def test_text_without_a_type_and_bodies_that_are_none() -> None:
     assert world.once("GET", "/queues/q").meta["ext"] == {"body": "none"}
 
 
+def test_where_it_is_said_what_a_body_is_its_type_is_no_more_than_a_name() -> None:
+    world = World()
+    java = "application/x-java-serialized-object"
+    world.once(
+        "POST", "/queues/q", json.dumps({"body": None, "content_type": java}).encode(), Content_Type=ENVELOPE
+    )
+    first = world.once("GET", "/queues/q")
+    assert (first.headers["content-type"], first.meta["ext"]) == (java, {"body": "none"})
+    world.once("POST", "/queues/q", b"", Content_Type=java, X_Mx_Meta=json.dumps({"ext": {"body": "none"}}))
+    again = world.once("GET", "/queues/q")
+    assert (again.headers["content-type"], again.meta["ext"]) == (java, {"body": "none"})
+
+
 def test_envelopes_both_ways_and_many_at_a_time() -> None:
     world = World()
     for n in range(3):
