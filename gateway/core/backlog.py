@@ -4,8 +4,10 @@ Where consumers have selectors, a message may be taken that is not the first.  I
 front or `_tidy` finds it: an entry counts only while its delivery is READY.
 """
 
+from bisect import bisect_right
 from collections import deque
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Final, final
 
 from gateway.core.delivery import READY, Delivery
@@ -13,6 +15,8 @@ from gateway.core.message import PRIORITY_DEFAULT, PRIORITY_NONE
 
 STALE_MAX: Final = 32
 """Entries of messages that are gone, beyond as many as wait: then they are cleared away."""
+
+_SEQUENCE: Final = attrgetter("sequence")
 
 
 @final
@@ -70,8 +74,8 @@ class _Lane:
                 self.returned = []
         returned = self.returned
         fresh = self.fresh
-        there = _place_behind(returned, sequence)
-        here = _place_behind(fresh, sequence)
+        there = bisect_right(returned, sequence, key=_SEQUENCE)
+        here = bisect_right(fresh, sequence, key=_SEQUENCE)
         found: list[Delivery] = []
         while len(found) < count_max:
             if there < len(returned) and (here >= len(fresh) or returned[there] < fresh[here]):
@@ -106,18 +110,6 @@ class _Lane:
             if delivery.state == READY and delivery.sequence not in seen:
                 fresh.append(delivery)
         self.fresh = fresh
-
-
-def _place_behind(items: "list[Delivery] | deque[Delivery]", sequence: int) -> int:
-    """Where in `items`, which are in order, those with a higher sequence begin."""
-    first, end = 0, len(items)
-    while first < end:
-        middle = (first + end) // 2
-        if items[middle].sequence > sequence:
-            end = middle
-        else:
-            first = middle + 1
-    return first
 
 
 @final

@@ -7,7 +7,6 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -18,11 +17,6 @@ from tls_files import Pki
 from gateway.net import tls
 from gateway.net.tls import TlsError, TlsSettings, load
 from gateway.pki import revoking
-
-
-@pytest.fixture
-def pki(tmp_path: Path) -> Pki:
-    return Pki(tmp_path / "certs")
 
 
 @pytest_asyncio.fixture

@@ -14,11 +14,6 @@ from gateway.pki import issue, keys, names
 from gateway.pki.folder import Folder, Plan
 
 
-@pytest.fixture
-def pki(tmp_path: Path) -> Pki:
-    return Pki(tmp_path / "certs")
-
-
 def test_nothing_old_or_weak_is_accepted(pki: Pki) -> None:
     context = load(pki.settings()).context
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
