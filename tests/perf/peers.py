@@ -167,7 +167,7 @@ def _gateway(environment: str) -> Peer:
                 f'[[connector]]\nname = "{name}"\nuri = "{name}://127.0.0.1:{endpoint.port}?{options}"\n'
                 for name, endpoint in running.endpoints.items()
             )
-            + '[admin]\nenabled = false\n[store]\npath = ""\n'
+            + '[admin]\nenabled = false\n[mqtt]\nsession_bytes_max = 67108864\n[store]\npath = ""\n'
         )
         running.command = [str(binary), "run", "gateway.toml"]
 

@@ -161,7 +161,11 @@ class Mqtt(Wire):
         body = b"\x00\x01" + self._no_properties
         body += b"".join([mqtt_string(name) + bytes((self.qos,)) for name in filters])
         sock.sendall(mqtt_packet(0x82, body))
-        granted = mqtt_receive(sock)[-len(filters) :]
+        first, body = mqtt_next(sock)
+        while first != 0x90:
+            # What a kept session had waiting comes first, or retained values do [MQTT-3.8.4-5].
+            first, body = mqtt_next(sock)
+        granted = body[-len(filters) :]
         if any(code != self.qos for code in granted):
             raise RuntimeError(f"subscription granted with {sorted(set(granted))}")
 
