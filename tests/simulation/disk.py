@@ -59,6 +59,8 @@ class Disk:
         """Writes and syncs until one fails; 0 is never."""
         self.failed = False
         """One has: this process may give up."""
+        self.dies_after = 0
+        """Writes and syncs until the process dies within one; 0 is never."""
         self._image: Image | None = None
         self._vfs: FaultyVfs | None = None
 
@@ -153,6 +155,11 @@ class Disk:
     def _fate(self, growing: bool) -> str:
         if self.dead:
             return "dead"
+        if self.dies_after:
+            self.dies_after -= 1
+            if not self.dies_after:
+                self.dead = True
+                return "dead"
         if self.full and growing:
             return "full"
         if self.fails_after:

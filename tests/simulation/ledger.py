@@ -1,14 +1,17 @@
 """What was promised, plain and slow: every message that was sent, and every copy of it that somebody must get.
 
-A holder keeps copies for whoever reads it: a queue, the session of an MQTT client, a durable subscription.  Promises
-(each is a sentence in `Violation`):
+A holder keeps copies for whoever reads it: a queue, the session of an MQTT client, a durable subscription, or the dead
+letters of one of these.  Promises (each is a sentence in `Violation`):
 
-- what was confirmed while a holder wanted it is there until it is acknowledged;
+- what was confirmed while a holder wanted it is there until it is acknowledged; what is not persistent, as long as the
+  process lives, unless it was dropped and counted;
 - what was never sent, or only in a transaction that was not committed, is never received;
 - what was acknowledged, and that confirmed, never comes again, unless its sender has repeated it at QoS 1, which makes
   one more message of it each time (MQTT 5.0 §4.3.2); QoS 2 all the way comes once;
-- of a transaction all comes, or nothing;
-- per sender and destination, what comes for the first time comes in order.
+- what came before says so when it comes again, and how often it has failed; that never falls, over restarts either;
+- of a transaction all comes, or nothing: its messages together, and what it acknowledged goes if and only if they come;
+- per sender and destination, what comes for the first time comes in order;
+- what is among the dead letters has died of what it says, once, and comes out of nowhere else.
 """
 
 from collections.abc import Callable
@@ -18,6 +21,11 @@ WRITTEN: Final = "written"
 CONFIRMED: Final = "confirmed"
 HELD: Final = "within a transaction"
 NEVER: Final = "not to be seen"
+
+REJECTED: Final = "rejected"
+DELIVERY_LIMIT: Final = "delivery_limit"
+EXPIRED: Final = "expired"
+"""Reasons of dead letters (manual, dead letters)."""
 
 
 class Violation(Exception):
@@ -30,10 +38,13 @@ class Sent:
     __slots__ = (
         "again",
         "body",
+        "group",
         "k",
+        "mortal",
         "persistent",
         "qos",
         "repetitions",
+        "repetitions_of_any_qos",
         "sender",
         "stamp",
         "state",
@@ -54,6 +65,8 @@ class Sent:
         self.k = k
         """A property that selectors ask for; -1 is none."""
         self.body = f"{uid}:".ljust(size, "x")
+        self.mortal = False
+        """Its time may run out."""
         self.state = HELD
         self.stamp = 0
         """Its place among what its sender has said."""
@@ -61,8 +74,17 @@ class Sent:
         """And that of its last repetition."""
         self.repetitions = 0
         """How many more messages may have been made of it."""
+        self.repetitions_of_any_qos = 0
+        """The same with those of QoS 2: of one that a crash has undone the repetition is the first that is kept."""
+        self.group: Group | None = None
+        """The transaction that it was committed in."""
         self.wanted: list[tuple[Holder, int]] = []
         """Who wanted it when it was written, with the generation of the wish."""
+
+    @property
+    def others(self) -> int:
+        """How many more of it there may be, for whoever gets it."""
+        return max(self.repetitions, self.repetitions_of_any_qos)
 
     def __str__(self) -> str:
         return f"message {self.uid} of {self.sender} to {self.target} ({self.state})"
@@ -71,16 +93,48 @@ class Sent:
 class Copy:
     """A message at a holder."""
 
-    __slots__ = ("acknowledged", "confirmations", "deliveries", "must", "sent")
+    __slots__ = (
+        "acknowledged",
+        "buried",
+        "confirmations",
+        "deliveries",
+        "failures",
+        "failures_life",
+        "failures_stamp",
+        "fresh",
+        "given_up",
+        "group",
+        "must",
+        "must_in",
+        "refused",
+        "sent",
+    )
 
     def __init__(self, sent: Sent) -> None:
         self.sent = sent
         self.must = False
+        self.must_in = 0
+        """The life of the gateway's process in which it is there, since nothing keeps it; 0 is none."""
         self.deliveries = 0
+        self.fresh = 0
+        """Those that said nothing of an earlier one."""
+        self.failures = 0
+        """As many failed deliveries it has been said to have had, at most."""
+        self.failures_stamp = 0
+        self.failures_life = 0
+        """When that was said."""
         self.acknowledged = False
         """The acknowledgement was sent."""
+        self.refused = False
+        """It was said that it is not wanted."""
+        self.given_up = False
+        """And that was answered: nobody is to be given it again."""
+        self.buried = 0
+        """How often it has come out of the dead letters."""
         self.confirmations = 0
         """Acknowledgements that were answered."""
+        self.group: Group | None = None
+        """The transaction in which it was acknowledged last."""
 
 
 class Holder:
@@ -98,8 +152,14 @@ class Holder:
         self.ordered = True
         self.lossy = False
         """Its readers may lose what they were sent, or it may drop by a stated policy."""
+        self.keeps_passing = False
+        """While the gateway lives, what is not persistent is there too until it is acknowledged."""
+        self.tries = 0
+        """How often one of its messages may have been delivered in vain: once by each reader, once by each transaction."""
         self.copies: dict[int, Copy] = {}
         self._last: dict[tuple[str, str, str], int] = {}
+
+    # -- what it wants
 
     def take(self, wants: Callable[[Sent], bool]) -> None:
         """From now on it takes that."""
@@ -120,24 +180,39 @@ class Holder:
         self.generation += 1
         for copy in self.copies.values():
             copy.must = False
+            copy.must_in = 0
 
-    def received(self, body: str, reader: str, redelivered: bool, once: bool) -> Copy:
-        """A reader has got that; `once`: it must not come again, however it is flagged."""
-        sent = self._ledger.find(body)
+    # -- what comes out of it
+
+    def copy_of(self, sent: Sent) -> Copy:
+        """Its copy, made when it is first asked for."""
         copy = self.copies.get(sent.uid)
         if copy is None:
             copy = self.copies[sent.uid] = Copy(sent)
+        return copy
+
+    def received(
+        self,
+        body: str,
+        reader: str,
+        redelivered: bool,
+        once: bool,
+        failures: int | None = None,
+        flagged: bool = True,
+    ) -> Copy:
+        """A reader has got that.
+
+        `redelivered`: it says that it may have come before, `failures` times in vain, if it says that; where it cannot
+        say anything, it is not `flagged`.  `once`: it must not come again, however it is flagged.
+        """
+        sent = self._ledger.find(body)
+        copy = self.copy_of(sent)
+        self._look_whether_it_may_come(copy, reader)
+        if once and copy.deliveries:
+            raise Violation(f"{self.name}: {sent} came to {reader} {copy.deliveries + 1} times at QoS 2")
+        if flagged:
+            self._look_at_flags(copy, reader, redelivered, failures)
         copy.deliveries += 1
-        if sent.state in (HELD, NEVER):
-            raise Violation(f"{self.name}: {sent} was received by {reader}")
-        if not any(wants(sent) for wants in self.ever):
-            raise Violation(f"{self.name}: {sent} was received by {reader}, which has never asked for it")
-        if copy.confirmations > sent.repetitions:
-            raise Violation(
-                f"{self.name}: {sent} came to {reader} again after its acknowledgement was confirmed"
-            )
-        if once and copy.deliveries > 1:
-            raise Violation(f"{self.name}: {sent} came to {reader} {copy.deliveries} times at QoS 2")
         if self.ordered and not redelivered:
             key = (sent.sender, sent.target, reader)
             if sent.again < self._last.get(key, 0):
@@ -145,11 +220,107 @@ class Holder:
             self._last[key] = max(sent.stamp, self._last.get(key, 0))
         return copy
 
+    def _look_whether_it_may_come(self, copy: Copy, reader: str) -> None:
+        sent = copy.sent
+        if sent.state in (HELD, NEVER):
+            raise Violation(f"{self.name}: {sent} was received by {reader}")
+        if sent.group is not None:
+            sent.group.came()
+        if not any(wants(sent) for wants in self.ever):
+            raise Violation(f"{self.name}: {sent} was received by {reader}, which has never asked for it")
+        if copy.confirmations > sent.repetitions:
+            raise Violation(
+                f"{self.name}: {sent} came to {reader} again after its acknowledgement was confirmed"
+            )
+        if copy.given_up and not sent.others:
+            raise Violation(f"{self.name}: {sent} came to {reader} again after its refusal was confirmed")
+        if copy.buried > sent.others:
+            raise Violation(f"{self.name}: {sent} came to {reader}, though it is among the dead letters")
+        if copy.group is not None and not sent.others:
+            copy.group.came_again()
+
+    def _look_at_flags(self, copy: Copy, reader: str, redelivered: bool, failures: int | None) -> None:
+        """What came before says so (MQTT 5.0 §3.3.1.1), and a count of failures never falls."""
+        sent = copy.sent
+        others = sent.others
+        if not redelivered:
+            copy.fresh += 1
+            if copy.fresh > 1 + others or (copy.deliveries and not others):
+                raise Violation(f"{self.name}: {sent} came to {reader} again, and does not say so")
+        if others or failures is None:
+            return
+        if failures > self.tries:
+            raise Violation(
+                f"{self.name}: {sent} has failed {failures} times, of {self.tries} that were tried"
+            )
+        ledger = self._ledger
+        if failures < copy.failures and (
+            copy.failures_life == ledger.life or copy.failures_stamp < ledger.safe
+        ):
+            raise Violation(
+                f"{self.name}: {sent} came to {reader} as failed {failures} times, and before {copy.failures}"
+            )
+        copy.failures = failures
+        copy.failures_stamp = ledger.stamp
+        copy.failures_life = ledger.life
+
+    # -- the end
+
     def lost(self) -> list[Sent]:
         """What should have come out by the end, and has not."""
         if self.lossy:
             return []
-        return [copy.sent for copy in self.copies.values() if copy.must and not copy.acknowledged]
+        return [copy.sent for copy in self.copies.values() if copy.must and _is_owed(copy)]
+
+    def lost_passing(self) -> list[Sent]:
+        """The same of what is not persistent, and was there as long as the process."""
+        if self.lossy:
+            return []
+        life = self._ledger.life
+        return [copy.sent for copy in self.copies.values() if copy.must_in == life and _is_owed(copy)]
+
+
+def _is_owed(copy: Copy) -> bool:
+    return not copy.acknowledged and not copy.sent.mortal
+
+
+class Group:
+    """A transaction whose COMMIT is on the wire."""
+
+    def __init__(self, sends: list[Sent], acknowledged: list[Copy]) -> None:
+        self.sends = sends
+        self.acknowledged = acknowledged
+        self.done = False
+        """It is known to be carried out."""
+        self.undone = False
+        """It is known not to be."""
+
+    def confirm(self) -> None:
+        """Its sender was told that it is done, or something shows it."""
+        if not self.done:
+            self.done = True
+            for copy in self.acknowledged:
+                copy.confirmations += 1
+
+    def came(self) -> None:
+        """One of its messages was received: all of it is done, for nothing of it is seen before it is safe."""
+        self.confirm()
+
+    def came_again(self) -> None:
+        """Something that it acknowledged was delivered again: it came to nothing, so none of its messages may be seen."""
+        if not self.undone:
+            self.undone = True
+            for sent in self.sends:
+                sent.state = NEVER
+
+    @property
+    def whole(self) -> list[Sent]:
+        """Those that somebody reads in any case, and that a crash does not lose."""
+        return [
+            sent
+            for sent in self.sends
+            if sent.persistent and not sent.mortal and sent.target.startswith("queue:")
+        ]
 
 
 class Ledger:
@@ -158,22 +329,17 @@ class Ledger:
     def __init__(self) -> None:
         self.sent: dict[int, Sent] = {}
         self.holders: dict[str, Holder] = {}
-        self.groups: list[list[Sent]] = []
-        """What was sent to queues in one transaction: all of it comes, or nothing."""
-        self._stamp = 0
-
-    def look_at_groups(self) -> None:
-        """To be called at the end.  Raises Violation."""
-        for group in self.groups:
-            missing = [sent for sent in group if not self._came(sent)]
-            if missing and len(missing) < len(group):
-                raise Violation(f"{missing[0]} never came, but others of its transaction did")
-
-    def _came(self, sent: Sent) -> bool:
-        return any(
-            sent.uid in holder.copies and holder.copies[sent.uid].deliveries
-            for holder in self.holders.values()
-        )
+        self.groups: list[Group] = []
+        self.stamp = 0
+        """How much has been said by senders."""
+        self.safe = 0
+        """What was said up to here is on the disk, with all that the gateway had noted by then."""
+        self.life = 1
+        """Which process of the gateway it is."""
+        self.deliveries_max = 0
+        """Failures after which a message is given up on; 0 for never."""
+        self.refusing = False
+        """A refusal (NACK) is final, and no failure that is tried again."""
 
     def holder(self, name: str) -> Holder:
         """The one of that name."""
@@ -181,6 +347,8 @@ class Ledger:
         if found is None:
             found = self.holders[name] = Holder(name, self)
         return found
+
+    # -- what is sent
 
     def new(self, sender: str, target: str, qos: int, persistent: bool, k: int, size: int) -> Sent:
         """A message that is about to be sent."""
@@ -196,36 +364,124 @@ class Ledger:
             raise Violation(f"something was received that was never sent: {body[:60]!r}")
         return sent
 
-    def dead(self, sent: Sent) -> None:
-        """It is among the dead letters: whoever refused it is done with it."""
-        for holder in self.holders.values():
-            if (copy := holder.copies.get(sent.uid)) is not None:
-                copy.acknowledged = True
-
     def written(self, sent: Sent) -> None:
         """It, or the COMMIT of its transaction, is on the wire."""
         sent.state = WRITTEN
-        self._stamp += 1
-        sent.stamp = sent.again = self._stamp
+        self.stamp += 1
+        sent.stamp = sent.again = self.stamp
         for holder in self.holders.values():
             if holder.wants is not None and holder.wants(sent):
                 sent.wanted.append((holder, holder.generation))
 
+    def committed(self, sends: list[Sent], acknowledged: list[Copy]) -> Group:
+        """The COMMIT of a transaction is on the wire."""
+        group = Group(sends, acknowledged)
+        for sent in sends:
+            self.written(sent)
+            sent.group = group
+        for copy in acknowledged:
+            copy.acknowledged = True
+            copy.group = group
+        self.groups.append(group)
+        return group
+
     def repeated(self, sent: Sent) -> None:
         """It is sent once more, since nobody has confirmed it."""
-        self._stamp += 1
-        sent.again = self._stamp
+        self.stamp += 1
+        sent.again = self.stamp
+        sent.repetitions_of_any_qos += 1
         if sent.qos == 1:
             sent.repetitions += 1
 
     def confirmed(self, sent: Sent) -> None:
         """Its sender was told that it is safe."""
+        if sent.state == NEVER:
+            raise Violation(f"{sent} was confirmed, though its transaction came to nothing")
         sent.state = CONFIRMED
-        if not sent.persistent:
-            return
+        if sent.persistent and sent.target.startswith("queue:"):
+            # There is one order for all that is written to the disk.
+            self.safe = max(self.safe, sent.stamp)
         for holder, generation in sent.wanted:
             if holder.generation == generation:
-                copy = holder.copies.get(sent.uid)
-                if copy is None:
-                    copy = holder.copies[sent.uid] = Copy(sent)
-                copy.must = True
+                if sent.persistent:
+                    holder.copy_of(sent).must = True
+                elif holder.keeps_passing:
+                    holder.copy_of(sent).must_in = self.life
+
+    def refused(self, copy: Copy) -> None:
+        """That a copy is not wanted was answered."""
+        copy.given_up = self.refusing
+
+    # -- the gateway's process
+
+    def life_over(self, in_order: bool) -> None:
+        """It has ended; `in_order`: with all that it knew on the disk."""
+        self.life += 1
+        if in_order:
+            self.safe = self.stamp + 1
+
+    # -- dead letters
+
+    def dead_letters(self, origin: str) -> Holder:
+        """Of what died in the holder `origin`: a message may die in each of those that took it."""
+        holder = self.holder(f"dead letters of {origin}")
+        if not holder.ever:
+            holder.ordered = False
+            holder.may_take(lambda _: True)
+        return holder
+
+    def dead(self, sent: Sent, origin: str, reason: str, count: int) -> None:
+        """It has come out of the dead letters: whoever it has died with is done with it."""
+        holder = self.holders.get(origin)
+        if holder is None:
+            raise Violation(f"{sent} has died in {origin}, which nobody knows")
+        copy = holder.copy_of(sent)
+        copy.buried += 1
+        copy.acknowledged = True
+        others = sent.others
+        if count > 1 + others:
+            raise Violation(f"{sent} has died {count} times in {origin}")
+        if copy.confirmations > others:
+            raise Violation(f"{sent} has died in {origin}, though its acknowledgement was confirmed")
+        if reason == REJECTED:
+            if not copy.refused or not self.refusing:
+                raise Violation(f"{sent} is said to be rejected in {origin}, and nobody has refused it")
+        elif reason == DELIVERY_LIMIT:
+            if not self.deliveries_max or holder.tries < self.deliveries_max:
+                raise Violation(
+                    f"{sent} was given up on in {origin} after {self.deliveries_max} failures, of {holder.tries} tries"
+                )
+        elif reason != EXPIRED or not sent.mortal:
+            raise Violation(f"{sent} has died in {origin} of {reason!r}, which has no cause")
+
+    # -- the end
+
+    def look_for_losses(self, dropped: int, dropped_in_this_life: int) -> None:
+        """To be called at the end, with how many the gateway says to have dropped.  Raises Violation."""
+        lost = [f"{holder.name}: {sent}" for holder in self.holders.values() for sent in holder.lost()]
+        if len(lost) > dropped:
+            raise Violation(
+                f"{lost[0]} was confirmed, and never comes ({len(lost)} such, {dropped} counted as dropped)"
+            )
+        passing = [
+            f"{holder.name}: {sent}" for holder in self.holders.values() for sent in holder.lost_passing()
+        ]
+        if len(passing) > dropped_in_this_life:
+            raise Violation(
+                f"{passing[0]} was taken, and never comes though the gateway lives"
+                f" ({len(passing)} such, {dropped_in_this_life} counted as dropped)"
+            )
+
+    def look_at_groups(self) -> None:
+        """To be called at the end.  Raises Violation."""
+        for group in self.groups:
+            whole = group.whole
+            missing = [sent for sent in whole if not self._came(sent)]
+            if missing and (group.done or len(missing) < len(whole)):
+                raise Violation(f"{missing[0]} never came, but its transaction was carried out")
+
+    def _came(self, sent: Sent) -> bool:
+        return any(
+            sent.uid in holder.copies and holder.copies[sent.uid].deliveries
+            for holder in self.holders.values()
+        )

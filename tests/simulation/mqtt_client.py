@@ -118,6 +118,11 @@ class MqttClient:
             if self._owed and self.connected:
                 self._settle(*self._owed.pop(0))
 
+    def acknowledge_all(self) -> None:
+        """Acknowledge what it has."""
+        while self._owed and self.connected:
+            self._settle(*self._owed.pop(0))
+
     def leave(self, chance: random.Random) -> None:
         """Disconnect, one way or the other."""
         connection = self.connection
@@ -138,6 +143,11 @@ class MqttClient:
     def idle(self) -> bool:
         """Does it wait for nothing?"""
         return self.connected and not self._sent and not self._asked and not self._owed
+
+    @property
+    def unanswered(self) -> bool:
+        """Does it wait for an answer?"""
+        return self.connected and bool(self._sent or self._asked)
 
     def waits_for(self) -> str:
         """For people."""
@@ -208,6 +218,8 @@ class MqttClient:
         self.connected = True
         if connack.code:
             return
+        if self.clean and connack.session_present:
+            raise Violation(f"{self.name} has begun a session anew, and is told that there is one")
         if self._kept and not connack.session_present:
             raise Violation(f"the session of {self.name} is not there any more")
         if not connack.session_present:
@@ -243,7 +255,7 @@ class MqttClient:
             redelivered = publish.dup
             # What was sent at another QoS may overtake (MQTT 5.0 §4.6).
             reader = f"{self.name} at QoS {publish.qos}"
-            copy = self._holder.received(body, reader, redelivered, publish.qos == 2)
+            copy = self._holder.received(body, reader, redelivered, publish.qos == 2, flagged=publish.qos > 0)
             if publish.qos == 2:
                 self._known[publish.packet_id] = copy
         if publish.qos == 0:

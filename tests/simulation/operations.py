@@ -99,6 +99,11 @@ def power_loss(world: "World", chance: random.Random) -> None:
     world.kill(True)
 
 
+def die_writing(world: "World", chance: random.Random) -> None:
+    """The process, or the machine's power, goes during one of the next writes."""
+    world.disk.dies_after = chance.randrange(1, 60)
+
+
 def stop(world: "World", chance: random.Random) -> None:
     world.stop()
 
@@ -141,6 +146,7 @@ KINDS: Final[dict[str, tuple[int, Callable[["World", random.Random], None]]]] = 
     "wait": (10, wait),
     "kill": (1, kill),
     "power_loss": (1, power_loss),
+    "die_writing": (1, die_writing),
     "stop": (1, stop),
     "start": (12, start),
     "pause": (1, pause),

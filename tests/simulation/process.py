@@ -12,13 +12,13 @@ import gateway.app
 import gateway.storing
 from gateway.app import Gateway
 from gateway.config import Config
-from gateway.core.contents import faults
 from gateway.security import passwords
 from gateway.store import lock, writer
 from gateway.store.errors import StoreError, StoreFull
 from gateway.store.room import Room
 from gateway.store.segments import Segments
 from gateway.store.sqlite import SqliteStore
+from tests.simulation.agreement import disagreements, waits_in_vain
 from tests.simulation.clock import Clock
 from tests.simulation.disk import Disk, SegmentFiles, SimulatedRoom
 from tests.simulation.loop import VirtualLoop
@@ -36,7 +36,12 @@ class Process:
     """See the module.  Life: construct, `started` after some steps, …, `stop` or `kill`."""
 
     def __init__(
-        self, settings: dict[str, Any], memory_max: int, disk: Disk, clock: Clock, chance: random.Random
+        self,
+        settings: dict[str, Any],
+        limits: dict[str, int],
+        disk: Disk,
+        clock: Clock,
+        chance: random.Random,
     ) -> None:
         self._disk = disk
         self._chance = chance
@@ -50,7 +55,8 @@ class Process:
             mock.patch.object(gateway.app, "web_pages", lambda *_: {}),
         ):
             self.gateway = Gateway(config)
-        self.gateway.broker.limits.memory_max = memory_max
+        for name, value in limits.items():
+            setattr(self.gateway.broker.limits, name, value)
         self.started = False
         self.ended = False
         self.gave_up = False
@@ -157,12 +163,24 @@ class Process:
         self._disk.forget_former()
         self.loop.close()
 
+    @property
+    def dropped(self) -> int:
+        """Messages that it has counted as dropped by its policies."""
+        counters = self.gateway.broker.counters
+        return counters.dropped_full + counters.discarded
+
+    def is_held(self, connection: Connection) -> bool:
+        """Does it not hear this client for now?"""
+        return connection.protocol.connector is None or connection.protocol.connector.unheard
+
+    def waits_in_vain(self) -> list[str]:
+        """Who could go on and does not, while nothing goes on."""
+        return waits_in_vain(self.gateway)
+
     def faults(self) -> list[str]:
         """What is not as it must be, between any two calls."""
         found = list(self.loop.failures)
         for listener in self.gateway.listeners:
             if listener.internal_errors:
                 found.append(f"{listener.acceptor.name}: {listener.internal_errors} internal errors")
-        for queue in self.gateway.broker.queues.values():
-            found += [f"{queue.key}: {fault}" for fault in faults(queue)]
-        return found
+        return found + disagreements(self.gateway)

@@ -1,12 +1,14 @@
 """A STOMP client that keeps its side of the protocol, whatever is done to it, and reports what it sees."""
 
+import json
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from tests.behaviour import stomp_text
 from tests.behaviour.stomp_text import StompFrame
-from tests.simulation.ledger import NEVER, Copy, Holder, Ledger, Sent, Violation
+from tests.simulation.ledger import NEVER, Copy, Group, Holder, Ledger, Sent, Violation
 from tests.simulation.mqtt_client import matches
 from tests.simulation.network import Connection
 
@@ -38,7 +40,7 @@ class Transaction:
     def __init__(self, id: str) -> None:
         self.id = id
         self.sends: list[Sent] = []
-        self.acks: list[tuple[Subscription, str, Copy]] = []
+        self.acks: list[Copy] = []
 
 
 class StompClient:
@@ -62,6 +64,9 @@ class StompClient:
         self._number = 0
         self._subscriptions: dict[str, Subscription] = {}
         self._transaction: Transaction | None = None
+        # Sent in this connection, outside of transactions: the receipt of DISCONNECT confirms all of it.
+        self._said: list[Sent] = []
+        self._leaving = False
         self._durable_wish: Callable[[Sent], bool] | None = None
         self._durable_words = ""
 
@@ -72,6 +77,8 @@ class StompClient:
         connection.on_bytes = lambda data: self._receive(connection, data)
         connection.on_end = lambda: self._ended(connection)
         self._data = b""
+        self._said = []
+        self._leaving = False
         self._write(f"CONNECT accept-version:1.2 host:h client-id:{self.name} heart-beat:0,0")
 
     def send(self, chance: random.Random, size: int) -> None:
@@ -95,6 +102,7 @@ class StompClient:
                 words += self._receipt(lambda: None)
         else:
             self._ledger.written(sent)
+            self._said.append(sent)
             if chance.random() < 0.9:
                 words += self._receipt(lambda: self._ledger.confirmed(sent))
         self._write(f"{words} body:{sent.body}")
@@ -134,6 +142,7 @@ class StompClient:
         if any(subscription.durable for subscription in self._subscriptions.values()) or not self.connected:
             return
         holder = self._ledger.holder(f"durable {self.name}")
+        holder.keeps_passing = True
         if self._durable_wish is None:
             filter = chance.choice(("t/a", "t/+"))
             k = chance.choice((-1, -1, 0, 1))
@@ -156,6 +165,7 @@ class StompClient:
         self, holder: Holder, mode: str, wants: Callable[[Sent], bool], durable: bool
     ) -> Subscription:
         self._number += 1
+        holder.tries += 1
         subscription = Subscription(f"s{self._number}", holder, mode, wants, durable)
         self._subscriptions[subscription.id] = subscription
         return subscription
@@ -182,10 +192,22 @@ class StompClient:
             if subscription.owed:
                 at = chance.randrange(len(subscription.owed))
                 if chance.random() < 0.15 and subscription.mode == "client-individual":
-                    ack, _ = subscription.owed.pop(at)
-                    self._write(f"NACK id:{ack}")
+                    ack, copy = subscription.owed.pop(at)
+                    copy.refused = True
+                    subscription.holder.tries += 1
+                    self._write(f"NACK id:{ack}" + self._receipt(partial(self._ledger.refused, copy)))
                 else:
                     self._settle(subscription, at, chance)
+
+    def acknowledge_all(self) -> None:
+        """Acknowledge what it has, and end its transaction."""
+        if not self.connected:
+            return
+        if self._transaction is not None:
+            self.transact(_Never())
+        for subscription in self._subscriptions.values():
+            while subscription.owed:
+                self._settle(subscription, 0, _Never())
 
     def _settle(self, subscription: Subscription, at: int, chance: random.Random) -> None:
         """Acknowledge one, with all before it in mode `client`."""
@@ -196,7 +218,8 @@ class StompClient:
         copies = [copy for _, copy in taken]
         transaction = self._transaction
         if transaction is not None and chance.random() < 0.7:
-            transaction.acks += [(subscription, id, copy) for id, copy in taken]
+            transaction.acks += copies
+            subscription.holder.tries += 1
             self._write(f"ACK id:{ack} transaction:{transaction.id}")
             return
         for copy in copies:
@@ -217,35 +240,32 @@ class StompClient:
         if chance.random() < 0.3:
             for sent in transaction.sends:
                 sent.state = NEVER
-            # What was acknowledged in it is delivered again once its reader has left.
+            # What was acknowledged in it is delivered again.
             self._write(f"ABORT transaction:{transaction.id}")
-            for subscription, ack, copy in transaction.acks:
-                if subscription.mode == "client-individual":
-                    subscription.owed.append((ack, copy))
             return
-        for sent in transaction.sends:
-            self._ledger.written(sent)
-        self._ledger.groups.append(
-            [sent for sent in transaction.sends if sent.persistent and sent.target.startswith("queue:")]
-        )
-        for _, _, copy in transaction.acks:
-            copy.acknowledged = True
-        self._write(
-            f"COMMIT transaction:{transaction.id}" + self._receipt(lambda: self._committed(transaction))
-        )
+        group = self._ledger.committed(transaction.sends, transaction.acks)
+        self._write(f"COMMIT transaction:{transaction.id}" + self._receipt(lambda: self._committed(group)))
 
-    def _committed(self, transaction: Transaction) -> None:
-        for sent in transaction.sends:
+    def _committed(self, group: Group) -> None:
+        for sent in group.sends:
             self._ledger.confirmed(sent)
-        _confirm([copy for _, _, copy in transaction.acks])
+        group.confirm()
 
     def leave(self, chance: random.Random) -> None:
         """Disconnect, one way or the other."""
         connection = self.connection
         if connection is None:
             return
-        how = chance.choice(("in order", "closes", "breaks", "half"))
+        how = chance.choice(("in order", "with a receipt", "closes", "breaks", "half"))
         self._say(f"{self.name} leaves: {how}")
+        if how == "with a receipt" and self.connected:
+            said = self._said
+            self._write("DISCONNECT" + self._receipt(lambda: self._let_go(connection, said)))
+            # It says nothing more, and waits for the answer.
+            self._leaving = True
+            self.connected = False
+            self._subscriptions.clear()
+            return
         if how == "half":
             connection.end_writing()
             # It hears what it is still told, and is then closed.
@@ -259,11 +279,23 @@ class StompClient:
             connection.break_off()
         self._ended(connection)
 
+    def _let_go(self, connection: Connection, said: list[Sent]) -> None:
+        """The receipt of DISCONNECT: all that was said is done, and safe."""
+        for sent in said:
+            if sent.state != NEVER:
+                self._ledger.confirmed(sent)
+        self._ended(connection)
+
     @property
     def idle(self) -> bool:
         """Does it wait for nothing?"""
         owed = any(subscription.owed for subscription in self._subscriptions.values())
         return self.connected and not self._receipts and not owed and self._transaction is None
+
+    @property
+    def unanswered(self) -> bool:
+        """Does it wait for an answer?"""
+        return (self.connected or self._leaving) and bool(self._receipts)
 
     @property
     def in_transaction(self) -> bool:
@@ -300,6 +332,7 @@ class StompClient:
         connection.leave()
         self.connection = None
         self.connected = False
+        self._leaving = False
         self._receipts.clear()
         if self._transaction is not None:
             for sent in self._transaction.sends:
@@ -338,11 +371,21 @@ class StompClient:
             return
         reader = f"{self.name} by {subscription.id}"
         redelivered = frame.get("redelivered") == "true"
-        copy = subscription.holder.received(frame.body, reader, redelivered, False)
+        failures = int(frame.get("x-mx-delivery-count") or "0")
+        holder = subscription.holder
+        deaths = json.loads(frame.get("x-death") or "[]")
+        if holder.name == f"queue {DEAD}":
+            if not deaths:
+                raise Violation(f"{reader} got {frame.body[:20]} from the dead letters, without a cause")
+            origin = _holder_of(deaths[0]["queue"])
+            grave = self._ledger.dead_letters(origin)
+            grave.tries = holder.tries
+            copy = grave.received(frame.body, reader, redelivered, False, failures)
+            self._ledger.dead(copy.sent, origin, deaths[0]["reason"], deaths[0]["count"])
+        else:
+            copy = holder.received(frame.body, reader, redelivered, False, failures)
         if not subscription.wants(copy.sent):
             raise Violation(f"{reader} got {copy.sent}, which its selector does not want")
-        if subscription.holder.name == f"queue {DEAD}":
-            self._ledger.dead(copy.sent)
         subscription.owed.append((frame.get("ack") or "", copy))
         if self.prompt:
             self._settle(subscription, len(subscription.owed) - 1, _Never())
@@ -353,6 +396,15 @@ class _Never(random.Random):
 
     def random(self) -> float:
         return 0.99
+
+
+def _holder_of(origin: str) -> str:
+    """The holder of which a dead letter says that it died there, by the key of its queue."""
+    kind, colon, rest = origin.partition(":")
+    if not colon:
+        return f"queue {origin}"
+    # The length of the client's name comes first.
+    return f"{kind} {rest.partition(':')[2].partition('/')[0]}"
 
 
 def _confirm(copies: list[Copy]) -> None:

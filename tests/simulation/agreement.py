@@ -1,0 +1,152 @@
+"""What the gateway believes of itself, held against what is there; each function answers with what does not agree.
+
+`disagreements` holds between any two calls into the core, `waits_in_vain` while nothing goes on, `left_over` of a store
+that was closed.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gateway.app import Gateway
+from gateway.connectors.base import Connector
+from gateway.core.contents import faults
+from gateway.core.flow import Gate
+from gateway.core.ports import SEQUENCE_BITS
+from gateway.core.queue import RESIDENT_OVERHEAD, Queue
+from gateway.core.router import Broker
+from gateway.store.segments import directory_of
+
+
+def disagreements(gateway: Gateway) -> list[str]:
+    """Of the queues, of what is counted of memory, and of who makes publishers wait."""
+    broker = gateway.broker
+    found: list[str] = []
+    resident = 0
+    for queue in broker.queues.values():
+        found += [f"{queue.key}: {fault}" for fault in faults(queue)]
+        contents = queue.contents
+        resident += contents.resident_bytes + RESIDENT_OVERHEAD * contents.resident
+    if resident != broker.resident_bytes:
+        found.append(f"{resident} bytes are in memory, counted {broker.resident_bytes}")
+    shut = sum(queue.room.shut for queue in broker.queues.values()) + (broker.committing is not None)
+    shut += sum(connector.shut for connector in connectors(gateway))
+    if shut != broker.places.shut:
+        found.append(f"{shut} places make publishers wait, counted {broker.places.shut}")
+    return found
+
+
+def connectors(gateway: Gateway) -> Iterator[Connector]:
+    """Of all connections that there are."""
+    for listener in gateway.listeners:
+        for transport in sorted(
+            listener.transports, key=lambda one: str(one.connector and one.connector.peer)
+        ):
+            if transport.connector is not None:
+                yield transport.connector
+
+
+def waits_in_vain(gateway: Gateway) -> list[str]:
+    """Who could go on, and does not."""
+    broker = gateway.broker
+    found: list[str] = []
+    for queue in broker.queues.values():
+        if (fault := _is_not_delivered(queue)) is not None:
+            found.append(f"{queue.key}: {fault}")
+    known = _gates(gateway)
+    for connector in connectors(gateway):
+        for gate in connector.publisher._behind or ():
+            if gate not in known:
+                found.append(f"{connector.peer} waits at a place that is gone")
+            elif not known[gate]:
+                found.append(f"{connector.peer} waits at a place that has room")
+    if broker.store.congested and not broker.store.position > broker.store.durable:
+        found.append("the store has nothing to do, and makes publishers wait")
+    if broker.transactions_bytes and not any(_transactions(connector) for connector in connectors(gateway)):
+        found.append(f"no transaction is open, and {broker.transactions_bytes} bytes are counted")
+    return found
+
+
+def _is_not_delivered(queue: Queue) -> str | None:
+    backlog = queue.contents.backlog
+    for consumer in queue.roster.all():
+        standby = queue.roster.exclusive is not None and consumer is not queue.roster.exclusive
+        if not consumer.ready or standby:
+            continue
+        selection = consumer.selection
+        wanted = backlog.count if selection is None else selection.first() is not None
+        if wanted or (queue.paged and selection is None):
+            return f"{queue.waiting} messages wait, and a consumer that could take one"
+    return None
+
+
+def _gates(gateway: Gateway) -> dict[Gate, bool]:
+    """All gates of places that are there; with whether it is right that they are shut."""
+    broker = gateway.broker
+    known: dict[Gate, bool] = {}
+    for queue in broker.queues.values():
+        if queue.room._gate is not None:
+            known[queue.room._gate] = not queue.room.within(3, 4)
+    for connector in connectors(gateway):
+        if connector._slow_gate is not None:
+            known[connector._slow_gate] = connector.shut
+    if broker._gate is not None:
+        known[broker._gate] = broker.store.congested
+    return known
+
+
+def _transactions(connector: Connector) -> Any:
+    return getattr(connector, "_transactions", None)
+
+
+def stored(broker: Broker) -> Counter[int]:
+    """How many messages the store should have of each queue, by number, while nothing is delivered."""
+    found: Counter[int] = Counter()
+    for queue in broker.queues.values():
+        if queue.number:
+            kept = queue.paged + sum(delivery.stored for delivery in queue.browse())
+            found[queue.number] = kept
+    return found
+
+
+def left_over(path: Path, expected: Counter[int], spaces: set[str]) -> list[str]:
+    """What a closed store has that nobody needs, or lacks.
+
+    `expected`: how many messages of each queue, by number, it should have; notes it may have of `spaces`.
+    """
+    database = sqlite3.connect(path)
+    try:
+        return [*_rows_left(database, expected, spaces), *_segments_left(database, path)]
+    finally:
+        database.close()
+
+
+def _rows_left(database: sqlite3.Connection, expected: Counter[int], spaces: set[str]) -> list[str]:
+    found: list[str] = []
+    rows: Counter[int] = Counter()
+    for number, count in database.execute(f"SELECT id >> {SEQUENCE_BITS}, count(*) FROM entry GROUP BY 1"):
+        rows[number] = count
+    queues = dict(database.execute("SELECT number, key FROM queue").fetchall())
+    for number in sorted({*rows, *expected}):
+        if rows[number] != expected[number]:
+            name = queues.get(number, "one that is gone")
+            found.append(f"queue {number} ({name}): {rows[number]} rows for {expected[number]} messages")
+    for number in sorted(queues.keys() - expected.keys()):
+        found.append(f"queue {number} ({queues[number]}) is kept, and nobody knows it")
+    for table in ("gone", "fanout", "quarantine"):
+        (count,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()
+        if count:
+            found.append(f"{count} rows are left in {table}")
+    for space, count in database.execute("SELECT space, count(*) FROM note GROUP BY 1"):
+        if space not in spaces:
+            found.append(f"{count} notes are left of {space}")
+    return found
+
+
+def _segments_left(database: sqlite3.Connection, path: Path) -> list[str]:
+    named = {f"{segment:010}.seg" for (segment,) in database.execute("SELECT DISTINCT segment FROM part")}
+    directory = directory_of(path)
+    there = {file.name for file in directory.iterdir()} if directory.is_dir() else set()
+    return [f"{name} is {'left' if name in there else 'missing'}" for name in sorted(there ^ named)]
