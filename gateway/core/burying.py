@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore
-from gateway.core.delivery import ACQUIRED, READY, REASON_EXPIRED, REASON_MAXLEN, Delivery
+from gateway.core.delivery import ACQUIRED, REASON_EXPIRED, REASON_MAXLEN, Delivery
 from gateway.core.destination import TOPIC
 from gateway.core.message import Message
+from gateway.core.passage import Passage
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
@@ -58,13 +59,12 @@ def bury_expired(queue: "Queue", delivery: Delivery) -> int:
 class Expiring(Chore):
     """Looks through what waits in a queue's memory for messages whose time has run out, some at a time."""
 
-    __slots__ = ("_at", "_next_ms", "_now_ms", "_queue", "_waiting")
+    __slots__ = ("_next_ms", "_now_ms", "_queue", "_waiting")
 
     def __init__(self, queue: "Queue", now_ms: int) -> None:
         self._queue = queue
         self._now_ms = now_ms
-        self._waiting = queue.browse()
-        self._at = 0
+        self._waiting = Passage(queue)
         # When the first of those expires that stay.  What comes meanwhile is noted by the backlog.
         self._next_ms = 0
         queue.contents.backlog.expires_at_ms = 0
@@ -74,18 +74,13 @@ class Expiring(Chore):
         contents = self._queue.contents
         # Not only at the end: were a step to fail, the next look would begin anew.
         contents.expiring = False
-        if self._queue.deleted:
-            self._waiting = []
-        end = min(self._at + LOOKED_AT_ONCE, len(self._waiting))
-        for delivery in self._waiting[self._at : end]:
-            if delivery.state == READY and delivery.message.expires_at_ms:
+        for delivery in self._waiting.next(LOOKED_AT_ONCE):
+            if delivery.message.expires_at_ms:
                 self._look_at(delivery)
-        self._at = end
-        if end < len(self._waiting):
+        if not self._waiting.over:
             contents.expiring = True
             return True
-        self._waiting = []
-        if self._next_ms:
+        if self._next_ms and not self._queue.deleted:
             contents.backlog.note_expiry(self._next_ms)
             self._queue.plan_expiry(self._next_ms)
         return False
@@ -96,6 +91,6 @@ class Expiring(Chore):
             if self._next_ms == 0 or expires_at_ms < self._next_ms:
                 self._next_ms = expires_at_ms
             return
+        self._queue.contents.backlog.remove(delivery)
         delivery.state = ACQUIRED
-        self._queue.contents.backlog.taken()
         bury_expired(self._queue, delivery)

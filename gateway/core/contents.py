@@ -37,6 +37,7 @@ from gateway.core.delivery import HELD, READY, Delivery
 from gateway.core.holding import HeldDeliveries
 from gateway.core.journal import lane_of
 from gateway.core.paging import Paged
+from gateway.core.timetable import Appointment
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
@@ -46,20 +47,31 @@ if TYPE_CHECKING:
 class Contents:
     """See the module."""
 
-    __slots__ = ("backlog", "expiring", "held", "looked_at_ms", "paged", "resident_bytes", "unsettled")
+    __slots__ = (
+        "backlog",
+        "dropping",
+        "expiring",
+        "held",
+        "looked_at",
+        "paged",
+        "resident_bytes",
+        "unsettled",
+    )
 
     def __init__(self) -> None:
         self.backlog = Backlog()
         self.expiring = False
         """It is being looked through for messages whose time has run out.  See Expiring."""
+        self.dropping = False
+        """The oldest are going, to make room for what has come in."""
         self.held: HeldDeliveries | None = None
         self.paged: Paged | None = None
         self.unsettled = 0
         """Deliveries that wait for their outcome."""
         self.resident_bytes = 0
         """Of the messages in memory."""
-        self.looked_at_ms = 0
-        """When it is looked here for expired messages next; 0 for never.  See QueueExpiry."""
+        self.looked_at: Appointment[Queue] | None = None
+        """When it is looked here for expired messages next; None for never.  See QueueExpiry."""
 
     @property
     def waiting(self) -> int:

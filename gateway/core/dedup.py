@@ -10,6 +10,7 @@ from collections import OrderedDict, deque
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.core.chores import Chore
 from gateway.core.flow import Publisher
 from gateway.core.ports import NOTHING, Noted, Operation
 
@@ -22,8 +23,8 @@ SPACE: Final = "core.dedup"
 KEY_LENGTH_MAX: Final = 255
 """Characters of a key; producers use UUIDs."""
 
-FORGET_MAX: Final = 1_000
-"""Keys that are forgotten in one look at the clock."""
+FORGOTTEN_AT_ONCE: Final = 64
+"""Keys whose time has run out that are forgotten in one step."""
 
 _NOTE: Final = struct.Struct(">QQ16s16s")
 _DIGEST: Final = 16
@@ -67,10 +68,10 @@ class Done:
 
 
 @final
-class Dedup:
+class Dedup(Chore):
     """See the module.  One a broker."""
 
-    __slots__ = ("_broker", "_done", "_producers", "_under_way")
+    __slots__ = ("_broker", "_done", "_producers", "_under_way", "_working")
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
@@ -80,6 +81,7 @@ class Dedup:
         self._producers: dict[bytes, deque[bytes]] = {}
         # Of transactions that go on in later turns, each with the position to wait for.
         self._under_way: list[tuple[dict[bytes, Once], int]] = []
+        self._working = False
 
     @property
     def count(self) -> int:
@@ -175,15 +177,28 @@ class Dedup:
             self._broker.store.append(Noted(SPACE, name.hex(), None))
 
     def look(self, now_ms: int) -> None:
-        """Forget the keys whose time has run out; called about once a second."""
-        before_ms = now_ms - self._broker.limits.dedup_window_ms
-        for _ in range(max(FORGET_MAX, len(self._done) // 16)):
-            if not self._done:
-                return
-            name = next(iter(self._done))
-            if self._done[name].at_ms > before_ms:
-                return
-            self._forget(name)
+        """Forget the keys whose time has run out, in this turn of the loop or later ones; called about once a second."""
+        if not self._working and self._is_due(now_ms):
+            self._working = True
+            self._broker.chores.add(self)
+
+    def _is_due(self, now_ms: int) -> bool:
+        if not self._done:
+            return False
+        first = next(iter(self._done.values()))
+        return first.at_ms + self._broker.limits.dedup_window_ms <= now_ms
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        now_ms = self._broker.now_ms
+        # Not only at the end: were a step to fail, the next look would begin anew.
+        self._working = False
+        for _ in range(FORGOTTEN_AT_ONCE):
+            if not self._is_due(now_ms):
+                return False
+            self._forget(next(iter(self._done)))
+        self._working = True
+        return True
 
     def on_refused(self, operation: Operation) -> None:
         """The store could not keep this: what was said under that key is not done."""

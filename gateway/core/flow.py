@@ -144,10 +144,12 @@ class Gate:
     there is room, each that goes on makes way for the next.
     """
 
-    __slots__ = ("_again", "_going", "_waiting")
+    __slots__ = ("_again", "_going", "_open", "_waiting")
 
     def __init__(self, again: Callable[[], None]) -> None:
         self._again = again
+        # All may go on, some at a time all the same.
+        self._open = False
         # Those that were let in and have not had their turn.
         self._going = 0
         self._waiting: OrderedDict[Publisher, None] = OrderedDict()
@@ -177,17 +179,17 @@ class Gate:
                 self._going -= 1
 
     def open(self) -> None:
-        """The place is gone, or has room for everybody: let all of them go on."""
-        waiting = self._waiting
-        self._waiting = OrderedDict()
-        for publisher in waiting:
-            if publisher.release(self):
-                self._going += 1
+        """The place is gone, or has room for everybody: let all of them go on, and ask it no more."""
+        self._open = True
+        self.let_in()
 
     def passed(self) -> None:
         """One that was let in has had its turn.  For Publisher."""
         self._going -= 1
-        self._again()
+        if self._open:
+            self.let_in()
+        else:
+            self._again()
 
     def forget(self, publisher: Publisher) -> None:
         """It does not wait any more.  For Publisher."""

@@ -51,6 +51,10 @@ class HeldDeliveries:
             self._last = point
         self._waiting.append((self._last, delivery))
 
+    def first(self) -> Delivery:
+        """The oldest, left in place.  There must be one."""
+        return self._waiting[0][1]
+
     def drop(self) -> Delivery:
         """The oldest, though it may not be safe yet.  There must be one."""
         return self._waiting.popleft()[1]

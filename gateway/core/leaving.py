@@ -23,6 +23,9 @@ QUEUES_AT_ONCE: Final = 4
 DISCARDED_AT_ONCE: Final = 256
 """Messages of a deleted queue that are let go of in one step."""
 
+DISMISSED_AT_ONCE: Final = 64
+"""Consumers of a deleted queue that are sent away in one step."""
+
 
 def give_back(deliveries: list[Delivery], tried: bool) -> None:
     """Let all of them, in the order of delivery, wait in their queues again, as redelivered.
@@ -165,3 +168,23 @@ class Discarding(Chore):
             lanes.pop()
         held = self._held
         return held.drop() if held is not None and held.count else None
+
+
+@final
+class Dismissing(Chore):
+    """Sends away the consumers of a queue that has been deleted: they get nothing more anyway."""
+
+    __slots__ = ("_queue",)
+
+    def __init__(self, queue: "Queue") -> None:
+        self._queue = queue
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        queue = self._queue
+        for _ in range(DISMISSED_AT_ONCE):
+            consumer = queue.roster.anyone
+            if consumer is None:
+                return False
+            queue.detach(consumer)
+        return True

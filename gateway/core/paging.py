@@ -240,28 +240,30 @@ class Paged:
         self._elsewhere.add(entry.sequence)
         return delivery
 
-    def clear(self) -> None:
-        """Forget everything, and have the store remove it, unless it forgets the queue as a whole."""
-        if not self._queue.deleted:
-            for stretch in self._stretches:
-                self._remove(stretch)
+    def clear(self) -> list[Cleared]:
+        """Forget everything; returns what the store is to be told, unless it forgets the queue as a whole."""
+        cleared: list[Cleared] = []
+        for stretch in self._stretches:
+            self._clear(stretch, cleared)
         self._stretches = []
         self.count = 0
         self.bytes = 0
         self.asked = None
+        return cleared
 
-    def _remove(self, stretch: Stretch) -> None:
-        """Have the store remove the stretch, but not what was taken out of it."""
-        queue = self._queue
-        store = queue.broker.store
+    def _clear(self, stretch: Stretch, cleared: list[Cleared]) -> None:
+        """Add all of the stretch but what was taken out of it."""
+        if self._queue.deleted:
+            return
+        number = self._queue.number
         first = stretch.first
         for kept in sorted(self._elsewhere or ()):
             if first <= kept <= stretch.last:
                 if first < kept:
-                    store.append(Cleared(queue.number, stretch.lane, first, kept - 1))
+                    cleared.append(Cleared(number, stretch.lane, first, kept - 1))
                 first = kept + 1
         if first <= stretch.last:
-            store.append(Cleared(queue.number, stretch.lane, first, stretch.last))
+            cleared.append(Cleared(number, stretch.lane, first, stretch.last))
 
     # -- pieces
 

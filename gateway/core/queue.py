@@ -29,7 +29,7 @@ from gateway.core.destination import QUEUE, Destination
 from gateway.core.flow import Publisher
 from gateway.core.holding import HeldDeliveries
 from gateway.core.journal import lane_of
-from gateway.core.leaving import Discarding
+from gateway.core.leaving import Discarding, Dismissing
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.overflow import drop_oldest, hold, make_room
@@ -305,7 +305,7 @@ class Queue(Sink):
         self.contents.backlog.push(delivery)
         self.plan_expiry(delivery.message.expires_at_ms)
         if self.selections is not None:
-            self.selections.offer(delivery, False)
+            self.selections.offer(delivery)
         if not self._starved:
             self.wake()
 
@@ -490,7 +490,7 @@ class Queue(Sink):
         self.contents.backlog.push_back(delivery)
         self.plan_expiry(delivery.message.expires_at_ms)
         if self.selections is not None:
-            self.selections.offer(delivery, True)
+            self.selections.offer(delivery)
 
     def forget(self, delivery: Delivery) -> int:
         """The message leaves this queue."""
@@ -614,21 +614,6 @@ class Queue(Sink):
 
     # -- the end
 
-    def purge(self) -> int:
-        """Let go of everything that waits; returns how many messages that were."""
-        count = self.waiting
-        for delivery in self.contents.backlog.clear():
-            self.forget(delivery)
-        held = self.contents.held
-        if held is not None:
-            for delivery in held.all():
-                self.forget(delivery)
-            self.contents.held = None
-        if self.contents.paged is not None:
-            self.contents.paged.clear()
-        self.room.again()
-        return count
-
     def close(self) -> None:
         """The queue is being deleted: let go of everything and let everybody go.  Called by Broker.delete_queue."""
         # From here on the store is told of the queue as a whole, not of its messages.
@@ -643,6 +628,7 @@ class Queue(Sink):
             contents.paged.clear()
         if discarding.go_on():
             self.broker.chores.add(discarding)
-        for consumer in self.roster.all():
-            self.detach(consumer)
+        dismissing = Dismissing(self)
+        if dismissing.go_on():
+            self.broker.chores.add(dismissing)
         self.room.close()

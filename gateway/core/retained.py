@@ -3,23 +3,21 @@
 They are searched by pattern in `gateway.core.searching`.
 """
 
-from heapq import heapify, heappop, heappush
-from typing import Final, final
+from typing import final
 
 from gateway.core.message import Message
-
-STALE_MIN: Final = 64
-"""Entries of values that have been replaced or cleared which are not worth clearing away."""
+from gateway.core.timetable import Appointment, Timetable
 
 
 @final
 class Node:
     """One level of the names that have a value."""
 
-    __slots__ = ("changed", "children", "message")
+    __slots__ = ("changed", "children", "expiry", "message")
 
     def __init__(self) -> None:
         self.message: Message | None = None
+        self.expiry: Appointment[str] | None = None
         self.changed = 0
         """When the value was set, as RetainedTree counts."""
         self.children: dict[str, Node] = {}
@@ -29,13 +27,12 @@ class Node:
 class RetainedTree:
     """Topic name → message, searched by pattern when somebody subscribes."""
 
-    __slots__ = ("_expiring", "_expiring_count", "bytes", "changes", "count", "root")
+    __slots__ = ("_expiring", "bytes", "changes", "count", "root")
 
     def __init__(self) -> None:
         self.root = Node()
-        # A heap of (when, message id, name) for values that expire.  An entry counts only while its value is there.
-        self._expiring: list[tuple[int, int, str]] = []
-        self._expiring_count = 0
+        # The names of topics whose value expires.
+        self._expiring: Timetable[str] = Timetable()
         self.count = 0
         self.bytes = 0
         self.changes = 0
@@ -63,14 +60,13 @@ class RetainedTree:
         if before is None:
             self.count += 1
         else:
-            self._left(before)
+            self._left(node, before)
         node.message = message
         self.changes += 1
         node.changed = self.changes
         self.bytes += message.size
         if message.expires_at_ms:
-            self._expiring_count += 1
-            self._note_expiry(message, name)
+            node.expiry = self._expiring.plan(name, message.expires_at_ms)
 
     def clear(self, name: str) -> bool:
         """Forget the topic's value; False when there was none."""
@@ -86,45 +82,37 @@ class RetainedTree:
             return False
         path[-1].message = None
         self.count -= 1
-        self._left(message)
+        self._left(path[-1], message)
         for depth in range(len(levels), 0, -1):
             if path[depth].message is not None or path[depth].children:
                 break
             del path[depth - 1].children[levels[depth - 1]]
         return True
 
-    def _left(self, message: Message) -> None:
+    def _left(self, node: Node, message: Message) -> None:
         """A value is gone."""
         self.bytes -= message.size
-        if message.expires_at_ms:
-            self._expiring_count -= 1
+        if node.expiry is not None:
+            self._expiring.cancel(node.expiry)
+            node.expiry = None
 
     # -- values whose time runs out
 
-    def _note_expiry(self, message: Message, name: str) -> None:
-        expiring = self._expiring
-        heappush(expiring, (message.expires_at_ms, message.id, name))
-        if len(expiring) > 2 * self._expiring_count + STALE_MIN:
-            self._expiring = [entry for entry in expiring if self._is_there(entry)]
-            heapify(self._expiring)
-
-    def _is_there(self, entry: tuple[int, int, str]) -> bool:
-        message = self.get(entry[2])
-        return message is not None and message.id == entry[1]
+    @property
+    def expiring(self) -> int:
+        """Entries for values that expire, those in vain included."""
+        return len(self._expiring)
 
     def is_due(self, now_ms: int) -> bool:
         """May the time of any value have run out?"""
-        expiring = self._expiring
-        return len(expiring) > 0 and expiring[0][0] <= now_ms
+        return self._expiring.is_due(now_ms)
 
     def take_expired(self, now_ms: int, count: int) -> list[str]:
         """Forget values whose time has run out, looking at no more than `count`; returns their names."""
         gone: list[str] = []
         for _ in range(count):
-            if not self.is_due(now_ms):
-                break
-            entry = heappop(self._expiring)
-            if self._is_there(entry):
-                self.clear(entry[2])
-                gone.append(entry[2])
+            name = self._expiring.take(now_ms)
+            if name is not None:
+                self.clear(name)
+                gone.append(name)
         return gone

@@ -102,6 +102,14 @@ class Roster:
             found += self._standby.all()
         return found
 
+    @property
+    def anyone(self) -> Consumer | None:
+        """One of them; None when there is nobody."""
+        for ring in (self._ready, self._parked, self._resting, self._standby):
+            if ring is not None and ring.turn is not None:
+                return ring.turn
+        return None
+
     # -- turns
 
     def next_ready(self) -> Consumer | None:

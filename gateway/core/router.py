@@ -262,6 +262,13 @@ class Broker(StoreListener):
             route = self.topics.refresh(topic, self.authorizer)
         return route
 
+    def reach(self, destination: Destination) -> int:
+        """How many get what is published there, as far as is known: for who publishes much in one go."""
+        if destination.kind != TOPIC:
+            return 0
+        route = self.topics.topic(destination.name).route.bindings
+        return 0 if route is None else len(route)
+
     def _point_of(self, topic: Topic) -> HoldPoint | None:
         """What is published on `topic` now waits until this is safe."""
         held = self.releases.publishes

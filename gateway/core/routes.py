@@ -64,12 +64,13 @@ OVER: Final = Route((), [], None)
 class Routes:
     """All routes that are remembered, by the claims that make them and what the rules about receiving make of them."""
 
-    __slots__ = ("_by_key", "_chores", "_cost_max", "cost")
+    __slots__ = ("_by_key", "_chores", "_cost_max", "_shrinking", "cost")
 
     def __init__(self, bindings_max: int, chores: Chores) -> None:
         self._by_key: OrderedDict[tuple[object, ...], Route] = OrderedDict()
         self._cost_max = bindings_max
         self._chores = chores
+        self._shrinking = False
         self.cost = 0
 
     def __len__(self) -> int:
@@ -99,8 +100,19 @@ class Routes:
             if claims.routes is None:
                 claims.routes = {}
             claims.routes[route] = None
-        while self.cost > self._cost_max and len(self._by_key) > 1:
+        if self.cost > self._cost_max and not self._shrinking:
+            self._shrinking = True
+            if self.shrink():
+                self._chores.add(_Shrink(self))
+
+    def shrink(self) -> bool:
+        """Forget some of the oldest, if there is more than may be remembered; is there more to forget?"""
+        for _ in range(DROPPED_AT_ONCE):
+            if self.cost <= self._cost_max or len(self._by_key) <= 1:
+                self._shrinking = False
+                return False
             self.drop(next(iter(self._by_key.values())))
+        return True
 
     def drop(self, route: Route) -> None:
         """The route is over: it holds nobody in memory any more."""
@@ -156,6 +168,20 @@ class _Drop(Chore):
         for _ in range(min(DROPPED_AT_ONCE, len(left))):
             self._routes.drop(left.pop())
         return len(left) > 0
+
+
+@final
+class _Shrink(Chore):
+    """Ends the oldest routes, until no more are remembered than may be: a wide one may take the place of very many."""
+
+    __slots__ = ("_routes",)
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        return self._routes.shrink()
 
 
 def _one_each(claims: list[Claims]) -> list[Binding]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.core.chores import Chore
 from gateway.core.cron import Cron
 from gateway.core.destination import QUEUE
+from gateway.core.fan_out import FEW
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Noted
 from gateway.core.record import encode_record
@@ -26,8 +28,8 @@ FOREVER: Final = -1
 REFUSED_AGAIN_MS: Final = 1_000
 """How long a delivery waits that its queue or the store has refused."""
 
-FIRINGS_MAX: Final = 1_000
-"""Deliveries in one `run`: what else is due waits for the next."""
+FIRED_AT_ONCE: Final = 16
+"""Deliveries in one step; one to a topic counts once for each of its subscribers beyond the first few."""
 
 
 # What came of one delivery.
@@ -92,15 +94,18 @@ class _Job:
 
 
 @final
-class Schedule:
+class Schedule(Chore):
     """All jobs of a broker, within its limits."""
 
-    __slots__ = ("_broker", "_heap", "_jobs_made", "bytes")
+    __slots__ = ("_broker", "_heap", "_jobs_made", "_until_ms", "_working", "bytes")
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
         self._heap: list[_Job] = []
         self._jobs_made = 0
+        # It delivers what is due up to then.
+        self._until_ms = 0
+        self._working = False
         self.bytes = 0
         """Of the messages that wait."""
 
@@ -210,18 +215,33 @@ class Schedule:
         return True
 
     def run(self, now_ms: int) -> None:
-        """Deliver what is due."""
+        """Deliver what is due, in this turn of the loop or later ones."""
+        self._until_ms = now_ms
+        if not self._working and self._is_due():
+            self._working = True
+            self._broker.chores.add(self)
+
+    def _is_due(self) -> bool:
         heap = self._heap
-        fired = 0
-        while heap and heap[0].next_ms <= now_ms and fired < FIRINGS_MAX:
-            fired += 1
-            store = self._broker.store
+        return len(heap) > 0 and heap[0].next_ms <= self._until_ms
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        store = self._broker.store
+        # Not only at the end: were a step to fail, the next look at the clock would begin anew.
+        self._working = False
+        left = FIRED_AT_ONCE
+        while left > 0 and self._is_due():
+            job = heappop(self._heap)
+            left -= 1 + self._broker.reach(job.message.destination) // FEW
             # The message and what is left of its job change together.
             store.begin()
             try:
-                self._run_job(heappop(heap), now_ms)
+                self._run_job(job, self._until_ms)
             finally:
                 store.end()
+        self._working = self._is_due()
+        return self._working
 
     def _run_job(self, job: _Job, now_ms: int) -> None:
         done = self._fire(job, now_ms)

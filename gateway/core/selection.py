@@ -18,6 +18,8 @@ from gateway.core.chores import Chore
 from gateway.core.credit import Line
 from gateway.core.delivery import ACQUIRED, READY, Delivery
 from gateway.core.paging import RESIDENT_MIN
+from gateway.core.passage import Passage
+from gateway.core.ports import SEQUENCE_MAX
 from gateway.core.selection_index import SelectionIndex
 from gateway.core.selector import Selector
 from gateway.core.subscription import Consumer
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 ENTRIES_SPARE: Final = 64
 """Entries beyond twice as many as wait in the queue: then those of messages that are gone are cleared away."""
+
+CLEARED_AT_ONCE: Final = 16
+"""Entries that are looked at for that with each that comes."""
 
 LOOKS_AT_ONCE: Final = 32
 """Selectors that are asked about one message at once."""
@@ -39,7 +44,7 @@ LOOKS_A_STEP: Final = 64
 class Selection:
     """The entries of one selector.  An entry counts only while its delivery is READY: others may have taken it."""
 
-    __slots__ = ("_entries", "complete", "consumers", "resting", "selector")
+    __slots__ = ("_cleared", "_entries", "_lane", "complete", "consumers", "resting", "selector")
 
     def __init__(self, selector: Selector) -> None:
         self.selector = selector
@@ -50,24 +55,41 @@ class Selection:
         self.resting = Line()
         """Its consumers that wait for something that it selects."""
         self._entries = Backlog()
+        # How far it has been looked for messages that are gone: in which of the lanes, up to which sequence.
+        self._lane = 0
+        self._cleared = 0
 
     @property
     def entries(self) -> int:
         """How many it has, those of messages that are gone included."""
         return self._entries.count
 
-    def offer(self, delivery: Delivery, waiting: int, back: bool) -> bool:
-        """Look at a message that has come to the queue (or `back` to it), where `waiting` wait; is it selected?"""
+    def offer(self, delivery: Delivery, waiting: int) -> bool:
+        """Look at a message that has come to the queue, or back to it, where `waiting` wait; is it selected?"""
         if not self._wants(delivery):
             return False
         entries = self._entries
         if entries.count > 2 * waiting + ENTRIES_SPARE:
-            entries.keep_ready()
-        if back:
-            entries.push_back(delivery)
-        else:
-            entries.push(delivery)
+            self._clear_some_away()
+        # By sequence: others may have been looked at before it.
+        entries.push_back(delivery)
         return True
+
+    def _clear_some_away(self) -> None:
+        """Look at some more entries, round and round, and take out those of messages that are gone."""
+        entries = self._entries
+        lanes = entries.lanes()
+        if self._lane >= len(lanes):
+            self._lane = 0
+        found = entries.after(lanes[self._lane], self._cleared, SEQUENCE_MAX, CLEARED_AT_ONCE)
+        for delivery in found:
+            if delivery.state != READY:
+                entries.remove(delivery)
+        if len(found) < CLEARED_AT_ONCE:
+            self._lane += 1
+            self._cleared = 0
+        else:
+            self._cleared = found[-1].sequence
 
     def first(self) -> Delivery | None:
         """The first that still waits, left in place; None when there is none."""
@@ -96,11 +118,10 @@ def _came_back(delivery: Delivery) -> bool:
 class _Look:
     """A message about which many selectors are to be asked."""
 
-    __slots__ = ("at", "back", "delivery", "selections")
+    __slots__ = ("at", "delivery", "selections")
 
-    def __init__(self, delivery: Delivery, back: bool) -> None:
+    def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
-        self.back = back
         # Who is to be asked, known when its turn comes.
         self.selections: list[Selection] | None = None
         self.at = 0
@@ -117,7 +138,6 @@ class Selections(Chore):
         "_looks_for",
         "_newcomers",
         "_older",
-        "_older_at",
         "_queue",
         "_working",
     )
@@ -131,8 +151,7 @@ class Selections(Chore):
         self._looks_for: set[int] = set()
         # Those that are to be asked about what waited before they came; and what that is, for the first of them.
         self._newcomers: deque[Selection] = deque()
-        self._older: list[Delivery] | None = None
-        self._older_at = 0
+        self._older: Passage | None = None
         self._working = False
 
     # -- who comes and goes
@@ -162,23 +181,23 @@ class Selections(Chore):
 
     # -- messages come
 
-    def offer(self, delivery: Delivery, back: bool) -> None:
-        """Note for whom a message is that has come, or come `back`."""
+    def offer(self, delivery: Delivery) -> None:
+        """Note for whom a message is that has come, or come back."""
         if not self._looks:
             selections = self._index.candidates(delivery)
             if len(selections) <= LOOKS_AT_ONCE:
                 for selection in selections:
-                    self._ask(selection, delivery, back)
+                    self._ask(selection, delivery)
                 return
         # Not twice: one that comes and goes again and again must not pile up.
         if delivery.sequence not in self._looks_for:
             self._looks_for.add(delivery.sequence)
-            self._looks.append(_Look(delivery, back))
+            self._looks.append(_Look(delivery))
             self._work()
 
-    def _ask(self, selection: Selection, delivery: Delivery, back: bool) -> None:
+    def _ask(self, selection: Selection, delivery: Delivery) -> None:
         queue = self._queue
-        if selection.offer(delivery, queue.contents.backlog.count, back) and selection.complete:
+        if selection.offer(delivery, queue.contents.backlog.count) and selection.complete:
             queue.roster.rouse(selection)
 
     # -- what goes on later
@@ -219,7 +238,7 @@ class Selections(Chore):
             left -= end - look.at + 1
             for selection in selections[look.at : end]:
                 if look.delivery.state == READY and selection.consumers:
-                    self._ask(selection, look.delivery, look.back)
+                    self._ask(selection, look.delivery)
             look.at = end
             if end == len(selections):
                 self._looks.popleft()
@@ -227,20 +246,13 @@ class Selections(Chore):
     def _look_at_what_was_there(self, selection: Selection) -> None:
         older = self._older
         if older is None:
-            older = self._older = self._queue.browse()
-            self._older_at = 0
-        if selection.consumers:
-            end = min(self._older_at + LOOKS_A_STEP, len(older))
-        else:
-            # They have left meanwhile.
-            end = self._older_at = len(older)
+            older = self._older = Passage(self._queue)
         waiting = self._queue.contents.backlog.count
-        for delivery in older[self._older_at : end]:
-            if delivery.state == READY:
-                # By sequence, since newer ones may have come.
-                selection.offer(delivery, waiting, True)
-        self._older_at = end
-        if end == len(older):
+        # Unless they have left meanwhile.
+        if selection.consumers:
+            for delivery in older.next(LOOKS_A_STEP):
+                selection.offer(delivery, waiting)
+        if older.over or not selection.consumers:
             self._older = None
             self._newcomers.popleft()
             selection.complete = True
@@ -297,5 +309,5 @@ class Selections(Chore):
             first.state = ACQUIRED
         else:
             selection.take_first()
+            backlog.remove(first)
             first.state = ACQUIRED
-            backlog.taken()

@@ -10,9 +10,14 @@ messages or bytes a queue may hold beyond memory.
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.core.chores import Chore
+
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
     from gateway.core.router import Broker
+
+ENDED_AT_ONCE: Final = 8
+"""Readers that are ended in one step."""
 
 LOOKED_AT_ONCE: Final = 64
 """Queues that are looked at in one tick; the others are with the next."""
@@ -66,10 +71,30 @@ class Stalls:
 
     def _give_up(self, queue: "Queue") -> None:
         queue.room.lax = True
-        # Who is ready and has left something there wants none of it.
-        some_left = queue.waiting > 0
-        for consumer in queue.roster.all():
-            if not (consumer.ready and some_left):
-                consumer.outlet.holds_up()
+        ending = _Ending(queue)
+        if ending.go_on():
+            self._broker.chores.add(ending)
         if not queue.room.full_of_kept(self._broker.store.pages):
             queue.room.close()
+
+
+@final
+class _Ending(Chore):
+    """Ends the readers of a queue that has let nothing go, some at a time."""
+
+    __slots__ = ("_queue", "_readers")
+
+    def __init__(self, queue: "Queue") -> None:
+        self._queue = queue
+        self._readers = queue.roster.all()
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        readers = self._readers
+        # Who is ready and has left something there wants none of it.
+        some_left = self._queue.waiting > 0
+        for _ in range(min(ENDED_AT_ONCE, len(readers))):
+            reader = readers.pop()
+            if not (reader.ready and some_left):
+                reader.outlet.holds_up()
+        return len(readers) > 0

@@ -2,36 +2,30 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.core.checking import Checking, Checks, TransactionDenied, TransactionRefused
 from gateway.core.committing import SMALL, Committing
 from gateway.core.dedup import KeyReused, Once
 from gateway.core.delivery import Delivery
-from gateway.core.destination import QUEUE
 from gateway.core.flow import Publisher
 from gateway.core.leaving import fail
-from gateway.core.limits import BLOCK, REJECT
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
 from gateway.core.schedule import Timing
 
 if TYPE_CHECKING:
-    from gateway.core.queue import Queue
     from gateway.core.router import Broker
 
+__all__ = ["Transaction", "TransactionDenied", "TransactionRefused", "TransactionTooLarge"]
 
 MESSAGE_OVERHEAD: Final = 600
 """Bytes that a message which is held back takes beside its own size, about."""
 
+FEW_TO_ASK: Final = 64
+"""Operations that are looked at in one go where the rules have changed."""
+
 
 class TransactionTooLarge(Exception):
     """It would hold back more than the broker's limits; `str(error)` names the limit, fit for the client."""
-
-
-class TransactionRefused(Exception):
-    """It cannot be committed, and nothing of it has been done; `str(error)` says why, fit for the client."""
-
-
-class TransactionDenied(TransactionRefused):
-    """It holds what its client may not publish any more: the rules have changed since."""
 
 
 def held_bytes(message: Message) -> int:
@@ -46,6 +40,7 @@ class Transaction:
     __slots__ = (
         "_broker",
         "_bytes",
+        "_checking",
         "_generation",
         "_messages",
         "_once",
@@ -67,6 +62,8 @@ class Transaction:
         self._scheduled: list[tuple[Message, Timing]] = []
         # Made when first used.
         self._once: dict[bytes, Once] | None = None
+        # What was looked at before the commit, if that is large.
+        self._checking: Checking | None = None
         # What was done before and is not done again may not be durable yet.
         self._waits_for = NOTHING
 
@@ -124,6 +121,40 @@ class Transaction:
         self.check_room(1)
         self._outcomes.append((delivery, outcome))
 
+    def must_wait(self, publisher: Publisher) -> bool:
+        """Is there no room for something it would publish, or so much to be looked at that it takes some turns?
+
+        Then the publisher is made to wait, and the commit is to be tried again.
+        """
+        generation = self._broker.authorizer.generation
+        most = SMALL if self._generation == generation else FEW_TO_ASK
+        if self._operations <= most:
+            return self._broker.places.shut > 0 and self.keeps_waiting(publisher)
+        under_way = self._broker.committing
+        if under_way is not None and self._operations > SMALL and under_way.keeps_waiting(publisher):
+            return True
+        checking = self._checking
+        if checking is None or checking.is_to_be_repeated(generation):
+            return self._begin_checking(publisher)
+        return not checking.over
+
+    def _begin_checking(self, publisher: Publisher) -> bool:
+        if self._once is not None:
+            try:
+                self._leave_out_repeated(self._once)
+            except TransactionRefused:
+                # The commit will say so.
+                return False
+        self._checking = Checking(
+            self._broker,
+            publisher,
+            self._generation,
+            self._messages,
+            [message for message, _ in self._scheduled],
+            self._outcomes,
+        )
+        return self._checking.begin()
+
     def keeps_waiting(self, publisher: Publisher) -> bool:
         """Is there no room for something it would publish?  See Broker.keeps_waiting; the commit is to be tried again."""
         broker = self._broker
@@ -150,11 +181,18 @@ class Transaction:
         """
         self._let_go()
         try:
-            if self._generation != self._broker.authorizer.generation:
-                self._ask_again()
+            checks: Checks | None = None
+            if not self._is_checked():
+                checks = Checks(self._broker, self._publisher, self._generation, self._outcomes)
+                checks.may_send(self._messages)
+                checks.may_send([message for message, _ in self._scheduled])
             if self._once is not None:
                 self._leave_out_repeated(self._once)
-            self._check_queues()
+            # What only consumes makes room.
+            if not self._broker.store.accepting and self._brings():
+                raise TransactionRefused(self._broker.store.refusal)
+            if checks is not None:
+                checks.have_places(self._messages)
             self._check_schedule()
         except Exception:
             self.abort()
@@ -168,20 +206,6 @@ class Transaction:
             self._waits_for,
         )
         return committing.begin(self._publisher)
-
-    def _ask_again(self) -> None:
-        """The rules are others than when it was begun: may all of it still be published?"""
-        publisher = self._publisher
-        if publisher is None:
-            return
-        asked: set[tuple[int, str]] = set()
-        for message in [*self._messages, *[message for message, _ in self._scheduled]]:
-            destination = message.destination
-            key = (destination.kind, destination.name)
-            if key not in asked:
-                asked.add(key)
-                if not self._broker.authorizer.may_publish(publisher, destination):
-                    raise TransactionDenied(f"not allowed to send to {destination} any more")
 
     def _leave_out_repeated(self, all_once: dict[bytes, Once]) -> None:
         """What was done meanwhile under the same keys is not done again."""
@@ -209,33 +233,19 @@ class Transaction:
         fail([delivery for delivery, _ in self._outcomes])
         self._broker.counters.transactions_aborted += 1
 
-    def _check_queues(self) -> None:
-        """Have all queues, with room for what is to come where they would refuse it."""
-        # What only consumes makes room.
-        if not self._broker.store.accepting and self._brings():
-            raise TransactionRefused(self._broker.store.refusal)
-        room = _Room()
-        settling: set[Queue] | None = None
-        for message in self._messages:
-            destination = message.destination
-            if destination.kind != QUEUE:
-                if self._broker.refusing:
-                    topic = self._broker.topics.topic(destination.name)
-                    for queue in self._broker.refusers(message, topic):
-                        room.take(queue, message)
-                continue
-            if destination.temporary and not self._broker.has_queue(destination.name):
-                continue
-            queue = self._broker.queue(destination.name)
-            when_full = queue.policy.when_full
-            if when_full == REJECT:
-                room.take(queue, message)
-            elif when_full == BLOCK and queue.room.owned_by(self._publisher) and not queue.room.within(2, 1):
-                # Who consumes there does not wait, and is told no instead (see `make_room`), unless this makes room.
-                if settling is None:
-                    settling = {delivery.queue for delivery, _ in self._outcomes}
-                if queue not in settling:
-                    raise TransactionRefused(f"{queue.key.text} is full")
+    def _is_checked(self) -> bool:
+        """Was all of it looked at before, by the rules of now?  Raises what stands in its way."""
+        checking = self._checking
+        if checking is None or not checking.over:
+            return False
+        refusal, checking.refusal = checking.refusal, None
+        if refusal is not None:
+            try:
+                raise refusal
+            finally:
+                # Its traceback knows this frame: together they would stay, with all that was to be published.
+                del refusal
+        return checking.generation == self._broker.authorizer.generation
 
     def _check_schedule(self) -> None:
         size = 0
@@ -269,21 +279,3 @@ class Transaction:
         """It ends: what it holds is nobody's, or the queues'."""
         self._broker.transactions_bytes -= self._bytes
         self._bytes = 0
-
-
-@final
-class _Room:
-    """What the messages of a transaction would take of queues that refuse when they are full."""
-
-    __slots__ = ("_taken",)
-
-    def __init__(self) -> None:
-        # Messages and bytes, by key.
-        self._taken: dict[str, tuple[int, int]] = {}
-
-    def take(self, queue: "Queue", message: Message) -> None:
-        """One more message goes to `queue`.  Raises TransactionRefused."""
-        count, size = self._taken.get(queue.key.text, (0, 0))
-        if not queue.room.takes(count, size):
-            raise TransactionRefused(f"{queue.key.text} is full")
-        self._taken[queue.key.text] = (count + 1, size + message.size)

@@ -14,6 +14,9 @@ from gateway.core.topics import TopicTree
 QUEUES_AT_ONCE: Final = 64
 """Queues that a new subscription is told of, or asked about, in one step."""
 
+WATCHERS_AT_ONCE: Final = 32
+"""Subscriptions that are told of a new queue in one step."""
+
 
 class QueueWatcher(Sink):
     """Wants to know of named queues: a subscription to all queues of some patterns."""
@@ -72,10 +75,33 @@ class Watching:
         """A named queue is new."""
         if self._tree.bindings_count == 0:
             return
-        for watch in self._tree.match(queue.destination.name):
+        announcing = _Announcing(queue, self._tree.match(queue.destination.name))
+        if announcing.go_on():
+            self._chores.add(announcing)
+
+
+@final
+class _Announcing(Chore):
+    """Tells of a new queue all who watch it; there may be very many."""
+
+    __slots__ = ("_queue", "_watches")
+
+    def __init__(self, queue: Queue, watches: list[Binding]) -> None:
+        self._queue = queue
+        # The first last.
+        self._watches = watches[::-1]
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        watches = self._watches
+        for _ in range(min(WATCHERS_AT_ONCE, len(watches))):
+            watch = watches.pop()
             watcher = watch.sink
             assert isinstance(watcher, QueueWatcher)
-            watcher.queue_made(queue)
+            # Either may have ended meanwhile.
+            if watch.place >= 0 and not self._queue.deleted:
+                watcher.queue_made(self._queue)
+        return len(watches) > 0
 
 
 @final

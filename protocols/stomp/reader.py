@@ -29,6 +29,7 @@ from protocols.stomp.state import CLOSING, CONNECTED, NEW, after
 _NUL: Final = 0
 _LF: Final = 10
 _CR: Final = 13
+_BETWEEN: Final = b"\n\r\0"
 _BACKSLASH: Final = 92
 _UPPER_A: Final = 65
 
@@ -38,6 +39,9 @@ FRAMES_A_CALL: Final = 128
 HEAD_BYTES_A_CALL: Final = 4_096
 """No more are decoded behind so many bytes of heads, other than those like the one before: a head of a thousand lines costs
 as much as some hundred short ones, here and wherever it is translated."""
+
+SKIPPED_AT_ONCE: Final = 64
+"""Bytes between frames that are looked at in one go."""
 
 _PLAIN_ACK: Final = b"ACK\nid:"
 _HANDLE_LENGTH_MAX: Final = 48
@@ -261,8 +265,13 @@ class FrameReader:
         """Behind the EOLs from `pos` on, which may follow a frame or be heart-beats; stray NULs are tolerated too."""
         begin = pos
         size = len(data)
-        while pos < size and (data[pos] == _LF or data[pos] == _CR or data[pos] == _NUL):
-            pos += 1
+        while pos < size:
+            # Mostly there is one, and there may be nothing else in all that was read.
+            some = data[pos : pos + SKIPPED_AT_ONCE]
+            skipped = len(some) - len(some.lstrip(_BETWEEN))
+            pos += skipped
+            if skipped < len(some):
+                break
         if pos == begin:
             raise MalformedFrame(f"unknown command {shown(data[pos : pos + FIRST_BYTES])}")
         if self.state == NEW:
@@ -282,7 +291,8 @@ class FrameReader:
                 return b"" if stop < 0 else head
             # From now on, or a client that mixes EOLs would have each head searched for twice, far beyond its end.
             self._by_line = True
-        stop = _blank_line_end(data, pos)
+        # Far beyond what a head may have, nobody needs to look.
+        stop = _blank_line_end(data, pos, pos + self._head_max() + 2)
         return b"" if stop < 0 else data[pos:stop]
 
     def _head_max(self) -> int:
@@ -336,7 +346,8 @@ class FrameReader:
 
     def _decode_head(self, head: bytes) -> Frame:
         """The frame that `head`, blank line included, begins; sets `_need`.  Raises StompError."""
-        lines = head.split(b"\n")
+        # No more than there may be are looked at; more are refused below.
+        lines = head.split(b"\n", self._limits.max_headers + 2)
         # The blank line, and the nothing behind it.
         lines.pop()
         lines.pop()
@@ -372,7 +383,7 @@ class FrameReader:
         limits = self._limits
         if len(head) > self._head_max():
             raise FrameTooLarge("header bytes", self._head_max())
-        if len(lines) > limits.max_headers:
+        if len(lines) >= limits.max_headers and head.count(b"\n") > limits.max_headers + 2:
             raise FrameTooLarge("number of headers", limits.max_headers)
         if len(head) > limits.max_line_bytes:
             for line in lines:
@@ -480,10 +491,10 @@ def _plain_ack_end(data: bytes, pos: int) -> int:
     return stop if data[start:stop].replace(b"-", b"").isdigit() else -1
 
 
-def _blank_line_end(data: bytes, pos: int) -> int:
-    """Behind the first blank line after `pos`, LF or CR LF; -1: there is none."""
+def _blank_line_end(data: bytes, pos: int, last: int) -> int:
+    """Behind the first blank line after `pos`, LF or CR LF; -1: there is none that ends before `last`."""
     while True:
-        stop = data.find(b"\n", pos)
+        stop = data.find(b"\n", pos, last)
         if stop < 0:
             return -1
         if stop == pos or (stop == pos + 1 and data[pos] == _CR):

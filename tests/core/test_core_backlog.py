@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.backlog import Backlog
-from gateway.core.delivery import SETTLED, Delivery
+from gateway.core.delivery import Delivery
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import PRIORITY_DEFAULT, PRIORITY_NONE
 from gateway.core.queue import Queue
@@ -65,31 +65,40 @@ def test_the_returned_take_their_old_places_before_the_fresh() -> None:
     assert drain(backlog) == [1, 2, 3, 4, 5, 6]
 
 
-def test_the_first_is_found_behind_those_that_were_taken_without_looking_at_the_others() -> None:
+def test_those_in_the_midst_are_taken_out_of_whichever_lane_they_wait_in() -> None:
     backlog = Backlog()
     made = [delivery(sequence, 9 if sequence > 6 else PRIORITY_NONE) for sequence in range(1, 9)]
     for one in made:
         backlog.push(one)
     for one in (made[6], made[7], made[0], made[3]):
-        one.state = SETTLED
-        backlog.taken()
+        backlog.remove(one)
     assert backlog.first() is made[1]
     assert backlog.count == 4
     assert drain(backlog) == [2, 3, 5, 6]
 
 
-def test_clear_takes_out_everything_in_order() -> None:
+def test_one_that_is_there_already_does_not_wait_twice() -> None:
+    backlog = Backlog()
+    for sequence in (1, 2, 3):
+        backlog.push(delivery(sequence))
+    again = delivery(2)
+    backlog.push_back(again)
+    assert backlog.count == 3
+    assert backlog.all()[1] is again
+
+
+def test_abandoned_it_is_empty_and_may_be_used_anew() -> None:
     backlog = Backlog()
     for sequence, priority in enumerate([1, 2, 3]):
         backlog.push(delivery(sequence, priority))
-    assert [d.sequence for d in backlog.clear()] == [2, 1, 0]
+    assert [d.sequence for block in backlog.abandon() for d in block] == [2, 1, 0]
     assert backlog.count == 0
     assert backlog.all() == []
     backlog.push(delivery(9))
     assert drain(backlog) == [9]
 
 
-@given(st.lists(st.one_of(st.sampled_from(["pop", "back"]), st.integers(-1, 9))))
+@given(st.lists(st.one_of(st.sampled_from(["pop", "back", "remove"]), st.integers(-1, 9))))
 @settings(deadline=None)
 def test_always_the_oldest_of_the_highest_priority(steps: list[str | int]) -> None:
     backlog = Backlog()
@@ -108,6 +117,9 @@ def test_always_the_oldest_of_the_highest_priority(steps: list[str | int]) -> No
             waiting.sort(key=rank)
             taken.append(backlog.pop())
             assert taken[-1] is waiting.pop(0)
+        elif step == "remove" and waiting:
+            taken.append(waiting.pop(len(waiting) // 2))
+            backlog.remove(taken[-1])
         elif step == "back" and taken:
             back = taken.pop(len(taken) // 2)
             backlog.push_back(back)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.core.credit import CALLED_AT_ONCE, UNLIMITED, Credit
 from gateway.core.delivery import ACCEPTED
+from gateway.core.purging import purge
 from gateway.core.subscription import Consumer
 
 if not COMPILED:
@@ -172,7 +173,7 @@ def test_who_is_parked_at_very_many_queues_is_called_some_a_step_though_nothing_
     for queue in queues:
         queue.attach(Consumer(queue, outlet, credit, False))
         queue.offer(message(broker))
-        queue.purge()
+        purge(queue)
     outlet.congested = False
     called = []
     credit.wake()

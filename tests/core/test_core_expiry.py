@@ -2,7 +2,8 @@
 
 from core_doubles import broker_with, message
 
-from gateway.core.expiry import DEAD_MIN, QUEUES_AT_ONCE
+from gateway.core.expiry import QUEUES_AT_ONCE
+from gateway.core.timetable import VAIN_MIN
 
 
 def test_a_tick_looks_only_into_queues_of_which_something_is_due() -> None:
@@ -59,4 +60,4 @@ def test_what_is_known_of_due_queues_is_bounded_by_their_number() -> None:
         one = broker.queue(str(number))
         one.offer(message(broker, expires_at_ms=10_000_000))
         broker.delete_queue(one)
-    assert len(broker.queue_expiry) <= 2 * DEAD_MIN + 2
+    assert len(broker.queue_expiry) <= 2 * (VAIN_MIN + 2)

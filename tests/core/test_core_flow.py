@@ -28,14 +28,19 @@ def test_the_valve_turns_with_the_first_gate_and_the_last_release() -> None:
 
 
 @needs_outlet
-def test_a_gate_that_opens_lets_all_go_on() -> None:
-    gate = Gate(no_more)
+def test_a_gate_that_opens_lets_all_go_on_some_at_a_time_without_asking_its_place() -> None:
+    asked: list[int] = []
+    gate = Gate(lambda: asked.append(1))
     valves = [LogValve() for _ in range(2 * LET_IN_MAX)]
     publishers = [Publisher("p", valve) for valve in valves]
     for publisher in publishers * 3:
         gate.hold(publisher)
     gate.open()
     gate.open()
+    assert [publisher.held for publisher in publishers] == [False] * LET_IN_MAX + [True] * LET_IN_MAX
+    for publisher in publishers:
+        publisher.went_on()
+    assert asked == []
     assert [valve.turns for valve in valves] == [[True, False]] * len(valves)
 
 

@@ -20,6 +20,7 @@ from gateway.core.flow import Publisher
 from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.limits import REJECT, QueuePolicy
 from gateway.core.ports import NOTHING
+from gateway.core.purging import purge
 from gateway.core.releasing import PASSED_AT_ONCE
 from gateway.core.schedule import Timing
 from gateway.core.subscription import Binding
@@ -161,7 +162,7 @@ def test_a_purge_takes_what_is_held_with_it() -> None:
     transaction = broker.transaction()
     transaction.publish(message(broker, "q", persistent=True))
     transaction.commit()
-    assert queue.purge() == 1
+    assert purge(queue).count == 1
     store_of(broker).release(broker)
     assert (queue.depth, queue.bytes, broker.resident_bytes) == (0, 0, 0)
 

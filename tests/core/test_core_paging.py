@@ -11,6 +11,7 @@ from gateway.core.delivery import ACCEPTED, FAILED, RELEASED
 from gateway.core.limits import DROP_OLDEST, CoreLimits, QueuePolicy
 from gateway.core.paging import PAGE_MESSAGES_MAX, RESIDENT_MIN
 from gateway.core.ports import ANY_LANE, Authorizer, Page
+from gateway.core.purging import purge
 from gateway.core.queue import Queue
 from gateway.core.router import Broker
 from gateway.core.selector_parser import parse_selector
@@ -180,7 +181,7 @@ def test_purge_and_deletion_forget_what_the_store_holds() -> None:
     broker, store = paging_broker()
     queue = broker.queue("q")
     fill(queue, 3_000)
-    assert queue.purge() == 3_000
+    assert purge(queue).count == 3_000
     store.commit()
     assert (queue.depth, queue.bytes, len(store.kept.entries)) == (0, 0, 0)
     fill(queue, 3_000)

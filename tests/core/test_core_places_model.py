@@ -13,6 +13,7 @@ from gateway.core.delivery import ACCEPTED, FAILED, RELEASED, Delivery
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.ports import Authorizer
+from gateway.core.purging import purge
 from gateway.core.router import Broker
 from gateway.core.selector_parser import parse_selector
 from gateway.core.subscription import Consumer
@@ -190,7 +191,7 @@ class PlacesMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.sent) > 30)
     @rule()
     def purge(self) -> None:
-        self.queue.purge()
+        purge(self.queue)
         position = self.store.position
         for number, one in list(self.sent.items()):
             if number not in self.out:

@@ -18,6 +18,8 @@ if COMPILED:
 
 from core_doubles import LogOutlet
 
+from gateway.core.purging import purge
+
 FAILURES_MAX = 3
 
 
@@ -162,7 +164,7 @@ class QueueMachine(RuleBasedStateMachine):
     def purge(self) -> None:
         if len(self.waiting) < 4:
             return
-        assert self.queue.purge() == len(self.waiting)
+        assert purge(self.queue).count == len(self.waiting)
         self.gone |= self.waiting
         self.waiting.clear()
 

@@ -16,6 +16,7 @@ from gateway.core.delivery import ACCEPTED, REJECTED
 from gateway.core.flow import Publisher
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.ports import NOTHING
+from gateway.core.purging import purge
 from gateway.core.room import REFUSED
 from gateway.core.schedule import REFUSED_AGAIN_MS, Timing
 from gateway.core.subscription import Binding
@@ -39,7 +40,7 @@ def test_a_publish_to_a_topic_is_refused_when_one_of_its_queues_refuses_and_nobo
     assert broker.publish_to(one.destination, one) == REFUSED
     assert (full.depth, roomy.depth, live.ids) == (1, 0, [])
     assert broker.counters.refused == 1
-    full.purge()
+    purge(full)
     assert broker.publish_to(one.destination, one) > 0
     assert (full.depth, roomy.depth, live.ids) == (1, 1, [one.id])
 
@@ -126,7 +127,7 @@ def test_a_purge_lets_producers_go_on() -> None:
     for _ in range(2):
         broker.queue("q").offer(message(broker, publisher=publisher))
     assert valve.shut
-    broker.queue("q").purge()
+    purge(broker.queue("q"))
     assert not valve.shut
 
 
@@ -180,7 +181,7 @@ def test_a_scheduled_message_that_is_refused_when_it_is_due_is_tried_again(reaso
         store_of(broker).accepting = False
     broker.tick(1_000)
     assert len(broker.schedule) == 1
-    queue.purge()
+    purge(queue)
     store_of(broker).accepting = True
     broker.tick(1_000 + REFUSED_AGAIN_MS)
     assert (len(broker.schedule), queue.depth) == (0, 1)

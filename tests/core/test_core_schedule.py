@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.cron import Cron, InvalidCron
 from gateway.core.limits import CoreLimits
+from gateway.core.purging import purge
 from gateway.core.router import Broker
 from gateway.core.schedule import FOREVER, REFUSED_AGAIN_MS, ScheduleRefused, Timing
 
@@ -45,10 +46,10 @@ def test_repeats_are_counted_after_the_first_and_each_is_a_message_of_its_own(br
 def test_repeats_that_were_missed_are_made_up_for_but_not_those_without_end(broker: Broker) -> None:
     broker.schedule.add(message(broker), Timing(1_000, 1_000, 9))
     assert depth_at(broker, 5_000) == 5
-    broker.queue("q").purge()
+    purge(broker.queue("q"))
     broker.schedule.run(NOW_MS + 100_000)
     assert broker.queue("q").depth == 5
-    broker.queue("q").purge()
+    purge(broker.queue("q"))
     broker.schedule.add(message(broker), Timing(1_000, 1_000, FOREVER))
     assert depth_at(broker, 500_000) == 1
     assert depth_at(broker, 501_000) == 2

@@ -10,6 +10,7 @@ from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, FAILED, RELEASED
 from gateway.core.limits import DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Fields, Message
+from gateway.core.purging import purge
 from gateway.core.queue import Queue
 from gateway.core.queue_key import DURABLE, QueueKey
 from gateway.core.roster import Roster
@@ -165,7 +166,7 @@ def test_purge_and_deletion_leave_no_selection_behind() -> None:
     outlet = LogOutlet()
     consumer = wants(queue, outlet, "colour = 'red'", 0)
     coloured(broker, queue, "red")
-    assert queue.purge() == 1
+    assert purge(queue).count == 1
     consumer.credit.give(5)
     assert outlet.ids == []
     broker.delete_queue(queue)

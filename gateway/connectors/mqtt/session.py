@@ -34,6 +34,7 @@ from gateway.core.queue import Queue
 from gateway.core.queue_key import SESSION, QueueKey
 from gateway.core.router import Broker, LimitReached
 from gateway.core.subscription import Binding, Consumer, Outlet
+from gateway.core.timetable import Appointment
 from protocols.mqtt.constants import PUBACK, PUBCOMP, PUBREC
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class MqttSession(Outlet):
         "last_packet_id",
         "noted",
         "number",
-        "planned_ms",
+        "planned",
         "publisher",
         "received",
         "resending",
@@ -97,8 +98,8 @@ class MqttSession(Outlet):
         """Seconds it is kept after the connection has closed; NEVER for good."""
         self.ended_at_ms = 0
         """When its last connection closed; 0 while there is one."""
-        self.planned_ms = 0
-        """The time of its entry in the agenda; 0 for none."""
+        self.planned: Appointment[MqttSession] | None = None
+        """Its entry in the agenda."""
         self.ended = False
         """Nobody will come back to it; its subscriptions may still have to be undone."""
         self.will: WillMessage | None = None

@@ -179,12 +179,10 @@ class Sessions(Chore):
         self._working = False
         for _ in range(DUE_AT_ONCE):
             session = self._agenda.take(now_ms)
-            if session is None:
-                return False
-            if session.connector is None:
+            if session is not None and session.connector is None:
                 self._look_at(session, now_ms)
-        self._working = True
-        return True
+        self._working = self._agenda.is_due(now_ms)
+        return self._working
 
     def _look_at(self, session: MqttSession, now_ms: int) -> None:
         """Do what is due for a session without a connection."""

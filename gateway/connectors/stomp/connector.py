@@ -248,8 +248,7 @@ class StompConnector(StompSender):
             self._on_begin(frame)
             self.confirm_frame(NOTHING, frame.receipt)
         elif isinstance(frame, Commit):
-            if self.broker.places.shut:
-                self.untaken = self._transaction(frame.transaction).keeps_waiting(self.publisher)
+            self.untaken = self._transaction(frame.transaction).must_wait(self.publisher)
             if not self.untaken:
                 self._end_transaction(frame.transaction, True, frame.receipt)
         elif isinstance(frame, Abort):

@@ -1,5 +1,6 @@
 """One SUBSCRIBE: a live subscriber of topics, a consumer of queues, or both."""
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.replay import RetainedOutlet
@@ -110,8 +111,8 @@ class StompSubscription(RetainedOutlet):
         # Those of the shared subscriptions that it is a member of.
         self._shared: list[Consumer] = []
         self._deliveries = 0
-        # Most times that one message has been unacknowledged here beside itself.
-        self._repeats = 0
+        # Handles of what is unacknowledged under a message-id that another delivery had before it; made when first used.
+        self._repeats: dict[str, deque[str]] | None = None
         version = connector.version
         self._numbered = version == V1_2
         self._head = message_head(id, "", False, 0, version)
@@ -178,21 +179,32 @@ class StompSubscription(RetainedOutlet):
 
     def _note(self, key: str, delivery: Delivery) -> None:
         """Before 1.2: a message that has come twice, by way of two queues, is acknowledged twice."""
-        repeats = 0
-        while key in self.unacked:
-            key += "\0"
-            repeats += 1
-        self.unacked[key] = delivery
-        self._repeats = max(self._repeats, repeats)
+        handle = key
+        if key in self.unacked:
+            self._deliveries += 1
+            handle = f"{key}\0{self._deliveries}"
+            if self._repeats is None:
+                self._repeats = {}
+            self._repeats.setdefault(key, deque()).append(handle)
+        self.unacked[handle] = delivery
 
     def handle_of(self, message_id: str) -> str:
         """Before 1.2: the handle of the delivery that an acknowledgement by message-id means; empty for none."""
-        handle = message_id
-        for _ in range(self._repeats + 1):
-            if handle in self.unacked:
-                return handle
-            handle += "\0"
-        return ""
+        if message_id in self.unacked:
+            return message_id
+        repeats = None if self._repeats is None else self._repeats.get(message_id)
+        return repeats[0] if repeats else ""
+
+    def _forget_repeat(self, handle: str) -> None:
+        assert self._repeats is not None
+        key = handle[: handle.find("\0")]
+        repeats = self._repeats[key]
+        if repeats[0] == handle:
+            repeats.popleft()
+        else:
+            repeats.remove(handle)
+        if not repeats:
+            del self._repeats[key]
 
     def meant(self, handle: str) -> list[str]:
         """The handles that an ACK or NACK of `handle` means, left in place; empty when it is unknown.
@@ -215,6 +227,10 @@ class StompSubscription(RetainedOutlet):
         """The deliveries of `handles`, as `meant` has found them, taken out."""
         unacked = self.unacked
         taken = [unacked.pop(handle) for handle in handles]
+        if self._repeats:
+            for handle in handles:
+                if "\0" in handle:
+                    self._forget_repeat(handle)
         if self.window >= 0:
             for one in taken:
                 self._unacked_bytes -= one.message.size
@@ -311,6 +327,7 @@ class StompSubscription(RetainedOutlet):
         """
         unacked = list(self.unacked.values())
         self.unacked.clear()
+        self._repeats = None
         give_back(unacked, tried)
         broker = self._connector.broker
         if self.private is not None:

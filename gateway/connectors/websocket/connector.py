@@ -596,8 +596,8 @@ class JsonConnector(FrameConnector):
             self._transactions[name] = self.broker.transaction(self.publisher)
         else:
             transaction = self._transaction(name)
-            if transact.word == "commit" and self.broker.places.shut:
-                self.untaken = transaction.keeps_waiting(self.publisher)
+            if transact.word == "commit":
+                self.untaken = transaction.must_wait(self.publisher)
                 if self.untaken:
                     return
             # One that cannot be done as a whole is aborted.

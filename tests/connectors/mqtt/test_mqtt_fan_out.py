@@ -10,6 +10,7 @@ from gateway.connectors.mqtt.mapping import WillMessage
 from gateway.core.destination import TOPIC, Destination
 from gateway.core.fan_out import DONE_SPACE, OFFERED_AT_ONCE, PART, SPACE, WIDE
 from gateway.core.message import Message
+from gateway.core.purging import purge
 from gateway.core.queue_key import SESSION, QueueKey
 from gateway.store.memory import Kept, MemoryStore
 from protocols.mqtt.frames import Pingreq, Pingresp, Puback, Pubrec, Pubrel, SubscriptionRequest
@@ -228,7 +229,7 @@ def test_after_a_kill_all_have_it_and_nobody_has_it_twice(
     for _ in range(steps):
         step(world)
     # One that has it reads it: what is in its queue is not what tells.
-    world.broker.queues["session:2:s0/"].purge()
+    purge(world.broker.queues["session:2:s0/"])
     commit(world)
     world = begin(kept)
     finish(world)

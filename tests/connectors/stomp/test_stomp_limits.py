@@ -3,7 +3,10 @@
 from stomp_client import World
 
 from gateway.connectors.base import Limits
+from gateway.connectors.stomp.settings import StompSettings
+from gateway.core.committing import SMALL
 from gateway.core.limits import BLOCK, REJECT, CoreLimits, QueuePolicy
+from gateway.core.purging import purge
 
 
 def test_expired_messages_are_dead_lettered() -> None:
@@ -133,7 +136,7 @@ def test_all_queues_are_read_and_left_in_later_turns() -> None:
     client, sender = world.client(), world.client()
     for number in range(count):
         sender.send("SEND", destination=f"/queue/q.{number}", body=b"x")
-        world.broker.queue(f"q.{number}").purge()
+        purge(world.broker.queue(f"q.{number}"))
     client.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
     queues = [world.broker.queue(f"q.{number}") for number in range(count)]
     world.broker.chores.step()
@@ -188,3 +191,62 @@ def test_one_address_may_make_so_many_queues_and_is_told_when_it_has() -> None:
     client.send("SEND", destination="/queue/c", body=b"x")
     [error] = client.received()
     assert (error.command, error.headers["message"]) == ("ERROR", "too many queues of one user or address")
+
+
+def test_a_message_that_comes_by_way_of_very_many_queues_is_acknowledged_as_often() -> None:
+    world = World(limits=Limits(max_inflight=1_000), settings=StompSettings(prefetch=0))
+    reader = world.client("1.1")
+    count = 300
+    for number in range(count):
+        world.broker.queue(f"Consumer.{number}.VirtualTopic.t")
+    reader.send("SUBSCRIBE", id="s", destination="/queue/Consumer.*.VirtualTopic.t", ack="client-individual")
+    world.client().send("SEND", "x", destination="/topic/VirtualTopic.t")
+    came = reader.received()
+    ids = {frame.headers["message-id"] for frame in came}
+    assert (len(came), len(ids)) == (count, 1)
+    unsettled = [count]
+    for _ in range(count):
+        reader.send("ACK", subscription="s", message_id=min(ids))
+        unsettled.append(sum(queue.depth for queue in world.broker.queues.values()))
+    assert unsettled == list(range(count, -1, -1))
+    [error] = reader.send("ACK", subscription="s", message_id=min(ids)).received()
+    assert error.command == "ERROR"
+
+
+def test_a_cumulative_ack_means_what_came_before_by_way_of_other_queues_too() -> None:
+    world = World()
+    reader = world.client("1.1")
+    for number in range(5):
+        world.broker.queue(f"Consumer.{number}.VirtualTopic.t")
+    reader.send("SUBSCRIBE", id="s", destination="/queue/Consumer.*.VirtualTopic.t", ack="client")
+    publisher = world.client()
+    for text in ("1", "2"):
+        publisher.send("SEND", text, destination="/topic/VirtualTopic.t")
+    ids = [frame.headers["message-id"] for frame in reader.received()]
+    # Of each message the first that is not acknowledged is meant, and all before it.
+    reader.send("ACK", subscription="s", message_id=ids[-1])
+    for _ in range(4):
+        reader.send("ACK", subscription="s", message_id=ids[-1])
+    assert sum(queue.depth for queue in world.broker.queues.values()) == 0
+    publisher.send("SEND", "3", destination="/topic/VirtualTopic.t")
+    assert len(reader.received()) == 5
+
+
+def test_a_commit_that_needs_very_many_queues_is_answered_when_they_are_there() -> None:
+    world = World()
+    world.broker.chores.driven_by(lambda: None)
+    client = world.client().send("BEGIN", transaction="t")
+    count = SMALL + 10
+    for number in range(count):
+        client.send("SEND", "x", destination=f"/queue/q.{number}", transaction="t")
+    client.send("COMMIT", transaction="t", receipt="r")
+    assert client.connector.throttled
+    assert client.received() == []
+    world.broker.chores.step()
+    assert 0 < len(world.broker.queues) < count
+    while client.connector.unheard or world.broker.chores:
+        world.broker.chores.step()
+        if client.connector.resumes:
+            client.connector.go_on(world.now_ms)
+    assert [frame.headers["receipt-id"] for frame in client.received()] == ["r"]
+    assert {queue.depth for queue in world.broker.queues.values()} == {1}

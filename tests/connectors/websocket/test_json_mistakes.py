@@ -10,6 +10,7 @@ from json_client import NOW_MS, World, error
 from gateway.connectors.base import Limits
 from gateway.connectors.websocket.settings import JsonSettings
 from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
+from gateway.core.purging import purge
 from gateway.store.memory import MemoryStore
 
 # -- mistakes and limits
@@ -115,7 +116,7 @@ def test_who_waits_for_room_and_sent_too_much_is_told_so_when_all_that_it_might_
     assert [answer.get("id") for answer in client.heard()] == [1, 2]
     assert client.connector.throttled and not client.connector.closing
     queue = world.broker.queue("q")
-    queue.purge()
+    purge(queue)
     client.connector.go_on(world.now_ms)
     assert [answer.get("id") for answer in client.heard()] == [3, None]
     assert client.connector.closing

@@ -5,6 +5,7 @@ from stomp_vectors import VERSIONS, connected, parse, sent
 
 from protocols.stomp.connection import StompConnection, StompLimits
 from protocols.stomp.frames import ConnectionFailed, Frame, Send
+from protocols.stomp.reader import SKIPPED_AT_ONCE
 
 GOOD = b"SEND\ndestination:/good\n\n\0"
 
@@ -222,6 +223,29 @@ def test_number_of_headers_above_its_limit() -> None:
 def test_default_limits_of_headers() -> None:
     assert len(connected().receive_data(b"SEND\ndestination:/a\n" + b"k:v\n" * 999 + b"\n\0", 0)) == 1
     refused(connected(), b"SEND\ndestination:/a\n" + b"k:v\n" * 1000 + b"\n\0", "number of headers")
+
+
+@pytest.mark.parametrize("eol", [b"\n", b"\r\n"])
+def test_very_many_headers_are_refused_with_the_receipt_they_asked_for(eol: bytes) -> None:
+    data = eol.join([b"SEND", b"receipt:r", *[b"k:v"] * 5_000, b"", b""]) + b"\0"
+    refused(connected(), data, "number of headers", "r")
+
+
+@pytest.mark.parametrize("eol", [b"\n", b"\r\n"])
+def test_a_head_far_above_its_limit_is_refused_whether_it_has_an_end_or_not(eol: bytes) -> None:
+    limits = StompLimits(max_header_bytes=1_000)
+    for end in (b"", eol + b"\0"):
+        data = b"SEND" + eol + (b"k:v" + eol) * 50_000 + end
+        refused(connected(limits=limits), data, "header bytes above the limit of 1000")
+
+
+@pytest.mark.parametrize("between", [b"\n", b"\r\n", b"\0", b"\n\0\r\n" * 1_000, b"\n" * SKIPPED_AT_ONCE])
+def test_whatever_lies_between_frames_is_passed_over(between: bytes) -> None:
+    connection = connected()
+    frame = b"SEND\ndestination:/a\n\nx\0"
+    frames = connection.receive_data(frame + between * 3 + frame + between, 0)
+    frames += connection.receive_data(between + frame, 0)
+    assert [type(one) for one in frames] == [Send] * 3
 
 
 def test_body_above_max_frame_size_is_refused_from_content_length_alone() -> None:

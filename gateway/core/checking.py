@@ -1,0 +1,209 @@
+"""What is looked at before a transaction is carried out: then nothing stands in its way any more.
+
+Of a large one some messages are looked at in each turn, while its sender waits.  What others do meanwhile is as if they had
+done it behind it: queues and room were there when it was asked for.  Rules that change have all of it asked again.
+"""
+
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.chores import Chore
+from gateway.core.delivery import Delivery
+from gateway.core.destination import QUEUE, Destination
+from gateway.core.flow import Gate, Publisher
+from gateway.core.limits import BLOCK, REJECT
+from gateway.core.message import Message
+
+if TYPE_CHECKING:
+    from gateway.core.queue import Queue
+    from gateway.core.router import Broker
+
+CHECKED_AT_ONCE: Final = 8
+"""Messages that are looked at in one step: each may ask rules, make a queue, or look at all subscribers of a topic."""
+
+
+class TransactionRefused(Exception):
+    """It cannot be committed, and nothing of it has been done; `str(error)` says why, fit for the client."""
+
+
+class TransactionDenied(TransactionRefused):
+    """It holds what its client may not publish any more: the rules have changed since."""
+
+
+@final
+class Checks:
+    """Whether messages of one transaction may be published, one after the other."""
+
+    __slots__ = (
+        "_asked",
+        "_broker",
+        "_generation",
+        "_outcomes",
+        "_publisher",
+        "_settling",
+        "_taken",
+    )
+
+    def __init__(
+        self,
+        broker: "Broker",
+        publisher: Publisher | None,
+        generation: int,
+        outcomes: list[tuple[Delivery, int]],
+    ) -> None:
+        """`generation`: of the rules by which it was asked whether they may be."""
+        self._broker = broker
+        self._publisher = publisher
+        self._generation = generation
+        self._outcomes = outcomes
+        # Destinations of which the rules were asked.
+        self._asked: set[tuple[int, str]] = set()
+        # The queues that the transaction itself makes room in; found when first needed.
+        self._settling: set[Queue] | None = None
+        # What the messages take of queues that refuse when they are full: messages and bytes, by key.
+        self._taken: dict[str, tuple[int, int]] = {}
+
+    def may_send(self, messages: list[Message]) -> None:
+        """Raise TransactionDenied where the rules are others now, and deny some of them."""
+        authorizer = self._broker.authorizer
+        publisher = self._publisher
+        if publisher is None or self._generation == authorizer.generation:
+            return
+        for message in messages:
+            destination = message.destination
+            key = (destination.kind, destination.name)
+            if key not in self._asked:
+                self._asked.add(key)
+                if not authorizer.may_publish(publisher, destination):
+                    raise TransactionDenied(f"not allowed to send to {destination} any more")
+
+    def have_places(self, messages: list[Message]) -> None:
+        """Have their queues, with room where they would refuse them.  Raises TransactionRefused and LimitReached."""
+        for message in messages:
+            self._have_place(message)
+
+    def _have_place(self, message: Message) -> None:
+        broker = self._broker
+        destination = message.destination
+        if destination.kind != QUEUE:
+            if broker.refusing:
+                for queue in broker.refusers(message, broker.topics.topic(destination.name)):
+                    self._take_room(queue, message)
+            return
+        if destination.temporary and not broker.has_queue(destination.name):
+            return
+        queue = broker.queue(destination.name)
+        when_full = queue.policy.when_full
+        if when_full == REJECT:
+            self._take_room(queue, message)
+        elif when_full == BLOCK and queue.room.owned_by(self._publisher) and not queue.room.within(2, 1):
+            # Who consumes there does not wait, and is told no instead (see `make_room`), unless this makes room.
+            if self._settling is None:
+                self._settling = {delivery.queue for delivery, _ in self._outcomes}
+            if queue not in self._settling:
+                raise TransactionRefused(f"{queue.key.text} is full")
+
+    def _take_room(self, queue: "Queue", message: Message) -> None:
+        """One more message goes to `queue`."""
+        count, size = self._taken.get(queue.key.text, (0, 0))
+        if not queue.room.takes(count, size):
+            raise TransactionRefused(f"{queue.key.text} is full")
+        self._taken[queue.key.text] = (count + 1, size + message.size)
+
+
+@final
+class Checking(Chore):
+    """All messages of a large transaction, for a publisher that waits."""
+
+    __slots__ = (
+        "_at",
+        "_broker",
+        "_checks",
+        "_gate",
+        "_messages",
+        "_passed",
+        "_publisher",
+        "_scheduled",
+        "_waits",
+        "generation",
+        "refusal",
+    )
+
+    def __init__(
+        self,
+        broker: "Broker",
+        publisher: Publisher,
+        generation: int,
+        messages: list[Message],
+        scheduled: list[Message],
+        outcomes: list[tuple[Delivery, int]],
+    ) -> None:
+        self._broker = broker
+        self._publisher = publisher
+        self._messages = messages
+        self._scheduled = scheduled
+        self._checks = Checks(broker, publisher, generation, outcomes)
+        self._at = 0
+        # Destinations of which it is known whether there is room.
+        self._passed: set[tuple[int, str]] = set()
+        # At one there is none, and the publisher waits there too.
+        self._waits = False
+        self._gate = Gate(_nobody_is_next)
+        self.generation = broker.authorizer.generation
+        """Of the rules that are asked."""
+        self.refusal: Exception | None = None
+        """What stands in its way."""
+
+    @property
+    def over(self) -> bool:
+        """Has all been looked at, as far as it had to be?"""
+        return self.refusal is not None or self._at == len(self._messages) + len(self._scheduled)
+
+    def is_to_be_repeated(self, generation: int) -> bool:
+        """Has the publisher waited for room meanwhile, or are the rules others?"""
+        return self.over and self.refusal is None and (self._waits or self.generation != generation)
+
+    def begin(self) -> bool:
+        """Look at all of it; does the publisher wait for that, or for room?  Of who cannot wait nothing is looked at."""
+        if self.over or not self._gate.hold(self._publisher):
+            return False
+        self._broker.chores.add(self)
+        # Where nobody drives the chores it is done by now.
+        return self._waits or not self.over
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        if self._publisher.valve is None:
+            # It is gone, and its transaction aborted.
+            return False
+        try:
+            self._some()
+        except Exception as error:
+            # Whoever commits is told.  What led here would refer to this.
+            self.refusal = error.with_traceback(None)
+        if not self.over:
+            return True
+        self._gate.open()
+        return False
+
+    def _some(self) -> None:
+        messages = self._messages[self._at : self._at + CHECKED_AT_ONCE]
+        self._checks.may_send(messages)
+        self._checks.have_places(messages)
+        if self._broker.places.shut:
+            for message in messages:
+                self._look_for_room(message.destination)
+        behind = max(self._at - len(self._messages), 0)
+        scheduled = self._scheduled[behind : behind + CHECKED_AT_ONCE - len(messages)]
+        self._checks.may_send(scheduled)
+        self._at += len(messages) + len(scheduled)
+
+    def _look_for_room(self, destination: Destination) -> None:
+        key = (destination.kind, destination.name)
+        if key not in self._passed:
+            self._passed.add(key)
+            if self._broker.keeps_waiting_at(self._publisher, destination):
+                self._waits = True
+
+
+def _nobody_is_next() -> None:
+    """Whoever waits here waits for its own transaction alone."""
