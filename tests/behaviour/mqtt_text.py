@@ -14,6 +14,7 @@ A value may be quoted as a shell would.  Properties of MQTT 5 have the short nam
 """
 
 import shlex
+from typing import Final
 
 from protocols.mqtt.codec import encode_packet, encode_publish
 from protocols.mqtt.frames import (
@@ -37,6 +38,8 @@ from protocols.mqtt.frames import (
     Will,
 )
 from protocols.mqtt.properties import Properties, decode_properties, encode_properties
+
+QUOTING: Final = frozenset("'\"\\")
 
 # Short name → field of Properties.
 NUMBERS = {
@@ -108,7 +111,7 @@ def write(text: str, version: int) -> bytes:
     command, _, rest = text.partition(" ")
     if command == "PUBLISH":
         return _publish(rest, version)
-    words = shlex.split(rest)
+    words = rest.split() if QUOTING.isdisjoint(rest) else shlex.split(rest)
     return encode_packet(_packet(command, words, version), version)
 
 

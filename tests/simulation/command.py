@@ -32,9 +32,14 @@ class Result(NamedTuple):
     """Empty for none."""
     lines: list[str]
     operations: int
+    """Of the plan."""
+    frames: int
+    """That clients sent."""
     steps: int
+    took_s: float
+    """Of the processor's time: how busy others keep it does not matter."""
     digest: str
-    """The same for runs in which the same happened."""
+    """The same for runs in which the same happened; empty where nobody has written down what did."""
 
     @property
     def kind(self) -> str:
@@ -44,7 +49,8 @@ class Result(NamedTuple):
 
 def run(seed: int, operations: list[Operation], traced: bool = True) -> Result:
     """One run."""
-    world = World(seed)
+    began_s = time.process_time()
+    world = World(seed, traced)
     failure = ""
     gc.disable()
     try:
@@ -56,12 +62,13 @@ def run(seed: int, operations: list[Operation], traced: bool = True) -> Result:
     finally:
         gc.enable()
     world.say(failure or "all came out")
-    digest = hashlib.sha256("\n".join(world.lines).encode()).hexdigest()[:16]
-    return Result(seed, failure, world.lines if traced else [], len(operations), world.steps, digest)
+    digest = hashlib.sha256("\n".join(world.lines).encode()).hexdigest()[:16] if traced else ""
+    took_s = time.process_time() - began_s
+    return Result(seed, failure, world.lines, len(operations), world.frames, world.steps, took_s, digest)
 
 
-def _planned(count: int, seed: int) -> Result:
-    return run(seed, plan(seed, count), False)
+def _planned(count: int, traced: bool, seed: int) -> Result:
+    return run(seed, plan(seed, count), traced)._replace(lines=[])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -112,26 +119,27 @@ def _one(options: argparse.Namespace) -> int:
 def _many(options: argparse.Namespace) -> int:
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
-    began = time.perf_counter()
-    one = partial(_planned, options.operations)
+    one = partial(_planned, options.operations, options.digests)
     if options.jobs == 1:
-        failed, operations, steps = _report(map(one, seeds), options.digests)
+        total = _report(map(one, seeds), options)
     else:
         with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
-            failed, operations, steps = _report(pool.imap(one, seeds), options.digests)
-    took = time.perf_counter() - began
+            total = _report(pool.imap(one, seeds), options)
+    took_s = max(total.took_s, 0.001)
     print(
-        f"{len(seeds)} seeds, {failed} failed; {len(seeds) / took * 60:.0f} seeds a minute,"
-        f" {operations / took:.0f} operations and {steps / took:.0f} steps a second"
+        f"{total.seeds} seeds, {total.failed} failed; on a core {total.seeds / took_s * 60:.0f} seeds a minute,"
+        f" {(total.operations + total.frames) / took_s:.0f} operations a second"
+        f" ({total.operations / took_s:.0f} of plans, {total.frames / took_s:.0f} frames of clients),"
+        f" {total.steps / took_s:.0f} steps"
     )
-    return 1 if failed else 0
+    return 1 if total.failed else 0
 
 
 def _found(count: int, seeds: int, name: str) -> tuple[str, int, str]:
     """The first seed that finds this fault, 0 for none, and what it says."""
     with FAULTS[name]():
         for seed in range(1, seeds + 1):
-            result = _planned(count, seed)
+            result = _planned(count, False, seed)
             if result.failure:
                 return name, seed, result.failure
     return name, 0, "NOT FOUND"
@@ -147,15 +155,36 @@ def _check(options: argparse.Namespace) -> int:
     return 1 if missed else 0
 
 
-def _report(results: Iterable[Result], digests: bool) -> tuple[int, int, int]:
-    """Print what failed; how many did, and the operations and steps of all."""
-    failed = operations = steps = 0
+class Total(NamedTuple):
+    """What came of many."""
+
+    seeds: int = 0
+    failed: int = 0
+    operations: int = 0
+    frames: int = 0
+    steps: int = 0
+    took_s: float = 0.0
+
+
+def _report(results: Iterable[Result], options: argparse.Namespace) -> Total:
+    """Print what failed, and how to see it again."""
+    total = Total()
+    of_so_many = "" if options.operations == OPERATIONS else f" --operations {options.operations}"
     for result in results:
-        operations += result.operations
-        steps += result.steps
-        if digests:
+        total = Total(
+            total.seeds + 1,
+            total.failed + bool(result.failure),
+            total.operations + result.operations,
+            total.frames + result.frames,
+            total.steps + result.steps,
+            total.took_s + result.took_s,
+        )
+        if options.digests:
             print(result.seed, result.digest, flush=True)
         if result.failure:
-            failed += 1
-            print(f"seed {result.seed}: {result.failure[:FAILURE_SHOWN]}", flush=True)
-    return failed, operations, steps
+            print(f"seed {result.seed}: {result.failure[:FAILURE_SHOWN]}")
+            again = f"python -m tests.simulation --seed {result.seed}{of_so_many}"
+            print(
+                f"    again, with its trace: {again}; as few operations as fail: {again} --shrink", flush=True
+            )
+    return total

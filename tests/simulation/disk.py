@@ -1,10 +1,12 @@
 """The disk: SQLite through a file layer of apsw, segments through theirs; what is not synced may be lost, or torn.
 
 What the running process sees lies in real files, in memory where the system has a file system there, so that all that
-reads them (locks, salvage, the log's index) is as in production.  Beside them `Image` keeps what a loss of power leaves.
+reads them (locks, salvage, the log's index) is as in production.  Beside them a `Platter` keeps what a loss of power
+leaves, over all processes since the last one.
 """
 
 import errno
+import os
 import random
 import shutil
 import tempfile
@@ -14,10 +16,13 @@ from typing import Any, Final
 import apsw
 
 from gateway.store.database import Database
+from gateway.store.room import SUFFIX as RESERVE
 from gateway.store.room import Disk as RoomDisk
 from gateway.store.segments import Files
+from tests.simulation.platter import HERE, File, Platter
+from tests.simulation.system import refuse
 from tests.simulation.threads import Hub
-from tests.store.power_loss import ApswDatabase, Image
+from tests.store.power_loss import ApswDatabase
 
 IN_MEMORY: Final = Path("/dev/shm")
 
@@ -61,8 +66,10 @@ class Disk:
         """One has: this process may give up."""
         self.dies_after = 0
         """Writes and syncs until the process dies within one; 0 is never."""
-        self._image: Image | None = None
+        self.platter = Platter()
         self._vfs: FaultyVfs | None = None
+        self._former: Path | None = None
+        self._databases: list[ApswDatabase] = []
 
     @property
     def path(self) -> Path:
@@ -74,67 +81,68 @@ class Disk:
         self.hub = hub
         self.dead = False
         self.failed = False
-        self._image = None
         self._vfs = FaultyVfs(f"sim-{id(self)}-{self._lives}", self)
 
-    def settle(self) -> None:
-        """All that is there counts as synced: what a start does is no part of what a loss of power may undo."""
-        self._image = Image()
-        for path in self._files():
-            self._image.synced[str(path.relative_to(self.directory))] = bytearray(path.read_bytes())
-
-    def _files(self) -> list[Path]:
-        return [
-            path for path in sorted(self.directory.rglob("*")) if path.is_file() and path.suffix != ".lock"
-        ]
+    def name_of(self, path: Path) -> str:
+        """What the platter calls it."""
+        return str(path.relative_to(self.directory))
 
     def opener(self, path: str) -> Database:
         """See Opener."""
         assert self._vfs is not None
-        return ApswDatabase(path, self._vfs.name)
+        database = ApswDatabase(path, self._vfs.name)
+        self._databases.append(database)
+        return database
 
     def kill(self, power_loss: bool) -> None:
         """The process is gone: the next finds what it wrote, or after a loss of power what was synced, or more."""
         self.dead = True
         self._lives += 1
+        self._former = former = self.directory
         after = self._root / str(self._lives)
         after.mkdir()
-        if power_loss and self._image is not None:
-            found = self._image.crash(self._chance if self._chance.random() < 0.8 else None)
-            for name, data in found.items():
+        if power_loss:
+            nothing_more = self._chance.random() < 0.2
+            for name, data in self.platter.lose_power(None if nothing_more else self._chance).items():
                 (after / name).parent.mkdir(exist_ok=True)
                 (after / name).write_bytes(data)
-        else:
-            for path in self._files():
-                target = after / path.relative_to(self.directory)
+        for path in sorted(former.rglob("*")):
+            if path.is_file() and not (power_loss and self._is_lost(path)):
+                target = after / path.relative_to(former)
                 target.parent.mkdir(exist_ok=True)
-                shutil.copyfile(path, target)
+                _give(path, target)
         # The lock is the system's; who had it, and in which run of the machine, stays there.
         (after / f"{STORE}.lock").write_text(f"1 {self.boot_id()}\n")
         self.boots += power_loss
-        self._former = self.directory
         self.directory = after
+
+    def _is_lost(self, path: Path) -> bool:
+        """The log's index is never synced, so it may be there or not; the reserve is taken to be."""
+        if path.name.endswith("-shm"):
+            return self._chance.random() < 0.5
+        return not path.name.endswith(RESERVE)
 
     def boot_id(self) -> str:
         """Which run of the machine this is."""
         return f"boot-{self.boots}"
 
     def forget_former(self) -> None:
-        """Everything that used the directory of the last life has let go of it."""
-        shutil.rmtree(self._former)
+        """Everything that used the directory of the last life lets go of it."""
+        for database in self._databases:
+            database.close()
+        self._databases.clear()
         if self._vfs is not None:
             self._vfs.unregister()
             self._vfs = None
+        if self._former is not None:
+            shutil.rmtree(self._former)
+            self._former = None
 
     def remove(self) -> None:
         """No trace is left."""
         shutil.rmtree(self._root)
 
     # -- what the file layers report
-
-    def happened(self, *event: Any) -> None:
-        if self._image is not None:
-            self._image.apply(event)
 
     def writes(self, growing: bool) -> str:
         """Something is about to be written: what is to go wrong, if anything."""
@@ -182,9 +190,12 @@ def _refuse(fate: str, code: int) -> None:
         raise failed
 
 
-def _refuse_files(fate: str) -> None:
-    if fate:
-        raise OSError(errno.ENOSPC if fate == "full" else errno.EIO, "simulated")
+def _give(path: Path, target: Path) -> None:
+    """The next process has it too; what SQLite holds open must be another file, as locks are of files."""
+    if path.name.endswith((RESERVE, ".seg")):
+        os.link(path, target)
+    else:
+        shutil.copyfile(path, target)
 
 
 class FaultyVfs(apsw.VFS):  # type: ignore[misc]
@@ -201,8 +212,10 @@ class FaultyVfs(apsw.VFS):  # type: ignore[misc]
     def xDelete(self, filename: str, syncdir: bool) -> None:
         if self.disk.dead:
             _refuse("dead", IOERR_DELETE)
-        self.disk.happened("delete", Path(filename).name)
         super().xDelete(filename, syncdir)
+        self.disk.platter.remove(Path(filename).name)
+        if syncdir:
+            self.disk.platter.sync_names(HERE)
 
 
 class FaultyFile(apsw.VFSFile):  # type: ignore[misc]
@@ -210,23 +223,30 @@ class FaultyFile(apsw.VFSFile):  # type: ignore[misc]
 
     def __init__(self, name: Any, flags: list[int], disk: Disk) -> None:
         self._disk = disk
-        self._name = Path(name.filename() if isinstance(name, apsw.URIFilename) else name or "temporary").name
         super().__init__("", name, flags)
+        path = name.filename() if isinstance(name, apsw.URIFilename) else name
+        self._file = disk.platter.file(Path(path).name) if path else File()
+        # The name of a log or journal is synced with what is written first.
+        self._unnamed = bool(path) and path.endswith(("-wal", "-journal"))
 
     def xWrite(self, data: bytes, offset: int) -> None:
-        _refuse(self._disk.writes(offset + len(data) > self.xFileSize()), IOERR_WRITE)
-        self._disk.happened("write", self._name, offset, bytes(data))
+        disk = self._disk
+        _refuse(disk.writes(disk.full and offset + len(data) > self.xFileSize()), IOERR_WRITE)
+        self._file.write(offset, bytes(data))
         super().xWrite(data, offset)
 
     def xTruncate(self, size: int) -> None:
         if self._disk.dead:
             _refuse("dead", IOERR_TRUNCATE)
-        self._disk.happened("truncate", self._name, size)
+        self._file.truncate(size)
         super().xTruncate(size)
 
     def xSync(self, flags: int) -> None:
         _refuse(self._disk.syncs(), IOERR_FSYNC)
-        self._disk.happened("sync", self._name)
+        self._file.sync()
+        if self._unnamed:
+            self._unnamed = False
+            self._disk.platter.sync_names(HERE)
 
 
 class SegmentFiles(Files):
@@ -234,33 +254,26 @@ class SegmentFiles(Files):
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
-        self._names: dict[int, str] = {}
+        self._files: dict[int, File] = {}
 
     def create(self, path: Path) -> int:
-        _refuse_files(self._disk.writes(True))
+        refuse(self._disk.writes(True))
         descriptor = super().create(path)
-        self._names[descriptor] = name = f"{path.parent.name}/{path.name}"
-        self._disk.happened("name", name)
+        self._files[descriptor] = self._disk.platter.file(self._disk.name_of(path))
         return descriptor
 
     def write(self, descriptor: int, offset: int, data: bytes) -> None:
-        _refuse_files(self._disk.writes(True))
-        self._disk.happened("write", self._names[descriptor], offset, bytes(data))
+        refuse(self._disk.writes(True))
+        self._files[descriptor].write(offset, data)
         super().write(descriptor, offset, data)
 
     def sync(self, descriptor: int) -> None:
-        _refuse_files(self._disk.syncs())
-        self._disk.happened("sync", self._names[descriptor])
+        refuse(self._disk.syncs())
+        self._files[descriptor].sync()
 
     def sync_directory(self, directory: Path) -> None:
-        _refuse_files(self._disk.syncs())
-        self._disk.happened("sync names")
-
-    def unlink(self, path: Path) -> None:
-        if self._disk.dead:
-            raise OSError(errno.EIO, "simulated")
-        self._disk.happened("delete", f"{path.parent.name}/{path.name}")
-        super().unlink(path)
+        refuse(self._disk.syncs())
+        self._disk.platter.sync_names(self._disk.name_of(directory))
 
 
 class SimulatedRoom(RoomDisk):

@@ -53,20 +53,24 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run(self, main: Any) -> None:
         """Turn until `main` is done; waits for the hub between turns."""
         task = self.create_task(main)
-        while not task.done():
-            if not self.ready():
-                self._hub.wait(self.ready, self.next_s())
-            elif self._hub.chance.random() < 0.5:
-                self._hub.wait(self.ready)
-            if self._hub.killed:
-                # What is thrown into a callback does not leave it.
-                raise Killed
-            events._set_running_loop(self)
-            try:
-                self._run_once()  # type: ignore[attr-defined]
-            finally:
-                events._set_running_loop(None)
-        task.result()
+        try:
+            while not task.done():
+                if not self.ready():
+                    self._hub.wait(self.ready, self.next_s())
+                elif self._hub.chance.random() < 0.5:
+                    self._hub.wait(self.ready)
+                if self._hub.killed:
+                    # What is thrown into a callback does not leave it.
+                    raise Killed
+                events._set_running_loop(self)
+                try:
+                    self._run_once()  # type: ignore[attr-defined]
+                finally:
+                    events._set_running_loop(None)
+            task.result()
+        finally:
+            # Killed before it began, perhaps.
+            main.close()
 
     # -- what the gateway asks of a loop
 

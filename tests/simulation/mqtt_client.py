@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from protocols.mqtt.decoder import PacketDecoder
@@ -25,7 +26,12 @@ class MqttClient:
     port: Final = 1883
 
     def __init__(
-        self, name: str, version: int, clean: bool, ledger: Ledger, say: Callable[[str], None]
+        self,
+        name: str,
+        version: int,
+        clean: bool,
+        ledger: Ledger,
+        say: Callable[[str | Callable[[], str]], None],
     ) -> None:
         self.name = name
         self.version = version
@@ -188,8 +194,11 @@ class MqttClient:
         self._decoder.push(data)
         while self.connection is connection and (frame := self._decoder.next_frame()) is not None:
             packet = self._decoder.decode(frame)
-            self._say(f"{self.name} < {mqtt_text.show(packet)[:70]}")
+            self._say(partial(self._shown, packet))
             self._handle(packet)
+
+    def _shown(self, packet: Packet) -> str:
+        return f"{self.name} < {mqtt_text.show(packet)[:70]}"
 
     def _handle(self, packet: Packet) -> None:
         if isinstance(packet, Publish):

@@ -42,6 +42,8 @@ class Connection(asyncio.Transport):
         self._lost = False
         self.client_reads = True
         """A client that stands still reads nothing."""
+        self.said = 0
+        """Frames of the client."""
         self.client_gone = False
         """Its process, or its cable, is gone."""
 
@@ -64,6 +66,7 @@ class Connection(asyncio.Transport):
     def say(self, data: bytes) -> None:
         """The client writes; it may always."""
         if not self.client_gone and not self._client_ended:
+            self.said += 1
             self._coming += data
 
     def end_writing(self) -> None:

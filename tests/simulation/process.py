@@ -37,7 +37,7 @@ class Process:
 
     def __init__(
         self,
-        settings: dict[str, Any],
+        config: Config,
         limits: dict[str, int],
         disk: Disk,
         clock: Clock,
@@ -49,12 +49,9 @@ class Process:
         self.loop = VirtualLoop(clock, self.hub)
         self.connections: list[Connection] = []
         disk.begin(self.hub)
-        config = Config.model_validate({**settings, "store": {**settings["store"], "path": str(disk.path)}})
-        with (
-            mock.patch.object(passwords, "hash_password", lambda _: NO_HASH),
-            mock.patch.object(gateway.app, "web_pages", lambda *_: {}),
-        ):
-            self.gateway = Gateway(config)
+        store = config.store.model_copy(update={"path": str(disk.path)})
+        with mock.patch.object(passwords, "hash_password", lambda _: NO_HASH):
+            self.gateway = Gateway(config.model_copy(update={"store": store}))
         for name, value in limits.items():
             setattr(self.gateway.broker.limits, name, value)
         self.started = False
@@ -77,7 +74,6 @@ class Process:
                 raise
             self.ended = self.gave_up = True
             return
-        self._disk.settle()
         self.started = True
         self._stop = self.loop.create_future()
         self.loop.create_task(self._watch_store())
@@ -101,6 +97,7 @@ class Process:
         threads = Threads(self.hub)
         disk = self._disk
         with (
+            mock.patch.object(gateway.app, "web_pages", lambda *_: {}),
             mock.patch.object(writer, "threading", threads),
             mock.patch.object(lock, "boot_id", disk.boot_id),
             mock.patch.object(writer, "SimpleQueue", threads.SimpleQueue),

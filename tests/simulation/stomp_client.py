@@ -48,7 +48,7 @@ class StompClient:
 
     port: Final = 61613
 
-    def __init__(self, name: str, ledger: Ledger, say: Callable[[str], None]) -> None:
+    def __init__(self, name: str, ledger: Ledger, say: Callable[[str | Callable[[], str]], None]) -> None:
         self.name = name
         self.connection: Connection | None = None
         self.prompt = True
@@ -350,7 +350,7 @@ class StompClient:
             self._data = self._data[end:]
             if frame is None:
                 return
-            self._say(f"{self.name} < {_shown(frame)}")
+            self._say(partial(_shown, self.name, frame))
             self._handle(frame)
 
     def _handle(self, frame: StompFrame) -> None:
@@ -420,8 +420,8 @@ def _only(k: int) -> Callable[[Sent], bool]:
     return lambda sent: sent.k == k
 
 
-def _shown(frame: StompFrame) -> str:
+def _shown(reader: str, frame: StompFrame) -> str:
     headers: Any = dict(frame.headers)
     names = ("receipt-id", "subscription", "ack", "redelivered", "message", "destination")
     words = [f"{name}:{headers[name]}" for name in names if name in headers]
-    return " ".join([frame.command, *words, frame.body[:20].replace("\n", " ")])
+    return " ".join([reader, "<", frame.command, *words, frame.body[:20].replace("\n", " ")])

@@ -3,10 +3,13 @@
 import logging
 import random
 import traceback
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final
 
+from gateway.config import Config
 from gateway.store.errors import StoreError
+from tests.simulation import system
 from tests.simulation.agreement import left_over, stored
 from tests.simulation.clock import Clock, installed
 from tests.simulation.disk import Disk
@@ -40,14 +43,17 @@ class Failed(Exception):
 class World:
     """See the module."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, traced: bool = True) -> None:
         self.seed = seed
+        self._traced = traced
         self._chance = random.Random(f"world {seed}")
         self.clock = Clock(random.Random(f"clock {seed}"))
         self.disk = Disk(random.Random(f"disk {seed}"))
         self.ledger = Ledger()
         self.lines: list[str] = []
-        """What happened, for people."""
+        """What happened, for people, if it is `traced`."""
+        self.said = 0
+        """How much did."""
         self.steps = 0
         self._numbers = 0
         self._patches = ExitStack()
@@ -55,9 +61,9 @@ class World:
         self.process: Process | None = None
         self._connections: list[Connection] = []
         self._limits = limits(self._chance)
-        self._settings = settings(self._chance)
-        self.ledger.deliveries_max = self._settings["queues"]["deliveries_max"]
-        self.ledger.refusing = self._settings["stomp"]["nack"] == "rejected"
+        self._config = config = Config.model_validate(settings(self._chance))
+        self.ledger.deliveries_max = config.queues.deliveries_max
+        self.ledger.refusing = config.stomp.nack == "rejected"
         # Messages that former processes have counted as dropped.
         self._dropped = 0
         say = self.say
@@ -80,15 +86,24 @@ class World:
             else:
                 holder.take(wants)
 
-    def say(self, line: str) -> None:
-        """Add to the trace."""
-        self.lines.append(f"{self.clock.us / 1_000_000:12.6f} {line}")
+    def say(self, line: str | Callable[[], str]) -> None:
+        """Add to the trace; a line that takes time to write is written if somebody reads it."""
+        self.said += 1
+        if self._traced:
+            text = line if isinstance(line, str) else line()
+            self.lines.append(f"{self.clock.us / 1_000_000:12.6f} {text}")
+
+    @property
+    def frames(self) -> int:
+        """How many frames clients have sent."""
+        return sum(connection.said for connection in self._connections)
 
     # -- a run
 
     def run(self, operations: list[Operation]) -> None:
         """Carry them out, then let all come out.  Raises Failed, Violation, or what the gateway raised."""
-        with installed(self.clock, random.Random(f"secrets {self.seed}")), self._log:
+        secrets = random.Random(f"secrets {self.seed}")
+        with installed(self.clock, secrets), system.installed(self.disk), self._log:
             try:
                 self.start()
                 for operation in operations:
@@ -114,7 +129,7 @@ class World:
         """Start the gateway, unless it runs."""
         if self.process is None:
             self.say("the gateway starts")
-            self.process = Process(self._settings, self._limits, self.disk, self.clock, self._chance)
+            self.process = Process(self._config, self._limits, self.disk, self.clock, self._chance)
             self._patches.enter_context(self.process.within())
 
     def kill(self, power_loss: bool) -> None:
@@ -146,6 +161,7 @@ class World:
         port = MQTT_PORT if isinstance(client, MqttClient) else STOMP_PORT
         connection = self.process.connect(port, self._numbers)
         if connection is not None:
+            self._connections.append(connection)
             client.connect(connection)
 
     def let_pass(self, seconds: float) -> None:
@@ -238,12 +254,12 @@ class World:
                 if client.connection is None:
                     self.connect(client)
             self._read_all()
-            before = len(self.lines)
+            before = self.said
             self.let_pass(2.0)
             idle = all(client.idle for client in everybody)
-            if len(self.lines) == before:
+            if self.said == before:
                 self._look_who_waits()
-            quiet = quiet + 1 if idle and len(self.lines) == before else 0
+            quiet = quiet + 1 if idle and self.said == before else 0
         process = self.process
         assert process is not None
         self.ledger.look_at_groups()
