@@ -91,8 +91,8 @@ class Listener:
         self.reports = machinery.reports
         self.internal_errors = 0
         """Connections that were ended by a bug of ours."""
-        self.transports: set[Transport] = set()
-        """All open sockets, also those whose connector has ended already."""
+        self.transports: dict[Transport, None] = {}
+        """All open sockets in the order in which they came, also those whose connector has ended already."""
         self.ping_interval_ms = 0
         """How long a client inside WebSocket may be silent before it is asked whether it is there; 0 is for ever."""
         self._unix = unix
@@ -235,7 +235,7 @@ class Listener:
 
     def opened(self, transport: Transport, scarce: bool = False) -> None:
         """A client has connected: give it a connector, or refuse it; unheard where files are `scarce`."""
-        self.transports.add(transport)
+        self.transports[transport] = None
         counters = self.counters
         counters.connections_total += 1
         transport.refusing = (
@@ -274,7 +274,7 @@ class Listener:
 
     def closed(self, transport: Transport) -> None:
         """A socket is gone."""
-        self.transports.discard(transport)
+        self.transports.pop(transport, None)
         if transport.refusing:
             self._refusing -= 1
         else:

@@ -41,9 +41,7 @@ def disagreements(gateway: Gateway) -> list[str]:
 def connectors(gateway: Gateway) -> Iterator[Connector]:
     """Of all connections that there are."""
     for listener in gateway.listeners:
-        for transport in sorted(
-            listener.transports, key=lambda one: str(one.connector and one.connector.peer)
-        ):
+        for transport in listener.transports:
             if transport.connector is not None:
                 yield transport.connector
 
