@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
-from tests.simulation.deliberate import FAULTS
 from tests.simulation.operations import Operation, plan
 from tests.simulation.shrink import shrink
 from tests.simulation.world import World
@@ -137,6 +136,8 @@ def _many(options: argparse.Namespace) -> int:
 
 def _found(count: int, seeds: int, name: str) -> tuple[str, int, str]:
     """The first seed that finds this fault, 0 for none, and what it says."""
+    from tests.simulation.deliberate import FAULTS
+
     with FAULTS[name]():
         for seed in range(1, seeds + 1):
             result = _planned(count, False, seed)
@@ -146,6 +147,9 @@ def _found(count: int, seeds: int, name: str) -> tuple[str, int, str]:
 
 
 def _check(options: argparse.Namespace) -> int:
+    # A fault of one of them, which name what is inside of the gateway, is none of a run.
+    from tests.simulation.deliberate import FAULTS
+
     one = partial(_found, options.operations, options.check)
     missed = 0
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:

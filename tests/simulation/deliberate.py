@@ -20,6 +20,7 @@ from gateway.connectors.stomp.subscription import StompSubscription
 from gateway.core import journal, kept, paging
 from gateway.core import queue as queues
 from gateway.core.backlog import Backlog
+from gateway.core.checking import Checks
 from gateway.core.committing import Committing
 from gateway.core.credit import Credit
 from gateway.core.delivery import Delivery
@@ -33,7 +34,7 @@ from gateway.core.queue import Queue
 from gateway.core.room import REFUSED
 from gateway.core.router import Broker
 from gateway.core.selector import Selector
-from gateway.core.transaction import Transaction, _Room
+from gateway.core.transaction import Transaction
 from gateway.store import writer
 from gateway.store.errors import StoreFull
 from gateway.store.segments import Segments
@@ -362,7 +363,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "full queues drop what they should hold up": _in_place(queues, "make_room", _drops_where_it_blocks),
     "refusals are swallowed": _in_place(Queue, "offer", _swallows_refusals),
     "transactions are cut where there is no room": _all(
-        _in_place(queues, "make_room", _cuts_transactions), _instead(_Room, "take", _nothing)
+        _in_place(queues, "make_room", _cuts_transactions), _instead(Checks, "_take_room", _nothing)
     ),
     "dead letters are refused where their queue is full": _instead(
         Queue, "inter", lambda self, message: self.offer(message)
