@@ -557,6 +557,7 @@ class Authorizer:
         """May the connection known as `publisher` read from queues (or topics) that match `pattern`?
 
         `whole`: several subscribers share it, so nothing under it can be held back from one of them by `may_receive`.
+        Nor can what is in one queue, so the answer about that says whether it may be received too.
         """
         return True
 

@@ -151,19 +151,29 @@ class Rules:
         """May `who` subscribe to all of `wanted`?  A rule that allows must cover it.
 
         A rule that denies and covers it denies it; one that denies a part lets it pass and takes effect on receiving,
-        unless `whole` says that nothing can be held back from the subscription.
+        unless `whole` says that nothing can be held back from the subscription.  Nothing can from that of one queue: to
+        be its consumer is to be given what is in it.
         """
         for rule in self._rules:
-            patterns = _patterns(rule, who, kind)
-            if SUBSCRIBE in rule.actions and any(covers(pattern, wanted) for pattern in patterns):
-                return rule.allow
-            holds_back = whole and not rule.allow and _about_receiving(rule)
-            if holds_back and any(overlaps(pattern, wanted) for pattern in patterns):
+            if SUBSCRIBE in rule.actions and _covers(rule, who, kind, wanted):
+                one_queue = kind == QUEUE and wanted.literal
+                return rule.allow and (not (whole or one_queue) or self._may_receive_all(who, kind, wanted))
+        return not self._rules
+
+    def _may_receive_all(self, who: Who, kind: int, wanted: Pattern) -> bool:
+        """Would `may_receive` say yes to every name under `wanted`?"""
+        for rule in self._rules:
+            if not _decides_receiving(rule):
+                continue
+            if rule.allow:
+                if _covers(rule, who, kind, wanted):
+                    return True
+            elif any(overlaps(pattern, wanted) for pattern in _patterns(rule, who, kind)):
                 return False
         return not self._rules
 
     def may_receive(self, who: Who, kind: int, name: str) -> bool:
-        """May `who`, who has subscribed, be given what is sent to this destination?
+        """May `who`, who has subscribed, be given what is sent to this destination; of a queue, what is in it?
 
         Where a subscription is allowed now, a rule that allows it covers all of it.  So a name that no rule fits is that
         of a subscription from before a rule went away: a durable one, a session's, or one that is open.
@@ -200,18 +210,21 @@ def _about_names(rule: Rule) -> bool:
 
 
 def _decides_receiving(rule: Rule) -> bool:
-    """Is the rule one of those that `may_receive` goes by?"""
-    return _about_receiving(rule) or (rule.allow and SUBSCRIBE in rule.actions)
+    """Is the rule one of those that `may_receive` goes by?
 
-
-def _about_receiving(rule: Rule) -> bool:
-    """Who may not subscribe to something may not receive it by way of a wider subscription either."""
-    return RECEIVE in rule.actions or (not rule.allow and SUBSCRIBE in rule.actions)
+    Who may not subscribe to something may not receive it by way of a wider subscription either; who may, may.
+    """
+    return RECEIVE in rule.actions or SUBSCRIBE in rule.actions
 
 
 def _fits(rule: Rule, who: Who, kind: int, name: str) -> bool:
     """Is the rule about this client and this destination?"""
     return any(pattern.matches(name) for pattern in _patterns(rule, who, kind))
+
+
+def _covers(rule: Rule, who: Who, kind: int, wanted: Pattern) -> bool:
+    """Is the rule about this client and everything under `wanted`?"""
+    return any(covers(pattern, wanted) for pattern in _patterns(rule, who, kind))
 
 
 def _patterns(rule: Rule, who: Who, kind: int) -> list[Pattern]:

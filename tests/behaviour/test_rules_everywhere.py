@@ -42,7 +42,11 @@ TABLE = (
         frozenset({"receive"}),
         frozenset({"bob"}),
         frozenset(),
-        (Area.parse("topic:sensors.*.secret"),),
+        (
+            Area.parse("topic:sensors.*.secret"),
+            Area.parse("queue:sealed.>"),
+            Area.parse("queue:Consumer.sealed.>"),
+        ),
     ),
     Rule(
         False,
@@ -59,7 +63,7 @@ TABLE = (
         (Area.parse("topic:>"), Area.parse("queue:>")),
     ),
 )
-"""bob may not have what is secret, though he may subscribe to the sensors, and has no business with what is private."""
+"""bob may not have what is secret or sealed, though he may subscribe to it, and has no business with what is private."""
 
 OPEN = "open.x"
 FORBIDDEN = ("sensors.x.secret", "private.x")
@@ -408,16 +412,40 @@ def test_last_values_follow_the_same_rules(way: str, restart: bool) -> None:
     assert_only_open(RETAINED[way](world, "bob").heard())
 
 
+OVER_ALL = ("STOMP, wildcard", "STOMP, browser of all")
+"""Of queue_ways; from these a queue is left out, the others are refused it."""
+
+
+def assert_refused(client: Client, heard: bytes) -> None:
+    """It was told so, in the words of its protocol."""
+    if client.level == 5:
+        # MQTT 5.0 §3.9.3: 0x87 is `Not authorized`.
+        suback = heard[heard.index(b"\x90") :]
+        assert suback[1 + suback[1]] == 0x87
+    elif client.level == 4:
+        assert heard.endswith(b"\x90\x03\x00\x01\x80")
+    else:
+        assert b"ERROR" in heard or b'"not_allowed"' in heard or b" 403 " in heard
+
+
 @pytest.mark.parametrize("way", queue_ways(""))
 @pytest.mark.parametrize(
     ("name", "sent_to"),
-    [("private.q", "/queue/private.q"), ("Consumer.b.VirtualTopic.private", "/topic/VirtualTopic.private")],
+    [
+        ("private.q", "/queue/private.q"),
+        ("sealed.q", "/queue/sealed.q"),
+        ("Consumer.b.VirtualTopic.private", "/topic/VirtualTopic.private"),
+        ("Consumer.sealed.VirtualTopic.open", "/topic/VirtualTopic.open"),
+    ],
 )
 def test_a_queue_is_read_by_nobody_who_may_not(way: str, name: str, sent_to: str) -> None:
+    """Be it subscribing that is denied, or receiving: to be a consumer of one queue is to be given what is in it."""
     world = World()
     # What makes a virtual topic's queue is that somebody reads it.
     _stomp(f"destination:/queue/{name}")(world, "ann").drop()
     bob = queue_ways(name)[way](world, "bob")
+    if way not in OVER_ALL:
+        assert_refused(bob, bob.heard())
     world.send(sent_to, "<private>")
     assert b"<private>" not in bob.heard()
     again = queue_ways(name)[way](world, "bob")
@@ -426,6 +454,18 @@ def test_a_queue_is_read_by_nobody_who_may_not(way: str, name: str, sent_to: str
     again.drop()
     ann = _stomp(f"destination:/queue/{name}")(world, "ann")
     assert b"<private>" in ann.heard()
+
+
+@pytest.mark.parametrize("way", OVER_ALL)
+def test_from_a_wildcard_over_queues_what_is_denied_is_left_out_and_the_rest_comes(way: str) -> None:
+    world = World()
+    for name in ("sealed.q", "private.q", "open.q"):
+        world.send(f"/queue/{name}", f"<{name}>")
+    bob = queue_ways("")[way](world, "bob")
+    heard = bob.heard()
+    assert b"<open.q>" in heard
+    assert b"<sealed.q>" not in heard
+    assert b"<private.q>" not in heard
 
 
 @pytest.mark.parametrize("protocol", ["stomp", "json"])
@@ -625,6 +665,24 @@ def test_a_reply_to_is_no_subscription(reply_to: str, version: str) -> None:
     bob.frame("SEND", "destination:/topic/open.x", f"reply-to:{reply_to}", body="ask")
     world.send(reply_to, "<reply>")
     assert b"<reply>" not in bob.heard()
+
+
+@pytest.mark.parametrize("action", ["subscribe", "receive"])
+def test_a_reply_to_that_subscribes_is_a_subscription_like_others(action: str) -> None:
+    nothing_of_queues = Rule(
+        False, frozenset({action}), frozenset({"bob"}), frozenset(), (Area.parse("queue:>"),)
+    )
+    world = World()
+    world.restart((nothing_of_queues, *TABLE))
+    for way in ("reply-to:/temp-queue/x", "SUBSCRIBE"):
+        bob = world.client("stomp", "bob")
+        if way == "SUBSCRIBE":
+            bob.frame("SUBSCRIBE", "id:1", "destination:/temp-queue/x")
+        else:
+            bob.frame("SEND", "destination:/topic/open.x", way, body="ask")
+        assert_refused(bob, bob.heard())
+        bob.drop()
+    assert not [queue for queue in world.broker.queues.values() if queue.destination.temporary]
 
 
 def test_nor_is_a_reply_to_that_names_the_temporary_queue_of_another() -> None:

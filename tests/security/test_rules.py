@@ -193,6 +193,38 @@ def test_a_shared_subscription_from_which_nothing_can_be_held_back_is_denied_who
     assert rules.may_subscribe(ANN, TOPIC, pattern("b.*"), True)
 
 
+def test_an_exception_from_what_may_not_be_received_holds_for_a_shared_subscription_too() -> None:
+    rules = Rules(
+        [rule(True, RECEIVE, "topic:a.b"), rule(False, RECEIVE, "topic:a.>"), rule(True, SUBSCRIBE, "topic:>")]
+    )
+    assert rules.may_subscribe(ANN, TOPIC, pattern("a.b"), True)
+    assert not rules.may_subscribe(ANN, TOPIC, pattern("a.*"), True)
+    assert not rules.may_subscribe(ANN, TOPIC, pattern("a.c"), True)
+
+
+def test_one_queue_is_read_only_by_who_may_receive_from_it() -> None:
+    rules = Rules(
+        [
+            rule(True, RECEIVE, "queue:jobs", groups=("staff",)),
+            rule(False, RECEIVE, "queue:jobs"),
+            rule(True, SUBSCRIBE, "queue:>"),
+        ]
+    )
+    assert rules.may_subscribe(ANN, QUEUE, pattern("jobs"), False)
+    assert not rules.may_subscribe(BOB, QUEUE, pattern("jobs"), False)
+    # What it may not have is left out, queue by queue.
+    assert rules.may_subscribe(BOB, QUEUE, pattern(">"), False)
+    assert rules.may_subscribe(BOB, QUEUE, pattern("other"), False)
+
+
+def test_receiving_alone_lets_nobody_subscribe_and_subscribing_brings_receiving() -> None:
+    for kind, name in ((QUEUE, "queue:a"), (TOPIC, "topic:a")):
+        assert not Rules([rule(True, RECEIVE, name)]).may_subscribe(ANN, kind, pattern("a"), False)
+        rules = Rules([rule(True, SUBSCRIBE, name)])
+        assert rules.may_subscribe(ANN, kind, pattern("a"), False)
+        assert rules.may_receive(ANN, kind, "a")
+
+
 def test_receive_may_be_allowed_to_some() -> None:
     rules = Rules(
         [

@@ -86,7 +86,7 @@ class StompSubscription(RetainedOutlet):
         """As the client wrote it; 1.0 may unsubscribe by it."""
         self.mode = mode
         self.sources: list[Source] = []
-        """What it was allowed to read; empty where that is the connection's own."""
+        """What it was allowed to read."""
         self.selector: Selector | None = None
         self.exclusive = False
         self.credit = Credit(UNLIMITED, inflight)

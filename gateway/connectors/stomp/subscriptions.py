@@ -7,7 +7,7 @@ from gateway.connectors.bound import bound_queue, delete_durable, durable_queue
 from gateway.connectors.reading import Reading
 from gateway.connectors.replay import Replays
 from gateway.connectors.sources import Source, durable_key, may_read, share_key
-from gateway.connectors.stomp.addresses import destination_of, sources_of
+from gateway.connectors.stomp.addresses import destination_of, source_of, sources_of
 from gateway.connectors.stomp.browsers import Browser, Browsers
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.subscription import StompSubscription
@@ -115,19 +115,19 @@ class Subscriptions:
         return most if asked == 0 else min(asked, most)
 
     def _check(self, subscribe: Subscribe, sources: list[Source]) -> None:
-        connector = self._connector
         for source in sources:
             if subscribe.browser and source.kind != QUEUE:
                 raise StompRefusal("only queues can be browsed")
-            if source.durable_key is None and not may_read(
-                connector.broker,
-                connector.publisher,
-                source.kind,
-                source.pattern,
-                bool(source.group),
-                connector.owner,
-            ):
-                raise StompRefusal(f"not allowed to subscribe to {subscribe.destination}")
+            if source.durable_key is None:
+                self._check_rights(source, subscribe.destination)
+
+    def _check_rights(self, source: Source, text: str) -> None:
+        connector = self._connector
+        shared = bool(source.group)
+        if not may_read(
+            connector.broker, connector.publisher, source.kind, source.pattern, shared, connector.owner
+        ):
+            raise StompRefusal(f"not allowed to subscribe to {text}")
 
     def _selector_of(self, subscribe: Subscribe) -> Selector | None:
         text = subscribe.selector
@@ -257,7 +257,7 @@ class Subscriptions:
         """A SEND names a temporary queue of this connection in its reply-to: have the queue, and perhaps read it.
 
         RabbitMQ subscribes to it in the client's name, under the id that it is spelled with; ActiveMQ leaves that to
-        the client.  Raises InvalidName, LimitReached.
+        the client; it is a subscription like others, which the rules may refuse.  Raises InvalidName, LimitReached.
         """
         if text in self._replies:
             return
@@ -273,7 +273,10 @@ class Subscriptions:
             if len(self._replies) < connector.limits.max_subscriptions:
                 self._replies[text] = ""
             return
+        source = source_of(text, connector.owner, connector.spelling)
+        self._check_rights(source, text)
         subscription = self._new(key, text, text, AckMode.AUTO)
+        subscription.sources = [source]
         self._replies[text] = key
         subscription.look_at_congestion()
         subscription.read(queue)
