@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from test_rules_everywhere import NOW_MS, TABLE, Client, World
+from rules_world import NOW_MS, TABLE, Client, World
 
 from gateway.security.guard import Guard
 from gateway.security.rules import Area, Rule, Rules

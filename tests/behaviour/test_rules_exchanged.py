@@ -3,7 +3,8 @@
 from itertools import chain
 
 import pytest
-from test_rules_everywhere import KEPT_WAYS, NOW_MS, SHARED, TABLE, TOPICS, Client, World, queue_ways
+from rules_world import NOW_MS, TABLE, Client, World
+from test_rules_everywhere import KEPT_WAYS, SHARED, TOPICS, queue_ways
 
 from gateway.connectors.reconsidering import ASKED_AT_ONCE, NOT_KNOWN, Reconsidered, Reconsidering
 from gateway.core.queue_key import SESSION

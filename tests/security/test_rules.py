@@ -195,7 +195,11 @@ def test_a_shared_subscription_from_which_nothing_can_be_held_back_is_denied_who
 
 def test_an_exception_from_what_may_not_be_received_holds_for_a_shared_subscription_too() -> None:
     rules = Rules(
-        [rule(True, RECEIVE, "topic:a.b"), rule(False, RECEIVE, "topic:a.>"), rule(True, SUBSCRIBE, "topic:>")]
+        [
+            rule(True, RECEIVE, "topic:a.b"),
+            rule(False, RECEIVE, "topic:a.>"),
+            rule(True, SUBSCRIBE, "topic:>"),
+        ]
     )
     assert rules.may_subscribe(ANN, TOPIC, pattern("a.b"), True)
     assert not rules.may_subscribe(ANN, TOPIC, pattern("a.*"), True)
