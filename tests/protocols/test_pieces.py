@@ -1,11 +1,24 @@
 """protocols/pieces.py"""
 
-import sys
+import tracemalloc
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.pieces import CHUNK_BYTES, SMALL_BYTES, Pieces
+from protocols.pieces import Pieces
+
+
+@pytest.fixture(autouse=True)
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def tracemalloc_bytes() -> int:
+    return tracemalloc.get_traced_memory()[0]
 
 
 @given(
@@ -19,15 +32,27 @@ def test_what_was_added_comes_out_whole_however_it_was_cut(parts: list[bytes]) -
     assert pieces.take() == b"".join(parts)
 
 
-def test_a_large_piece_is_kept_as_it_came() -> None:
-    piece = b"x" * SMALL_BYTES
+def test_a_single_piece_is_kept_as_it_came() -> None:
+    piece = b"x" * 10
     assert Pieces(piece).take() is piece
 
 
 def test_single_bytes_cost_little_more_than_they_hold() -> None:
+    before, count = tracemalloc_bytes(), 262_144
     pieces = Pieces(b"")
-    for _ in range(4 * CHUNK_BYTES):
+    for _ in range(count):
         pieces.add(b"x")
-    if hasattr(pieces, "_parts"):  # hidden when compiled
-        assert sum(sys.getsizeof(part) for part in pieces._parts) < 4.1 * CHUNK_BYTES
-    assert len(pieces.take()) == 4 * CHUNK_BYTES
+    assert tracemalloc_bytes() - before < 1.2 * count + 10_000
+    assert len(pieces.take()) == count
+
+
+def test_the_whole_is_not_copied_again() -> None:
+    """A copy of many megabytes takes as many milliseconds, and others wait."""
+    count = 4_000_000
+    pieces = Pieces(b"")
+    for _ in range(40):
+        pieces.add(bytes(count // 40))
+    before = tracemalloc_bytes()
+    whole = pieces.take()
+    assert len(whole) == count
+    assert tracemalloc_bytes() - before < count // 4
