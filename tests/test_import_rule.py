@@ -34,7 +34,9 @@ SHARED = {
         "hearing",
         "ids",
         "json_bodies",
+        "long_bodies",
         "owners",
+        "parts",
         "reading",
         "replay",
         "scheduling",
@@ -51,23 +53,27 @@ SHARED = {
 # `std:X` is a module of the standard library, `ext:X` one of another distribution.
 RULES: dict[str, set[str]] = {
     "protocols": PURE,
+    # BytesIO, which is memory.
+    "protocols.pieces": PURE | {"std:io"},
     "protocols.mqtt": PURE | {"protocols.wire", "protocols.errors", "protocols.pieces"},
     "protocols.stomp": PURE | {"protocols.wire", "protocols.errors", "protocols.pieces"},
     # librt is what mypyc's primitives are; the handshake and the quickest unmasking of long frames are the package's.
     "protocols.websocket": PURE | {"protocols.errors", "ext:librt", "ext:websockets"},
-    "protocols.gatewayjson": PURE | {"protocols.errors"},
+    "protocols.gatewayjson": PURE | {"protocols.errors", "protocols.pieces", "protocols.json_writing"},
     # urllib.parse, which only takes strings apart.
     "protocols.http": PURE | {"protocols.errors", "protocols.pieces", "ext:h11", "std:urllib"},
     "gateway.core": PURE,
-    "gateway.connectors": PURE | {"gateway.core"},
+    "gateway.connectors": PURE | {"gateway.core", "protocols.json_writing"},
     "gateway.connectors.carriage": PURE
     | {"gateway.core", "gateway.connectors.service", "protocols.websocket"},
-    "gateway.connectors.websocket": PURE | SHARED | {"protocols.gatewayjson", "gateway.core"},
+    "gateway.connectors.websocket": PURE
+    | SHARED
+    | {"protocols.gatewayjson", "protocols.json_writing", "gateway.core"},
     "gateway.connectors.http": PURE
     | SHARED
     | {"protocols.http", "protocols.websocket", "protocols.gatewayjson", "gateway.core", "std:urllib"}
     | {"gateway.connectors.carriage", "gateway.connectors.websocket.addresses"}
-    | {"gateway.connectors.websocket.messages"},
+    | {"gateway.connectors.websocket.messages", "gateway.connectors.websocket.long_messages"},
     "gateway.connectors.mqtt": PURE | SHARED | {"protocols.mqtt", "protocols.wire", "gateway.core"},
     "gateway.connectors.stomp": PURE | SHARED | {"protocols.stomp", "gateway.core"},
     "gateway.net": ANY
@@ -75,6 +81,7 @@ RULES: dict[str, set[str]] = {
         "ext:cryptography",
         "gateway.connectors.base",
         "gateway.connectors.carriage",
+        "gateway.connectors.parts",
         "gateway.connectors.service",
         "gateway.core.ports",
     }

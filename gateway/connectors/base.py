@@ -137,6 +137,7 @@ class Connector(Output):
             or self.resumes
             or self.throttled
             or len(self.out) > 0
+            or self.unwritten
             or self._held is not None
         )
 

@@ -13,6 +13,7 @@ from mypy_extensions import mypyc_attr
 from gateway.connectors.deaths import deaths_for_json, take_deaths
 from gateway.connectors.ids import id_from_text, id_to_text
 from gateway.connectors.json_bodies import put_body, take_body
+from gateway.connectors.long_bodies import LongBody
 from gateway.connectors.side import PREFIX, annotation_item, annotation_key
 from gateway.connectors.stored_fields import WIRE_ID, fields_in, fields_out
 from gateway.connectors.text import (
@@ -32,6 +33,7 @@ from gateway.core.message import (
 )
 from gateway.core.record import Restorer
 from gateway.core.schedule import Timing
+from protocols.json_writing import Base64
 
 # -- out
 
@@ -41,8 +43,11 @@ def json_envelope(message: Message) -> bytes:
     return _encoded(envelope_of(message))
 
 
-def envelope_of(message: Message) -> dict[str, object]:
-    """The same as an object, to which a connector may add what each delivery has of its own."""
+def envelope_of(message: Message, long: LongBody | None = None) -> dict[str, object]:
+    """The same as an object, to which a connector may add what each delivery has of its own.
+
+    With `long` it is for a JsonWriting, the body as that shows it.
+    """
     fields = message.fields()
     members: dict[str, object] = {"id": str(message.id), "to": str(message.destination)}
     if message.original is not None:
@@ -63,7 +68,10 @@ def envelope_of(message: Message) -> dict[str, object]:
     deaths, written = deaths_for_json(message, fields)
     _put_properties(members, ext, types, fields, written)
     _put_annotations(members, ext, types, fields)
-    put_body(members, ext, message.origin.body(), fields)
+    if long is None:
+        put_body(members, ext, message.origin.body(), fields)
+    else:
+        long.put(members, ext, fields)
     if types:
         ext["types"] = encode_types(types)
     if fields.payload_format is not None and (fields.payload_format == 0 or fields.body_kind != TEXT):
@@ -249,8 +257,17 @@ class EnvelopeOrigin(Origin):
 
     def stored(self) -> bytes:
         """See Origin."""
+        parts = self._stored_head()
+        parts.append(self._body)
+        return b"".join(parts)
+
+    def stored_parts(self) -> list[bytes | memoryview]:
+        """See Origin."""
+        return [b"".join(self._stored_head()), self._body]
+
+    def _stored_head(self) -> list[bytes]:
         head = fields_out(self._fields)
-        return b"".join([self._protocol.encode(), len(head).to_bytes(4, "little"), head, self._body])
+        return [self._protocol.encode(), len(head).to_bytes(4, "little"), head]
 
     def protocol(self) -> str:
         """See Origin."""
@@ -411,7 +428,8 @@ def envelope_from(members: dict[str, object], around: frozenset[str] = frozenset
     _take_properties(fields, members, ext, hints)
     take_deaths(fields, members.get("deaths"))
     _take_annotations(fields, members, hints)
-    packed = _text(members, "body_b64")
+    found = members.get("body_b64")
+    packed = found if isinstance(found, Base64) else _text(members, "body_b64")
     item = _text(ext, "body")
     try:
         envelope.body = take_body(fields, packed, members.get("body"), item, ext)

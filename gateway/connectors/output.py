@@ -9,6 +9,7 @@ from typing import Final, final
 
 from gateway.connectors.confirmations import FRAME_BYTES, Confirmations
 from gateway.connectors.limits import Counters, Limits
+from gateway.connectors.parts import BEGINS, ENDS, WHOLE, Parts
 from gateway.core.flow import Gate, Publisher, Valve
 from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST
 from gateway.core.ports import NOTHING
@@ -87,6 +88,8 @@ class Output(Valve):
         "_confirmations",
         "_held",
         "_held_bytes",
+        "_parts",
+        "_parts_bytes",
         "_slow_gate",
         "_unanswered",
         "_waiter",
@@ -94,6 +97,7 @@ class Output(Valve):
         "closing",
         "congested",
         "counters",
+        "cut",
         "failure",
         "fault",
         "limits",
@@ -136,7 +140,12 @@ class Output(Valve):
         self.slow_by_ms = 0
         """When the client is given up, unless it has read something by then; 0 while nobody waits for it."""
         self.marked = False
-        self._held: deque[bytes] | None = None
+        self.cut = WHOLE
+        """What `bytes_out` gave last: whole frames, or one part of one."""
+        # Frames that are written a part at a time, and the bytes of those and of what is ahead of them.
+        self._parts: deque[Parts] | None = None
+        self._parts_bytes = 0
+        self._held: deque[bytes | Parts] | None = None
         self._held_bytes = 0
         self._slow_gate: Gate | None = None
         self._unanswered = False
@@ -169,6 +178,9 @@ class Output(Valve):
     def bytes_out(self, now_ms: int) -> list[bytes]:
         """Take the frames to write.  Net calls `written` afterwards."""
         self.prepare_out(now_ms)
+        if self._parts is not None:
+            return self._next_part(self._parts)
+        self.cut = WHOLE
         frames = self.out
         self.out = []
         self.out_bytes = 0
@@ -180,7 +192,7 @@ class Output(Valve):
 
     def written(self) -> None:
         """The socket has taken what `bytes_out` gave."""
-        if self.congested and not self.paused:
+        if self.congested and not self.paused and self._parts is None:
             self._resume()
 
     def writable(self, yes: bool) -> None:
@@ -190,7 +202,7 @@ class Output(Valve):
             self._congest()
             if self._unanswered:
                 self._wait_for_reader()
-        elif self.congested:
+        elif self.congested and self._parts is None:
             self._resume()
 
     # -- messages and answers
@@ -228,6 +240,64 @@ class Output(Valve):
             self.turn.mark(self)
         if self.out_bytes > self.limits.output_buffer and not self.congested:
             self._congest()
+
+    def push_parts(self, frame: Parts, sure: bool) -> None:
+        """As `push` (or `push_sure`) of a frame that is written a part at a time; what is said from here on waits for it."""
+        if self.congested and not sure:
+            self._hold(frame)
+            return
+        self._begin_parts(frame)
+        if self.out_bytes > self.limits.output_buffer and not self.congested:
+            self._congest()
+
+    def say_parts(self, frame: Parts) -> None:
+        """As `say` of an answer that is written so."""
+        self._begin_parts(frame)
+        self.said_bytes += frame.size + FRAME_BYTES
+        if self.said_bytes > self.limits.output_buffer:
+            self._look_at_answers()
+
+    def _begin_parts(self, frame: Parts) -> None:
+        frame.ahead = self.out
+        self.out = []
+        frame.weight = self.out_bytes - self._parts_bytes + frame.size
+        self.out_bytes += frame.size
+        self._parts_bytes = self.out_bytes
+        if self._parts is None:
+            self._parts = deque()
+        self._parts.append(frame)
+        self.turn.mark(self)
+
+    def _next_part(self, line: deque[Parts]) -> list[bytes]:
+        """What stands before the first of the frames in parts; then a part of it."""
+        frame = line[0]
+        # There is more: another part, or what was said behind it.
+        self.turn.mark(self)
+        if frame.ahead:
+            ahead = frame.ahead
+            frame.ahead = []
+            self.cut = WHOLE
+            return ahead
+        part = frame.next()
+        cut = 0 if frame.begun else BEGINS
+        if frame.over:
+            cut |= ENDS
+            self.out_bytes -= frame.weight
+            self._parts_bytes -= frame.weight
+            line.popleft()
+            if not line:
+                self._parts = None
+        elif not part:
+            self.cut = WHOLE
+            return []
+        frame.begun = True
+        self.cut = cut
+        return [part]
+
+    @property
+    def unwritten(self) -> bool:
+        """Are there frames that are written a part at a time?  What `bytes_out` gives next is such a part, about."""
+        return self._parts is not None
 
     def say(self, frame: bytes) -> None:
         """Write an answer.  While more of them wait than `outputBuffer`, the client is not read."""
@@ -344,22 +414,23 @@ class Output(Valve):
         self.congested = True
         self.congestion_changed()
 
-    def _hold(self, frame: bytes) -> None:
+    def _hold(self, frame: bytes | Parts) -> None:
         """The client does not keep up: keep the frame if there is room, else follow the policy."""
         held = self._held
         if held is None:
             held = self._held = deque()
+        size = _bytes_of(frame)
         room = self.limits.output_buffer - self._held_bytes
         if self.limits.slow_consumer == BLOCK:
             # Nothing is dropped: who publishes waits from here on.
-            if len(frame) >= room and not self.shut:
+            if size >= room and not self.shut:
                 self._shut_out()
-        elif len(frame) > room and not self._make_room(held, frame):
+        elif size > room and not self._make_room(held, size):
             return
         held.append(frame)
-        self._held_bytes += len(frame)
+        self._held_bytes += size
 
-    def _make_room(self, held: deque[bytes], frame: bytes) -> bool:
+    def _make_room(self, held: deque[bytes | Parts], size: int) -> bool:
         """Something has to go; False when it is the frame."""
         policy = self.limits.slow_consumer
         self.counters.dropped_slow += 1
@@ -368,8 +439,8 @@ class Output(Valve):
             return False
         if policy == DROP_NEWEST or not held:
             return False
-        while held and self._held_bytes + len(frame) > self.limits.output_buffer:
-            self._held_bytes -= len(held.popleft())
+        while held and self._held_bytes + size > self.limits.output_buffer:
+            self._held_bytes -= _bytes_of(held.popleft())
         return True
 
     def give_up(self, now_ms: int, why: str = TOO_SLOW) -> None:
@@ -382,9 +453,25 @@ class Output(Valve):
         if held is not None and self.limits.slow_consumer == BLOCK:
             self.counters.dropped_slow += len(held)
         self.failure = why
+        begun = self._cut_off()
         self.on_too_slow(now_ms)
+        if begun:
+            # Within a frame there is no place for words.
+            self.out = []
         self._open_up()
         self.turn.mark(self)
+
+    def _cut_off(self) -> bool:
+        """Give up what is written a part at a time; answers whether a part of one has been written."""
+        line = self._parts
+        if line is None:
+            return False
+        self._parts = None
+        ahead: list[bytes] = []
+        for frame in line:
+            ahead.extend(frame.ahead)
+        self.out = ahead + self.out
+        return line[0].begun
 
     def keeps_waiting(self, publisher: Publisher) -> bool:
         """For its outlets: see Sink.
@@ -445,14 +532,17 @@ class Output(Valve):
         self.congestion_changed()
         self.resumed()
 
-    def _hand_over(self, held: deque[bytes]) -> None:
+    def _hand_over(self, held: deque[bytes | Parts]) -> None:
         size = 0
         while held and size < RESUME_BYTES:
             frame = held.popleft()
-            size += len(frame)
-            self.out.append(frame)
+            size += _bytes_of(frame)
+            if isinstance(frame, Parts):
+                self._begin_parts(frame)
+            else:
+                self.out.append(frame)
+                self.out_bytes += len(frame)
         self._held_bytes -= size
-        self.out_bytes += size
         self.turn.mark(self)
 
     def _write_no_more(self) -> None:
@@ -460,7 +550,12 @@ class Output(Valve):
         self._open_up()
         self._held = None
         self._held_bytes = 0
+        self._parts = None
         self._confirm_no_more()
+
+
+def _bytes_of(frame: bytes | Parts) -> int:
+    return frame.size if isinstance(frame, Parts) else len(frame)
 
 
 @final

@@ -28,7 +28,7 @@ from gateway.core.ports import (
     Retained,
     Store,
 )
-from gateway.core.record import encode_record
+from gateway.core.record import LONG_RECORD, LongRecord, encode_record
 
 OPERATION_BYTES: Final = 256
 """Bytes of memory that an operation takes beside what it carries, about."""
@@ -69,6 +69,7 @@ class Batch:
         "entries",
         "failures",
         "largest",
+        "long",
         "notes",
         "operations",
         "position",
@@ -84,15 +85,17 @@ class Batch:
         """Everything up to here is durable once it is committed."""
         # A message that went to several queues is encoded once: its entries follow each other.
         self._message: Message | None = None
-        self._record = b""
+        self._record: bytes | LongRecord = b""
         self.bytes = 0
         self.largest = 0
         """Bytes of the largest record among the entries."""
+        self.long = False
+        """There is a LongRecord among the entries."""
         self.operations = 0
         self.queues_made: list[QueueMade] = []
         self.queues_gone: list[int] = []
         self.entries: list[object] = []
-        """ENTRY_COLUMNS values for each, one after the other."""
+        """ENTRY_COLUMNS values for each, one after the other; a record may be a LongRecord."""
         self.shared: list[tuple[int, int]] = []
         """Entries that are of one message: the number of the first, and how many they are."""
         self.failures: list[tuple[int, int]] = []
@@ -102,7 +105,7 @@ class Batch:
         self.removed: list[tuple[int, int]] = []
         """Runs of keys, first and last."""
         self.cleared: list[Cleared] = []
-        self.retained: dict[str, bytes | None] = {}
+        self.retained: dict[str, bytes | LongRecord | None] = {}
         self.notes: dict[tuple[str, str], bytes | None] = {}
 
     def add(self, operation: Operation) -> None:
@@ -121,7 +124,7 @@ class Batch:
         elif isinstance(operation, Retained):
             message = operation.message
             check_text(operation.topic)
-            self.retained[operation.topic] = None if message is None else encode_record(message)
+            self.retained[operation.topic] = None if message is None else _record_of(message)
         elif isinstance(operation, QueueMade):
             check_text(operation.key)
             self.queues_made.append(operation)
@@ -141,7 +144,9 @@ class Batch:
             self._repeat(len(self.entries) // ENTRY_COLUMNS)
         else:
             ahead = operation.record
-            record = self._record = encode_record(message) if ahead is None else ahead
+            record = self._record = _record_of(message) if ahead is None else ahead
+            if isinstance(record, LongRecord):
+                self.long = True
             self._message = message
             if len(record) > self.largest:
                 self.largest = len(record)
@@ -173,6 +178,10 @@ class Batch:
                 removed[-1] = (first, key)
                 return
         removed.append((key, key))
+
+
+def _record_of(message: Message) -> bytes | LongRecord:
+    return encode_record(message) if message.size < LONG_RECORD else LongRecord(message)
 
 
 def lane_of(message: Message) -> int:
@@ -367,7 +376,7 @@ class Journal(Store):
         while at < len(pending):
             operation = pending[at]
             at += 1
-            if isinstance(operation, Enqueued):
+            if isinstance(operation, Enqueued) and operation.message.size < LONG_RECORD:
                 if operation.message is not message:
                     try:
                         record = encode_record(operation.message)

@@ -138,6 +138,10 @@ class Origin:
         """The body as it arrived."""
         raise NotImplementedError
 
+    def view(self) -> memoryview:
+        """The same without a copy of it."""
+        return memoryview(self.body())
+
     def bare(self) -> bool:
         """Is there nothing to say about it beyond the body (as bytes) and what Message itself holds?"""
         return False
@@ -157,6 +161,10 @@ class Origin:
     def stored(self) -> bytes:
         """The wire form and what is needed to read it, for the store."""
         return self.body()
+
+    def stored_parts(self) -> list[bytes | memoryview]:
+        """The same in parts, of a message that is too large to be copied for nothing."""
+        return [self.stored()]
 
     def protocol(self) -> str:
         """The short name of the protocol it came by, under which what is lost in translation is counted."""

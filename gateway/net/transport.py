@@ -50,6 +50,7 @@ class Transport(asyncio.Protocol, Timed):
         "_loss",
         "_reading",
         "_socket",
+        "_written_by_ms",
         "acceptor",
         "carrier",
         "connector",
@@ -68,6 +69,8 @@ class Transport(asyncio.Protocol, Timed):
         self._close_by_ms = 0
         # The client has ended its side: what is owed to it may take until then; 0 before.
         self._finish_by_ms = 0
+        # It is to be closed, once the frames that are written a part at a time are through or this time has come; 0 before.
+        self._written_by_ms = 0
         # What came in the same read, for a client that is not to be heard for now.
         self._kept = b""
         self.connector: Connector | None = None
@@ -79,7 +82,9 @@ class Transport(asyncio.Protocol, Timed):
 
     @property
     def drained(self) -> bool:
-        """Has the kernel taken everything that was written?"""
+        """Has the kernel taken everything that was to be written?"""
+        if self.connector is not None and self.connector.unwritten:
+            return self._socket is None
         return self._socket is None or self._socket.get_write_buffer_size() == 0
 
     @property
@@ -283,6 +288,8 @@ class Transport(asyncio.Protocol, Timed):
             due_ms = _earlier(due_ms, self.carrier.next_deadline_ms())
         if connector.slow_by_ms:
             due_ms = _earlier(due_ms, connector.slow_by_ms)
+        if self._written_by_ms:
+            due_ms = _earlier(due_ms, self._written_by_ms)
         return _earlier(due_ms, self._finish_by_ms) if self._finish_by_ms else due_ms
 
     def deadline(self, now_ms: int) -> None:
@@ -293,7 +300,7 @@ class Transport(asyncio.Protocol, Timed):
             self.abort()
             return
         self._listener.broker.now_ms = now_ms
-        if 0 < self._finish_by_ms <= now_ms:
+        if 0 < self._finish_by_ms <= now_ms or 0 < self._written_by_ms <= now_ms:
             self.close()
             return
         try:
@@ -325,7 +332,7 @@ class Transport(asyncio.Protocol, Timed):
         try:
             if connector.fault is not None:
                 raise connector.fault
-            if not connector.paused or connector.closing:
+            if not connector.paused or (connector.closing and not connector.unwritten):
                 size = connector.out_bytes
                 large = size > JOIN_MAX or size > JOIN_FRAME_MAX * len(connector.out)
                 frames = connector.bytes_out(now_ms)
@@ -338,7 +345,10 @@ class Transport(asyncio.Protocol, Timed):
             self.fail()
             return
         if connector.closing:
-            self.close()
+            if connector.unwritten:
+                self._close_later(now_ms)
+            else:
+                self.close()
             return
         if connector.slow_by_ms:
             self._listener.deadlines.watch(self)
@@ -430,6 +440,12 @@ class Transport(asyncio.Protocol, Timed):
             self.fail()
             return
         self.flush(now_ms)
+
+    def _close_later(self, now_ms: int) -> None:
+        """What is written a part at a time has as much time as last words have."""
+        if self._written_by_ms == 0:
+            self._written_by_ms = now_ms + CLOSE_TIMEOUT_MS
+            self._listener.deadlines.watch(self)
 
     def close(self) -> None:
         """End the connection.  What was written goes out; then the peer is waited for, but not for long.

@@ -20,32 +20,61 @@ log = logging.getLogger("gateway.net")
 CHORES_S: Final = 0.002
 """How long the core's chores go on in one turn of the loop."""
 
+PARTS_S: Final = 0.002
+"""How long frames that are written a part at a time are, in one turn."""
+
 
 @final
 class Flusher:
     """Finds the socket of each connector that marked itself, and has it flushed."""
 
-    __slots__ = ("_broker", "_clock", "_loop", "transports", "turn")
+    __slots__ = ("_broker", "_clock", "_loop", "_parted", "_scheduled", "transports", "turn")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, broker: Broker) -> None:
         self._loop = loop
         self._clock = clock
         self._broker = broker
+        self._scheduled = False
+        # Those with a part to write, in turn.
+        self._parted: dict[Output, None] = {}
         self.turn = Turn(self._schedule, clock.now_ms)
         self.transports: dict[Output, Transport] = {}
 
     def _schedule(self) -> None:
-        self._loop.call_soon(self.flush)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Write what has been said."""
+        self._scheduled = False
         now_ms = self._clock.now_ms()
         self._broker.now_ms = now_ms
         transports = self.transports
         for connector in self.turn.take():
+            if connector.unwritten:
+                self._parted[connector] = None
+                continue
             transport = transports.get(connector)
             if transport is not None:
                 transport.flush(now_ms)
+        if self._parted:
+            self._write_parts(now_ms)
+
+    def _write_parts(self, now_ms: int) -> None:
+        """One part of each, as far as there is time."""
+        until_s = time.perf_counter() + PARTS_S
+        parted = self._parted
+        while parted:
+            connector = next(iter(parted))
+            del parted[connector]
+            transport = self.transports.get(connector)
+            if transport is not None:
+                transport.flush(now_ms)
+            if time.perf_counter() >= until_s:
+                break
+        if parted:
+            self._schedule()
 
 
 @final

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.base import Connector
 from gateway.connectors.carriage import Handover, Route
+from gateway.connectors.parts import BEGINS, ENDS, WHOLE
 from protocols.websocket.connection import WebSocketConnection
 from protocols.websocket.constants import GOING_AWAY, NORMAL, POLICY_VIOLATION
 from protocols.websocket.frames import Data
@@ -175,7 +176,10 @@ class Carrier:
         """What goes on the wire for `frames` of the connector, its Close included when that is at its end."""
         wire = self._wire
         out = wire.taken()
-        wrapped = wire.encode(frames)
+        if connector.cut == WHOLE:
+            wrapped = wire.encode(frames)
+        else:
+            wrapped = wire.encode_part(frames[0], connector.cut & BEGINS != 0, connector.cut & ENDS != 0)
         if out:
             out.extend(wrapped)
         else:

@@ -4,6 +4,7 @@ from typing import Any, Final, final
 
 from gateway.core.journal import ENTRY_COLUMNS, Batch
 from gateway.core.ports import SEQUENCE_BITS
+from gateway.core.record import LongRecord
 
 COPIES_MIN: Final = 8
 """Copies from which on a message is written once: fewer share the pages of their queues with other messages."""
@@ -46,7 +47,7 @@ def divided(batch: Batch, large: int, copies_max: int) -> tuple[list[object], li
     for first, count in batch.shared:
         start = first * ENTRY_COLUMNS
         record = entries[start + ENTRY_COLUMNS - 1]
-        assert isinstance(record, bytes)
+        assert isinstance(record, (bytes, LongRecord))
         if count < COPIES_MIN and (count - 1) * len(record) < SAVED_MIN:
             continue
         if (large and len(record) >= large) or count > copies_max:

@@ -16,6 +16,7 @@ from gateway.core.ports import (
     Recovered,
     StoreListener,
 )
+from gateway.core.record import LongRecord
 from gateway.store.passing import PassingStore
 
 
@@ -40,6 +41,9 @@ class Kept:
             self.queues[made.number] = made
         for at in range(0, len(batch.entries), ENTRY_COLUMNS):
             row = batch.entries[at : at + ENTRY_COLUMNS]
+            record = row[-1]
+            if isinstance(record, LongRecord):
+                row[-1] = record.whole()
             self.entries[_int(row[0])] = row
         for failures, key in batch.failures:
             if key in self.entries:
@@ -58,7 +62,7 @@ class Kept:
             for key in self._keys(number, ANY_LANE, 0, SEQUENCE_MAX):
                 del self.entries[key]
         for topic, record in batch.retained.items():
-            _put(self.retained, topic, record)
+            _put(self.retained, topic, record.whole() if isinstance(record, LongRecord) else record)
         for place, value in batch.notes.items():
             _put(self.notes, place, value)
 

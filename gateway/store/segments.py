@@ -8,11 +8,13 @@ is always on the disk; what no row names is left over from a crash, and nobody r
 import errno
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, final
 
+from gateway.core.record import LongRecord
 from gateway.store.errors import NO_DESCRIPTOR, StoreFailed, StoreFull, StoreRefused, full_or
 from gateway.store.schema import sync_directory
 from gateway.store.spare import Spares
@@ -53,7 +55,7 @@ class Files:
         """A new, empty file; its descriptor."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
 
-    def write(self, descriptor: int, offset: int, data: bytes) -> None:
+    def write(self, descriptor: int, offset: int, data: bytes | memoryview) -> None:
         """All of `data` from `offset` on."""
         os.lseek(descriptor, offset, os.SEEK_SET)
         view = memoryview(data)
@@ -157,7 +159,7 @@ class Segments:
         for number in sorted(live.keys() - there.keys()):
             log.error("store: %s is missing", self.directory / name_of(number))
 
-    def append(self, records: list[bytes]) -> list[Place]:
+    def append(self, records: Sequence[bytes | LongRecord]) -> list[Place]:
         """Put `records` on the disk; on return they are safe.  Raises StoreFull with nothing done, StoreFailed."""
         places: list[Place] = []
         self._spares.regain()
@@ -168,7 +170,7 @@ class Segments:
             for record in records:
                 places.append(Place(self._active, at, len(record)))
                 at += len(record)
-            self._files.write(self._descriptor, self._end, b"".join(records))
+            self._write(records)
         except OSError as error:
             raise full_or(StoreFailed, str(self.directory), error) from None
         try:
@@ -185,6 +187,22 @@ class Segments:
         self._unsynced.clear()
         self._end = at
         return places
+
+    def _write(self, records: Sequence[bytes | LongRecord]) -> None:
+        """At the end of the segment that grows; what lies next to each other and is not long in one go."""
+        at = self._end
+        gathered: list[bytes] = []
+        for record in records:
+            if isinstance(record, bytes):
+                gathered.append(record)
+                continue
+            for part in [b"".join(gathered), *record.sealed()]:
+                if part:
+                    self._files.write(self._descriptor, at, part)
+                    at += len(part)
+            gathered = []
+        if gathered:
+            self._files.write(self._descriptor, at, b"".join(gathered))
 
     def take_back(self) -> None:
         """The rows for what was appended last were not committed: its place is used again."""

@@ -13,6 +13,7 @@ from typing import Final, final
 
 from gateway.core.journal import ENTRY_COLUMNS, Batch
 from gateway.core.ports import ANY_LANE, SEQUENCE_BITS, SEQUENCE_MAX, Entry, Page
+from gateway.core.record import LongRecord
 from gateway.store.database import Database
 from gateway.store.errors import StoreError
 from gateway.store.fanout import Body, Fanout
@@ -85,6 +86,8 @@ class Tables:
         segments = self.segments
         entries = batch.entries
         groups: list[Group] = []
+        if batch.long:
+            _make_whole(entries, segments.large)
         if batch.shared:
             entries, groups = divided(batch, segments.large, self._fanout_max - self.fanout.live)
         if segments.large and batch.largest >= segments.large:
@@ -105,13 +108,13 @@ class Tables:
     def _apply_large(self, batch: Batch, small: list[object], groups: list[Group]) -> int:
         """The same, the large records first."""
         entries = small.copy()
-        records: list[bytes] = []
+        records: list[bytes | LongRecord] = []
         # Key, and which of the records: one that went to several queues is written once.
         keys: list[tuple[int, int]] = []
         for at in range(_RECORD_AT, len(entries), ENTRY_COLUMNS):
             record = entries[at]
             key = entries[at - _RECORD_AT]
-            assert isinstance(record, bytes)
+            assert isinstance(record, (bytes, LongRecord))
             assert isinstance(key, int)
             if len(record) >= self.segments.large:
                 entries[at] = b""
@@ -276,7 +279,9 @@ class Tables:
             self._leave("id = ?", (key,))
         self.database.execute("DELETE FROM entry WHERE id = ?", (key,))
 
-    def _retain(self, topic: str, record: bytes | None) -> None:
+    def _retain(self, topic: str, record: bytes | LongRecord | None) -> None:
+        if isinstance(record, LongRecord):
+            record = record.whole()
         # An update would leave a topic at its old place among the retained; order does not matter, ids tell it.
         if record is None:
             self.database.execute("DELETE FROM retained WHERE topic = ?", (topic,))
@@ -485,3 +490,11 @@ _SIZE_AT: Final = 3
 
 def _key(row: _Row) -> int:
     return row[0]
+
+
+def _make_whole(entries: list[object], large: int) -> None:
+    """Long records that go into the database, since none, or only longer ones, go to segments."""
+    for at in range(_RECORD_AT, len(entries), ENTRY_COLUMNS):
+        record = entries[at]
+        if isinstance(record, LongRecord) and (large == 0 or len(record) < large):
+            entries[at] = record.whole()

@@ -29,6 +29,7 @@ from protocols.gatewayjson.frames import (
     Unsubscribe,
 )
 from protocols.gatewayjson.reading import (
+    HALF,
     NESTED_MAX,
     VALUES_MAX,
     JsonText,
@@ -37,6 +38,7 @@ from protocols.gatewayjson.reading import (
     refuse_constant,
     refuse_repeats,
 )
+from protocols.json_writing import Base64
 
 Json = Any
 
@@ -74,11 +76,11 @@ def load(data: bytes, values_max: int = VALUES_MAX) -> Json:
 
 
 def _check_text(value: Json) -> None:
-    """Half of a surrogate pair can be escaped in JSON, but is no text, and no other protocol could carry it."""
+    """Raise JsonError for half of a surrogate pair."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise JsonError("half of a surrogate pair is no text") from None
+        raise JsonError(HALF) from None
 
 
 def _parse(data: bytes, values_max: int) -> Json:
@@ -119,40 +121,57 @@ def decode(data: bytes, operations_max: int, values_max: int = VALUES_MAX) -> li
         if error.code != BAD_REQUEST:
             raise
         return [Mistake(None, error.code, error.reason)]
-    return operations_of(value, len(data), operations_max, b"\\u" in data)
+    if b"\\u" not in data:
+        return operations_of(value, len(data), operations_max, _NONE)
+    items = value if isinstance(value, list) else [value]
+    return operations_of(
+        value, len(data), operations_max, [at for at, item in enumerate(items) if _has_half(item)]
+    )
 
 
-def operations_of(value: Json, size: int, operations_max: int, escaped: bool) -> list[Operation]:
+_NONE: Final[list[int]] = []
+
+
+def _has_half(value: Json) -> bool:
+    try:
+        _check_text(value)
+    except JsonError:
+        return True
+    return False
+
+
+def operations_of(value: Json, size: int, operations_max: int, halves: list[int]) -> list[Operation]:
     """The operations of a text of `size` bytes that has been read.  Raises JsonError.
 
-    `escaped`: it may contain half of a surrogate pair.
+    `halves`: those in which half of a surrogate pair is, in order, see JsonText.
     """
     if isinstance(value, dict):
-        return [_operation(value, size, escaped)]
+        return [_operation(value, size, bool(halves))]
     if not isinstance(value, list):
         raise JsonError("an operation is an object", BAD_JSON)
     if len(value) > operations_max:
         raise JsonError(f"a batch may have {operations_max} operations", BAD_JSON)
     size //= max(len(value), 1)
+    bad = frozenset(halves)
     operations: list[Operation] = []
-    for item in value:
+    for at, item in enumerate(value):
         if isinstance(item, dict):
-            operations.append(_operation(item, size, escaped))
+            operations.append(_operation(item, size, at in bad))
         else:
             operations.append(Mistake(None, BAD_REQUEST, "an operation is an object"))
     return operations
 
 
-def _operation(item: dict[str, Any], size: int, escaped: bool) -> Operation:
-    """`escaped`: it may contain half of a surrogate pair."""
+def _operation(item: dict[str, Any], size: int, half: bool) -> Operation:
+    """`half`: somewhere in it is half of a surrogate pair."""
     id: Id = None
     try:
-        found = item.pop("id", None)
-        if escaped:
+        found = _id(item.pop("id", None))
+        if half:
             _check_text(found)
-        id = _id(found)
-        if escaped:
-            _check_text(item)
+        id = found
+        if half:
+            raise JsonError(HALF)
         word = item.pop("op", None)
         if word == "publish":
             return _publish(id, item, size)
@@ -326,7 +345,8 @@ def _fits(value: Any, kind: int) -> bool:
     if kind == _ANY:
         return True
     if kind == _TEXT:
-        return isinstance(value, str)
+        # A long one has been unpacked.
+        return isinstance(value, (str, Base64))
     if kind == _FLAG:
         return isinstance(value, bool)
     if kind == _OBJECT:

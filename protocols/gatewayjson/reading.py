@@ -6,11 +6,14 @@ token, and only what lies within some kilobytes, an operation of a batch, goes t
 
 import json
 import re
+from base64 import b64decode
 from codecs import getincrementaldecoder, utf_8_decode
 from typing import Any, Final, final
 
 from protocols.gatewayjson.constants import BAD_JSON
 from protocols.gatewayjson.errors import JsonError
+from protocols.json_writing import Base64, JsonWriting, Ready, Utf8
+from protocols.pieces import Pieces
 
 VALUES_MAX: Final = 50_000
 """Values in one JSON text, about: each costs some hundred times what a byte within a text does."""
@@ -28,6 +31,10 @@ NESTED_MAX: Final = 500
 """Lists and objects within each other: Python's own writer of JSON takes some 900, less what has called it."""
 
 INFINITY: Final = float("inf")
+
+BODY: Final = "body"
+BODY_PACKED: Final = "body_b64"
+"""Members that may be very long."""
 
 # What is wanted next.
 _VALUE: Final = 0
@@ -49,7 +56,8 @@ _TEXTS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _WORDS: Final[dict[bytes, object]] = {b"true": True, b"false": False, b"null": None}
 _MARK: Final = b"\xef\xbb\xbf"
 _UTF8: Final = getincrementaldecoder("utf-8")
-_HALF: Final = "half of a surrogate pair is no text"
+HALF: Final = "half of a surrogate pair is no text"
+"""It can be escaped in JSON, but no other protocol could carry it."""
 
 _QUOTE: Final = 0x22
 _COMMA: Final = 0x2C
@@ -100,27 +108,79 @@ _WHOLE_VALUES: Final = json.JSONDecoder(
 
 
 @final
+class _Unpacking:
+    """A long base64 text (RFC 4648 §4), piece by piece."""
+
+    __slots__ = ("_rest", "wrong")
+
+    def __init__(self) -> None:
+        self._rest = ""
+        self.wrong = False
+        """It is none."""
+
+    def unpack(self, text: str) -> bytes:
+        """What a piece says, which is not the last."""
+        text = self._rest + text
+        # The last four digits may have padding, and nothing before.
+        end = max(len(text) - 1, 0) & ~3
+        self._rest = text[end:]
+        if "=" in text[:end]:
+            self.wrong = True
+        return self._bytes_of(text[:end])
+
+    def end(self) -> bytes:
+        """What the last piece has left."""
+        return self._bytes_of(self._rest)
+
+    def _bytes_of(self, text: str) -> bytes:
+        if not self.wrong:
+            try:
+                return b64decode(text, validate=True)
+            except ValueError:
+                self.wrong = True
+        return b""
+
+
+@final
 class JsonText:
-    """One text.  Call `step` until it says that `value` is there."""
+    """One text.  Call `step` until it says that `value` is there.
+
+    With `keeps` it is of operations or envelopes, whose bodies, where they are long, are Utf8, Base64 or Ready: to make
+    one text of many parts, and bytes of that, would take a moment for each megabyte.
+    """
 
     __slots__ = (
         "_at",
+        "_buffer",
         "_containers",
         "_count",
         "_data",
         "_decoder",
         "_descends_to",
-        "_halves",
+        "_high",
+        "_keeps",
+        "_kept",
         "_names",
+        "_packed",
         "_parts",
         "_values_max",
         "_wanted",
+        "_writing",
+        "halves",
         "size",
         "value",
     )
 
-    def __init__(self, data: bytes, values_max: int = VALUES_MAX) -> None:
+    def __init__(self, data: bytes, values_max: int = VALUES_MAX, keeps: bool = False) -> None:
         self.size = len(data)
+        # Are long bodies wanted as bytes?
+        self._keeps = keeps
+        # The name of the member whose text is being read, if that may be one; what has come of it, and of its base64.
+        self._kept = ""
+        self._buffer: Pieces | None = None
+        self._packed: _Unpacking | None = None
+        # A body that is a list or object has been read, and is being written.
+        self._writing: JsonWriting | None = None
         self._data = data
         self._values_max = values_max
         self._at = _begin_of(data)
@@ -132,20 +192,25 @@ class JsonText:
         # Of a text that is being read; None between texts.
         self._parts: list[str] | None = None
         self._decoder: Any = None
-        # Could it contain half of a surrogate pair?
-        self._halves = False
+        # The first half of an escaped surrogate pair, at the end of a part: the second may be in the next.
+        self._high = ""
         # Before this place nothing more is tried as a whole: it was cut off there.
         self._descends_to = 0
+        self.halves: list[int] = []
+        """Where half of a surrogate pair is: members of the outermost list, 0 for whatever else that is."""
         self.value: Any = None
 
     def step(self) -> bool:
         """Read on for a moment; answers whether that was all.  Raises JsonError as `codec.load` does."""
+        if self._writing is not None:
+            self._write(self._writing)
+            return False
         tokens = TOKENS_AT_ONCE
         end = min(self._at + AT_ONCE, len(self._data))
-        while tokens > 0 and self._at < end:
+        while tokens > 0 and self._at < end and self._writing is None:
             tokens -= 1
             self._token()
-        if self._at < len(self._data):
+        if self._at < len(self._data) or self._writing is not None:
             return False
         if self._wanted != _NOTHING or self._parts is not None:
             raise _no_json("it ends too early")
@@ -230,13 +295,15 @@ class JsonText:
             value, end = _WHOLE_VALUES.raw_decode(text)
             if end < len(piece):
                 piece = piece[:end] if text.isascii() else text[:end].encode()
-            if b"\\u" in piece:
-                json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise JsonError(_HALF) from None
         except (ValueError, RecursionError):
             self._descends_to = at + WHOLE
             return False
+        if b"\\u" in piece and _has_half(json.dumps(value, ensure_ascii=False)):
+            if not self._containers:
+                # It is to be known in which of its members.
+                self._descends_to = at + WHOLE
+                return False
+            self._note_half()
         bare = _TEXTS.sub(b"", piece)
         brackets = bare.count(b"[") + bare.count(b"{")
         if len(self._containers) + brackets > NESTED_MAX:
@@ -261,7 +328,32 @@ class JsonText:
     def _close(self) -> None:
         self._at += 1
         self._names.pop()
-        self._put(self._containers.pop())
+        value = self._containers.pop()
+        if self._member() == BODY:
+            self._writing = JsonWriting(value)
+            self._buffer = Pieces(b"")
+        else:
+            self._put(value)
+
+    def _write(self, writing: JsonWriting) -> None:
+        """A body that is a list or object is kept as its text, as it is written here."""
+        buffer = self._buffer
+        assert buffer is not None
+        buffer.add(writing.step())
+        if writing.over:
+            self._writing = None
+            self._buffer = None
+            self._put(Ready(buffer.take()))
+
+    def _member(self) -> str:
+        """The name of the value that comes next or has just come, if that is a member of an operation."""
+        containers = self._containers
+        depth = len(containers)
+        if not self._keeps or depth == 0 or not isinstance(containers[-1], dict):
+            return ""
+        if depth > 1 and not (depth == 2 and isinstance(containers[0], list)):
+            return ""
+        return self._names[-1]
 
     def _put(self, value: object) -> None:
         """A value is there."""
@@ -289,7 +381,8 @@ class JsonText:
         self._at += 1
         self._parts = []
         self._decoder = _UTF8()
-        self._halves = False
+        is_name = self._wanted == _NAME or self._wanted == _NAME_OR_END
+        self._kept = "" if is_name else self._member()
         self._go_on_with_text()
 
     def _go_on_with_text(self) -> None:
@@ -300,7 +393,8 @@ class JsonText:
         assert plain is not None
         piece = plain.group()
         at = plain.end()
-        self._add(piece)
+        if piece:
+            self._add(piece)
         self._at = at
         if at == len(data):
             return
@@ -328,9 +422,50 @@ class JsonText:
         if escaped:
             # Nothing but whole escapes, and what needs none.
             text = json.loads(f'"{text}"')
-            self._halves = self._halves or b"\\u" in piece
-        if text:
+        if self._high or (escaped and b"\\u" in piece):
+            text = self._paired(text)
+        if not text:
+            return
+        if parts and (self._kept == BODY or self._kept == BODY_PACKED):
+            text = "".join(parts) + text
+            parts.clear()
+            self._buffer = Pieces(b"")
+            if self._kept == BODY_PACKED:
+                self._packed = _Unpacking()
+        if self._buffer is None:
             parts.append(text)
+        elif self._packed is None:
+            self._buffer.add(text.encode("utf-8", "replace"))
+        else:
+            self._buffer.add(self._packed.unpack(text))
+
+    def _paired(self, text: str) -> str:
+        """A part of a text, with what the part before it has left; what it leaves to the next is taken off."""
+        high = self._high
+        self._high = ""
+        if not text:
+            self._high = high
+            return text
+        if high:
+            low = text[0]
+            if "\udc00" <= low <= "\udfff":
+                # Two escapes are one character (RFC 8259 §7).
+                text = chr(0x10000 + ((ord(high) - 0xD800) << 10) + ord(low) - 0xDC00) + text[1:]
+            else:
+                text = high + text
+        last = text[-1]
+        if "\ud800" <= last <= "\udbff":
+            self._high = last
+            text = text[:-1]
+        if _has_half(text):
+            self._note_half()
+        return text
+
+    def _note_half(self) -> None:
+        outermost = self._containers[0] if self._containers else None
+        at = len(outermost) if isinstance(outermost, list) else 0
+        if not self.halves or self.halves[-1] != at:
+            self.halves.append(at)
 
     def _end_text(self) -> None:
         parts = self._parts
@@ -340,9 +475,14 @@ class JsonText:
             self._decoder.decode(b"", True)
         except UnicodeDecodeError:
             raise _no_json("it is not UTF-8") from None
+        if self._high:
+            parts.append(self._high)
+            self._high = ""
+            self._note_half()
+        if self._buffer is not None:
+            self._put(self._kept_value(self._buffer))
+            return
         text = "".join(parts)
-        if self._halves:
-            text = _paired(text)
         if self._wanted == _NAME or self._wanted == _NAME_OR_END:
             container = self._containers[-1]
             assert isinstance(container, dict)
@@ -353,16 +493,27 @@ class JsonText:
         else:
             self._put(text)
 
+    def _kept_value(self, buffer: Pieces) -> object:
+        """A long body."""
+        packed = self._packed
+        self._buffer = None
+        self._packed = None
+        if packed is None:
+            return Utf8(buffer.take())
+        buffer.add(packed.end())
+        # What is no base64 is a text that says so.
+        return "?" if packed.wrong else Base64(buffer.take())
+
     def _wrong(self) -> JsonError:
         return _no_json(f"byte {self._at} does not belong there")
 
 
-def _paired(text: str) -> str:
-    """Where a part ended between the halves of an escaped pair, they are one character again.  Raises JsonError."""
+def _has_half(text: str) -> bool:
     try:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
-    except UnicodeDecodeError:
-        raise JsonError(_HALF) from None
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _no_json(reason: str) -> JsonError:

@@ -330,6 +330,19 @@ class HttpConnection:
         """A piece of a streamed body as it goes on the wire."""
         return self._h11.send(h11.Data(data=data)) or b""
 
+    @property
+    def chunked(self) -> bool:
+        """Are the pieces of a streamed body chunks?
+
+        Who speaks HTTP/1.0 has it as it is, up to the end of the connection (RFC 9112 §6.3).
+        """
+        version = self._h11.their_http_version
+        return version is None or version >= b"1.1"
+
+    def start_body(self, status: int, headers: list[tuple[str, str]]) -> None:
+        """A response whose length is not known yet: its pieces are written by the caller, framed by `chunk_of`."""
+        self._say(h11.Response(status_code=status, headers=headers, reason=REASONS[status]))
+
     def end_stream(self) -> None:
         """The body is complete."""
         self._say(h11.EndOfMessage())
@@ -355,9 +368,19 @@ class HttpConnection:
                 self._h11.receive_data(waiting)
 
     def _say(self, event: h11.Event) -> None:
-        data = self._h11.send(event)
-        if data:
-            self.out.append(data)
+        pieces = self._h11.send_with_data_passthrough(event)
+        if pieces is None:
+            return
+        if isinstance(event, h11.Data):
+            # It may be large: nothing is joined to it.
+            self.out.extend([piece for piece in pieces if piece])
+        elif pieces:
+            self.out.append(b"".join(pieces))
+
+
+def chunk_of(data: bytes) -> bytes:
+    """A piece of a body in chunks (RFC 9112 §7.1); there must be something in it."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def _head_bytes(head: h11.Request) -> int:

@@ -68,6 +68,20 @@ def encode_publish(
     return frame_of(first, b"".join(parts))
 
 
+def publish_head(
+    topic: str, size: int, qos: int, retain: bool, dup: bool, packet_id: int, properties: bytes | None
+) -> bytes:
+    """The same up to the payload of `size` bytes."""
+    first = 0x30 | (0x08 if dup else 0) | qos << 1 | (1 if retain else 0)
+    name = _name(topic)
+    head = len(name).to_bytes(2, "big") + name
+    if qos:
+        head += packet_id.to_bytes(2, "big")
+    if properties is not None:
+        head += encode_varint(len(properties)) + properties
+    return bytes((first,)) + encode_varint(len(head) + size) + head
+
+
 def publish_parts(topic: str, properties: bytes | None, payload: bytes) -> tuple[bytes, bytes]:
     """A PUBLISH of QoS 1 or 2 but for its first byte and packet id: it is first + parts[0] + packet id + parts[1]."""
     name = _name(topic)

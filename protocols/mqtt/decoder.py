@@ -52,6 +52,7 @@ class PacketDecoder:
         "_pieces",
         "_pos",
         "_topics",
+        "_whole",
         "alias_maximum",
         "limit",
         "version",
@@ -78,6 +79,8 @@ class PacketDecoder:
         self._pieces: Pieces | None = None
         self._first = 0
         self._needed = 0
+        # One that is.
+        self._whole: bytes | None = None
         # Are they allowed in topic names?
         self._control_characters = control_characters
         self._topics = _lax if control_characters else _strict
@@ -124,16 +127,25 @@ class PacketDecoder:
             self._data = data
             self._pos = 0
             return
-        pieces.add(data)
-        if pieces.size >= self._needed:
-            self._data = pieces.take()
-            self._pos = 0
-            self._pieces = None
+        missing = self._needed - pieces.size
+        if missing > len(data):
+            pieces.add(data)
+            return
+        # What is behind it is not joined to it, since that would have to be undone by copying it.
+        pieces.add(data[:missing])
+        self._whole = pieces.take()
+        self._pieces = None
+        self._data = data[missing:]
+        self._pos = 0
 
     def next_frame(self) -> bytes | None:
         """The next whole packet; None when more bytes are needed.  Raises MqttError for a length that may not be."""
         if self._pieces is not None:
             return None
+        whole = self._whole
+        if whole is not None:
+            self._whole = None
+            return whole
         data = self._data
         start = self._pos
         end = frame_end(data, start, self.limit)
@@ -161,6 +173,14 @@ class PacketDecoder:
         """
         if self._pieces is not None:
             return None
+        whole = self._whole
+        if whole is not None:
+            if whole[0] & 0xF0 != 0x30:
+                return self.next_frame()
+            self._whole = None
+            packets.append(self._decode_publish(whole))
+            if self.enough(packets):
+                return None
         data = self._data
         have = len(data)
         limit = self.limit
@@ -187,6 +207,7 @@ class PacketDecoder:
         self._data = b""
         self._pos = 0
         self._pieces = None
+        self._whole = None
 
     def decode(self, frame: bytes) -> Packet:
         """The packet in a whole frame.  Raises MqttError."""

@@ -415,6 +415,14 @@ def message_constant(destination: str, lines: list[bytes], version: str) -> byte
     return head + b"\n".join(lines) + b"\n" if lines else head
 
 
+def message_front(message_id: bytes, constant: bytes, size: int, timestamp: bytes = b"") -> bytes:
+    """Of `message_tail` what stands before the body of `size` bytes; behind it comes MESSAGE_END."""
+    return b"%bmessage-id:%b\n%bcontent-length:%d\n\n" % (constant, message_id, timestamp, size)
+
+
+MESSAGE_END: Final = b"\0\n"
+
+
 def message_tail(message_id: bytes, constant: bytes, body: bytes, timestamp: bytes = b"") -> bytes:
     """What follows `message_head`, the same for all subscribers that speak the version of `constant`.
 

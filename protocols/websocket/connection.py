@@ -5,6 +5,7 @@ from typing import Final, final
 from protocols.websocket.codec import encode_close, encode_control, frame_head
 from protocols.websocket.constants import (
     BINARY,
+    CONTINUATION,
     EITHER,
     FIN,
     NORMAL,
@@ -39,6 +40,7 @@ class WebSocketConnection:
 
     __slots__ = (
         "_deflater",
+        "_first",
         "_goodbye",
         "_last_pong",
         "_pongs",
@@ -64,6 +66,8 @@ class WebSocketConnection:
         self._whole = whole
         self._text = only == TEXT_ONLY
         self._goodbye = b""
+        # How the next frame of a message begins that is written a part at a time.
+        self._first = CONTINUATION
         self._pongs = 0
         self._last_pong = 0
         self.state = OPEN
@@ -169,6 +173,27 @@ class WebSocketConnection:
         for frame in frames:
             self._append(wire, frame, self._text)
         return wire
+
+    def encode_part(self, part: bytes, begins: bool, ends: bool) -> list[bytes]:
+        """A part of a frame of the protocol inside, which becomes a message in fragments (§5.4).
+
+        Nothing else may be written between the parts of one.
+        """
+        if not self._whole or (begins and ends):
+            return self.encode([part])
+        if self.state != OPEN and not self._goodbye:
+            return []
+        if begins:
+            self._first = TEXT if self._text else BINARY
+            if self._deflater is not None:
+                self._first |= RSV1
+        if self._deflater is not None:
+            part = self._deflater.deflate_part(part, ends)
+            if not part and not ends:
+                return []
+        head = frame_head(self._first | (FIN if ends else 0), len(part))
+        self._first = CONTINUATION
+        return [head, part]
 
     def _encode_stream(self, frames: list[bytes]) -> list[bytes]:
         """One message.  Text for who speaks text, as long as what is to be said is that."""

@@ -84,10 +84,17 @@ class Deflater:
 
     def deflate(self, message: bytes) -> bytes:
         """Pack a whole message."""
+        return self.deflate_part(message, True)
+
+    def deflate_part(self, part: bytes, last: bool) -> bytes:
+        """Pack a part of a message; perhaps nothing comes of it yet, unless it is the `last`."""
         packer = self._packer
         if packer is None:
-            packer = zlib.compressobj(wbits=-self._window_bits, memLevel=MEMORY_LEVEL)
-            if self._keep:
-                self._packer = packer
-        data: bytes = packer.compress(message) + packer.flush(zlib.Z_SYNC_FLUSH)
+            packer = self._packer = zlib.compressobj(wbits=-self._window_bits, memLevel=MEMORY_LEVEL)
+        data: bytes = packer.compress(part)
+        if not last:
+            return data
+        data += packer.flush(zlib.Z_SYNC_FLUSH)
+        if not self._keep:
+            self._packer = None
         return data[: -len(TAIL)]

@@ -3,13 +3,16 @@
 from email.utils import formatdate
 from typing import Final
 
-from gateway.connectors.base import Connector, Counters, Limits, Turn
+from gateway.connectors.base import RESUME_BYTES, Connector, Counters, Limits, Turn
 from gateway.connectors.http.requests import MESSAGE_ID, META
+from gateway.connectors.http.stream_parts import StreamParts
+from gateway.connectors.parts import Parts, Pieces
 from gateway.core.message import Message
 from gateway.core.router import Broker
 from gateway.core.schedule import Timing
 from protocols.gatewayjson.codec import load
-from protocols.gatewayjson.reading import AT_ONCE, JsonText
+from protocols.gatewayjson.errors import JsonError
+from protocols.gatewayjson.reading import AT_ONCE, HALF, JsonText
 from protocols.http.connection import HttpConnection, HttpLimits
 from protocols.http.frames import Request
 
@@ -81,8 +84,10 @@ class Answering(Connector):
             if len(data) <= AT_ONCE:
                 self.json = load(data, values_max)
                 return True
-            text = self._text = JsonText(data, values_max)
+            text = self._text = JsonText(data, values_max, True)
         if text.step():
+            if text.halves:
+                raise JsonError(HALF)
             self.json = text.value
             return True
         self.goes_on()
@@ -138,6 +143,15 @@ class Answering(Connector):
         head = request is not None and request.method == "HEAD"
         self.wire.send_response(status, self.headers(content_type, more, policy), body, head)
 
+    def respond_parts(self, status: int, content_type: str, body: Parts) -> None:
+        """The same with a body that is made and written a part at a time."""
+        self.forget_request()
+        wire = self.wire
+        wire.start_body(status, self.headers(content_type))
+        self.collect()
+        self.say_parts(StreamParts(body, wire.chunked))
+        wire.end_stream()
+
     def deny(self, status: int, reason: str, more: tuple[tuple[str, str], ...] = ()) -> None:
         """Answer that it cannot be, with these headers beside all others."""
         headers = list(more)
@@ -166,6 +180,9 @@ class Answering(Connector):
         if wire.out:
             pieces = wire.out
             wire.out = []
-            self.say_all(pieces)
+            if sum([len(piece) for piece in pieces]) > RESUME_BYTES:
+                self.say_parts(Pieces(list(pieces)))
+            else:
+                self.say_all(pieces)
         if wire.closing and not self.closing:
             self.hang_up()

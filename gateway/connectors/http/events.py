@@ -4,11 +4,14 @@ from typing import Final, final
 
 from gateway.connectors.http.answering import Answering
 from gateway.connectors.http.requests import HttpRefusal
+from gateway.connectors.http.stream_parts import StreamParts
 from gateway.connectors.http.trails import Trail, Trails
+from gateway.connectors.parts import LONG
 from gateway.connectors.reading import Reading
 from gateway.connectors.replay import Replays, RetainedOutlet
 from gateway.connectors.sources import may_read
 from gateway.connectors.websocket.addresses import pattern_of
+from gateway.connectors.websocket.long_messages import JsonParts
 from gateway.connectors.websocket.messages import dump, json_of
 from gateway.core.destination import TOPIC
 from gateway.core.message import Message
@@ -109,7 +112,14 @@ class Events(RetainedOutlet):
     def _send(self, trail: Trail, number: int, message: Message) -> None:
         connector = self._connector
         connector.counters.messages_out += 1
-        self._write(event_of(trail.id_of(number), message, connector.limits.publish_identity))
+        identity = connector.limits.publish_identity
+        id = trail.id_of(number)
+        if message.size >= LONG:
+            # JSON without needless spaces has no line breaks.
+            event = JsonParts(message, identity, b"id: " + id + _DATA + b"{", _END)
+            connector.push_parts(StreamParts(event, connector.wire.chunked), False)
+        else:
+            self._write(event_of(id, message, identity))
 
     def _write(self, data: bytes) -> None:
         self._connector.push(self._connector.wire.stream(data))

@@ -15,8 +15,10 @@ from gateway.connectors.http.requests import (
     wants_envelope,
 )
 from gateway.connectors.http.settings import HttpSettings
+from gateway.connectors.parts import LONG, Parts, Several
 from gateway.connectors.reading import Reading
 from gateway.connectors.sources import may_read
+from gateway.connectors.websocket.long_messages import JsonParts
 from gateway.connectors.websocket.messages import BYTES_TYPE, HTTP, dump, json_of, raw_parts
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, REJECTED, RELEASED, Delivery
@@ -159,24 +161,40 @@ class Pull(Outlet):
         if receipts is not None:
             user = connector.publisher.user
             names = [receipts.add(delivery, user, connector.broker.now_ms) for delivery in deliveries]
-        if wants_envelope(self._request):
-            connector.respond(200, ENVELOPE_TYPE, self._envelopes(names))
-        else:
+        if not wants_envelope(self._request):
             self._respond_raw(deliveries[0], names)
+        elif max([delivery.message.size for delivery in deliveries]) >= LONG:
+            connector.respond_parts(200, ENVELOPE_TYPE, self._long_envelopes(names))
+        else:
+            connector.respond(200, ENVELOPE_TYPE, self._envelopes(names))
         if receipts is None:
             for delivery in deliveries:
                 delivery.settle(ACCEPTED)
 
     def _envelopes(self, receipts: list[str]) -> bytes:
+        identity = self._connector.limits.publish_identity
         parts: list[bytes] = []
         for at, delivery in enumerate(self.deliveries):
-            head: dict[str, Any] = {}
-            if receipts:
-                head["receipt"] = receipts[at]
-            head |= _earlier(delivery)
-            text = json_of(delivery.message, self._connector.limits.publish_identity)
-            parts.append(dump(head)[:-1] + b"," + text[1:] if head else text)
+            parts.append(self._head(at, receipts) + json_of(delivery.message, identity)[1:])
         return b"[" + b",".join(parts) + b"]"
+
+    def _long_envelopes(self, receipts: list[str]) -> Parts:
+        """The same, of which something is too large to be made in one go."""
+        identity = self._connector.limits.publish_identity
+        last = len(self.deliveries) - 1
+        parts: list[Parts] = []
+        for at, delivery in enumerate(self.deliveries):
+            head = (b"," if at else b"[") + self._head(at, receipts)
+            parts.append(JsonParts(delivery.message, identity, head, b"]" if at == last else b""))
+        return Several(parts)
+
+    def _head(self, at: int, receipts: list[str]) -> bytes:
+        """What stands before a message's own members, its opening brace included."""
+        head: dict[str, Any] = {}
+        if receipts:
+            head["receipt"] = receipts[at]
+        head |= _earlier(self.deliveries[at])
+        return dump(head)[:-1] + b"," if head else b"{"
 
     def _respond_raw(self, delivery: Delivery, receipts: list[str]) -> None:
         """One message as HTTP's own body, what HTTP has no header for in X-Mx-Meta."""

@@ -30,7 +30,8 @@ from gateway.connectors.mqtt.properties_out import (
     note_lost,
     with_deaths,
 )
-from gateway.connectors.mqtt.stored import WIRE_ID, stored_publish
+from gateway.connectors.mqtt.stored import WIRE_ID, stored_head, stored_publish
+from gateway.connectors.parts import LONG_FRAME, Pieces
 from gateway.connectors.shared import SharedFields, form_key, may_share
 from gateway.connectors.text import is_plain_text
 from gateway.core.cron import InvalidCron
@@ -38,7 +39,7 @@ from gateway.core.destination import TOPIC, Destination, InvalidName
 from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, PRIORITY_NONE, Fields, Message, Origin, Typed
 from gateway.core.router import Broker
-from protocols.mqtt.codec import encode_publish, publish_parts
+from protocols.mqtt.codec import encode_publish, publish_head, publish_parts
 from protocols.mqtt.constants import PROPERTY_TYPES, USER_PROPERTY, WILL
 from protocols.mqtt.frames import Publish, Will
 from protocols.mqtt.properties import (
@@ -76,6 +77,11 @@ class MqttOrigin(Origin):
         """See Origin."""
         return self.publish.payload()
 
+    def view(self) -> memoryview:
+        """See Origin."""
+        publish = self.publish
+        return memoryview(publish.frame)[publish.payload_start :]
+
     def bare(self) -> bool:
         """See Origin."""
         return not self.publish.properties
@@ -87,6 +93,10 @@ class MqttOrigin(Origin):
     def stored(self) -> bytes:
         """See Origin."""
         return stored_publish(self.publish)
+
+    def stored_parts(self) -> list[bytes | memoryview]:
+        """See Origin."""
+        return [stored_head(self.publish), self.view()]
 
     def protocol(self) -> str:
         """See Origin."""
@@ -447,6 +457,37 @@ def _json_frame(
     block = _JSON_BLOCK + _dynamic(message, binding, now_ms) if target.five else None
     topic = JSON_PREFIX + _topic_text(message)
     return encode_publish(topic, envelope, qos, retain_flag(message, binding), False, packet_id, block)
+
+
+def is_long(message: Message, binding: MqttBinding) -> bool:
+    """Is it so large that its payload is not to be copied?"""
+    return message.size >= LONG_FRAME and message.origin.raw() and not binding.json
+
+
+def long_frame(
+    message: Message,
+    binding: MqttBinding,
+    target: MqttTarget,
+    qos: int,
+    packet_id: int,
+    dup: bool,
+    now_ms: int,
+    failures: int,
+) -> Pieces:
+    """The packet of a delivery, in pieces."""
+    retain = retain_flag(message, binding)
+    block: bytes | None = None
+    if target.five:
+        block = _constant_block(message, target, qos > 0, retain)
+        if failures:
+            block += failures_block(failures)
+        block += _dynamic(message, binding, now_ms)
+    elif message.form(LOST_3) is None:
+        message.remember(LOST_3, True)
+        note_lost(message, target, qos > 0)
+    payload = message.origin.view()
+    head = publish_head(_topic_text(message), len(payload), qos, retain, dup, packet_id, block)
+    return Pieces([head, payload])
 
 
 def fitted_frame(

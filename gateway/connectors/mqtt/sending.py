@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING, Final, final
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.hearing import FrameConnector
 from gateway.connectors.mqtt.binding import MqttBinding
-from gateway.connectors.mqtt.mapping import MqttOrigin, acknowledged_frame, fitted_frame, qos0_frame
+from gateway.connectors.mqtt.mapping import (
+    MqttOrigin,
+    acknowledged_frame,
+    fitted_frame,
+    is_long,
+    long_frame,
+    qos0_frame,
+)
 from gateway.connectors.mqtt.properties_out import MqttTarget
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.parts import LONG_FRAME, Pieces
 from gateway.core.delivery import Delivery
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
@@ -85,7 +93,7 @@ class MqttSender(FrameConnector):
         self._aliases: TopicAliases | None = None
         # QoS 2 deliveries whose packet id is not safe yet, each with the position to wait for, and all of QoS 1 and 2
         # behind them: what was sent first comes first when it is sent again (§4.6).
-        self._behind: deque[tuple[int, bytes]] | None = None
+        self._behind: deque[tuple[int, bytes | Pieces]] | None = None
         self._promised: _DeliveriesWaiter | None = None
         self.session: MqttSession | None = None
 
@@ -110,6 +118,16 @@ class MqttSender(FrameConnector):
             and failures == 0
         ):
             frame = origin.publish.frame
+            if len(frame) >= LONG_FRAME and len(frame) <= self._packet_size_max:
+                self.counters.messages_out += 1
+                self.push_parts(Pieces([frame]), False)
+                return
+        elif is_long(message, binding) and self._sends_long(
+            long_frame(message, binding, self._target, 0, 0, False, self.broker.now_ms, failures),
+            False,
+            NOTHING,
+        ):
+            return
         else:
             frame = qos0_frame(message, binding, self._target, self.broker.now_ms, failures, redelivered)
         if len(frame) > self._packet_size_max:
@@ -130,6 +148,19 @@ class MqttSender(FrameConnector):
 
         False when it is larger than the client takes (§3.1.2.11.4).
         """
+        if is_long(delivery.message, binding):
+            long = long_frame(
+                delivery.message,
+                binding,
+                self._target,
+                qos,
+                packet_id,
+                dup,
+                self.broker.now_ms,
+                delivery.failures,
+            )
+            if self._sends_long(long, True, position):
+                return True
         frame = acknowledged_frame(
             delivery.message,
             binding,
@@ -161,7 +192,23 @@ class MqttSender(FrameConnector):
         return True
 
     @final
-    def _wait_with(self, position: int, frame: bytes) -> None:
+    def _sends_long(self, frame: Pieces, sure: bool, position: int) -> bool:
+        """Send it, unless it is larger than the client takes; no alias pays for it."""
+        if frame.size > self._packet_size_max:
+            return False
+        self.counters.messages_out += 1
+        if not sure:
+            self.push_parts(frame, False)
+        elif self._behind is not None:
+            self._behind.append((position, frame))
+        elif position > self.broker.store.durable:
+            self._wait_with(position, frame)
+        else:
+            self.push_parts(frame, True)
+        return True
+
+    @final
+    def _wait_with(self, position: int, frame: bytes | Pieces) -> None:
         """The first delivery that waits: all that come now are behind it."""
         self._behind = deque([(position, frame)])
         self._promised = _DeliveriesWaiter(self)
@@ -174,7 +221,11 @@ class MqttSender(FrameConnector):
         while behind:
             if behind[0][0] > durable:
                 return True
-            self.push_sure(behind.popleft()[1])
+            frame = behind.popleft()[1]
+            if isinstance(frame, Pieces):
+                self.push_parts(frame, True)
+            else:
+                self.push_sure(frame)
         self._behind = None
         self._promised = None
         return False

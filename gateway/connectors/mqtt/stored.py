@@ -23,11 +23,22 @@ _JSON: Final = 16
 
 def stored_publish(publish: Publish) -> bytes:
     """What is needed of a PUBLISH to send it on."""
+    parts = _head_of(publish)
+    parts.append(publish.payload())
+    return b"".join(parts)
+
+
+def stored_head(publish: Publish) -> bytes:
+    """The same without the payload, which comes behind it."""
+    return b"".join(_head_of(publish))
+
+
+def _head_of(publish: Publish) -> list[bytes]:
     topic = publish.topic.encode()
     properties = publish.properties
     flags = publish.qos | (_RETAIN if publish.retain else 0)
     head = _HEAD.pack(publish.protocol_version, flags, len(topic), len(properties), publish.expiry_s)
-    return b"".join([head, topic, properties, publish.payload()])
+    return [head, topic, properties]
 
 
 def restored_publish(data: bytes, start: int) -> Publish:

@@ -12,6 +12,7 @@ from gateway.connectors import side
 from gateway.connectors.bodies import TEXT_TYPE, restore_body, stomp_kind
 from gateway.connectors.deaths import LIST_NAME, death_pairs, own_names
 from gateway.connectors.ids import id_from_text
+from gateway.connectors.parts import LONG_FRAME
 from gateway.connectors.shared import SharedFields, form_key, may_share
 from gateway.connectors.stomp.addresses import reply_address, text_of
 from gateway.connectors.stomp.escaping import (
@@ -31,13 +32,13 @@ from gateway.connectors.stomp.headers_out import (
     fitted,
     foreign_headers,
 )
-from gateway.connectors.stomp.stored import WIRE_ID, stored_send
+from gateway.connectors.stomp.stored import WIRE_ID, stored_head, stored_send
 from gateway.connectors.text import integer, is_plain_text
 from gateway.core.destination import Destination, InvalidName
 from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, Fields, Message, Origin
 from gateway.core.router import Broker
-from protocols.stomp.codec import message_constant, message_tail, timestamp_line
+from protocols.stomp.codec import message_constant, message_front, message_tail, timestamp_line
 from protocols.stomp.constants import HOP_HEADERS, V1_0
 from protocols.stomp.frames import Send
 from protocols.stomp.headers import encode_header, passing_lines, unescape
@@ -210,6 +211,10 @@ class StompOrigin(Origin):
         """See Origin."""
         return stored_send(self.send, self.head.owner, self.head.by_length)
 
+    def stored_parts(self) -> list[bytes | memoryview]:
+        """See Origin."""
+        return [stored_head(self.send, self.head.owner, self.head.by_length), self.send.body]
+
     def protocol(self) -> str:
         """See Origin."""
         return "ST"
@@ -346,8 +351,16 @@ def message_from(
     return message
 
 
+def is_long(message: Message) -> bool:
+    """Is it so large that its body is not to be copied?"""
+    return message.size >= LONG_FRAME and message.origin.raw()
+
+
 def tail_of(message: Message, target: StompTarget) -> bytes:
-    """What follows the leading lines of MESSAGE; remembered, since it is the same for all subscribers of a kind."""
+    """What follows the leading lines of MESSAGE, up to the body where that `is_long`.
+
+    Remembered, since it is the same for all subscribers of a kind.
+    """
     if message.destination.temporary:
         # Its owner sees it under another name than the others.
         return _other_tail(message, target)
@@ -360,7 +373,7 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
         send = origin.send
         constant = origin.head.constant(message, target)
         timestamp = b"" if origin.head.timed else _moment_of(message).timestamp
-        tail = message_tail(message_id(message), constant, send.body, timestamp)
+        tail = _tail(message, constant, send.body, timestamp)
     elif (
         origin.bare()
         and message.original is None
@@ -371,11 +384,17 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
     ):
         body = origin.body()
         constant = _bare_constant(message, target, body)
-        tail = message_tail(message_id(message), constant, body, _moment_of(message).timestamp)
+        tail = _tail(message, constant, body, _moment_of(message).timestamp)
     else:
         tail = _other_tail(message, target)
     message.remember(variant, tail)
     return tail
+
+
+def _tail(message: Message, constant: bytes, body: bytes, timestamp: bytes) -> bytes:
+    if is_long(message):
+        return message_front(message_id(message), constant, len(body), timestamp)
+    return message_tail(message_id(message), constant, body, timestamp)
 
 
 BARE_REMEMBERED_MAX: Final = 16_384
@@ -491,7 +510,7 @@ def _other_tail(message: Message, target: StompTarget) -> bytes:
     for line in lines:
         if line.startswith(_TIMESTAMP):
             timed = True
-    return message_tail(message_id(message), constant, body, b"" if timed else _moment_of(message).timestamp)
+    return _tail(message, constant, body, b"" if timed else _moment_of(message).timestamp)
 
 
 def _foreign_lines(message: Message, target: StompTarget) -> tuple[list[bytes], bytes]:

@@ -20,6 +20,17 @@ _BY_LENGTH: Final = 4
 
 def stored_send(send: Send, owner: str, by_length: bool) -> bytes:
     """What is needed of a SEND to send it on; `owner` is the connection that it came by (see Head)."""
+    parts = _head_of(send, owner, by_length)
+    parts.append(send.body)
+    return b"".join(parts)
+
+
+def stored_head(send: Send, owner: str, by_length: bool) -> bytes:
+    """The same without the body, which comes behind it."""
+    return b"".join(_head_of(send, owner, by_length))
+
+
+def _head_of(send: Send, owner: str, by_length: bool) -> list[bytes]:
     owner_bytes = owner.encode()
     content_type = send.content_type
     lines = b"\n".join(send.lines)
@@ -29,7 +40,7 @@ def stored_send(send: Send, owner: str, by_length: bool) -> bytes:
     head = _HEAD.pack(
         VERSIONS.index(send.version), flags, len(owner_bytes), len(content_type or b""), len(lines)
     )
-    return b"".join([head, owner_bytes, content_type or b"", lines, send.body])
+    return [head, owner_bytes, content_type or b"", lines]
 
 
 def head_end(data: bytes, start: int) -> int:

@@ -3,9 +3,10 @@
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.parts import Pieces
 from gateway.connectors.replay import RetainedOutlet
 from gateway.connectors.sources import Source, may_read
-from gateway.connectors.stomp.mapping import message_id, tail_of
+from gateway.connectors.stomp.mapping import is_long, message_id, tail_of
 from gateway.core.chores import Chore
 from gateway.core.credit import UNLIMITED, Credit
 from gateway.core.delivery import Delivery
@@ -20,7 +21,7 @@ from gateway.core.queue_key import SHARED
 from gateway.core.selector import Selector
 from gateway.core.subscription import Binding, Consumer
 from gateway.core.watching import QUEUES_AT_ONCE, QueueWatcher, Watching
-from protocols.stomp.codec import encode_browser_end, message_head
+from protocols.stomp.codec import MESSAGE_END, encode_browser_end, message_head
 from protocols.stomp.constants import V1_2
 from protocols.stomp.frames import AckMode
 
@@ -130,11 +131,19 @@ class StompSubscription(RetainedOutlet):
         connector = self._connector
         connector.counters.messages_out += 1
         tail = tail_of(message, connector.target)
-        if len(tail) < LARGE_BYTES:
+        if len(tail) < LARGE_BYTES and message.size < LARGE_BYTES:
             connector.push(self._head + tail)
         else:
-            connector.push_halves(self._head, tail, False)
+            self._send_large(message, self._head, tail, False)
         return NOTHING
+
+    def _send_large(self, message: Message, head: bytes, tail: bytes, sure: bool) -> None:
+        """A message that is not to be copied once more."""
+        if is_long(message):
+            frame = Pieces([head + tail, message.origin.view(), MESSAGE_END])
+            self._connector.push_parts(frame, sure)
+        else:
+            self._connector.push_halves(head, tail, sure)
 
     def replay(self, message: Message) -> None:
         """See RetainedOutlet."""
@@ -143,7 +152,11 @@ class StompSubscription(RetainedOutlet):
         connector = self._connector
         connector.counters.messages_out += 1
         tail = tail_of(message, connector.target)
-        connector.push(self._head + b"retained:true\n" + tail)
+        head = self._head + b"retained:true\n"
+        if is_long(message):
+            self._send_large(message, head, tail, False)
+        else:
+            connector.push(head + tail)
 
     # -- Outlet: from a queue
 
@@ -167,10 +180,10 @@ class StompSubscription(RetainedOutlet):
         elif delivery.redelivered:
             head += b"redelivered:true\n"
         tail = tail_of(message, connector.target)
-        if len(tail) < LARGE_BYTES:
+        if len(tail) < LARGE_BYTES and message.size < LARGE_BYTES:
             connector.push_sure(head + tail)
         else:
-            connector.push_halves(head, tail, True)
+            self._send_large(message, head, tail, True)
         if self.window >= 0:
             self._unacked_bytes += message.size
             self.look_at_congestion()

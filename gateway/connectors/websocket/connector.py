@@ -143,7 +143,7 @@ class JsonConnector(FrameConnector):
         operations: list[Operation] = []
         try:
             if len(data) > AT_ONCE:
-                self._text = JsonText(data, settings.values_max)
+                self._text = JsonText(data, settings.values_max, True)
             elif data:
                 self._last_in_ms = now_ms
                 return cast("list[object]", decode(data, settings.operations_max, settings.values_max))
@@ -167,7 +167,7 @@ class JsonConnector(FrameConnector):
             self._text = None
             return [Mistake(None, error.code, error.reason)]
         self._text = None
-        return operations_of(text.value, text.size, self._settings.operations_max, False)
+        return operations_of(text.value, text.size, self._settings.operations_max, text.halves)
 
     def has_more(self) -> bool:
         """See FrameConnector.  What more has come is with the carrier, but for the rest of a large text."""

@@ -20,11 +20,13 @@ from gateway.connectors.envelope import (
     envelope_of,
     json_envelope,
 )
+from gateway.connectors.long_bodies import LongBody
 from gateway.core.destination import Destination
 from gateway.core.flow import Publisher
 from gateway.core.message import BYTES, NONE, OBJECT, TEXT, Message
 from gateway.core.router import Broker
 from protocols.gatewayjson.frames import Publish
+from protocols.json_writing import Base64, Ready, Utf8
 
 # Under which a message remembers its JSON, without and with who published it.
 VARIANT: Final = 0x70
@@ -50,9 +52,9 @@ def json_of(message: Message, identity: bool) -> bytes:
     return data
 
 
-def members_of(message: Message, identity: bool) -> dict[str, object]:
-    """The same before it is text."""
-    members = envelope_of(message)
+def members_of(message: Message, identity: bool, long: LongBody | None = None) -> dict[str, object]:
+    """The same before it is text; `long`: see `envelope_of`."""
+    members = envelope_of(message, long)
     publisher = message.publisher
     if identity and publisher is not None:
         ext = members.setdefault("ext", {})
@@ -92,7 +94,14 @@ def message_from(
 
 def once_parts(publish: Publish) -> list[bytes]:
     """What tells a message that is to be sent once from others."""
-    return [json.dumps([publish.to, publish.envelope], sort_keys=True).encode()]
+    envelope: dict[str, object] = {}
+    long: list[bytes] = []
+    for name, value in publish.envelope.items():
+        if isinstance(value, (Utf8, Base64, Ready)):
+            long.append(value.data)
+        else:
+            envelope[name] = value
+    return [json.dumps([publish.to, envelope], sort_keys=True).encode(), *long]
 
 
 # -- HTTP's own way: the body as it is, its type as a header, the rest as `meta`
@@ -131,7 +140,9 @@ def raw_envelope(meta: dict[str, object], content_type: str | None, body: bytes)
 def raw_parts(message: Message, identity: bool) -> tuple[dict[str, object], str | None, bytes]:
     """Undo `raw_envelope`: meta, the content type as a header may carry it, and the body."""
     fields = message.fields()
-    meta = members_of(message, identity)
+    body = message.origin.body()
+    # Nothing is made of the body.
+    meta = members_of(message, identity, LongBody(body))
     meta.pop("body_b64", None)
     shown = meta.pop("body", None)
     content_type = fields.content_type
@@ -144,7 +155,7 @@ def raw_parts(message: Message, identity: bool) -> tuple[dict[str, object], str 
     if fields.body_form == JSON_FORM and not is_json(content_type):
         ext.setdefault("body", JSON_FORM)
     elif kind != OBJECT and not (
-        said and stomp_kind(content_type, fields.content_encoding, None, False, message.origin.body()) == kind
+        said and stomp_kind(content_type, fields.content_encoding, None, False, body) == kind
     ):
         ext.setdefault("body", KIND_NAMES[kind])
     if content_type is None:
@@ -152,7 +163,6 @@ def raw_parts(message: Message, identity: bool) -> tuple[dict[str, object], str 
     elif "body" in ext:
         # The publisher's own, though it may be what would be made up.
         meta["content_type"] = content_type
-    body = message.origin.body()
     if kind not in (TEXT, BYTES, OBJECT, NONE):
         body = dump(shown)
     if content_type is not None and not _is_header_text(content_type):

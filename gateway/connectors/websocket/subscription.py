@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.connectors.parts import LONG
 from gateway.connectors.reading import Reading
 from gateway.connectors.replay import RetainedOutlet
+from gateway.connectors.websocket.long_messages import JsonParts
 from gateway.connectors.websocket.messages import json_of
 from gateway.core.credit import Credit
 from gateway.core.delivery import Delivery
@@ -67,16 +69,25 @@ class JsonSubscription(RetainedOutlet):
             return NOTHING
         connector = self._connector
         connector.counters.messages_out += 1
-        connector.push(self._head + _MORE + json_of(message, connector.limits.publish_identity)[1:])
+        self._send(message, self._head + _MORE, False)
         return NOTHING
 
     def replay(self, message: Message) -> None:
         """See RetainedOutlet."""
         connector = self._connector
         connector.counters.messages_out += 1
-        connector.push(
-            self._head + b',"retained":true,' + json_of(message, connector.limits.publish_identity)[1:]
-        )
+        self._send(message, self._head + b',"retained":true,', False)
+
+    def _send(self, message: Message, head: bytes, sure: bool) -> None:
+        """A frame: `head`, and the members of the message's JSON."""
+        connector = self._connector
+        identity = connector.limits.publish_identity
+        if message.size >= LONG:
+            connector.push_parts(JsonParts(message, identity, head), sure)
+        elif sure:
+            connector.push_sure(head + json_of(message, identity)[1:])
+        else:
+            connector.push(head + json_of(message, identity)[1:])
 
     # -- Outlet: from a queue
 
@@ -94,7 +105,7 @@ class JsonSubscription(RetainedOutlet):
             head += b',"redelivered":true'
         if delivery.failures:
             head += b',"delivery_count":%d' % delivery.failures
-        connector.push_sure(head + _MORE + json_of(delivery.message, connector.limits.publish_identity)[1:])
+        self._send(delivery.message, head + _MORE, True)
 
     def up_to(self, tag: int) -> list[int]:
         """The tags that wait for an outcome, from the first to `tag`."""

@@ -174,8 +174,12 @@ class Client:
 
     def taken(self) -> bytes:
         """The bytes that came."""
-        data = b"".join(self.connector.bytes_out(self.pair.gw.now_ms))
-        self.connector.written()
+        data = b""
+        parted = True
+        while parted:
+            parted = self.connector.unwritten
+            data += b"".join(self.connector.bytes_out(self.pair.gw.now_ms))
+            self.connector.written()
         self.connector.marked = False
         return data
 

@@ -120,8 +120,12 @@ class HttpClient:
 
     def written(self) -> bytes:
         """What was said, as bytes."""
-        data = b"".join(self.connector.bytes_out(self.world.now_ms))
-        self.connector.written()
+        data = b""
+        parted = True
+        while parted:
+            parted = self.connector.unwritten
+            data += b"".join(self.connector.bytes_out(self.world.now_ms))
+            self.connector.written()
         self.connector.marked = False
         return data
 

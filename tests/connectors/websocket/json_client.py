@@ -6,6 +6,7 @@ from typing import Any
 from json_schema import FROM_CLIENT, from_server
 
 from gateway.connectors.base import Connector, Limits, Turn
+from gateway.connectors.parts import BEGINS, WHOLE
 from gateway.connectors.service import Acceptor
 from gateway.connectors.websocket.service import JsonService
 from gateway.connectors.websocket.settings import JsonSettings
@@ -101,8 +102,16 @@ class JsonClient:
 
     def heard(self) -> list[dict[str, Any]]:
         """What has come."""
-        frames = self.connector.bytes_out(self.world.now_ms)
-        self.connector.written()
+        frames: list[bytes] = []
+        parted = True
+        while parted:
+            parted = self.connector.unwritten
+            taken = self.connector.bytes_out(self.world.now_ms)
+            if self.connector.cut != WHOLE and not self.connector.cut & BEGINS:
+                frames[-1] += taken[0]
+            else:
+                frames.extend(taken)
+            self.connector.written()
         self.connector.marked = False
         return [from_server(frame) for frame in frames]
 

@@ -30,16 +30,22 @@ def test_a_large_text_is_read_in_many_turns_and_then_its_operations_are_carried_
     assert found == bodies
 
 
-@pytest.mark.parametrize(
-    ("begin", "end", "code"),
-    [(b"\\ud800", b"]", "bad_request"), (b"", b"", "bad_json")],
-    ids=["half a pair", "no JSON"],
-)
-def test_what_is_wrong_with_a_large_text_is_said_as_of_a_small_one(
-    begin: bytes, end: bytes, code: str
-) -> None:
+@pytest.mark.parametrize("size", [10, AT_ONCE], ids=["small", "large"])
+def test_a_text_that_is_no_json_ends_the_connection_large_or_small(size: int) -> None:
     client = World().client()
     client.op("connect", id=0)
-    client.raw(b'[{"op":"publish","to":"queue:q","body":"' + begin + b"x" * AT_ONCE + b'"}' + end)
-    assert [(said["op"], said["code"]) for said in client.heard()] == [("error", code)]
-    assert client.connector.closing == (code == "bad_json")
+    client.raw(b'[{"op":"publish","to":"queue:q","body":"' + b"x" * size + b'"}')
+    assert [(said["op"], said["code"]) for said in client.heard()] == [("error", "bad_json")]
+    assert client.connector.closing
+
+
+@pytest.mark.parametrize("size", [10, AT_ONCE], ids=["small", "large"])
+def test_half_of_a_surrogate_pair_costs_its_operation_and_no_other_large_or_small(size: int) -> None:
+    client = World().client()
+    client.op("connect", id=0)
+    one = b'{"op":"publish","to":"queue:q","id":%d,"body":"' + b"x" * size
+    client.raw(b"[" + one % 1 + b'"},' + one % 2 + b'\\ud800"},' + one % 3 + b'\\ud83d\\ude00"}]')
+    assert [(said["op"], said["id"]) for said in client.heard()] == [("ok", 1), ("error", 2), ("ok", 3)]
+    assert not client.connector.closing
+    found = [delivery.message.origin.body() for delivery in client.world.broker.queues["queue:q"].browse()]
+    assert found == [b"x" * size, b"x" * size + "\U0001f600".encode()]
