@@ -5,7 +5,7 @@ import pytest
 from gateway.core.destination import QUEUE, TOPIC, Destination
 from gateway.core.flow import Publisher
 from gateway.core.message import Death, Message
-from gateway.core.record import BadRecord, BareOrigin, Decoder, encode_record
+from gateway.core.record import BadRecord, BareOrigin, Decoder, LongRecord, encode_record
 
 
 def message(publisher: Publisher | None = None, expires_at_ms: int = 0) -> Message:
@@ -47,3 +47,9 @@ def test_a_record_that_was_changed_is_not_read() -> None:
     record[-1] ^= 1
     with pytest.raises(BadRecord, match="checksum"):
         Decoder().message(bytes(record))
+
+
+def test_a_record_in_parts_is_the_same_record() -> None:
+    long = LongRecord(message(Publisher("p", None)))
+    assert long.whole() == encode_record(message(Publisher("p", None)))
+    assert len(long) == len(long.whole())

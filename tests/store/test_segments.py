@@ -12,7 +12,7 @@ from segment_tools import BODY, LARGE, SEGMENT, bodies, files_of, opened, rows
 from store_doubles import SqliteHarness, everything, make, message, put, sequences, take
 
 from gateway.core.ports import Cleared, Dequeued, Enqueued, Quarantined, QueueDeleted
-from gateway.core.record import BadRecord, Decoder
+from gateway.core.record import LONG_RECORD, BadRecord, Decoder
 from gateway.store import maintenance
 from gateway.store.database import Database
 from gateway.store.errors import StoreFailed
@@ -51,6 +51,29 @@ def test_a_large_record_lies_in_a_segment_and_a_small_one_in_its_row(path: Path)
     assert bodies(harness.load(everything(1))) == [BODY, b"small"]
     heads = harness.load(everything(1, heads_only=True))
     assert [(head.sequence, head.record) for head in heads] == [(1, b""), (2, b"")]
+    harness.close()
+
+
+def test_long_records_are_written_part_by_part_between_others(path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    bodies_put = [BODY, b"l" * LONG_RECORD, b"small", b"m" * LONG_RECORD, BODY]
+    for at, body in enumerate(bodies_put):
+        put(harness.store, 1, at + 1, body=body)
+    harness.settle()
+    assert bodies(harness.load(everything(1))) == bodies_put
+    harness.close()
+
+
+def test_long_records_lie_in_their_rows_where_there_are_no_segments(path: Path) -> None:
+    harness = SqliteHarness(path, large=0)
+    harness.store.recover()
+    harness.start()
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=b"l" * LONG_RECORD)
+    harness.settle()
+    assert not directory_of(path).exists()
+    assert bodies(harness.load(everything(1))) == [b"l" * LONG_RECORD]
     harness.close()
 
 

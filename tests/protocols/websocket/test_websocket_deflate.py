@@ -1,15 +1,16 @@
 # ruff: noqa: E501
 """permessage-deflate (RFC 7692): against the package's own extension, its parameters, and bombs."""
 
+import os
 import zlib
 
 import pytest
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
-from ws_frames import Echo, frame
+from ws_frames import Echo, frame, parse
 
 from protocols.websocket.connection import WebSocketConnection, WebSocketLimits
-from protocols.websocket.constants import EITHER
+from protocols.websocket.constants import BINARY, CONTINUATION, EITHER
 from protocols.websocket.deflate import Deflater, Inflater
 from protocols.websocket.handshake import Handshake
 
@@ -184,3 +185,37 @@ def test_what_is_agreed_on(offer: str, answer: str) -> None:
 def test_an_offer_where_there_is_no_compression() -> None:
     done = Handshake("/", [*KEY, ("Sec-WebSocket-Extensions", "permessage-deflate")], (), False, 12, 1_000)
     assert (done.status, agreed(done), done.inflater()) == (101, "", None)
+
+
+def test_a_frame_that_comes_in_parts_is_one_message_in_fragments() -> None:
+    """RFC 6455 §5.4, RFC 7692 §6.1: the first says that it is packed."""
+    for no_context_takeover in (False, True):
+        server = WebSocketConnection(WebSocketLimits(), True, EITHER, None, Deflater(15, no_context_takeover))
+        client = PerMessageDeflate(no_context_takeover, False, 15, 15)
+        large = [os.urandom(70_000).hex().encode() for _ in range(3)]
+        wire = b"".join(server.encode([b"whole" * 30]))
+        for at, part in enumerate(large):
+            wire += b"".join(server.encode_part(part, at == 0, at == 2))
+        # Nothing comes of a part that packs well, and of the last something in any case.
+        assert server.encode_part(b"x" * 1_000, True, False) == []
+        wire += b"".join(server.encode_part(b"", False, True))
+        wire += b"".join(server.encode_part(b"one" * 30, True, True))
+        messages = [b""]
+        for opcode, payload, fin, rsv in parse(wire):
+            one = client.decode(Frame(Opcode(opcode), payload, fin, rsv1=rsv == 4))
+            messages[-1] += bytes(one.data)
+            if fin:
+                messages.append(b"")
+        assert messages == [b"whole" * 30, b"".join(large), b"x" * 1_000, b"one" * 30, b""]
+
+
+def test_parts_are_fragments_without_compression_too() -> None:
+    server = WebSocketConnection(WebSocketLimits(), True)
+    wire = server.encode_part(b"a", True, False) + server.encode_part(b"b", False, False)
+    wire += server.encode_part(b"c", False, True) + server.encode([b"d"])
+    assert [(opcode, payload, fin) for opcode, payload, fin, _ in parse(b"".join(wire))] == [
+        (BINARY, b"a", False),
+        (CONTINUATION, b"b", False),
+        (CONTINUATION, b"c", True),
+        (BINARY, b"d", True),
+    ]
