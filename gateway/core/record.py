@@ -115,6 +115,9 @@ class LongRecord:
     def __len__(self) -> int:
         return self._size
 
+    def __bool__(self) -> bool:
+        return True
+
     def sealed(self) -> list[bytes | memoryview]:
         """The parts of the whole record, one behind the other."""
         checksum = 0

@@ -4,9 +4,9 @@ import secrets
 from typing import TYPE_CHECKING, final
 
 from gateway.connectors.mqtt.addresses import destination_of
-from gateway.connectors.mqtt.mapping import WillMessage, claims_of
 from gateway.connectors.mqtt.publishing import reason_for
 from gateway.connectors.mqtt.settings import NEVER, NO_REDIRECT, SERVER_MOVED
+from gateway.connectors.mqtt.wills import WillMessage, claims_of
 from gateway.connectors.text import is_utf8
 from gateway.core.destination import InvalidName
 from gateway.core.flow import Publisher

@@ -16,12 +16,10 @@ from gateway.connectors.ids import IN_DATA, id_from_text
 from gateway.connectors.mqtt.addresses import (
     JSON_PREFIX,
     canonical_of,
-    destination_of,
     reply_address,
     topic_of,
 )
 from gateway.connectors.mqtt.binding import MqttBinding
-from gateway.connectors.mqtt.footprint import bytes_of
 from gateway.connectors.mqtt.properties_out import (
     LOST_3,
     MqttTarget,
@@ -40,8 +38,8 @@ from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, PRIORITY_NONE, Fields, Message, Origin, Typed
 from gateway.core.router import Broker
 from protocols.mqtt.codec import encode_publish, publish_head, publish_parts
-from protocols.mqtt.constants import PROPERTY_TYPES, USER_PROPERTY, WILL
-from protocols.mqtt.frames import Publish, Will
+from protocols.mqtt.constants import PROPERTY_TYPES, USER_PROPERTY
+from protocols.mqtt.frames import Publish
 from protocols.mqtt.properties import (
     behind_value,
     decode_properties,
@@ -205,57 +203,6 @@ def _keep(block: bytes, fields: Fields, content_type: str | None) -> None:
 
 
 # -- in
-
-
-@final
-class WillMessage:
-    """The message that a client leaves behind (MQTT 5.0 §3.1.2.5)."""
-
-    __slots__ = ("delay_s", "size", "version", "will")
-
-    def __init__(self, will: Will, version: int) -> None:
-        self.will = will
-        self.version = version
-        self.delay_s = will.delay_s
-        self.size = bytes_of(will.topic) + len(will.payload) + len(will.properties)
-        """Bytes of it."""
-
-    def message(self, broker: Broker, publisher: Publisher) -> Message:
-        """The message to publish now; its expiry starts now (§3.1.3.2.4).  Raises InvalidName."""
-        will = self.will
-        expiry_s = -1
-        if will.properties:
-            found = decode_properties(will.properties).message_expiry_s
-            expiry_s = -1 if found is None else found
-        publish = Publish(
-            will.payload,
-            will.topic,
-            0,
-            will.qos,
-            will.retain,
-            False,
-            0,
-            will.properties,
-            0,
-            expiry_s,
-            self.version,
-        )
-        items = has_items(publish)
-        if items:
-            take_items(publish)
-        message = message_from(publish, destination_of(will.topic), broker, publisher, items)
-        message.retain = message.retain and message.destination.kind == TOPIC
-        # There is no packet that could go on as it is.
-        message.origin = MqttOrigin(publish, 0)
-        message.size = len(will.payload) + len(will.properties) + len(will.topic)
-        return message
-
-
-def claims_of(will: Will) -> str | None:
-    """The user that a will claims to be from."""
-    if side.PREFIX_BYTES not in will.properties:
-        return None
-    return side.routing(decode_properties(will.properties, WILL).user).claimed_user
 
 
 def has_items(publish: Publish) -> bool:

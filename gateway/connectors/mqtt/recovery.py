@@ -7,10 +7,11 @@ from typing import Final, final
 from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.addresses import Filter, filter_of
 from gateway.connectors.mqtt.binding import MqttBinding
-from gateway.connectors.mqtt.mapping import MqttOrigin, WillMessage
+from gateway.connectors.mqtt.mapping import MqttOrigin
 from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.stored import restored_options, restored_publish
 from gateway.connectors.mqtt.taking_up import Sent, take_up
+from gateway.connectors.mqtt.wills import WillMessage
 from gateway.connectors.sources import may_read
 from gateway.core.destination import QUEUE, TOPIC, InvalidName
 from gateway.core.message import Origin

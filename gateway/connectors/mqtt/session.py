@@ -39,7 +39,7 @@ from protocols.mqtt.constants import PUBACK, PUBCOMP, PUBREC
 
 if TYPE_CHECKING:
     from gateway.connectors.mqtt.connector import MqttConnector
-    from gateway.connectors.mqtt.mapping import WillMessage
+    from gateway.connectors.mqtt.wills import WillMessage
 
 PACKET_ID_MAX: Final = 65_535
 

@@ -5,10 +5,10 @@ from typing import Final, final
 from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.agenda import Agenda
 from gateway.connectors.mqtt.footprint import Footprint, bytes_of
-from gateway.connectors.mqtt.mapping import WillMessage
 from gateway.connectors.mqtt.recovery import recover_sessions
 from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
+from gateway.connectors.mqtt.wills import WillMessage
 from gateway.core.chores import Chore
 from gateway.core.destination import InvalidName
 from gateway.core.flow import Publisher

@@ -6,7 +6,7 @@ from copy import deepcopy
 import pytest
 from mqtt_client import Client, Properties, Will, World, payloads
 
-from gateway.connectors.mqtt.mapping import WillMessage
+from gateway.connectors.mqtt.wills import WillMessage
 from gateway.core.destination import TOPIC, Destination
 from gateway.core.fan_out import DONE_SPACE, OFFERED_AT_ONCE, PART, SPACE, WIDE
 from gateway.core.message import Message
