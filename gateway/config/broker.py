@@ -32,6 +32,10 @@ class CoreSection(Section):
     """Subscriptions to topics."""
     followed_queues_max: int = Field(1_000_000, ge=1)
     """Queues that are read by subscriptions to many (`/queue/w.*`), once for each of those; about 300 bytes each."""
+    followed_queues_per_user_max: int = Field(500_000, ge=0)
+    """Those of one user; 0 is no limit but that for all."""
+    followed_queues_per_address_max: int = Field(500_000, ge=0)
+    """The same for the clients of one address."""
     topics_cached_bytes_max: int = Field(67_108_864, ge=1_024)
     """Bytes of topics that are remembered with their routes; above that the oldest are forgotten, until their next use."""
     route_bindings_max: int = Field(1_000_000, ge=1)

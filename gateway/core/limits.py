@@ -113,6 +113,9 @@ class CoreLimits:
     """Bindings in the topic space."""
     followed_queues_max: int
     """Queues that are read by subscriptions to all queues of a pattern, counted once for each subscription."""
+    followed_queues_per_user_max: int
+    followed_queues_per_address_max: int
+    """Those of them that one user, or one address, may have; 0 for no limit of its own."""
     topics_cached_bytes_max: int
     """Bytes of topics that are remembered with their routes."""
     route_bindings_max: int
@@ -170,6 +173,8 @@ class CoreLimits:
         dedup_keys_max: int = 100_000,
         dedup_keys_per_producer_max: int = 10_000,
         followed_queues_max: int = 1_000_000,
+        followed_queues_per_user_max: int = 500_000,
+        followed_queues_per_address_max: int = 500_000,
     ) -> None:
         self.queues_max = queues_max
         self.separators_max = separators_max
@@ -177,6 +182,8 @@ class CoreLimits:
         self.queues_per_address_max = queues_per_address_max
         self.subscriptions_max = subscriptions_max
         self.followed_queues_max = followed_queues_max
+        self.followed_queues_per_user_max = followed_queues_per_user_max
+        self.followed_queues_per_address_max = followed_queues_per_address_max
         self.topics_cached_bytes_max = topics_cached_bytes_max
         self.route_bindings_max = route_bindings_max
         self.retained_messages_max = retained_messages_max

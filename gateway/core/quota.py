@@ -1,4 +1,4 @@
-"""How many things of one kind each user, and each address, may have made: one alone must not use up what is for all."""
+"""How many things of one kind each user, and each address, may have: one alone must not use up what is for all."""
 
 from typing import final
 
@@ -34,8 +34,12 @@ class Quota:
         user, address = maker.user or "", maker.address
         if user or address:
             self._made[thing] = (user, address)
-            _count(self._by_user, user, 1)
-            _count(self._by_address, address, 1)
+            self.count(maker, 1)
+
+    def count(self, maker: Publisher, change: int) -> None:
+        """`maker` has so many more, or fewer, of things that need not be told apart."""
+        _count(self._by_user, maker.user or "", change)
+        _count(self._by_address, maker.address, change)
 
     def gone(self, thing: object) -> None:
         """It is no more."""
@@ -61,4 +65,4 @@ def _count(counts: dict[str, int], name: str, change: int) -> None:
     if count:
         counts[name] = count
     else:
-        del counts[name]
+        counts.pop(name, None)

@@ -145,7 +145,12 @@ class Broker(StoreListener):
         """Consumers that have left very many deliveries behind."""
         self.waking = Waking(self.chores, self.roll)
         """Queues that are to look again whether they can deliver."""
-        self.watching = Watching(self.roll, self.chores, limits.followed_queues_max)
+        self.watching = Watching(
+            self.roll,
+            self.chores,
+            limits.followed_queues_max,
+            Quota(limits.followed_queues_per_user_max, limits.followed_queues_per_address_max),
+        )
         """Subscriptions to all queues of a pattern."""
         self.counters = CoreCounters()
         self.topics = TopicTree(limits.topics_cached_bytes_max, limits.route_bindings_max, self.chores)

@@ -3,10 +3,12 @@
 from typing import Final, final
 
 from gateway.core.chores import Chore, Chores
+from gateway.core.flow import Publisher
 from gateway.core.limits import LimitReached
 from gateway.core.pattern import Pattern
 from gateway.core.queue import Queue
 from gateway.core.queue_key import NAMED
+from gateway.core.quota import Quota
 from gateway.core.roll import Roll, Round
 from gateway.core.subscription import Binding, Sink
 from gateway.core.topics import TopicTree
@@ -35,12 +37,14 @@ class QueueWatcher(Sink):
 class Watching:
     """Who watches which queues.  Making a queue costs what those do who want it, however many others there are."""
 
-    __slots__ = ("_chores", "_followed_max", "_roll", "_tree", "followed")
+    __slots__ = ("_chores", "_followed_by", "_followed_max", "_roll", "_tree", "followed")
 
-    def __init__(self, roll: Roll, chores: Chores, followed_max: int) -> None:
+    def __init__(self, roll: Roll, chores: Chores, followed_max: int, followed_by: Quota) -> None:
+        """`followed_by`: how many each user and address may follow of the `followed_max`."""
         self._roll = roll
         self._chores = chores
         self._followed_max = followed_max
+        self._followed_by = followed_by
         self.followed = 0
         """Queues that watchers read, counted once for each that does."""
         # Who watches looks itself whose a temporary queue is.
@@ -57,15 +61,19 @@ class Watching:
             self._chores.add(telling)
         return watch
 
-    def follow(self) -> None:
-        """A watcher reads one queue more.  Raises LimitReached."""
+    def follow(self, reader: Publisher) -> None:
+        """A watcher of `reader` reads one queue more.  Raises LimitReached."""
         if self.followed >= self._followed_max:
             raise LimitReached("too many queues are read by subscriptions to many")
+        if not self._followed_by.has_room(reader):
+            raise LimitReached("too many queues of one user or address are read by subscriptions to many")
         self.followed += 1
+        self._followed_by.count(reader, 1)
 
-    def leave(self, count: int) -> None:
+    def leave(self, reader: Publisher, count: int) -> None:
         """Undo `follow` for so many."""
         self.followed -= count
+        self._followed_by.count(reader, -count)
 
     def end(self, watch: Binding) -> None:
         """Undo `begin`."""

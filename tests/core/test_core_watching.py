@@ -3,6 +3,7 @@
 import pytest
 from core_doubles import COMPILED, broker_with, needs_outlet, pattern
 
+from gateway.core.flow import Publisher
 from gateway.core.limits import CoreLimits, LimitReached
 from gateway.core.queue import Queue
 from gateway.core.queue_key import DURABLE, QueueKey
@@ -104,13 +105,33 @@ def test_a_thousand_watchers_of_many_queues_tell_nothing_in_the_turn_in_which_th
 
 def test_no_more_queues_are_followed_than_the_limit_says() -> None:
     watching = broker_with(CoreLimits(followed_queues_max=2)).watching
-    watching.follow()
-    watching.follow()
+    reader = Publisher("r", None)
+    watching.follow(reader)
+    watching.follow(reader)
     with pytest.raises(LimitReached):
-        watching.follow()
-    watching.leave(1)
-    watching.follow()
+        watching.follow(reader)
+    watching.leave(reader, 1)
+    watching.follow(reader)
     assert watching.followed == 2
+
+
+def test_one_user_and_one_address_have_a_share_of_them() -> None:
+    watching = broker_with(
+        CoreLimits(followed_queues_per_user_max=2, followed_queues_per_address_max=3)
+    ).watching
+    ann, bob, other = (Publisher(name, None) for name in ("ann", "bob", "other"))
+    ann.user, ann.address = "ann", "10.0.0.1"
+    bob.user, bob.address = "bob", "10.0.0.1"
+    other.user, other.address = "bob", "10.0.0.2"
+    for reader in (ann, ann, bob):
+        watching.follow(reader)
+    for reader in (ann, bob):
+        with pytest.raises(LimitReached, match="one user or address"):
+            watching.follow(reader)
+    watching.follow(other)
+    watching.leave(ann, 2)
+    watching.follow(ann)
+    assert watching.followed == 3
 
 
 @needs_outlet

@@ -11,6 +11,7 @@ from gateway.core.chores import Chore
 from gateway.core.credit import UNLIMITED, Credit
 from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE
+from gateway.core.flow import Publisher
 from gateway.core.leaving import give_back
 from gateway.core.limits import LimitReached
 from gateway.core.message import Message
@@ -283,6 +284,11 @@ class StompSubscription(RetainedOutlet):
         follower.watches.append(self._connector.broker.watch(follower, pattern))
 
     @property
+    def reader(self) -> Publisher:
+        """For followers: whose it is."""
+        return self._connector.publisher
+
+    @property
     def watching(self) -> Watching:
         """For followers: who tells them."""
         return self._connector.broker.watching
@@ -393,7 +399,7 @@ class _Follower(QueueWatcher):
         if len(self._known) >= self._known_max:
             self._forget_deleted()
         try:
-            queue.broker.watching.follow()
+            self._subscription.watching.follow(self._subscription.reader)
         except LimitReached as reached:
             self._subscription.give_up(str(reached))
             return
@@ -408,7 +414,7 @@ class _Follower(QueueWatcher):
             watching.end(watch)
         # They know it, too.
         self.watches.clear()
-        watching.leave(self._followed)
+        watching.leave(self._subscription.reader, self._followed)
         self._followed = 0
 
     def _forget_deleted(self) -> None:
@@ -416,7 +422,7 @@ class _Follower(QueueWatcher):
         self._known = {queue for queue in self._known if not queue.deleted}
         # One that it reads by name too counts for as long as that is there.
         gone = min(known - len(self._known), self._followed)
-        self._subscription.watching.leave(gone)
+        self._subscription.watching.leave(self._subscription.reader, gone)
         self._followed -= gone
         self._known_max = 2 * len(self._known) + KNOWN_MIN
         subscription = self._subscription

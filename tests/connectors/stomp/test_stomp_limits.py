@@ -171,6 +171,26 @@ def test_who_reads_more_queues_by_patterns_than_all_may_is_told_so_and_ended() -
     assert first.received() == []
 
 
+def test_one_address_reads_no_more_queues_by_patterns_than_its_share_and_others_go_on() -> None:
+    world = World(core=CoreLimits(followed_queues_per_address_max=3))
+    for number in range(3):
+        world.broker.queue(f"q.{number}")
+    clients = [world.client() for _ in range(3)]
+    for client, address in zip(clients, ("10.0.0.1", "10.0.0.1", "10.0.0.2"), strict=True):
+        client.connector.publisher.address = address
+        client.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
+    assert clients[0].received() == clients[2].received() == []
+    [error] = clients[1].received()
+    assert "too many queues of one user or address are read" in error.headers["message"]
+    clients[1].lose()
+    clients[0].lose()
+    again = world.client()
+    again.connector.publisher.address = "10.0.0.1"
+    again.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
+    assert again.received() == []
+    assert world.broker.watching.followed == 6
+
+
 def test_queues_that_come_and_go_are_not_remembered_by_who_reads_all() -> None:
     world = World()
     client = world.client()
