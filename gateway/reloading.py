@@ -139,6 +139,8 @@ class Reloading:
             found_out = await self._reconsider(kept)
             if found_out.fault is not None:
                 log.error("internal error while clients were asked again", exc_info=found_out.fault)
+                # Its traceback knows who looked, and that knows of it: only the collector would free them.
+                found_out.fault = None
             parts += _counted(found_out)
         else:
             parts.append("users and rules are as they were")
@@ -160,6 +162,9 @@ class Reloading:
             # Each half is right by itself, but they do not fit until there is a restart.
             said = [item["msg"].removeprefix("Value error, ") for item in error.errors()]
             raise NotReloaded([f"with the connectors that are open: {text}" for text in said]) from None
+        opened = _opened(self.config, config)
+        if opened:
+            raise NotReloaded(opened)
         return config, users_of(config), rules_of(config)
 
     async def _reconsider(self, kept: frozenset[str]) -> Reconsidered:
@@ -199,6 +204,23 @@ async def _read_files(keepers: Sequence[Keeper]) -> list[Callable[[], None]]:
     if problems:
         raise NotReloaded(problems)
     return exchanges
+
+
+def _opened(before: Config, config: Config) -> list[str]:
+    """Why everybody could do more than anybody has written: a file that was emptied, or cut short, must not say that."""
+    reasons: list[str] = []
+    if before.user and not config.user:
+        doors = [one.name for one in config.connector if one.anonymous(False) and not one.anonymous(True)]
+        if doors:
+            reasons.append(
+                f"no [[user]] is left, so that everybody would be let in by {', '.join(doors)}: "
+                "restart the gateway if that is meant"
+            )
+    if before.rule and not config.rule:
+        reasons.append(
+            "no [[rule]] is left, so that everybody might do everything: write one that allows it, or restart the gateway"
+        )
+    return reasons
 
 
 def _differences(before: Config, config: Config) -> list[str]:

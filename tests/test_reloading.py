@@ -1,6 +1,7 @@
 """Reload in a running gateway: users, rules and TLS files at once, or nothing of it; who lost by it is sent away."""
 
 import asyncio
+import gc
 import logging
 import re
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.config import Config, ConfigError
+from gateway.connectors.reconsidering import Reconsidering
 from gateway.net.tls import TlsError
 from gateway.reloading import NotReloaded, changed_keys
 from gateway.security.passwords import hash_password
@@ -161,6 +163,39 @@ async def test_nothing_is_taken_over_where_anything_is_wrong(
         assert (await ann.frame()).startswith(b"RECEIPT")
 
 
+LOOPBACK = [{"name": "s", "uri": "stomp://127.0.0.1:0"}]
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        (config(connector=LOOPBACK, user=[]), "no [[user]] is left, so that everybody would be let in by s"),
+        (config(connector=LOOPBACK, user=[]), "no [[rule]] is left, so that everybody might do everything"),
+        (config("ann", connector=LOOPBACK, rule=[]), "no [[rule]] is left"),
+    ],
+)
+async def test_a_file_that_was_emptied_or_cut_short_lets_nobody_in_and_allows_nothing(
+    now: Config, why: str
+) -> None:
+    file = File(config("ann", connector=LOOPBACK))
+    async with Gateway(file.read(), file.read) as gateway:
+        file.now = now
+        with pytest.raises(NotReloaded, match=re.escape(why)):
+            await gateway.reloading.ask()
+        assert (await Stomp(gateway).open()).said.startswith(b"ERROR")
+        assert (await Stomp(gateway).open("eve")).said.startswith(b"ERROR")
+        assert (await Stomp(gateway).open("ann")).said.startswith(b"CONNECTED")
+
+
+async def test_where_everybody_is_let_in_anyway_the_last_user_may_go() -> None:
+    everybody = [{"name": "s", "uri": "stomp://127.0.0.1:0", "allow_anonymous": True}]
+    file = File(config("ann", connector=everybody))
+    async with Gateway(file.read(), file.read) as gateway:
+        file.now = config(connector=everybody, user=[], rule=[ALL])
+        assert "0 users, 0 new, 1 gone" in await gateway.reloading.ask()
+        assert (await Stomp(gateway).open()).said.startswith(b"CONNECTED")
+
+
 async def test_keys_for_which_a_restart_is_needed_are_named() -> None:
     file = File(config("ann"))
     async with Gateway(file.read(), file.read) as gateway:
@@ -179,6 +214,30 @@ def test_connectors_that_differ_are_named_by_their_key() -> None:
     )
     assert changed_keys(one, two) == ["connector[a].uri", "connector[b]", "connector[c]"]
     assert changed_keys(one, one) == []
+
+
+async def test_a_bug_while_clients_are_asked_again_is_logged_and_leaves_nothing_to_the_collector(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*asked: object) -> bool:
+        raise RuntimeError("a bug")
+
+    file = File(config("ann"))
+    async with Gateway(file.read(), file.read) as gateway:
+        ann = await Stomp(gateway).open("ann", b"SUBSCRIBE\nid:1\ndestination:/queue/q\nreceipt:r\n\n\0")
+        assert (await ann.frame()).startswith(b"RECEIPT")
+        monkeypatch.setattr("gateway.connectors.reconsidering.may_read", broken)
+        file.now = config("ann", "bob")
+        gc.collect()
+        gc.disable()
+        try:
+            assert "2 users, 1 new" in await gateway.reloading.ask()
+            # The log has shown what it shows.
+            caplog.clear()
+            left = [one for one in gc.get_objects() if isinstance(one, Reconsidering)]
+        finally:
+            gc.enable()
+        assert not left
 
 
 async def test_who_asks_while_others_wait_shares_their_turn() -> None:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore, Chores
 from gateway.core.delivery import ACCEPTED, FAILED, HELD, READY, RELEASED, SETTLED, Delivery
+from gateway.core.flow import Publisher, Valve
 from gateway.core.holding import HeldDeliveries
+from gateway.core.waiters import DONE, WAITS, Waiter
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
+    from gateway.core.router import Broker
 
 LEFT_AT_ONCE: Final = 64
 """Deliveries that are seen to in one step, and twice as many where that is all."""
@@ -42,9 +45,12 @@ def be_done_with(deliveries: list[Delivery]) -> None:
     _leave(Leaver(deliveries, ACCEPTED, ACCEPTED))
 
 
-def fail(deliveries: list[Delivery]) -> None:
-    """What was to become of them does not: each counts as failed."""
-    _leave(Leaver(deliveries, FAILED, FAILED))
+def fail(deliveries: list[Delivery], publisher: Publisher | None) -> None:
+    """What was to become of them does not: each counts as failed.
+
+    Nothing is confirmed to `publisher`, who has it so, before that is safe, also where it takes several turns.
+    """
+    _leave(Leaver(deliveries, FAILED, FAILED, None if publisher is None else publisher.valve))
 
 
 def _leave(leaver: "Leaver") -> None:
@@ -57,9 +63,13 @@ def _leave(leaver: "Leaver") -> None:
 class Leaver:
     """What one consumer has left behind."""
 
-    __slots__ = ("_at_hand", "_left", "_oldest", "_others", "_stopped")
+    __slots__ = ("_at_hand", "_left", "_oldest", "_others", "_stopped", "_valve")
 
-    def __init__(self, deliveries: list[Delivery], oldest: int, others: int) -> None:
+    def __init__(
+        self, deliveries: list[Delivery], oldest: int, others: int, valve: Valve | None = None
+    ) -> None:
+        """`valve`: of who is told that it is done."""
+        self._valve = valve
         # The oldest last, so that each can be let go of when it has been seen to.
         self._left = deliveries[::-1]
         # Outcomes: of the oldest of each queue, and of the others.
@@ -78,6 +88,22 @@ class Leaver:
     def first(self) -> Delivery | None:
         """The oldest of them."""
         return self._left[-1] if self._left else None
+
+    def begin(self) -> None:
+        """It goes on in later turns, until `end`."""
+        if self._valve is not None:
+            self._valve.suspend()
+
+    def end(self, broker: "Broker") -> None:
+        """See `begin`."""
+        valve = self._valve
+        if valve is None:
+            return
+        store = broker.store
+        if store.position <= store.durable:
+            valve.resume()
+        else:
+            broker.wait(_Safe(valve, store.position))
 
     def stop_queues(self) -> None:
         """Until `start_queues`."""
@@ -106,12 +132,31 @@ class Leaver:
 
 
 @final
+class _Safe(Waiter):
+    """Lets what was suspended be confirmed once a position is durable."""
+
+    __slots__ = ("_position", "_valve")
+
+    def __init__(self, valve: Valve, position: int) -> None:
+        self._valve = valve
+        self._position = position
+
+    def on_durable(self, position: int) -> int:
+        """See Waiter."""
+        if position < self._position:
+            return WAITS
+        self._valve.resume()
+        return DONE
+
+
+@final
 class Leavers(Chore):
     """Consumers that have left very many behind, one after the other.  One a broker."""
 
-    __slots__ = ("_chores", "_line")
+    __slots__ = ("_broker", "_chores", "_line")
 
-    def __init__(self, chores: Chores) -> None:
+    def __init__(self, broker: "Broker", chores: Chores) -> None:
+        self._broker = broker
         self._chores = chores
         self._line: deque[Leaver] = deque()
 
@@ -120,6 +165,7 @@ class Leavers(Chore):
         if leaver.count <= 2 * LEFT_AT_ONCE:
             leaver.step(leaver.count)
             return
+        leaver.begin()
         leaver.stop_queues()
         self._line.append(leaver)
         if len(self._line) == 1:
@@ -132,6 +178,7 @@ class Leavers(Chore):
             leaver.step(LEFT_AT_ONCE)
             if leaver.count == 0 and not leaver.start_queues(QUEUES_AT_ONCE):
                 self._line.popleft()
+                leaver.end(self._broker)
         except Exception:
             # Whatever is wrong with one of them, it is the turn of the next.
             self._chores.add(self)

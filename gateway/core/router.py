@@ -141,7 +141,7 @@ class Broker(StoreListener):
         """Which queues are to be looked into for expired messages, and when."""
         self.unused = UnusedQueues(self)
         """Queues that nobody reads any more."""
-        self.leavers = Leavers(self.chores)
+        self.leavers = Leavers(self, self.chores)
         """Consumers that have left very many deliveries behind."""
         self.waking = Waking(self.chores, self.roll)
         """Queues that are to look again whether they can deliver."""

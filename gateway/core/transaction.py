@@ -230,7 +230,7 @@ class Transaction:
     def abort(self) -> None:
         """Do none of it: nothing is published, and what was to be settled counts as a failed delivery."""
         self._let_go()
-        fail([delivery for delivery, _ in self._outcomes])
+        fail([delivery for delivery, _ in self._outcomes], self._publisher)
         self._broker.counters.transactions_aborted += 1
 
     def _is_checked(self) -> bool:

@@ -3,6 +3,7 @@
 import pytest
 from stomp_client import Client, World
 
+from gateway.core.leaving import LEFT_AT_ONCE
 from gateway.core.limits import QueuePolicy
 from gateway.store.memory import HeldStore
 
@@ -86,6 +87,32 @@ def test_receipt_of_abort_waits_until_the_failed_deliveries_are_noted() -> None:
     client.send("ABORT", transaction="t", receipt="1")
     assert receipts(client) == []
     held.release()
+    assert receipts(client) == ["1"]
+
+
+def test_receipt_of_a_large_abort_waits_until_the_last_of_them_is_noted() -> None:
+    count = 5 * LEFT_AT_ONCE
+    held = Held()
+    broker = held.world.broker
+    client = held.world.client().send(
+        "SUBSCRIBE", id="1", destination="/queue/q", ack="client", prefetch_count=str(count)
+    )
+    for _ in range(count):
+        client.send("SEND", "x", destination="/queue/q", persistent="true")
+    held.release()
+    last = client.received()[-1]
+    broker.chores.driven_by(lambda: None)
+    client.send("BEGIN", transaction="t").send("ACK", id=last.headers["ack"], transaction="t")
+    client.send("UNSUBSCRIBE", id="1").send("ABORT", transaction="t", receipt="1")
+    for _ in range(4):
+        broker.chores.step()
+        held.release()
+        assert receipts(client) == []
+    broker.chores.finish()
+    assert broker.queue("q").unsettled == 0
+    assert receipts(client) == []
+    held.release()
+    broker.chores.finish()
     assert receipts(client) == ["1"]
 
 
