@@ -138,9 +138,7 @@ class Reloading:
             self._broker.topics.forget_routes()
             found_out = await self._reconsider(kept)
             if found_out.fault is not None:
-                log.error("internal error while clients were asked again", exc_info=found_out.fault)
-                # Its traceback knows who looked, and that knows of it: only the collector would free them.
-                found_out.fault = None
+                log.error("internal error while clients were asked again\n%s", found_out.fault)
             parts += _counted(found_out)
         else:
             parts.append("users and rules are as they were")

@@ -163,6 +163,7 @@ async def test_nothing_is_taken_over_where_anything_is_wrong(
         assert (await ann.frame()).startswith(b"RECEIPT")
 
 
+FOR_ALL = {"allow": ["publish", "subscribe"], "destinations": ["topic:>", "queue:>"]}
 LOOPBACK = [{"name": "s", "uri": "stomp://127.0.0.1:0"}]
 
 
@@ -191,7 +192,7 @@ async def test_where_everybody_is_let_in_anyway_the_last_user_may_go() -> None:
     everybody = [{"name": "s", "uri": "stomp://127.0.0.1:0", "allow_anonymous": True}]
     file = File(config("ann", connector=everybody))
     async with Gateway(file.read(), file.read) as gateway:
-        file.now = config(connector=everybody, user=[], rule=[ALL])
+        file.now = config(connector=everybody, user=[], rule=[FOR_ALL])
         assert "0 users, 0 new, 1 gone" in await gateway.reloading.ask()
         assert (await Stomp(gateway).open()).said.startswith(b"CONNECTED")
 

@@ -4,6 +4,7 @@ Who is not who it was, or reads what it may not read any more, is ended in its p
 """
 
 from collections.abc import Callable, Iterator
+from traceback import format_exc
 from typing import Final, final
 
 from gateway.connectors.base import Connector
@@ -25,8 +26,8 @@ class Reconsidered:
     __slots__ = ("fault", "logins", "readings")
 
     def __init__(self) -> None:
-        self.fault: Exception | None = None
-        """A bug of ours, the last of them; all others were asked nevertheless."""
+        self.fault: str | None = None
+        """A bug of ours, the last of them, with its traceback; all others were asked nevertheless."""
         self.logins = 0
         """Connections that were ended, since who they said they were is not let in any more."""
         self.readings = 0
@@ -64,8 +65,9 @@ class Reconsidering(Chore):
             try:
                 if self._ask() or self._next():
                     continue
-            except Exception as error:
-                self._found.fault = error
+            except Exception:
+                # In words: the exception itself would know who looked, and only the collector would free the two.
+                self._found.fault = format_exc()
                 self._current = None
                 continue
             self._done(self._found)
