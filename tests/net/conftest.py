@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from line_net import LineNet
+from secure_net import SecureNet
 from tls_files import Pki
 
 from gateway.connectors.base import Limits
@@ -66,5 +67,13 @@ async def net(limits: Limits, clock: Clock) -> AsyncIterator[Net]:
     """A listener that is open."""
     world = Net(limits, clock)
     await world.listener.open()
+    yield world
+    await world.close()
+
+
+@pytest_asyncio.fixture
+async def tls_net() -> AsyncIterator[SecureNet]:
+    """Listeners with TLS; a test opens them as it wants them."""
+    world = SecureNet()
     yield world
     await world.close()

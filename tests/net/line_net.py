@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from line_doubles import LineAcceptor
+from line_doubles import LineAcceptor, LineConnector
 
 from gateway.connectors.base import Limits
 from gateway.core.limits import CoreLimits, QueuePolicy
@@ -31,6 +31,11 @@ class LineNet:
         )
         self.acceptor = LineAcceptor(broker, limits)
         self.writers: list[asyncio.StreamWriter] = []
+
+    @property
+    def latest(self) -> LineConnector:
+        """What was made last."""
+        return self.acceptor.made[-1]
 
     async def until(self, true: Callable[[], object]) -> None:
         """Wait for something that happens in a later turn; fails after ten seconds."""

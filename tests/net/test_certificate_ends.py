@@ -4,12 +4,10 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import pytest_asyncio
 from cryptography import x509
 from secure_net import SecureNet
 from tls_files import Pki
@@ -17,13 +15,6 @@ from tls_files import Pki
 from gateway.net import tls
 from gateway.net.tls import TlsError, TlsSettings, load
 from gateway.pki import revoking
-
-
-@pytest_asyncio.fixture
-async def net() -> AsyncIterator[SecureNet]:
-    world = SecureNet()
-    yield world
-    await world.close()
 
 
 def _chain_settings(pki: Pki, **more: object) -> TlsSettings:
@@ -36,28 +27,28 @@ def _chain_settings(pki: Pki, **more: object) -> TlsSettings:
     )  # fmt: skip
 
 
-async def test_whole_chains_are_looked_at_with_the_usual_authorities(net: SecureNet, pki: Pki) -> None:
-    await net.open(_chain_settings(pki))
-    assert await net.says(await net.client(pki.client("device"))) == b"ok hello\n"
+async def test_whole_chains_are_looked_at_with_the_usual_authorities(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(_chain_settings(pki))
+    assert await tls_net.says(await tls_net.client(pki.client("device"))) == b"ok hello\n"
     pki.revoke("device")
-    net.keeper.reload()
-    await net.until(lambda: net.keeper.reloads == 1)
-    assert "REVOKED" in await net.refused(pki.client("device"))
+    tls_net.keeper.reload()
+    await tls_net.until(lambda: tls_net.keeper.reloads == 1)
+    assert "REVOKED" in await tls_net.refused(pki.client("device"))
 
 
 async def test_a_revoked_authority_ends_the_sessions_below_it(
-    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
+    tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await net.open(_chain_settings(pki))
-    streams = await net.client(pki.client("device"))
-    assert await net.says(streams) == b"ok hello\n"
+    await tls_net.open(_chain_settings(pki))
+    streams = await tls_net.client(pki.client("device"))
+    assert await tls_net.says(streams) == b"ok hello\n"
     revoking.revoke(pki.folder, "intermediate-ca", "CACompromise")
     with caplog.at_level(logging.INFO, "gateway.net"):
-        net.keeper.reload()
+        tls_net.keeper.reload()
         async with asyncio.timeout(10):
             assert await streams[0].readline() == b"bye\n"
     assert "the client's certificate was revoked" in caplog.text
-    assert "REVOKED" in await net.refused(pki.client("device"))
+    assert "REVOKED" in await tls_net.refused(pki.client("device"))
 
 
 def test_whole_chains_need_their_root(pki: Pki) -> None:
@@ -79,29 +70,29 @@ def test_whole_chains_need_the_roots_list(pki: Pki) -> None:
         load(replace(settings, crl=settings.crl[1:]))
 
 
-async def test_a_revoked_authority_that_clients_send_ends_sessions_too(net: SecureNet, pki: Pki) -> None:
+async def test_a_revoked_authority_that_clients_send_ends_sessions_too(tls_net: SecureNet, pki: Pki) -> None:
     settings = _chain_settings(pki)
-    await net.open(replace(settings, ca=settings.ca[:1]))
-    streams = await net.client(pki.client("device"))
-    assert await net.says(streams) == b"ok hello\n"
+    await tls_net.open(replace(settings, ca=settings.ca[:1]))
+    streams = await tls_net.client(pki.client("device"))
+    assert await tls_net.says(streams) == b"ok hello\n"
     revoking.revoke(pki.folder, "intermediate-ca", "CACompromise")
-    net.keeper.reload()
+    tls_net.keeper.reload()
     async with asyncio.timeout(10):
         assert await streams[0].readline() == b"bye\n"
 
 
 async def test_a_resumed_session_does_not_get_past_an_overdue_list(
-    net: SecureNet, pki: Pki, monkeypatch: pytest.MonkeyPatch
+    tls_net: SecureNet, pki: Pki, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await net.open(pki.settings("need", crl=(pki.crl,)))
+    await tls_net.open(pki.settings("need", crl=(pki.crl,)))
     context = pki.client("device")
-    streams = await net.client(context)
-    assert await net.says(streams) == b"ok hello\n"
+    streams = await tls_net.client(context)
+    assert await tls_net.says(streams) == b"ok hello\n"
     session = streams[1].get_extra_info("ssl_object").session
-    assert net.keeper.identity is not None
-    for issuer in net.keeper.identity.lists_due:
-        net.keeper.identity.lists_due[issuer] = datetime.now(UTC) - timedelta(seconds=1)
-    raw = socket.create_connection(("127.0.0.1", net.listener.port), 5)
+    assert tls_net.keeper.identity is not None
+    for issuer in tls_net.keeper.identity.lists_due:
+        tls_net.keeper.identity.lists_due[issuer] = datetime.now(UTC) - timedelta(seconds=1)
+    raw = socket.create_connection(("127.0.0.1", tls_net.listener.port), 5)
 
     def come_back() -> bytes:
         with context.wrap_socket(raw, server_hostname="localhost", session=session) as sock:
@@ -113,20 +104,20 @@ async def test_a_resumed_session_does_not_get_past_an_overdue_list(
     except (ssl.SSLError, ConnectionError):
         said = b""
     assert said == b""
-    assert net.keeper.handshakes_failed == 1
+    assert tls_net.keeper.handshakes_failed == 1
 
 
 async def test_a_list_is_announced_before_it_is_due(
-    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
+    tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await net.open(pki.settings("need", crl=(pki.crl,)))
-    assert net.keeper.warnings(datetime.now(UTC) + timedelta(days=26)) == []
+    await tls_net.open(pki.settings("need", crl=(pki.crl,)))
+    assert tls_net.keeper.warnings(datetime.now(UTC) + timedelta(days=26)) == []
     early = datetime.now(UTC) + timedelta(days=28)
     for _ in range(2):
-        net.keeper.warn(early)
+        tls_net.keeper.warn(early)
     assert caplog.text.count("a revocation list is due on") == 1
-    assert "a revocation list is due on" in net.keeper.warnings(early)[0]
-    net.keeper.warn(early + timedelta(days=3))
+    assert "a revocation list is due on" in tls_net.keeper.warnings(early)[0]
+    tls_net.keeper.warn(early + timedelta(days=3))
     assert caplog.text.count("a revocation list is overdue") == 1
 
 
@@ -141,27 +132,27 @@ def test_a_list_for_two_days_is_announced_in_its_last_twelve_hours(pki: Pki) -> 
 
 @pytest.mark.parametrize("wanted", ["end", "keep"])
 async def test_a_session_ends_with_its_certificate_if_that_is_wanted(
-    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture, wanted: str
+    tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture, wanted: str
 ) -> None:
     pki.odd("short", end_days=2)
-    await net.open(pki.settings("need", expired_sessions=wanted))
-    short = await net.client(pki.client("short"))
-    device = await net.client(pki.client("device"))
+    await tls_net.open(pki.settings("need", expired_sessions=wanted))
+    short = await tls_net.client(pki.client("short"))
+    device = await tls_net.client(pki.client("device"))
     for streams in (short, device):
-        assert await net.says(streams) == b"ok hello\n"
-    net.listener.tick(datetime.now(UTC) + timedelta(days=1))
-    assert await net.says(short) == b"ok hello\n"
+        assert await tls_net.says(streams) == b"ok hello\n"
+    tls_net.listener.tick(datetime.now(UTC) + timedelta(days=1))
+    assert await tls_net.says(short) == b"ok hello\n"
     with caplog.at_level(logging.INFO, "gateway.net"):
-        net.listener.tick(datetime.now(UTC) + timedelta(days=3))
+        tls_net.listener.tick(datetime.now(UTC) + timedelta(days=3))
         if wanted == "end":
             async with asyncio.timeout(10):
                 assert await short[0].readline() == b"bye\n"
             assert "the client's certificate has expired" in caplog.text
             # The next one to end is known.
-            assert net.keeper.next_expiry < tls.FOREVER
+            assert tls_net.keeper.next_expiry < tls.FOREVER
         else:
-            assert await net.says(short) == b"ok hello\n"
-    assert await net.says(device) == b"ok hello\n"
+            assert await tls_net.says(short) == b"ok hello\n"
+    assert await tls_net.says(device) == b"ok hello\n"
 
 
 def _further(pki: Pki) -> None:
@@ -179,26 +170,26 @@ def _both_lists(pki: Pki, **more: object) -> TlsSettings:
 
 
 async def test_a_revoked_authority_that_only_the_client_showed_ends_the_session(
-    net: SecureNet, pki: Pki
+    tls_net: SecureNet, pki: Pki
 ) -> None:
     _further(pki)
-    await net.open(_both_lists(pki))
-    below = await net.client(pki.client("below"))
-    device = await net.client(pki.client("device"))
+    await tls_net.open(_both_lists(pki))
+    below = await tls_net.client(pki.client("below"))
+    device = await tls_net.client(pki.client("device"))
     for streams in (below, device):
-        assert await net.says(streams) == b"ok hello\n"
+        assert await tls_net.says(streams) == b"ok hello\n"
     revoking.revoke(pki.folder, "intermediate-ca-2", "CACompromise")
-    net.keeper.reload()
+    tls_net.keeper.reload()
     async with asyncio.timeout(10):
         assert await below[0].readline() == b"bye\n"
-    assert await net.says(device) == b"ok hello\n"
+    assert await tls_net.says(device) == b"ok hello\n"
 
 
 async def _again(
-    net: SecureNet, context: ssl.SSLContext, session: ssl.SSLSession, kept: list[socket.socket]
+    tls_net: SecureNet, context: ssl.SSLContext, session: ssl.SSLSession, kept: list[socket.socket]
 ) -> tuple[bool, bytes]:
     """Come back with a session: was it resumed, and what was said; the connection stays open in `kept`."""
-    raw = socket.create_connection(("127.0.0.1", net.listener.port), 5)
+    raw = socket.create_connection(("127.0.0.1", tls_net.listener.port), 5)
 
     def come_back() -> tuple[bool, bytes]:
         with context.wrap_socket(raw, server_hostname="localhost", session=session) as sock:
@@ -212,18 +203,18 @@ async def _again(
 
 
 async def test_a_resumed_session_ends_with_the_authority_that_it_first_came_with(
-    net: SecureNet, pki: Pki
+    tls_net: SecureNet, pki: Pki
 ) -> None:
     _further(pki)
-    await net.open(_both_lists(pki))
+    await tls_net.open(_both_lists(pki))
     context = pki.client("below")
-    streams = await net.client(context)
-    assert await net.says(streams) == b"ok hello\n"
+    streams = await tls_net.client(context)
+    assert await tls_net.says(streams) == b"ok hello\n"
     session = streams[1].get_extra_info("ssl_object").session
     streams[1].close()
     kept: list[socket.socket] = []
-    assert await _again(net, context, session, kept) == (True, b"ok hello\n")
-    [transport] = [item for item in net.listener.transports if item.connector is not None]
+    assert await _again(tls_net, context, session, kept) == (True, b"ok hello\n")
+    [transport] = [item for item in tls_net.listener.transports if item.connector is not None]
     names = [x509.load_pem_x509_certificate((pki.folder.path / f"{name}.crt").read_bytes())
              for name in ("issued/below", "intermediate-ca-2", "root-ca")]  # fmt: skip
     assert transport.certificate_chain == tuple([tls.certificate_id(item) for item in names])
@@ -231,22 +222,22 @@ async def test_a_resumed_session_ends_with_the_authority_that_it_first_came_with
 
 
 async def test_a_resumed_session_does_not_get_past_an_overdue_list_of_its_root(
-    net: SecureNet, pki: Pki
+    tls_net: SecureNet, pki: Pki
 ) -> None:
-    await net.open(_chain_settings(pki))
+    await tls_net.open(_chain_settings(pki))
     context = pki.client("device")
-    streams = await net.client(context)
-    assert await net.says(streams) == b"ok hello\n"
+    streams = await tls_net.client(context)
+    assert await tls_net.says(streams) == b"ok hello\n"
     session = streams[1].get_extra_info("ssl_object").session
-    assert net.keeper.identity is not None
+    assert tls_net.keeper.identity is not None
     root = x509.load_pem_x509_certificate(pki.root.read_bytes()).subject.public_bytes()
-    net.keeper.identity.lists_due[root] = datetime.now(UTC) - timedelta(seconds=1)
+    tls_net.keeper.identity.lists_due[root] = datetime.now(UTC) - timedelta(seconds=1)
     try:
-        said = (await _again(net, context, session, []))[1]
+        said = (await _again(tls_net, context, session, []))[1]
     except (ssl.SSLError, ConnectionError):
         said = b""
     assert said == b""
-    assert net.keeper.handshakes_failed == 1
+    assert tls_net.keeper.handshakes_failed == 1
 
 
 def test_nobody_is_warned_of_the_list_of_an_authority_that_has_expired(pki: Pki) -> None:

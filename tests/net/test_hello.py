@@ -3,11 +3,9 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 from secure_net import SecureNet
@@ -15,13 +13,6 @@ from tls_files import Pki
 
 from gateway.net.hello import HELLO_MAX, Hello
 from gateway.pki import names
-
-
-@pytest_asyncio.fixture
-async def net() -> AsyncIterator[SecureNet]:
-    world = SecureNet()
-    yield world
-    await world.close()
 
 
 def _said(name: str | None) -> bytes:
@@ -95,18 +86,18 @@ HELLO = _said("one.example")
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_a_ticket_of_one_name_is_not_resumed_for_another(
-    net: SecureNet, tmp_path: Path, version: ssl.TLSVersion
+    tls_net: SecureNet, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
     pki = Pki(tmp_path / "certs")
     for name in ("one", "two"):
         pki.issue("server", name, names.alternative_names([f"{name}.example"]))
     settings = pki.settings(more=(pki.pair("one"), pki.pair("two")))
-    await net.open(settings)
+    await tls_net.open(settings)
     context = pki.client()
     context.maximum_version = version
 
     def come(name: str, session: ssl.SSLSession | None = None) -> tuple[bool, ssl.SSLSession | None]:
-        raw = socket.create_connection(("127.0.0.1", net.listener.port), 5)
+        raw = socket.create_connection(("127.0.0.1", tls_net.listener.port), 5)
         with context.wrap_socket(raw, server_hostname=name, session=session) as sock:
             sock.sendall(b"hello\n")
             assert sock.recv(100) == b"ok hello\n"
@@ -119,11 +110,11 @@ async def test_a_ticket_of_one_name_is_not_resumed_for_another(
         assert resumed == {host: host == mine for host in hosts}
 
 
-async def test_a_beginning_in_pieces_is_put_together(net: SecureNet, tmp_path: Path) -> None:
+async def test_a_beginning_in_pieces_is_put_together(tls_net: SecureNet, tmp_path: Path) -> None:
     pki = Pki(tmp_path / "certs")
     pki.issue("server", "one", names.alternative_names(["one.example"]))
-    await net.open(pki.settings(more=(pki.pair("one"),)))
-    reader, writer = await net.client(None)
+    await tls_net.open(pki.settings(more=(pki.pair("one"),)))
+    reader, writer = await tls_net.client(None)
     incoming, out = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = pki.client().wrap_bio(incoming, out, server_hostname="one.example")
     while True:

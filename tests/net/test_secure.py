@@ -8,14 +8,11 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 import raw_tls
-from line_doubles import LineConnector
 from secure_net import SecureNet, Streams
 from tls_files import Pki
 
@@ -23,67 +20,56 @@ from gateway.net.tls import TlsSettings
 from gateway.pki import names
 
 
-@pytest_asyncio.fixture
-async def net() -> AsyncIterator[SecureNet]:
-    world = SecureNet()
-    yield world
-    await world.close()
-
-
-def _made(net: SecureNet) -> LineConnector:
-    return net.acceptor.made[-1]
-
-
-async def test_lines_go_both_ways_in_every_version(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings())
+async def test_lines_go_both_ways_in_every_version(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings())
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         context = pki.client()
         context.minimum_version = context.maximum_version = version
-        streams = await net.client(context)
-        assert await net.says(streams) == b"ok hello\n"
-    assert net.keeper.handshakes == 2
-    assert _made(net).certificate_user is None
+        streams = await tls_net.client(context)
+        assert await tls_net.says(streams) == b"ok hello\n"
+    assert tls_net.keeper.handshakes == 2
+    assert tls_net.latest.certificate_user is None
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-async def test_old_versions_are_refused(net: SecureNet, pki: Pki, version: ssl.TLSVersion) -> None:
-    await net.open(pki.settings())
+async def test_old_versions_are_refused(tls_net: SecureNet, pki: Pki, version: ssl.TLSVersion) -> None:
+    await tls_net.open(pki.settings())
     context = pki.client()
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = version
     context.maximum_version = version
-    assert "PROTOCOL VERSION" in (await net.refused(context)).replace("_", " ")
-    assert net.keeper.handshakes_failed == 1
+    assert "PROTOCOL VERSION" in (await tls_net.refused(context)).replace("_", " ")
+    assert tls_net.keeper.handshakes_failed == 1
 
 
 @pytest.mark.parametrize("ciphers", ["AES128-SHA", "ECDHE-ECDSA-AES128-SHA", "AES128-GCM-SHA256"])
-async def test_weak_ciphers_are_refused(net: SecureNet, pki: Pki, ciphers: str) -> None:
-    await net.open(pki.settings())
+async def test_weak_ciphers_are_refused(tls_net: SecureNet, pki: Pki, ciphers: str) -> None:
+    await tls_net.open(pki.settings())
     context = pki.client()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
-    assert "HANDSHAKE" in await net.refused(context)
+    assert "HANDSHAKE" in await tls_net.refused(context)
 
 
-async def test_megabytes_both_ways(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings())
-    reader, writer = await net.client(pki.client())
+async def test_megabytes_both_ways(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings())
+    reader, writer = await tls_net.client(pki.client())
     writer.write(b"y" * 3_000_000)
-    await net.until(lambda: len(net.acceptor.made) == 1 and len(_made(net).heard) == 3_000_000)
-    assert _made(net).heard == b"y" * 3_000_000
+    await tls_net.until(lambda: len(tls_net.acceptor.made) == 1 and len(tls_net.latest.heard) == 3_000_000)
+    assert tls_net.latest.heard == b"y" * 3_000_000
     writer.write(b"\nbig 4000000\n")
     async with asyncio.timeout(20):
         assert await reader.readline() == b"ok \n"
         assert await reader.readexactly(4_000_000) == b"x" * 4_000_000
 
 
-async def test_bytes_one_at_a_time(net: SecureNet, pki: Pki) -> None:
+async def test_bytes_one_at_a_time(tls_net: SecureNet, pki: Pki) -> None:
     """Records cut anywhere on their way: a client that writes its ciphertext byte by byte."""
-    await net.open(pki.settings())
+    await tls_net.open(pki.settings())
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = pki.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
-    reader, writer = await net.client(None)
+    reader, writer = await tls_net.client(None)
 
     async def exchange() -> None:
         for byte in outgoing.read():
@@ -111,130 +97,134 @@ async def test_bytes_one_at_a_time(net: SecureNet, pki: Pki) -> None:
 # -- client certificates
 
 
-async def test_a_client_certificate_names_the_user_before_the_first_bytes(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings("need"))
-    streams = await net.client(pki.client("device"))
-    assert await net.says(streams) == b"ok hello\n"
-    assert _made(net).certificate_user == "device"
+async def test_a_client_certificate_names_the_user_before_the_first_bytes(
+    tls_net: SecureNet, pki: Pki
+) -> None:
+    await tls_net.open(pki.settings("need"))
+    streams = await tls_net.client(pki.client("device"))
+    assert await tls_net.says(streams) == b"ok hello\n"
+    assert tls_net.latest.certificate_user == "device"
 
 
-async def test_want_lets_clients_without_a_certificate_in(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings("want", user_from="dn"))
-    assert await net.says(await net.client(pki.client())) == b"ok hello\n"
-    assert _made(net).certificate_user is None
-    assert await net.says(await net.client(pki.client("device"))) == b"ok hello\n"
-    assert _made(net).certificate_user == "CN=device"
+async def test_want_lets_clients_without_a_certificate_in(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings("want", user_from="dn"))
+    assert await tls_net.says(await tls_net.client(pki.client())) == b"ok hello\n"
+    assert tls_net.latest.certificate_user is None
+    assert await tls_net.says(await tls_net.client(pki.client("device"))) == b"ok hello\n"
+    assert tls_net.latest.certificate_user == "CN=device"
 
 
-async def test_need_refuses_clients_without_a_certificate(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings("need"))
-    assert "CERTIFICATE REQUIRED" in (await net.refused(pki.client())).replace("_", " ")
-    assert net.acceptor.made == []
+async def test_need_refuses_clients_without_a_certificate(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings("need"))
+    assert "CERTIFICATE REQUIRED" in (await tls_net.refused(pki.client())).replace("_", " ")
+    assert tls_net.acceptor.made == []
 
 
 async def _refusal(
-    net: SecureNet, pki: Pki, name: str, caplog: pytest.LogCaptureFixture, mode: str = "need"
+    tls_net: SecureNet, pki: Pki, name: str, caplog: pytest.LogCaptureFixture, mode: str = "need"
 ) -> str:
     """What the log says of a client with the certificate `name`."""
-    await net.open(pki.settings(mode))
+    await tls_net.open(pki.settings(mode))
     with caplog.at_level(logging.INFO, "gateway.net"):
-        await net.refused(pki.client(name))
-        await net.until(lambda: net.keeper.handshakes_failed == 1)
-    assert net.acceptor.made == []
+        await tls_net.refused(pki.client(name))
+        await tls_net.until(lambda: tls_net.keeper.handshakes_failed == 1)
+    assert tls_net.acceptor.made == []
     return caplog.text
 
 
 async def test_an_unknown_authority(
-    net: SecureNet, pki: Pki, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tls_net: SecureNet, pki: Pki, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = Pki(tmp_path / "other")
     for path in ("device.key", "device.crt", "device-chain.crt"):
         source = other.folder.path / "issued" / path
         (pki.folder.path / "issued" / path).write_bytes(source.read_bytes())
-    assert "unable to get" in await _refusal(net, pki, "device", caplog, "want")
+    assert "unable to get" in await _refusal(tls_net, pki, "device", caplog, "want")
 
 
-async def test_expired(net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+async def test_expired(tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     pki.odd("odd", start_days=-10, end_days=-1)
-    assert "certificate has expired" in await _refusal(net, pki, "odd", caplog)
+    assert "certificate has expired" in await _refusal(tls_net, pki, "odd", caplog)
 
 
-async def test_not_yet_valid(net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+async def test_not_yet_valid(tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     pki.odd("odd", start_days=1)
-    assert "certificate is not yet valid" in await _refusal(net, pki, "odd", caplog)
+    assert "certificate is not yet valid" in await _refusal(tls_net, pki, "odd", caplog)
 
 
-async def test_wrong_extended_key_usage(net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+async def test_wrong_extended_key_usage(
+    tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
+) -> None:
     pki.odd("odd", "server")
-    assert "unsuitable certificate purpose" in await _refusal(net, pki, "odd", caplog)
+    assert "unsuitable certificate purpose" in await _refusal(tls_net, pki, "odd", caplog)
 
 
 async def test_a_leaf_used_as_an_authority(
-    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
+    tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
 ) -> None:
     pki.odd("odd", issuer="device")
-    assert "invalid CA certificate" in await _refusal(net, pki, "odd", caplog)
+    assert "invalid CA certificate" in await _refusal(tls_net, pki, "odd", caplog)
 
 
-async def test_path_length_exceeded(net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+async def test_path_length_exceeded(tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     pki.odd("extra", authority=True)
     pki.odd("odd", issuer="extra")
-    assert "path length constraint exceeded" in await _refusal(net, pki, "odd", caplog)
+    assert "path length constraint exceeded" in await _refusal(tls_net, pki, "odd", caplog)
 
 
-async def test_a_server_for_another_host_is_refused_by_its_client(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings())
+async def test_a_server_for_another_host_is_refused_by_its_client(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings())
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
-        await net.client(pki.client(), "example.org")
+        await tls_net.client(pki.client(), "example.org")
 
 
 # -- revocation
 
 
 async def test_a_revoked_client_is_refused_and_its_session_ended_when_the_list_changes(
-    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
+    tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
 ) -> None:
     pki.issue("client", "other")
-    await net.open(pki.settings("need", crl=(pki.crl,)))
-    streams = await net.client(pki.client("device"))
-    others = await net.client(pki.client("other"))
-    assert await net.says(streams) == b"ok hello\n"
+    await tls_net.open(pki.settings("need", crl=(pki.crl,)))
+    streams = await tls_net.client(pki.client("device"))
+    others = await tls_net.client(pki.client("other"))
+    assert await tls_net.says(streams) == b"ok hello\n"
     pki.revoke("device")
     with caplog.at_level(logging.INFO, "gateway.net"):
         # Two looks: one that sees the change, one that sees no more of it.
-        net.keeper.tick(1)
-        net.keeper.tick(2)
+        tls_net.keeper.tick(1)
+        tls_net.keeper.tick(2)
         async with asyncio.timeout(5):
             assert await streams[0].readline() == b"bye\n"
             assert await streams[0].read() == b""
     assert "the client's certificate was revoked" in caplog.text
-    assert "REVOKED" in await net.refused(pki.client("device"))
-    assert await net.says(others) == b"ok hello\n"
-    assert net.keeper.status()["revoked"] == 1
+    assert "REVOKED" in await tls_net.refused(pki.client("device"))
+    assert await tls_net.says(others) == b"ok hello\n"
+    assert tls_net.keeper.status()["revoked"] == 1
 
 
-async def test_sessions_of_revoked_clients_may_be_kept(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings("need", crl=(pki.crl,), revoked_sessions="keep"))
-    streams = await net.client(pki.client("device"))
-    await net.says(streams)
+async def test_sessions_of_revoked_clients_may_be_kept(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings("need", crl=(pki.crl,), revoked_sessions="keep"))
+    streams = await tls_net.client(pki.client("device"))
+    await tls_net.says(streams)
     pki.revoke("device")
-    net.keeper.reload()
-    await net.until(lambda: net.keeper.reloads == 1)
-    assert await net.says(streams) == b"ok hello\n"
-    assert "REVOKED" in await net.refused(pki.client("device"))
+    tls_net.keeper.reload()
+    await tls_net.until(lambda: tls_net.keeper.reloads == 1)
+    assert await tls_net.says(streams) == b"ok hello\n"
+    assert "REVOKED" in await tls_net.refused(pki.client("device"))
 
 
-async def test_a_resumed_session_does_not_outlive_a_revocation(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings("need", crl=(pki.crl,)))
+async def test_a_resumed_session_does_not_outlive_a_revocation(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings("need", crl=(pki.crl,)))
     context = pki.client("device")
-    streams = await net.client(context)
-    assert await net.says(streams) == b"ok hello\n"
+    streams = await tls_net.client(context)
+    assert await tls_net.says(streams) == b"ok hello\n"
     session = streams[1].get_extra_info("ssl_object").session
     pki.revoke("device")
-    net.keeper.reload()
-    await net.until(lambda: net.keeper.reloads == 1)
+    tls_net.keeper.reload()
+    await tls_net.until(lambda: tls_net.keeper.reloads == 1)
     assert session is not None
-    raw = socket.create_connection(("127.0.0.1", net.listener.port), 5)
+    raw = socket.create_connection(("127.0.0.1", tls_net.listener.port), 5)
 
     def come_back() -> bytes:
         with context.wrap_socket(raw, server_hostname="localhost", session=session) as sock:
@@ -246,34 +236,34 @@ async def test_a_resumed_session_does_not_outlive_a_revocation(net: SecureNet, p
 
 
 async def test_who_is_revoked_between_handshake_and_first_bytes_is_not_heard(
-    net: SecureNet, pki: Pki
+    tls_net: SecureNet, pki: Pki
 ) -> None:
-    await net.open(pki.settings("need", crl=(pki.crl,)))
-    streams = await net.client(pki.client("device"))
-    await net.until(lambda: net.keeper.handshakes == 1)
-    assert net.acceptor.made == [], "nobody listens before there is something to hear"
+    await tls_net.open(pki.settings("need", crl=(pki.crl,)))
+    streams = await tls_net.client(pki.client("device"))
+    await tls_net.until(lambda: tls_net.keeper.handshakes == 1)
+    assert tls_net.acceptor.made == [], "nobody listens before there is something to hear"
     pki.revoke("device")
-    net.keeper.reload()
-    await net.until(lambda: net.keeper.reloads == 1)
-    assert await net.says(streams) == b""
-    assert net.acceptor.made == []
+    tls_net.keeper.reload()
+    await tls_net.until(lambda: tls_net.keeper.reloads == 1)
+    assert await tls_net.says(streams) == b""
+    assert tls_net.acceptor.made == []
 
 
-async def test_who_shakes_hands_and_says_nothing_has_its_time(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings(handshake_timeout_ms=200))
-    reader, _ = await net.client(pki.client())
+async def test_who_shakes_hands_and_says_nothing_has_its_time(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings(handshake_timeout_ms=200))
+    reader, _ = await tls_net.client(pki.client())
     async with asyncio.timeout(5):
         assert await reader.read() == b""
-    assert net.keeper.handshakes == 1
-    assert not net.listener._waiting
+    assert tls_net.keeper.handshakes == 1
+    assert not tls_net.listener._waiting
 
 
-async def test_sessions_are_resumed_and_name_the_same_user(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings("need"))
+async def test_sessions_are_resumed_and_name_the_same_user(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings("need"))
     context = pki.client("device")
 
     def visit(session: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession | None]:
-        with socket.create_connection(("127.0.0.1", net.listener.port), 5) as raw, context.wrap_socket(
+        with socket.create_connection(("127.0.0.1", tls_net.listener.port), 5) as raw, context.wrap_socket(
             raw, server_hostname="localhost", session=session
         ) as sock:  # fmt: skip
             sock.sendall(b"hello\n")
@@ -283,16 +273,16 @@ async def test_sessions_are_resumed_and_name_the_same_user(net: SecureNet, pki: 
     _, session = await asyncio.to_thread(visit, None)
     reused, _ = await asyncio.to_thread(visit, session)
     assert reused
-    assert [connector.certificate_user for connector in net.acceptor.made] == ["device", "device"]
+    assert [connector.certificate_user for connector in tls_net.acceptor.made] == ["device", "device"]
 
 
-async def test_tickets_leave_with_the_first_answer(net: SecureNet, pki: Pki) -> None:
+async def test_tickets_leave_with_the_first_answer(tls_net: SecureNet, pki: Pki) -> None:
     """Who writes and closes with something unread in its socket resets it, and loses what it has not sent yet."""
-    await net.open(pki.settings())
+    await tls_net.open(pki.settings())
     context = pki.client()
 
     def visit() -> tuple[bool, bool]:
-        with socket.create_connection(("127.0.0.1", net.listener.port), 5) as raw, context.wrap_socket(
+        with socket.create_connection(("127.0.0.1", tls_net.listener.port), 5) as raw, context.wrap_socket(
             raw, server_hostname="localhost"
         ) as sock:  # fmt: skip
             assert sock.version() == "TLSv1.3"
@@ -308,15 +298,15 @@ async def test_tickets_leave_with_the_first_answer(net: SecureNet, pki: Pki) -> 
     not hasattr(socket, "TCP_QUICKACK"), reason="Linux alone can be asked to acknowledge at once"
 )
 async def test_who_has_shaken_hands_does_not_wait_for_a_delayed_acknowledgement(
-    net: SecureNet, pki: Pki
+    tls_net: SecureNet, pki: Pki
 ) -> None:
     """With Nagle's algorithm, as clients have by default, the first thing that is said waits for the acknowledgement of the
     end of the handshake: 40 ms where that is delayed."""
-    await net.open(pki.settings())
+    await tls_net.open(pki.settings())
     context = pki.client()
 
     def visit() -> float:
-        with socket.create_connection(("127.0.0.1", net.listener.port), 5) as raw, context.wrap_socket(
+        with socket.create_connection(("127.0.0.1", tls_net.listener.port), 5) as raw, context.wrap_socket(
             raw, server_hostname="localhost"
         ) as sock:  # fmt: skip
             begun = time.monotonic()
@@ -327,77 +317,77 @@ async def test_who_has_shaken_hands_does_not_wait_for_a_delayed_acknowledgement(
     assert min([await asyncio.to_thread(visit) for _ in range(10)]) < 0.03
 
 
-async def test_without_tickets_nothing_is_resumed(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings(session_tickets=False))
+async def test_without_tickets_nothing_is_resumed(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings(session_tickets=False))
     context = pki.client()
-    streams = await net.client(context)
-    await net.says(streams)
+    streams = await tls_net.client(context)
+    await tls_net.says(streams)
     assert not streams[1].get_extra_info("ssl_object").session.has_ticket
 
 
 # -- SNI and ALPN
 
 
-async def test_each_name_gets_its_certificate(net: SecureNet, pki: Pki) -> None:
+async def test_each_name_gets_its_certificate(tls_net: SecureNet, pki: Pki) -> None:
     pki.issue("server", "a", names.alternative_names(["a.example"]))
     pki.issue("server", "b", names.alternative_names(["*.b.example"]))
-    await net.open(pki.settings(more=(pki.pair("a"), pki.pair("b"))))
+    await tls_net.open(pki.settings(more=(pki.pair("a"), pki.pair("b"))))
     for name in ("localhost", "a.example", "x.b.example"):
-        assert await net.says(await net.client(pki.client(), name)) == b"ok hello\n"
+        assert await tls_net.says(await tls_net.client(pki.client(), name)) == b"ok hello\n"
     with pytest.raises(ssl.SSLCertVerificationError):
-        await net.client(pki.client(), "x.y.b.example")
+        await tls_net.client(pki.client(), "x.y.b.example")
 
 
-async def test_client_certificates_are_asked_for_under_every_name(net: SecureNet, pki: Pki) -> None:
+async def test_client_certificates_are_asked_for_under_every_name(tls_net: SecureNet, pki: Pki) -> None:
     pki.issue("server", "a", names.alternative_names(["a.example"]))
-    await net.open(pki.settings("need", more=(pki.pair("a"),)))
+    await tls_net.open(pki.settings("need", more=(pki.pair("a"),)))
     try:
-        assert await net.says(await net.client(pki.client(), "a.example")) == b""
+        assert await tls_net.says(await tls_net.client(pki.client(), "a.example")) == b""
     except (ssl.SSLError, ConnectionError) as error:
         assert "CERTIFICATE" in str(error).upper() or "RESET" in str(error).upper()
-    assert net.keeper.handshakes_failed == 1
-    assert net.acceptor.made == []
-    assert await net.says(await net.client(pki.client("device"), "a.example")) == b"ok hello\n"
+    assert tls_net.keeper.handshakes_failed == 1
+    assert tls_net.acceptor.made == []
+    assert await tls_net.says(await tls_net.client(pki.client("device"), "a.example")) == b"ok hello\n"
 
 
-async def test_alpn_is_agreed_on(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings(alpn=("lines", "mqtt")))
+async def test_alpn_is_agreed_on(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings(alpn=("lines", "mqtt")))
     context = pki.client()
     context.set_alpn_protocols(["other", "mqtt"])
-    streams = await net.client(context)
+    streams = await tls_net.client(context)
     assert streams[1].get_extra_info("ssl_object").selected_alpn_protocol() == "mqtt"
 
 
 # -- ends
 
 
-async def test_the_last_words_come_through_and_so_does_the_end(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings())
-    reader, writer = await net.client(pki.client())
+async def test_the_last_words_come_through_and_so_does_the_end(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings())
+    reader, writer = await tls_net.client(pki.client())
     writer.write(b"fail wrong\n" + b"x" * 100_000)
     async with asyncio.timeout(10):
         assert await reader.readline() == b"bad: wrong\n"
         assert await reader.read() == b""
-    await net.until(lambda: not net.listener.transports)
-    assert _made(net).ends == 1
+    await tls_net.until(lambda: not tls_net.listener.transports)
+    assert tls_net.latest.ends == 1
 
 
-async def test_a_client_that_closes_is_gone(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings())
-    streams = await net.client(pki.client())
-    await net.says(streams)
+async def test_a_client_that_closes_is_gone(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings())
+    streams = await tls_net.client(pki.client())
+    await tls_net.says(streams)
     streams[1].close()
-    await net.until(lambda: not net.listener.transports)
-    assert _made(net).ends == 1
+    await tls_net.until(lambda: not tls_net.listener.transports)
+    assert tls_net.latest.ends == 1
 
 
-async def test_a_damaged_record_ends_one_connection(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings())
-    good = await net.client(pki.client())
-    await net.says(good)
+async def test_a_damaged_record_ends_one_connection(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings())
+    good = await tls_net.client(pki.client())
+    await tls_net.says(good)
 
     def damage() -> bytes:
-        with socket.create_connection(("127.0.0.1", net.listener.port), 5) as raw:
+        with socket.create_connection(("127.0.0.1", tls_net.listener.port), 5) as raw:
             sock = pki.client().wrap_socket(raw, server_hostname="localhost", do_handshake_on_connect=True)
             handle = sock.detach()
             broken = socket.socket(fileno=handle)
@@ -413,9 +403,11 @@ async def test_a_damaged_record_ends_one_connection(net: SecureNet, pki: Pki) ->
             return said
 
     await asyncio.to_thread(damage)
-    await net.until(lambda: net.listener.counters.protocol_errors == 1 and not net.listener._waiting)
-    assert len(net.listener.transports) == 1
-    assert await net.says(good) == b"ok hello\n"
+    await tls_net.until(
+        lambda: tls_net.listener.counters.protocol_errors == 1 and not tls_net.listener._waiting
+    )
+    assert len(tls_net.listener.transports) == 1
+    assert await tls_net.says(good) == b"ok hello\n"
 
 
 OPENSSL = raw_tls.find()
@@ -423,11 +415,13 @@ needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="needs OpenSSL's libr
 
 
 @needs_openssl
-async def test_keys_may_be_renewed_again_and_again_by_who_reads_the_answers(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings())
+async def test_keys_may_be_renewed_again_and_again_by_who_reads_the_answers(
+    tls_net: SecureNet, pki: Pki
+) -> None:
+    await tls_net.open(pki.settings())
 
     def talk() -> list[bytes]:
-        client = raw_tls.KeyUpdater(OPENSSL, net.listener.port)
+        client = raw_tls.KeyUpdater(OPENSSL, tls_net.listener.port)
         try:
             answers = [client.say(b"first\n")]
             for _ in range(20):
@@ -441,9 +435,9 @@ async def test_keys_may_be_renewed_again_and_again_by_who_reads_the_answers(net:
 
 
 @needs_openssl
-async def test_who_asks_for_new_keys_and_reads_no_answer_is_ended(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings())
-    client = await asyncio.to_thread(raw_tls.KeyUpdater, OPENSSL, net.listener.port)
+async def test_who_asks_for_new_keys_and_reads_no_answer_is_ended(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings())
+    client = await asyncio.to_thread(raw_tls.KeyUpdater, OPENSSL, tls_net.listener.port)
     try:
         assert await asyncio.to_thread(client.say, b"first\n") == b"ok first\n"
         # Far more than the sockets' own buffers hold.
@@ -451,101 +445,103 @@ async def test_who_asks_for_new_keys_and_reads_no_answer_is_ended(net: SecureNet
         assert await asyncio.to_thread(client.ask, most) < most
     finally:
         client.close()
-    await net.until(lambda: not net.listener.transports)
-    assert net.listener.counters.protocol_errors == 1
+    await tls_net.until(lambda: not tls_net.listener.transports)
+    assert tls_net.listener.counters.protocol_errors == 1
 
 
 @pytest.mark.parametrize(
     "data", [b"GET / HTTP/1.1\r\n\r\n", b"\x10\x0c\x00\x04MQTT", b"\0" * 100, b"\x16\x03\x01\x00\x05hello"]
 )
-async def test_what_is_no_tls_is_refused(net: SecureNet, pki: Pki, data: bytes) -> None:
-    await net.open(pki.settings())
-    reader, writer = await net.client(None)
+async def test_what_is_no_tls_is_refused(tls_net: SecureNet, pki: Pki, data: bytes) -> None:
+    await tls_net.open(pki.settings())
+    reader, writer = await tls_net.client(None)
     writer.write(data)
     if data.startswith(b"\x10"):
         writer.write_eof()
     async with asyncio.timeout(10):
         await reader.read()
-    assert net.acceptor.made == []
-    assert net.listener.internal_errors == 0
+    assert tls_net.acceptor.made == []
+    assert tls_net.listener.internal_errors == 0
 
 
 # -- slow handshakes
 
 
-async def test_a_handshake_has_its_time(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings(handshake_timeout_ms=100))
-    reader, writer = await net.client(None)
+async def test_a_handshake_has_its_time(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings(handshake_timeout_ms=100))
+    reader, writer = await tls_net.client(None)
     writer.write(b"\x16\x03\x01")
     async with asyncio.timeout(5):
         assert await reader.read() == b""
-    assert net.keeper.handshakes_timed_out == 1
+    assert tls_net.keeper.handshakes_timed_out == 1
 
 
-async def test_a_flood_of_slow_handshakes_does_not_keep_others_out(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings(handshakes_max=20))
+async def test_a_flood_of_slow_handshakes_does_not_keep_others_out(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings(handshakes_max=20))
     slow: list[Streams] = []
     for number in range(200):
-        slow.append(await net.client(None))
+        slow.append(await tls_net.client(None))
         slow[-1][1].write(b"\x16\x03\x01")
         if number % 20 == 0:
-            assert await net.says(await net.client(pki.client())) == b"ok hello\n"
-    await net.until(lambda: net.keeper.handshakes_pushed_out >= 180)
-    assert net.keeper.handshakes == 10
-    assert len(net.listener._waiting) <= 20
-    assert net.listener.counters.connections == 10
+            assert await tls_net.says(await tls_net.client(pki.client())) == b"ok hello\n"
+    await tls_net.until(lambda: tls_net.keeper.handshakes_pushed_out >= 180)
+    assert tls_net.keeper.handshakes == 10
+    assert len(tls_net.listener._waiting) <= 20
+    assert tls_net.listener.counters.connections == 10
 
 
-async def test_stopping_ends_handshakes(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings())
-    reader, _ = await net.client(None)
-    await net.until(lambda: net.listener._waiting)
-    net.listener.stop_accepting()
+async def test_stopping_ends_handshakes(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings())
+    reader, _ = await tls_net.client(None)
+    await tls_net.until(lambda: tls_net.listener._waiting)
+    tls_net.listener.stop_accepting()
     async with asyncio.timeout(5):
         assert await reader.read() == b""
-    await net.until(lambda: not net.listener._waiting)
+    await tls_net.until(lambda: not tls_net.listener._waiting)
 
 
 # -- reload
 
 
-async def test_a_new_certificate_is_shown_to_new_clients_and_old_ones_stay(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings())
-    old = await net.client(pki.client())
+async def test_a_new_certificate_is_shown_to_new_clients_and_old_ones_stay(
+    tls_net: SecureNet, pki: Pki
+) -> None:
+    await tls_net.open(pki.settings())
+    old = await tls_net.client(pki.client())
     before = old[1].get_extra_info("peercert")["serialNumber"]
     pki.replace()
-    net.keeper.tick(1)
-    assert net.keeper._working is None, "files that still change are left alone"
-    net.keeper.tick(2)
-    await net.until(lambda: net.keeper.reloads == 1)
-    new = await net.client(pki.client())
+    tls_net.keeper.tick(1)
+    assert tls_net.keeper._working is None, "files that still change are left alone"
+    tls_net.keeper.tick(2)
+    await tls_net.until(lambda: tls_net.keeper.reloads == 1)
+    new = await tls_net.client(pki.client())
     assert new[1].get_extra_info("peercert")["serialNumber"] != before
-    assert await net.says(old) == b"ok hello\n"
+    assert await tls_net.says(old) == b"ok hello\n"
 
 
 async def test_a_bad_file_keeps_the_old_one_and_says_so(
-    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
+    tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await net.open(pki.settings())
+    await tls_net.open(pki.settings())
     key = pki.pair().key
     good = key.read_bytes()
     key.write_bytes(good[:-40])
-    net.keeper.reload()
-    await net.until(lambda: net.keeper.reload_problem)
+    tls_net.keeper.reload()
+    await tls_net.until(lambda: tls_net.keeper.reload_problem)
     assert "the old certificates stay in use" in caplog.text
-    assert "broker.key" in net.keeper.status()["warnings"][0]
-    assert await net.says(await net.client(pki.client())) == b"ok hello\n"
+    assert "broker.key" in tls_net.keeper.status()["warnings"][0]
+    assert await tls_net.says(await tls_net.client(pki.client())) == b"ok hello\n"
     key.write_bytes(good)
-    net.keeper.tick(1)
-    net.keeper.tick(2)
-    await net.until(lambda: net.keeper.reloads == 1)
-    assert net.keeper.status()["warnings"] == []
+    tls_net.keeper.tick(1)
+    tls_net.keeper.tick(2)
+    await tls_net.until(lambda: tls_net.keeper.reloads == 1)
+    assert tls_net.keeper.status()["warnings"] == []
 
 
 async def test_files_that_nobody_could_open_just_then_are_read_at_the_next_look(
-    net: SecureNet, pki: Pki, monkeypatch: pytest.MonkeyPatch
+    tls_net: SecureNet, pki: Pki, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await net.open(pki.settings())
+    await tls_net.open(pki.settings())
     pki.replace()
     with monkeypatch.context() as patch:
 
@@ -553,21 +549,21 @@ async def test_files_that_nobody_could_open_just_then_are_read_at_the_next_look(
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
         patch.setattr(Path, "open", exhausted)
-        net.keeper.reload()
-        await net.until(lambda: net.keeper.reload_problem)
-        assert "Too many open files" in net.keeper.reload_problem
-    net.keeper.tick(1)
-    net.keeper.tick(2)
-    await net.until(lambda: net.keeper.reloads == 1)
+        tls_net.keeper.reload()
+        await tls_net.until(lambda: tls_net.keeper.reload_problem)
+        assert "Too many open files" in tls_net.keeper.reload_problem
+    tls_net.keeper.tick(1)
+    tls_net.keeper.tick(2)
+    await tls_net.until(lambda: tls_net.keeper.reloads == 1)
 
 
-async def test_nothing_is_read_again_while_nothing_changes(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings())
-    identity = net.keeper.identity
+async def test_nothing_is_read_again_while_nothing_changes(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings())
+    identity = tls_net.keeper.identity
     for second in range(5):
-        net.keeper.tick(second)
+        tls_net.keeper.tick(second)
     await asyncio.sleep(0)
-    assert net.keeper.identity is identity
+    assert tls_net.keeper.identity is identity
 
 
 # -- expiry
@@ -575,27 +571,27 @@ async def test_nothing_is_read_again_while_nothing_changes(net: SecureNet, pki: 
 
 @pytest.mark.parametrize(("days", "said"), [(40, 0), (29, 1), (6, 1), (0, 1), (-1, 1)])
 async def test_expiry_is_announced_at_30_7_and_1_days(
-    net: SecureNet, tmp_path: Path, caplog: pytest.LogCaptureFixture, days: int, said: int
+    tls_net: SecureNet, tmp_path: Path, caplog: pytest.LogCaptureFixture, days: int, said: int
 ) -> None:
     pki = Pki(tmp_path / "certs")
     pki.odd("short", "server", start_days=-50, end_days=days)
     if days > 0:
         # A whole day more than the days that are left, less a moment.
         pki.odd("short", "server", start_days=-50, end_days=days + 1)
-    await net.open(TlsSettings(pki.pair("short")))
+    await tls_net.open(TlsSettings(pki.pair("short")))
     for second in range(3):
-        net.keeper.tick(second)
+        tls_net.keeper.tick(second)
     warned = [record.getMessage() for record in caplog.records if "CN=short" in record.getMessage()]
     assert len(warned) == said
-    assert len(net.keeper.status()["warnings"]) == said
+    assert len(tls_net.keeper.status()["warnings"]) == said
 
 
 async def test_an_overdue_revocation_list_is_announced(
-    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
+    tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await net.open(pki.settings("need", crl=(pki.crl,)))
+    await tls_net.open(pki.settings("need", crl=(pki.crl,)))
     later = datetime.now(UTC) + timedelta(days=31)
-    net.keeper.warn(later)
-    net.keeper.warn(later)
+    tls_net.keeper.warn(later)
+    tls_net.keeper.warn(later)
     assert caplog.text.count("a revocation list is overdue") == 1
-    assert "a revocation list is overdue: client certificates are refused" in net.keeper.warnings(later)
+    assert "a revocation list is overdue: client certificates are refused" in tls_net.keeper.warnings(later)

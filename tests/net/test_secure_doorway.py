@@ -2,12 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from line_doubles import LineConnector
 from secure_net import SecureNet
 from tls_files import HERE, Pki
 
@@ -16,21 +13,10 @@ from gateway.pki import issue
 from gateway.pki.folder import Folder, Plan
 
 
-@pytest_asyncio.fixture
-async def net() -> AsyncIterator[SecureNet]:
-    world = SecureNet()
-    yield world
-    await world.close()
-
-
-def _made(net: SecureNet) -> LineConnector:
-    return net.acceptor.made[-1]
-
-
-async def test_one_port_takes_plain_and_tls_and_any_protocol(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings(), secure=False, doors=("stomp", "mqtt"))
+async def test_one_port_takes_plain_and_tls_and_any_protocol(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings(), secure=False, doors=("stomp", "mqtt"))
     for context in (None, pki.client()):
-        reader, writer = await net.client(context)
+        reader, writer = await tls_net.client(context)
         # Cut in the middle of what tells it.
         writer.write(b"CONN")
         await writer.drain()
@@ -38,34 +24,34 @@ async def test_one_port_takes_plain_and_tls_and_any_protocol(net: SecureNet, pki
         async with asyncio.timeout(5):
             assert await reader.readline() == b"ok CONNECT\n"
             assert await reader.readline() == b"ok hello\n"
-    assert net.listener.counters.connections == 2
+    assert tls_net.listener.counters.connections == 2
 
 
-async def test_where_tls_is_a_must_plain_text_is_refused(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings(), secure=True, doors=("stomp",))
-    reader, writer = await net.client(None)
+async def test_where_tls_is_a_must_plain_text_is_refused(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings(), secure=True, doors=("stomp",))
+    reader, writer = await tls_net.client(None)
     writer.write(b"CONNECT\n")
     writer.write_eof()
     async with asyncio.timeout(5):
         await reader.read()
-    assert net.acceptor.made == []
-    reader, writer = await net.client(pki.client())
+    assert tls_net.acceptor.made == []
+    reader, writer = await tls_net.client(pki.client())
     writer.write(b"CONNECT\n")
     async with asyncio.timeout(5):
         assert await reader.readline() == b"ok CONNECT\n"
 
 
-async def test_what_was_agreed_on_by_alpn_needs_no_detection(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings(alpn=("stomp",)), secure=True, doors=("stomp",))
+async def test_what_was_agreed_on_by_alpn_needs_no_detection(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings(alpn=("stomp",)), secure=True, doors=("stomp",))
     context = pki.client()
     context.set_alpn_protocols(["stomp"])
-    assert await net.says(await net.client(context), "anything") == b"ok anything\n"
+    assert await tls_net.says(await tls_net.client(context), "anything") == b"ok anything\n"
 
 
 @pytest.mark.parametrize("context", ["plain", "tls"])
-async def test_http_is_told_that_it_is_wrong_here(net: SecureNet, pki: Pki, context: str) -> None:
-    await net.open(pki.settings(), secure=False, doors=("stomp", "mqtt"))
-    reader, writer = await net.client(pki.client() if context == "tls" else None)
+async def test_http_is_told_that_it_is_wrong_here(tls_net: SecureNet, pki: Pki, context: str) -> None:
+    await tls_net.open(pki.settings(), secure=False, doors=("stomp", "mqtt"))
+    reader, writer = await tls_net.client(pki.client() if context == "tls" else None)
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     async with asyncio.timeout(5):
         said = await reader.read()
@@ -83,37 +69,37 @@ async def test_http_is_told_that_it_is_wrong_here(net: SecureNet, pki: Pki, cont
     ],
 )
 async def test_what_is_not_spoken_is_named_in_the_log(
-    net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture, data: bytes, said: str
+    tls_net: SecureNet, pki: Pki, caplog: pytest.LogCaptureFixture, data: bytes, said: str
 ) -> None:
-    await net.open(pki.settings(), secure=False, doors=("stomp",))
-    net.listener.keeper = None
+    await tls_net.open(pki.settings(), secure=False, doors=("stomp",))
+    tls_net.listener.keeper = None
     with caplog.at_level(logging.INFO, "gateway.net"):
-        reader, writer = await net.client(None)
+        reader, writer = await tls_net.client(None)
         writer.write(data)
         async with asyncio.timeout(5):
             assert await reader.read() == b""
     assert said in caplog.text
-    assert net.listener.counters.protocol_errors == 1
+    assert tls_net.listener.counters.protocol_errors == 1
 
 
-async def test_who_says_nothing_is_closed_in_time(net: SecureNet, pki: Pki) -> None:
-    await net.open(pki.settings(), secure=False, doors=("stomp",))
-    reader, _ = await net.client(None)
+async def test_who_says_nothing_is_closed_in_time(tls_net: SecureNet, pki: Pki) -> None:
+    await tls_net.open(pki.settings(), secure=False, doors=("stomp",))
+    reader, _ = await tls_net.client(None)
     async with asyncio.timeout(5):
         assert await reader.read() == b""
-    assert not net.listener._waiting
+    assert not tls_net.listener._waiting
 
 
-async def test_an_authority_of_others_serves_too(net: SecureNet, pki: Pki, tmp_path: Path) -> None:
+async def test_an_authority_of_others_serves_too(tls_net: SecureNet, pki: Pki, tmp_path: Path) -> None:
     """A listener whose certificate and whose clients come from different authorities."""
     clients = Folder(tmp_path / "clients")
     clients.init(Plan())
     issue.issue(clients, issue.Order("client", "guest"), None)
-    await net.open(
+    await tls_net.open(
         TlsSettings(pki.pair(), client_certificates="need", ca=(clients.path / "intermediate-ca.crt",))
     )
     context = pki.client()
     context.load_cert_chain(clients.leaf("guest").certificate, clients.leaf("guest").key)
-    assert await net.says(await net.client(context)) == b"ok hello\n"
-    assert _made(net).certificate_user == "guest"
+    assert await tls_net.says(await tls_net.client(context)) == b"ok hello\n"
+    assert tls_net.latest.certificate_user == "guest"
     assert HERE

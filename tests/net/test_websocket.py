@@ -288,8 +288,8 @@ async def test_a_stranger_may_say_little_and_who_is_known_more(ws: Ws) -> None:
     assert code_of(await rest(reader)) == 1009
     reader, writer = await ws.raw("whole")
     writer.write(frame(TEXT, b"a\n"))
-    await ws.net.until(lambda: ws.net.acceptor.made[-1].heard == b"a\n")
-    known = ws.net.acceptor.made[-1]
+    await ws.net.until(lambda: ws.net.latest.heard == b"a\n")
+    known = ws.net.latest
     known.stranger = False
     writer.write(frame(TEXT, b"x" * 200 + b"\n"))
     await ws.net.until(lambda: known.heard.endswith(b"x\n"))
