@@ -30,6 +30,7 @@ SHARED = {
         "bodies",
         "bound",
         "deaths",
+        "ending",
         "envelope",
         "hearing",
         "ids",

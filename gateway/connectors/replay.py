@@ -62,12 +62,28 @@ class Replay:
 class RetainedOutlet(Outlet):
     """A subscription that lives and ends with one connection, and may ask for the last values of its topics."""
 
-    __slots__ = ("_reader",)
+    __slots__ = ("_reader", "over")
 
     def __init__(self, connector: Connector) -> None:
         super().__init__()
         self._reader = connector
         self.publishes_as = connector.publisher
+        self.over = False
+        """Its connection has let go of it: it gets nothing more, wherever it is still known."""
+
+    @final
+    def stop(self) -> None:
+        """Get nothing more; `detach` follows."""
+        self.over = True
+        self.congested = True
+
+    def detach(self) -> None:
+        """Be known nowhere any more.  What is unacknowledged stays, until `give_back`."""
+        raise NotImplementedError
+
+    def give_back(self, tried: bool) -> None:
+        """What was not acknowledged goes back, and what was its own goes.  `tried`: see `leaving.give_back`."""
+        raise NotImplementedError
 
     def replay(self, message: Message) -> None:
         """Send one of them."""

@@ -5,6 +5,7 @@ from typing import Final, cast, final
 
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.bound import NotHad
+from gateway.connectors.ending import end_all
 from gateway.connectors.reading import Reading
 from gateway.connectors.stomp.addresses import Spelling
 from gateway.connectors.stomp.headers_out import StompTarget
@@ -394,25 +395,22 @@ class StompConnector(StompSender):
         self.hang_up()
 
     def _let_go(self, tried: bool = True) -> None:
-        """Give back everything: no more deliveries, then what was not acknowledged, in order, then what was its own."""
+        """Give back everything: see `end_all`."""
         subscriptions = self._subscriptions
         self._subscriptions = None
         transactions = self._transactions
         self._transactions = None
-        if subscriptions is not None:
-            subscriptions.detach()
-        if transactions is not None:
-            for transaction in transactions.values():
-                transaction.abort()
-        if subscriptions is not None:
-            subscriptions.give_back(tried)
-        self._topics = None
-        self._queues = None
         temporary = self._temporary
         self._temporary = None
-        if temporary is not None:
-            for queue in temporary.values():
-                self.broker.delete_queue(queue)
+        self._topics = None
+        self._queues = None
+        end_all(
+            self.broker,
+            [] if subscriptions is None else subscriptions.leave(),
+            [] if transactions is None else list(transactions.values()),
+            [] if temporary is None else list(temporary.values()),
+            tried,
+        )
 
     def _collect(self) -> None:
         """Take over what the wire room wants to say, behind what we have said."""

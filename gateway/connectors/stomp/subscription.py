@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from gateway.connectors.stomp.connector import StompConnector
 
 
-KNOWN_MIN: Final = 64
-"""Queues that a subscription to many reads before it looks which of them are gone."""
+LOOKED_AT_ONCE: Final = 4
+"""Queues of which a subscription to many looks whether they are gone, with each that it comes to read."""
 
 LARGE_BYTES: Final = 8_192
 """A tail from this size on is written beside its head: joining them would copy the body once more."""
@@ -96,7 +96,7 @@ class StompSubscription(RetainedOutlet):
         """Unacknowledged bytes at most; -1: any."""
         self.bindings: list[Binding] = []
         """Where it is live on topics."""
-        self.consumers: list[Consumer] = []
+        self.consumers: deque[Consumer] = deque()
         """Of the queues that it reads."""
         self.private: Queue | None = None
         """A queue that is nobody else's and dies with it."""
@@ -125,7 +125,7 @@ class StompSubscription(RetainedOutlet):
 
     def offer(self, message: Message, binding: Binding) -> int:
         """See Sink."""
-        if binding.is_own(message.publisher):
+        if self.over or binding.is_own(message.publisher):
             return NOTHING
         if self.selector is not None and not self.selector.matches(message):
             return NOTHING
@@ -321,7 +321,7 @@ class StompSubscription(RetainedOutlet):
             self._connector.push_sure(encode_browser_end(self.id, self.browsed, self._connector.version))
 
     def detach(self) -> None:
-        """Get nothing more.  What is unacknowledged stays, until `give_back`."""
+        """See RetainedOutlet."""
         broker = self._connector.broker
         if self._follower is not None:
             self._follower.end()
@@ -340,10 +340,7 @@ class StompSubscription(RetainedOutlet):
             broker.chores.add(leaving)
 
     def give_back(self, tried: bool) -> None:
-        """What was not acknowledged goes back; a queue of its own goes, a shared one with its last member.
-
-        `tried`: see `leaving.give_back`.
-        """
+        """See RetainedOutlet.  A shared queue goes with its last member."""
         unacked = list(self.unacked.values())
         self.unacked.clear()
         self._repeats = None
@@ -362,7 +359,7 @@ class _Leaving(Chore):
 
     __slots__ = ("_left",)
 
-    def __init__(self, consumers: list[Consumer]) -> None:
+    def __init__(self, consumers: deque[Consumer]) -> None:
         # Emptied: to free all of them together would take as long as to handle them.
         self._left = consumers
 
@@ -381,13 +378,12 @@ class _Leaving(Chore):
 class _Follower(QueueWatcher):
     """Has a subscription read each queue whose name falls under one of its patterns."""
 
-    __slots__ = ("_followed", "_known", "_known_max", "_subscription", "watches")
+    __slots__ = ("_followed", "_known", "_subscription", "watches")
 
     def __init__(self, subscription: StompSubscription) -> None:
         self._subscription = subscription
-        # Those that it reads, also by name; those that are gone are forgotten when it has become twice as many.
+        # Those that it reads, also by name.
         self._known = {consumer.queue for consumer in subscription.consumers}
-        self._known_max = KNOWN_MIN
         # How many of them count as followed.
         self._followed = 0
         self.watches: list[Binding] = []
@@ -396,8 +392,7 @@ class _Follower(QueueWatcher):
         """See QueueWatcher."""
         if queue in self._known or not self._subscription.may_read(queue):
             return
-        if len(self._known) >= self._known_max:
-            self._forget_deleted()
+        self._forget_deleted()
         try:
             self._subscription.watching.follow(self._subscription.reader)
         except LimitReached as reached:
@@ -418,12 +413,15 @@ class _Follower(QueueWatcher):
         self._followed = 0
 
     def _forget_deleted(self) -> None:
-        known = len(self._known)
-        self._known = {queue for queue in self._known if not queue.deleted}
-        # One that it reads by name too counts for as long as that is there.
-        gone = min(known - len(self._known), self._followed)
-        self._subscription.watching.leave(self._subscription.reader, gone)
-        self._followed -= gone
-        self._known_max = 2 * len(self._known) + KNOWN_MIN
-        subscription = self._subscription
-        subscription.consumers = [one for one in subscription.consumers if not one.queue.deleted]
+        """Look at some, round and round, whether they are gone."""
+        consumers = self._subscription.consumers
+        for _ in range(min(LOOKED_AT_ONCE, len(consumers))):
+            consumer = consumers.popleft()
+            if not consumer.queue.deleted:
+                consumers.append(consumer)
+                continue
+            self._known.discard(consumer.queue)
+            # One that it reads by name too counts for as long as that is there.
+            if self._followed:
+                self._followed -= 1
+                self._subscription.watching.leave(self._subscription.reader, 1)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.bound import bound_queue, delete_durable, durable_queue
 from gateway.connectors.reading import Reading
-from gateway.connectors.replay import Replays
+from gateway.connectors.replay import Replays, RetainedOutlet
 from gateway.connectors.sources import Source, durable_key, may_read, share_key
 from gateway.connectors.stomp.addresses import destination_of, source_of, sources_of
 from gateway.connectors.stomp.browsers import Browser, Browsers
@@ -400,19 +400,13 @@ class Subscriptions:
         for subscription in self._by_key.values():
             subscription.look_at_congestion()
 
-    def detach(self) -> None:
-        """No more deliveries."""
+    def leave(self) -> list[RetainedOutlet]:
+        """The end: show nothing more; answers with all of them, for `end_all`."""
         if self._replays is not None:
             self._replays.end()
         if self._browsers is not None:
             self._browsers.end()
-        for subscription in self._by_key.values():
-            subscription.detach()
-
-    def give_back(self, tried: bool) -> None:
-        """The end: what was not acknowledged goes back, in order."""
-        for subscription in self._by_key.values():
-            subscription.give_back(tried)
+        return list(self._by_key.values())
 
 
 @final

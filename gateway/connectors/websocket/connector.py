@@ -5,6 +5,7 @@ from typing import Final, cast, final
 
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.bound import FOREIGN, IN_USE, NO_ROOM, UNKNOWN, NotHad, bound_queue, delete_durable
+from gateway.connectors.ending import end_all
 from gateway.connectors.envelope import InvalidEnvelope, envelope_from
 from gateway.connectors.hearing import FrameConnector
 from gateway.connectors.reading import Reading
@@ -528,7 +529,7 @@ class JsonConnector(FrameConnector):
         if self._replays is not None:
             self._replays.drop(subscription)
         subscription.detach()
-        subscription.give_back(True)
+        subscription.give_back(False)
 
     # -- outcomes
 
@@ -622,7 +623,7 @@ class JsonConnector(FrameConnector):
         self.hang_up()
 
     def _let_go(self) -> None:
-        """Give back everything: no more deliveries, then what has no outcome."""
+        """Give back everything: see `end_all`."""
         subscriptions = self._subscriptions
         self._subscriptions = {}
         if self._replays is not None:
@@ -630,11 +631,6 @@ class JsonConnector(FrameConnector):
             self._replays = None
         transactions = self._transactions
         self._transactions = {}
-        for subscription in subscriptions.values():
-            subscription.detach()
-        for transaction in transactions.values():
-            transaction.abort()
-        for subscription in subscriptions.values():
-            subscription.give_back(False)
+        end_all(self.broker, list(subscriptions.values()), list(transactions.values()), [], True)
         self._undone = None
         self._text = None

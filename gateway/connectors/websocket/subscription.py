@@ -65,7 +65,7 @@ class JsonSubscription(RetainedOutlet):
 
     def offer(self, message: Message, binding: Binding) -> int:
         """See Sink."""
-        if binding.is_own(message.publisher):
+        if self.over or binding.is_own(message.publisher):
             return NOTHING
         connector = self._connector
         connector.counters.messages_out += 1
@@ -144,20 +144,20 @@ class JsonSubscription(RetainedOutlet):
         queue.attach(self.consumer)
 
     def detach(self) -> None:
-        """Get nothing more.  What is unacknowledged stays, until `give_back`."""
+        """See RetainedOutlet."""
         if self.binding is not None:
             self._connector.broker.unbind(self.binding)
             self.binding = None
         if self.consumer is not None:
             self.consumer.queue.detach(self.consumer)
 
-    def give_back(self, released: bool) -> None:
-        """What was not acknowledged goes back: untried when its client asked for that; see `leaving.give_back`."""
+    def give_back(self, tried: bool) -> None:
+        """See RetainedOutlet."""
         for tag in self.unacked:
             self._connector.tags.pop(tag, None)
         unacked = list(self.unacked.values())
         self.unacked.clear()
-        give_back(unacked, not released)
+        give_back(unacked, tried)
         consumer = self.consumer
         if consumer is not None:
             queue = consumer.queue

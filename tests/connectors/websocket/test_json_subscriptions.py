@@ -1,11 +1,13 @@
 """`gateway.json`: what a subscription keeps over connections, how much of it is under way, and how it ends."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from json_client import JsonClient, World
 
 from gateway.connectors.base import Limits
+from gateway.connectors.ending import ENDED_AT_ONCE
 from gateway.connectors.envelope import EnvelopeRestorer
 from gateway.connectors.stored_fields import WIRE_ID
 from gateway.core.ports import Authorizer
@@ -214,3 +216,23 @@ def test_what_is_given_back_makes_room_for_the_other_subscriptions() -> None:
         world.client().say([{"op": "publish", "to": f"queue:{name}", "body": n} for n in range(2)])
     assert [m["sub"] for m in client.heard()] == ["a", "a"]
     assert [m["sub"] for m in client.op("unsubscribe", sub="a")] == ["b", "b"]
+
+
+def test_very_many_subscriptions_of_a_connection_that_is_lost_end_some_a_step() -> None:
+    world = World()
+    world.broker.chores.driven_by(lambda: None)
+    page = world.client()
+    count = 3 * ENDED_AT_ONCE
+    for number in range(count):
+        page.op("subscribe", sub=str(number), from_=f"topic:t.{number}", ack="auto")
+    page.drop()
+    out = len(page.connector.out)
+    left = [count, world.broker.topics.bindings_count]
+    assert 0 < left[-1] < count
+    while world.broker.chores:
+        world.client().op("publish", to=f"topic:t.{count - 1}", body="x")
+        world.broker.chores.step()
+        left.append(world.broker.topics.bindings_count)
+    assert max([before - after for before, after in pairwise(left)]) <= ENDED_AT_ONCE
+    assert left[-1] == 0
+    assert len(page.connector.out) == out
