@@ -27,6 +27,26 @@ class Clock:
         self.us = 1_000_000
         self.offset_s = 0.0
         """By how much somebody has set the wall clock."""
+        self.served_offset_s = 0.0
+        """The same when the gateway was started, which goes by its own clock from then on."""
+        self._furthest_s = 0.0
+
+    def set(self, by_s: float) -> None:
+        """Somebody sets the wall clock."""
+        self.offset_s += by_s
+        self._furthest_s = max(self._furthest_s, self.offset_s)
+
+    def is_behind(self) -> bool:
+        """Does the gateway go by an earlier time than one has before?"""
+        return self.served_offset_s < self._furthest_s
+
+    def catch_up(self) -> None:
+        """The wall clock is set so that it has never been ahead: what waits for a time waits no longer than it was to."""
+        self.offset_s = self._furthest_s
+
+    def served_s(self) -> float:
+        """The wall clock as the gateway has it."""
+        return START_S + self.served_offset_s + self.us / 1_000_000
 
     @property
     def now_s(self) -> float:

@@ -10,7 +10,8 @@ letters of one of these.  Promises (each is a sentence in `Violation`):
   one more message of it each time (MQTT 5.0 §4.3.2); QoS 2 all the way comes once;
 - what came before says so when it comes again, and how often it has failed; that never falls, over restarts either;
 - of a transaction all comes, or nothing: its messages together, and what it acknowledged goes if and only if they come;
-- per sender and destination, what comes for the first time comes in order;
+- per connection, destination and priority, what comes for the first time comes in order;
+- what is to come later does not come before its time, and whoever connects when a message's time is over does not get it;
 - what is among the dead letters has died of what it says, once, and comes out of nowhere else.
 """
 
@@ -22,10 +23,19 @@ CONFIRMED: Final = "confirmed"
 HELD: Final = "within a transaction"
 NEVER: Final = "not to be seen"
 
+MILLISECOND_S: Final = 0.001
+"""The broker's own times are no finer."""
+
 REJECTED: Final = "rejected"
 DELIVERY_LIMIT: Final = "delivery_limit"
 EXPIRED: Final = "expired"
+UNREPRESENTABLE: Final = "unrepresentable"
 """Reasons of dead letters (manual, dead letters)."""
+
+
+QUEUES: Final = ("q1", "q2")
+KEPT_TARGETS: Final = frozenset(f"queue:{name}" for name in QUEUES)
+"""Where nobody reads who could lose what he was sent."""
 
 
 class Violation(Exception):
@@ -38,13 +48,20 @@ class Sent:
     __slots__ = (
         "again",
         "body",
+        "connection",
+        "due_s",
+        "expires_s",
         "group",
+        "hidden",
         "k",
-        "mortal",
+        "life_s",
+        "offset_s",
         "persistent",
+        "priority",
         "qos",
         "repetitions",
         "repetitions_of_any_qos",
+        "reply_to",
         "sender",
         "stamp",
         "state",
@@ -58,6 +75,8 @@ class Sent:
     ) -> None:
         self.uid = uid
         self.sender = sender
+        self.connection = 0
+        """By which it was sent: what two of a sender say may come in any order."""
         self.target = target
         """`queue:NAME` or `topic:a/b`."""
         self.qos = qos
@@ -65,8 +84,6 @@ class Sent:
         self.k = k
         """A property that selectors ask for; -1 is none."""
         self.body = f"{uid}:".ljust(size, "x")
-        self.mortal = False
-        """Its time may run out."""
         self.state = HELD
         self.stamp = 0
         """Its place among what its sender has said."""
@@ -80,6 +97,37 @@ class Sent:
         """The transaction that it was committed in."""
         self.wanted: list[tuple[Holder, int]] = []
         """Who wanted it when it was written, with the generation of the wish."""
+        self.priority = -1
+        self.due_s: float | None = None
+        """By the wall clock, not to be seen before."""
+        self.expires_s: float | None = None
+        """By the wall clock, not to be delivered from then on."""
+        self.life_s = 0.0
+        """Seconds for which it is to be there from when the broker has it; 0 is for ever."""
+        self.hidden: Callable[[], bool] | None = None
+        """Whether it must not be seen yet."""
+        self.offset_s = 0.0
+        """How that clock was set when they were said."""
+        self.reply_to = ""
+        """Where replies go; empty is nowhere."""
+
+    @property
+    def mortal(self) -> bool:
+        """May its time run out?"""
+        return self.expires_s is not None
+
+    def look_at_time(self, wall_s: float, opened_s: float, offset_s: float) -> None:
+        """It has come at that time, over a connection opened at the other.  Raises Violation.
+
+        Once somebody has set the clock, what it says means nothing for this message.
+        """
+        if offset_s != self.offset_s:
+            return
+        if self.due_s is not None and wall_s < self.due_s - MILLISECOND_S:
+            raise Violation(f"{self} came {self.due_s - wall_s:.3f} s too early")
+        # What was on its way in time may arrive later.
+        if self.expires_s is not None and opened_s > self.expires_s + MILLISECOND_S:
+            raise Violation(f"{self} came to who connected {opened_s - self.expires_s:.3f} s after its time")
 
     @property
     def others(self) -> int:
@@ -107,6 +155,7 @@ class Copy:
         "must",
         "must_in",
         "refused",
+        "rejected",
         "sent",
     )
 
@@ -127,6 +176,8 @@ class Copy:
         """The acknowledgement was sent."""
         self.refused = False
         """It was said that it is not wanted."""
+        self.rejected = False
+        """And in so many words that nobody else is to be given it."""
         self.given_up = False
         """And that was answered: nobody is to be given it again."""
         self.buried = 0
@@ -156,8 +207,12 @@ class Holder:
         """While the gateway lives, what is not persistent is there too until it is acknowledged."""
         self.tries = 0
         """How often one of its messages may have been delivered in vain: once by each reader, once by each transaction."""
+        self.buries = name.startswith(("queue ", "durable "))
+        """What expires in it goes to the dead letters; elsewhere it is counted."""
+        self.members: set[str] = set()
+        """Who keeps a shared subscription for sure."""
         self.copies: dict[int, Copy] = {}
-        self._last: dict[tuple[str, str, str], int] = {}
+        self._last: dict[tuple[str, int, str, str, int], int] = {}
 
     # -- what it wants
 
@@ -172,6 +227,11 @@ class Holder:
     def take_less(self, wants: Callable[[Sent], bool]) -> None:
         """It is about to take no more than that: what is on its way may come before or after."""
         self.wants = wants
+        self.generation += 1
+
+    def take_nothing(self) -> None:
+        """It may be gone at some moment, or be there again with all it has."""
+        self.wants = None
         self.generation += 1
 
     def forget(self) -> None:
@@ -213,8 +273,8 @@ class Holder:
         if flagged:
             self._look_at_flags(copy, reader, redelivered, failures)
         copy.deliveries += 1
-        if self.ordered and not redelivered:
-            key = (sent.sender, sent.target, reader)
+        if self.ordered and not redelivered and sent.due_s is None:
+            key = (sent.sender, sent.connection, sent.target, reader, sent.priority)
             if sent.again < self._last.get(key, 0):
                 raise Violation(f"{self.name}: {sent} came to {reader} after a later one")
             self._last[key] = max(sent.stamp, self._last.get(key, 0))
@@ -224,6 +284,8 @@ class Holder:
         sent = copy.sent
         if sent.state in (HELD, NEVER):
             raise Violation(f"{self.name}: {sent} was received by {reader}")
+        if sent.hidden is not None and sent.hidden():
+            raise Violation(f"{self.name}: {sent} was received by {reader} before it was to be sent")
         if sent.group is not None:
             sent.group.came()
         if not any(wants(sent) for wants in self.ever):
@@ -281,7 +343,7 @@ class Holder:
 
 
 def _is_owed(copy: Copy) -> bool:
-    return not copy.acknowledged and not copy.sent.mortal
+    return not copy.acknowledged
 
 
 class Group:
@@ -294,6 +356,8 @@ class Group:
         """It is known to be carried out."""
         self.undone = False
         """It is known not to be."""
+        self.loose = False
+        """Whether all that was said to be part of it is, nobody knows."""
 
     def confirm(self) -> None:
         """Its sender was told that it is done, or something shows it."""
@@ -316,11 +380,9 @@ class Group:
     @property
     def whole(self) -> list[Sent]:
         """Those that somebody reads in any case, and that a crash does not lose."""
-        return [
-            sent
-            for sent in self.sends
-            if sent.persistent and not sent.mortal and sent.target.startswith("queue:")
-        ]
+        if self.loose:
+            return []
+        return [sent for sent in self.sends if sent.persistent and sent.target in KEPT_TARGETS]
 
 
 class Ledger:
@@ -328,6 +390,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self.sent: dict[int, Sent] = {}
+        self.nothing = Sent(0, "", "", 1, False, -1, 0)
+        """What clears a last value: who listens gets it as a message without a body."""
         self.holders: dict[str, Holder] = {}
         self.groups: list[Group] = []
         self.stamp = 0
@@ -393,6 +457,15 @@ class Ledger:
         if sent.qos == 1:
             sent.repetitions += 1
 
+    def resent(self, sent: Sent) -> None:
+        """It is sent once more under the same key, under which nobody takes it twice.
+
+        It may have arrived the first time, so who wants it only now need not get it.
+        """
+        self.stamp += 1
+        sent.again = self.stamp
+        sent.repetitions_of_any_qos += 1
+
     def confirmed(self, sent: Sent) -> None:
         """Its sender was told that it is safe."""
         if sent.state == NEVER:
@@ -402,7 +475,7 @@ class Ledger:
             # There is one order for all that is written to the disk.
             self.safe = max(self.safe, sent.stamp)
         for holder, generation in sent.wanted:
-            if holder.generation == generation:
+            if holder.generation == generation and (not sent.mortal or holder.buries):
                 if sent.persistent:
                     holder.copy_of(sent).must = True
                 elif holder.keeps_passing:
@@ -410,7 +483,7 @@ class Ledger:
 
     def refused(self, copy: Copy) -> None:
         """That a copy is not wanted was answered."""
-        copy.given_up = self.refusing
+        copy.given_up = self.refusing or copy.rejected
 
     # -- the gateway's process
 
@@ -444,14 +517,14 @@ class Ledger:
         if copy.confirmations > others:
             raise Violation(f"{sent} has died in {origin}, though its acknowledgement was confirmed")
         if reason == REJECTED:
-            if not copy.refused or not self.refusing:
+            if not copy.rejected and not (copy.refused and self.refusing):
                 raise Violation(f"{sent} is said to be rejected in {origin}, and nobody has refused it")
         elif reason == DELIVERY_LIMIT:
             if not self.deliveries_max or holder.tries < self.deliveries_max:
                 raise Violation(
                     f"{sent} was given up on in {origin} after {self.deliveries_max} failures, of {holder.tries} tries"
                 )
-        elif reason != EXPIRED or not sent.mortal:
+        elif reason != UNREPRESENTABLE and (reason != EXPIRED or not sent.mortal):
             raise Violation(f"{sent} has died in {origin} of {reason!r}, which has no cause")
 
     # -- the end

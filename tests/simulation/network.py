@@ -63,6 +63,11 @@ class Connection(asyncio.Transport):
         """Does the gateway still have it?"""
         return not self._lost
 
+    @property
+    def given_up(self) -> bool:
+        """Has the gateway ended it, perhaps before the client could see it?"""
+        return self._closing
+
     def say(self, data: bytes) -> None:
         """The client writes; it may always."""
         if not self.client_gone and not self._client_ended:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.simulation.mqtt_client import MqttClient
-from tests.simulation.stomp_client import StompClient
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -31,10 +30,6 @@ def _mqtt(world: "World", chance: random.Random) -> MqttClient:
     return chance.choice(world.mqtt)
 
 
-def _stomp(world: "World", chance: random.Random) -> StompClient:
-    return chance.choice(world.stomp)
-
-
 def publish(world: "World", chance: random.Random) -> None:
     client = _mqtt(world, chance)
     for _ in range(chance.choice((1, 1, 3, 12))):
@@ -42,47 +37,58 @@ def publish(world: "World", chance: random.Random) -> None:
 
 
 def send(world: "World", chance: random.Random) -> None:
-    client = _stomp(world, chance)
+    client = chance.choice(world.senders)
     for _ in range(chance.choice((1, 1, 3, 12))):
         client.send(chance, chance.choice(SIZES))
 
 
 def connect(world: "World", chance: random.Random) -> None:
-    client = chance.choice([*world.mqtt, *world.stomp])
+    client = chance.choice(world.clients)
     if client.connection is None:
         world.connect(client)
 
 
 def subscribe(world: "World", chance: random.Random) -> None:
-    chance.choice([*world.mqtt, *world.stomp]).subscribe(chance)
+    chance.choice(world.clients).subscribe(chance)
 
 
 def unsubscribe(world: "World", chance: random.Random) -> None:
-    chance.choice([*world.mqtt, *world.stomp]).unsubscribe(chance)
+    chance.choice(world.clients).unsubscribe(chance)
 
 
 def acknowledge(world: "World", chance: random.Random) -> None:
-    chance.choice([*world.mqtt, *world.stomp]).acknowledge(chance)
+    chance.choice(world.clients).acknowledge(chance)
 
 
 def transact(world: "World", chance: random.Random) -> None:
-    _stomp(world, chance).transact(chance)
+    chance.choice(world.senders).transact(chance)
 
 
 def leave(world: "World", chance: random.Random) -> None:
-    chance.choice([*world.mqtt, *world.stomp]).leave(chance)
+    chance.choice(world.clients).leave(chance)
+
+
+def take_over(world: "World", chance: random.Random) -> None:
+    """A client connects once more, from elsewhere."""
+    client = _mqtt(world, chance)
+    if client.connection is not None:
+        world.connect(client)
+
+
+def nonsense(world: "World", chance: random.Random) -> None:
+    chance.choice(world.clients).talk_nonsense(chance)
 
 
 def stall(world: "World", chance: random.Random) -> None:
     """A client stands still, or goes on."""
-    connection = chance.choice([*world.mqtt, *world.stomp]).connection
+    connection = chance.choice(world.clients).connection
     if connection is not None:
         connection.client_reads = not connection.client_reads
 
 
 def promptness(world: "World", chance: random.Random) -> None:
     """A client acknowledges at once from now on, or when it is told to."""
-    client = chance.choice([*world.mqtt, *world.stomp])
+    client = chance.choice(world.clients)
     client.prompt = not client.prompt
 
 
@@ -119,7 +125,7 @@ def pause(world: "World", chance: random.Random) -> None:
 
 def set_clock(world: "World", chance: random.Random) -> None:
     """Somebody sets the wall clock."""
-    world.clock.offset_s += chance.uniform(-3_600, 3_600)
+    world.clock.set(chance.uniform(-3_600, 3_600))
 
 
 def fill_disk(world: "World", chance: random.Random) -> None:
@@ -141,6 +147,8 @@ KINDS: Final[dict[str, tuple[int, Callable[["World", random.Random], None]]]] = 
     "acknowledge": (20, acknowledge),
     "transact": (10, transact),
     "leave": (5, leave),
+    "take_over": (2, take_over),
+    "nonsense": (1, nonsense),
     "stall": (4, stall),
     "promptness": (4, promptness),
     "wait": (10, wait),

@@ -27,6 +27,7 @@ from tests.simulation.threads import Hub, Threads
 
 MQTT_PORT: Final = 1883
 STOMP_PORT: Final = 61613
+WS_PORT: Final = 61614
 
 NO_HASH: Final = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAA"
 """Where nobody has a password, none need be made up at each start."""
@@ -85,6 +86,11 @@ class Process:
         await self.gateway.failed.wait()
         if not self._stop.done():
             self._stop.set_result(None)
+
+    @property
+    def stays(self) -> bool:
+        """Is it neither about to end nor told to?"""
+        return self.started and not self._stopping and not self.gateway.failed.is_set()
 
     @property
     def store_failed(self) -> bool:

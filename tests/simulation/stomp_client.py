@@ -8,30 +8,47 @@ from typing import Any, Final
 
 from tests.behaviour import stomp_text
 from tests.behaviour.stomp_text import StompFrame
-from tests.simulation.ledger import NEVER, Copy, Group, Holder, Ledger, Sent, Violation
+from tests.simulation.clock import Clock
+from tests.simulation.ledger import NEVER, QUEUES, Copy, Group, Holder, Ledger, Sent, Violation
 from tests.simulation.mqtt_client import matches
 from tests.simulation.network import Connection
+from tests.simulation.stomp_sending import dressed
+from tests.simulation.subscription import (
+    AUTO,
+    BROWSER,
+    CLIENT,
+    DURABLE,
+    INDIVIDUAL,
+    LIVE,
+    QUEUE,
+    REPLIES,
+    Browser,
+    Subscription,
+)
 
-QUEUES: Final = ("q1", "q2")
+AUTO_QUEUE: Final = "q3"
+"""Where readers that acknowledge nothing may lose what they were sent."""
 TOPICS: Final = ("t/a", "t/b")
 KINDS: Final = 3
 """Values of the property that selectors ask for."""
 DEAD: Final = "DLQ"
 
+VERSIONS: Final = ("1.2", "1.1", "1.2", "1.0")
 
-class Subscription:
-    """What the client has asked for, and what it has of it."""
+GARBAGE: Final = (
+    b"NONSENSE\n\n\0",
+    b"SEND\n\nno destination\0",
+    b"SEND\ndestination\n\n\0",  # a header without a colon
+    b"SEND\ndestination:/queue/\n\n\0",
+    b"ACK\nid:never\nmessage-id:never\nsubscription:never\n\n\0",
+    b"COMMIT\ntransaction:never\n\n\0",
+    b"SEND\ndestination:/queue/q1\ncontent-length:1\n\nlonger\0",
+    b"CONNECT\n\n\0",
+)
+"""Each ends the connection that it comes by."""
 
-    def __init__(
-        self, id: str, holder: Holder, mode: str, wants: Callable[[Sent], bool], durable: bool
-    ) -> None:
-        self.id = id
-        self.holder = holder
-        self.mode = mode
-        self.wants = wants
-        self.durable = durable
-        self.owed: list[tuple[str, Copy]] = []
-        """Ack id and copy of what is not acknowledged yet, oldest first."""
+REPLY_QUEUE: Final = "/temp-queue/replies"
+"""By this name it is the connection's own."""
 
 
 class Transaction:
@@ -48,18 +65,27 @@ class StompClient:
 
     port: Final = 61613
 
-    def __init__(self, name: str, ledger: Ledger, say: Callable[[str | Callable[[], str]], None]) -> None:
+    def __init__(
+        self, name: str, ledger: Ledger, clock: Clock, say: Callable[[str | Callable[[], str]], None]
+    ) -> None:
         self.name = name
+        self.version = VERSIONS[0]
         self.connection: Connection | None = None
         self.prompt = True
         """Acknowledges at once."""
         self.connected = False
+        self.doomed = False
+        """It has said what ends its connection."""
         self.refusals = 0
         self.drains = False
         """Has it begun to take all there is?"""
         self._ledger = ledger
+        self._clock = clock
         self._say = say
         self._data = b""
+        self._opened_s = 0.0
+        self._connections = 0
+        self._replies = ""
         self._receipts: dict[str, Callable[[], object]] = {}
         self._number = 0
         self._subscriptions: dict[str, Subscription] = {}
@@ -77,16 +103,23 @@ class StompClient:
         connection.on_bytes = lambda data: self._receive(connection, data)
         connection.on_end = lambda: self._ended(connection)
         self._data = b""
+        self.doomed = False
         self._said = []
         self._leaving = False
-        self._write(f"CONNECT accept-version:1.2 host:h client-id:{self.name} heart-beat:0,0")
+        self._connections += 1
+        self._opened_s = self._clock.served_s()
+        self._replies = f"temporary:{self.name}-{connection.number}"
+        self.version = VERSIONS[connection.number % len(VERSIONS)]
+        # Who says nothing speaks 1.0.
+        accept = "" if self.version == "1.0" else f" accept-version:{self.version}"
+        self._write(f"CONNECT{accept} host:h client-id:{self.name} heart-beat:0,0")
 
     def send(self, chance: random.Random, size: int) -> None:
         """Send a message, in the transaction if there is one."""
         if not self.connected:
             return
         if chance.random() < 0.6:
-            name = chance.choice(QUEUES)
+            name = chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE))
             destination, target = f"/queue/{name}", f"queue:{name}"
         else:
             topic = chance.choice(TOPICS)
@@ -94,7 +127,12 @@ class StompClient:
         k = chance.randrange(KINDS)
         persistent = chance.random() < 0.85
         sent = self._ledger.new(self.name, target, 1, persistent, k, size)
-        words = f"SEND destination:{destination} k:{k}{' persistent:true' if persistent else ''}"
+        sent.connection = self._connections
+        words = f"SEND destination:{destination}" + dressed(sent, chance, self._clock)
+        if chance.random() < 0.15:
+            self._expect_replies()
+            sent.reply_to = self._replies
+            words += f" reply-to:{REPLY_QUEUE}"
         if self._transaction is not None and chance.random() < 0.7:
             self._transaction.sends.append(sent)
             words += f" transaction:{self._transaction.id}"
@@ -107,12 +145,21 @@ class StompClient:
                 words += self._receipt(lambda: self._ledger.confirmed(sent))
         self._write(f"{words} body:{sent.body}")
 
+    def _expect_replies(self) -> None:
+        """The SEND that names it subscribes to it (RabbitMQ)."""
+        if REPLY_QUEUE not in self._subscriptions:
+            target = self._replies
+            holder = self._ledger.holder(f"replies to {target}")
+            holder.may_take(lambda sent: sent.target == target)
+            self._subscriptions[REPLY_QUEUE] = Subscription(REPLY_QUEUE, REPLIES, holder, AUTO, _anything)
+
     def subscribe(self, chance: random.Random) -> None:
-        """Read a queue, perhaps with a selector, or a topic durably."""
-        if not self.connected or len(self._subscriptions) >= 3:
+        """Read a queue, perhaps with a selector, or a topic, durably or not, or look into a queue."""
+        if not self.connected or len(self._subscriptions) >= 4:
             return
-        mode = chance.choice(("client", "client-individual", "client-individual"))
-        if chance.random() < 0.35:
+        mode = chance.choice((CLIENT, INDIVIDUAL, INDIVIDUAL))
+        kind = chance.choices((DURABLE, QUEUE, AUTO, LIVE, BROWSER), (7, 10, 2, 4, 2))[0]
+        if kind == DURABLE:
             self.subscribe_durably(chance, mode)
             return
         words, wants = "", _anything
@@ -120,26 +167,53 @@ class StompClient:
             k = chance.randrange(KINDS)
             words = f" 'selector:k = {k}'"
             wants = _only(k)
-        self.read(chance.choice(QUEUES), mode, words, wants, chance.choice((1, 3, 100)))
+        if chance.random() < 0.2:
+            words += f" consumer-window-size:{chance.choice((0, 1_000, 100_000))}"
+        words += f" {chance.choice(('prefetch-count', 'activemq.prefetchSize'))}:{chance.choice((1, 3, 100))}"
+        if kind == BROWSER:
+            self.browse(chance.choice((*QUEUES, AUTO_QUEUE)), words, wants)
+        elif kind == LIVE:
+            self._listen(chance.choice(("t/a", "t/+")), chance.choice((AUTO, AUTO, mode)), words, wants)
+        elif kind == AUTO:
+            self.read(AUTO_QUEUE, AUTO, words, wants)
+        else:
+            self.read(chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE)), mode, words, wants)
 
     def read(
-        self,
-        queue: str,
-        mode: str,
-        words: str = "",
-        wants: Callable[[Sent], bool] | None = None,
-        most: int = 100,
+        self, queue: str, mode: str, words: str = "", wants: Callable[[Sent], bool] | None = None
     ) -> None:
         """Read a queue."""
         holder = self._ledger.holder(f"queue {queue}")
-        subscription = self._subscribed(holder, mode, wants or _anything, False)
-        self._write(
-            f"SUBSCRIBE id:{subscription.id} destination:/queue/{queue} ack:{mode} prefetch-count:{most}{words}"
-        )
+        subscription = self._subscribed(QUEUE, holder, mode, wants or _anything)
+        self._write(f"SUBSCRIBE id:{subscription.id} destination:/queue/{queue} ack:{mode}{words}")
+
+    def browse(self, queue: str, words: str = "", wants: Callable[[Sent], bool] | None = None) -> None:
+        """Look into a queue."""
+        self._number += 1
+        browser = Browser(f"s{self._number}", self._ledger.holder(f"queue {queue}"), wants or _anything)
+        self._subscriptions[browser.id] = browser
+        self._write(f"SUBSCRIBE id:{browser.id} destination:/queue/{queue} browser:true{words}")
+
+    def _listen(self, filter: str, mode: str, words: str, wants: Callable[[Sent], bool]) -> None:
+        """Read a topic for as long as the connection lasts."""
+        holder = self._ledger.holder(f"live {self.name} {self._number}")
+
+        def wish(sent: Sent) -> bool:
+            return sent.target[:6] == "topic:" and matches(filter, sent.target[6:]) and wants(sent)
+
+        holder.may_take(wish)
+        subscription = self._subscribed(LIVE, holder, mode, wants)
+        receipt = ""
+        if mode == AUTO:
+            receipt = self._receipt(
+                lambda: holder.take(wish) if subscription.id in self._subscriptions else None
+            )
+        destination = "/topic/" + filter.replace("/", ".").replace("+", "*")
+        self._write(f"SUBSCRIBE id:{subscription.id} destination:{destination} ack:{mode}{words}{receipt}")
 
     def subscribe_durably(self, chance: random.Random, mode: str) -> None:
         """Read a topic by a subscription that stays."""
-        if any(subscription.durable for subscription in self._subscriptions.values()) or not self.connected:
+        if self.reads_durably or not self.connected:
             return
         holder = self._ledger.holder(f"durable {self.name}")
         holder.keeps_passing = True
@@ -154,7 +228,7 @@ class StompClient:
             )
             holder.may_take(self._durable_wish)
         wish = self._durable_wish
-        subscription = self._subscribed(holder, mode, wish, True)
+        subscription = self._subscribed(DURABLE, holder, mode, wish)
         receipt = self._receipt(lambda: holder.take(wish) if self._durable_wish is wish else None)
         self._write(
             f"SUBSCRIBE id:{subscription.id} ack:{mode} activemq.subscriptionName:d{receipt}"
@@ -162,11 +236,11 @@ class StompClient:
         )
 
     def _subscribed(
-        self, holder: Holder, mode: str, wants: Callable[[Sent], bool], durable: bool
+        self, kind: str, holder: Holder, mode: str, wants: Callable[[Sent], bool]
     ) -> Subscription:
         self._number += 1
         holder.tries += 1
-        subscription = Subscription(f"s{self._number}", holder, mode, wants, durable)
+        subscription = Subscription(f"s{self._number}", kind, holder, mode, wants)
         self._subscriptions[subscription.id] = subscription
         return subscription
 
@@ -177,12 +251,30 @@ class StompClient:
         id = chance.choice(sorted(self._subscriptions))
         subscription = self._subscriptions.pop(id)
         words = f"UNSUBSCRIBE id:{id}"
-        if subscription.durable:
+        then: Callable[[], object] = _nothing
+        if subscription.kind == DURABLE:
             words += " activemq.subscriptionName:d"
             subscription.holder.forget()
             # Until it is known to be gone, the old one may still be there.
             self._durable_wish = None
-        self._write(words + self._receipt(lambda: None))
+        elif subscription.kind == LIVE and subscription.mode == AUTO:
+            # What was confirmed before comes before the receipt, so it is heard to the end.
+            self._subscriptions[id] = subscription
+            subscription.holder.take_less(_no_more)
+            then = partial(self._heard_out, subscription)
+        else:
+            subscription.left()
+        self._write(words + self._receipt(then))
+
+    def _heard_out(self, subscription: Subscription) -> None:
+        """A live subscription is over."""
+        del self._subscriptions[subscription.id]
+        for copy in subscription.holder.copies.values():
+            if copy.must and not copy.deliveries:
+                raise Violation(
+                    f"{self.name} by {subscription.id} never got {copy.sent}, which was confirmed"
+                )
+        subscription.left()
 
     def acknowledge(self, chance: random.Random) -> None:
         """Acknowledge some of what it has, or refuse it."""
@@ -191,11 +283,16 @@ class StompClient:
         for subscription in list(self._subscriptions.values()):
             if subscription.owed:
                 at = chance.randrange(len(subscription.owed))
-                if chance.random() < 0.15 and subscription.mode == "client-individual":
+                if chance.random() < 0.15 and subscription.mode == INDIVIDUAL and self.version != "1.0":
                     ack, copy = subscription.owed.pop(at)
-                    copy.refused = True
+                    again = chance.choice(("", "", " requeue:true", " requeue:false"))
                     subscription.holder.tries += 1
-                    self._write(f"NACK id:{ack}" + self._receipt(partial(self._ledger.refused, copy)))
+                    then: Callable[[], object] = _nothing
+                    if again != " requeue:true":
+                        copy.refused = True
+                        copy.rejected = copy.rejected or again == " requeue:false"
+                        then = partial(self._ledger.refused, copy)
+                    self._write(self._named("NACK", subscription, ack) + again + self._receipt(then))
                 else:
                     self._settle(subscription, at, chance)
 
@@ -212,7 +309,7 @@ class StompClient:
     def _settle(self, subscription: Subscription, at: int, chance: random.Random) -> None:
         """Acknowledge one, with all before it in mode `client`."""
         ack = subscription.owed[at][0]
-        first = 0 if subscription.mode == "client" else at
+        first = 0 if subscription.mode == CLIENT else at
         taken = subscription.owed[first : at + 1]
         del subscription.owed[first : at + 1]
         copies = [copy for _, copy in taken]
@@ -220,11 +317,17 @@ class StompClient:
         if transaction is not None and chance.random() < 0.7:
             transaction.acks += copies
             subscription.holder.tries += 1
-            self._write(f"ACK id:{ack} transaction:{transaction.id}")
+            self._write(self._named("ACK", subscription, ack) + f" transaction:{transaction.id}")
             return
         for copy in copies:
             copy.acknowledged = True
-        self._write(f"ACK id:{ack}" + self._receipt(lambda: _confirm(copies)))
+        self._write(self._named("ACK", subscription, ack) + self._receipt(lambda: _confirm(copies)))
+
+    def _named(self, command: str, subscription: Subscription, ack: str) -> str:
+        """Each version names what it acknowledges in its own way."""
+        if self.version == "1.2":
+            return f"{command} id:{ack}"
+        return f"{command} subscription:{subscription.id} message-id:{ack}"
 
     def transact(self, chance: random.Random) -> None:
         """Begin a transaction, or end it."""
@@ -251,6 +354,13 @@ class StompClient:
             self._ledger.confirmed(sent)
         group.confirm()
 
+    def talk_nonsense(self, chance: random.Random) -> None:
+        """Say what ends the connection."""
+        if self.connected and self.connection is not None:
+            self._say(f"{self.name} > nonsense")
+            self.connection.say(chance.choice(GARBAGE))
+            self.doomed = True
+
     def leave(self, chance: random.Random) -> None:
         """Disconnect, one way or the other."""
         connection = self.connection
@@ -264,7 +374,7 @@ class StompClient:
             # It says nothing more, and waits for the answer.
             self._leaving = True
             self.connected = False
-            self._subscriptions.clear()
+            self._give_up_all()
             return
         if how == "half":
             connection.end_writing()
@@ -286,11 +396,19 @@ class StompClient:
                 self._ledger.confirmed(sent)
         self._ended(connection)
 
+    def _give_up_all(self) -> None:
+        for subscription in self._subscriptions.values():
+            subscription.left()
+        self._subscriptions.clear()
+
     @property
     def idle(self) -> bool:
         """Does it wait for nothing?"""
-        owed = any(subscription.owed for subscription in self._subscriptions.values())
-        return self.connected and not self._receipts and not owed and self._transaction is None
+        waits = any(
+            subscription.owed or (isinstance(subscription, Browser) and not subscription.ended)
+            for subscription in self._subscriptions.values()
+        )
+        return self.connected and not self._receipts and not waits and self._transaction is None
 
     @property
     def unanswered(self) -> bool:
@@ -303,7 +421,7 @@ class StompClient:
 
     @property
     def reads_durably(self) -> bool:
-        return any(subscription.durable for subscription in self._subscriptions.values())
+        return any(subscription.kind == DURABLE for subscription in self._subscriptions.values())
 
     @property
     def has_durable(self) -> bool:
@@ -322,8 +440,8 @@ class StompClient:
 
     def _write(self, words: str) -> None:
         self._say(f"{self.name} > {words[:110]}")
-        if self.connection is not None:
-            self.connection.say(stomp_text.write(words, "1.2"))
+        if self.connection is not None and not self.doomed:
+            self.connection.say(stomp_text.write(words, self.version))
 
     def _ended(self, connection: Connection) -> None:
         if self.connection is not connection:
@@ -338,7 +456,7 @@ class StompClient:
             for sent in self._transaction.sends:
                 sent.state = NEVER
             self._transaction = None
-        self._subscriptions.clear()
+        self._give_up_all()
         self.drains = False
 
     def _receive(self, connection: Connection, data: bytes) -> None:
@@ -346,7 +464,7 @@ class StompClient:
             return
         self._data += data
         while self.connection is connection:
-            frame, end = stomp_text.parse(self._data, "1.2")
+            frame, end = stomp_text.parse(self._data, self.version)
             self._data = self._data[end:]
             if frame is None:
                 return
@@ -356,6 +474,8 @@ class StompClient:
     def _handle(self, frame: StompFrame) -> None:
         if frame.command == "CONNECTED":
             self.connected = True
+            if (agreed := frame.get("version") or "1.0") != self.version:
+                raise Violation(f"{self.name} asked for STOMP {self.version}, and is told {agreed}")
         elif frame.command == "RECEIPT":
             self._receipts.pop(frame.get("receipt-id") or "")()
         elif frame.command == "ERROR":
@@ -370,25 +490,57 @@ class StompClient:
             # It was on its way when the subscription was given up.
             return
         reader = f"{self.name} by {subscription.id}"
-        redelivered = frame.get("redelivered") == "true"
-        failures = int(frame.get("x-mx-delivery-count") or "0")
-        holder = subscription.holder
+        if isinstance(subscription, Browser) and frame.get("browser") == "end":
+            subscription.ended = True
+            return
+        if not frame.body:
+            # Somebody has cleared a last value.
+            if subscription.mode != AUTO:
+                self._owe(subscription, frame, Copy(self._ledger.nothing))
+            return
+        sent = self._ledger.find(frame.body)
+        if subscription.holder.name == f"queue {DEAD}":
+            self._owe(subscription, frame, self._dead(subscription, sent, frame, reader))
+            return
+        sent.look_at_time(self._clock.served_s(), self._opened_s, self._clock.served_offset_s)
+        if isinstance(subscription, Browser):
+            subscription.show(sent, reader)
+            return
+        redelivered, failures = _tried(frame)
+        copy = subscription.received(frame.body, sent, reader, redelivered, failures)
+        if sent.reply_to and subscription.kind == QUEUE and sent.uid % 2:
+            self._reply(sent, frame.get("reply-to") or "")
+        if subscription.mode == AUTO:
+            copy.acknowledged = True
+            return
+        self._owe(subscription, frame, copy)
+
+    def _dead(self, subscription: Subscription, sent: Sent, frame: StompFrame, reader: str) -> Copy:
+        """A dead letter, which says of what it has died, and where."""
         deaths = json.loads(frame.get("x-death") or "[]")
-        if holder.name == f"queue {DEAD}":
-            if not deaths:
-                raise Violation(f"{reader} got {frame.body[:20]} from the dead letters, without a cause")
-            origin = _holder_of(deaths[0]["queue"])
-            grave = self._ledger.dead_letters(origin)
-            grave.tries = holder.tries
-            copy = grave.received(frame.body, reader, redelivered, False, failures)
-            self._ledger.dead(copy.sent, origin, deaths[0]["reason"], deaths[0]["count"])
-        else:
-            copy = holder.received(frame.body, reader, redelivered, False, failures)
-        if not subscription.wants(copy.sent):
-            raise Violation(f"{reader} got {copy.sent}, which its selector does not want")
-        subscription.owed.append((frame.get("ack") or "", copy))
+        if not deaths:
+            raise Violation(f"{reader} got {sent} from the dead letters, without a cause")
+        origin = _holder_of(deaths[0]["queue"])
+        if not origin:
+            return Copy(sent)
+        grave = self._ledger.dead_letters(origin)
+        grave.tries = subscription.holder.tries
+        redelivered, failures = _tried(frame)
+        copy = grave.received(frame.body, reader, redelivered, False, failures)
+        self._ledger.dead(sent, origin, deaths[0]["reason"], deaths[0]["count"])
+        return copy
+
+    def _owe(self, subscription: Subscription, frame: StompFrame, copy: Copy) -> None:
+        ack = frame.get("ack" if self.version == "1.2" else "message-id") or ""
+        subscription.owed.append((ack, copy))
         if self.prompt:
             self._settle(subscription, len(subscription.owed) - 1, _Never())
+
+    def _reply(self, sent: Sent, destination: str) -> None:
+        """To whoever has sent it; that is perhaps not there any more, so nobody is told whether it arrives."""
+        reply = self._ledger.new(self.name, sent.reply_to, 1, False, -1, 20)
+        self._ledger.written(reply)
+        self._write(f"SEND destination:{destination} body:{reply.body}")
 
 
 class _Never(random.Random):
@@ -398,11 +550,18 @@ class _Never(random.Random):
         return 0.99
 
 
+def _tried(frame: StompFrame) -> tuple[bool, int]:
+    """Does it say that it has come before, and how often in vain?"""
+    return frame.get("redelivered") == "true", int(frame.get("x-mx-delivery-count") or "0")
+
+
 def _holder_of(origin: str) -> str:
-    """The holder of which a dead letter says that it died there, by the key of its queue."""
+    """The holder of which a dead letter says that it died there, by the key of its queue; empty for one of no name."""
     kind, colon, rest = origin.partition(":")
     if not colon:
         return f"queue {origin}"
+    if kind == "private":
+        return ""
     # The length of the client's name comes first.
     return f"{kind} {rest.partition(':')[2].partition('/')[0]}"
 
@@ -414,6 +573,14 @@ def _confirm(copies: list[Copy]) -> None:
 
 def _anything(_: Sent) -> bool:
     return True
+
+
+def _no_more(_: Sent) -> bool:
+    return False
+
+
+def _nothing() -> None:
+    pass
 
 
 def _only(k: int) -> Callable[[Sent], bool]:

@@ -13,12 +13,16 @@ from tests.simulation import system
 from tests.simulation.agreement import left_over, stored
 from tests.simulation.clock import Clock, installed
 from tests.simulation.disk import Disk
-from tests.simulation.ledger import Ledger
-from tests.simulation.mqtt_client import MqttClient
+from tests.simulation.event_stream import EventStream
+from tests.simulation.http_client import HttpClient
+from tests.simulation.json_client import JsonClient
+from tests.simulation.last_values import LastValues
+from tests.simulation.ledger import QUEUES, Ledger
+from tests.simulation.mqtt_client import NEVER_EXPIRES, MqttClient
 from tests.simulation.network import Connection
 from tests.simulation.operations import KINDS, STEPS_MAX, Operation
-from tests.simulation.process import MQTT_PORT, STOMP_PORT, Process
-from tests.simulation.stomp_client import DEAD, QUEUES, StompClient
+from tests.simulation.process import MQTT_PORT, STOMP_PORT, WS_PORT, Process
+from tests.simulation.stomp_client import AUTO_QUEUE, DEAD, StompClient
 
 DRAIN_S: Final = 300.0
 """Virtual time in which all must come out once faults have stopped."""
@@ -29,8 +33,8 @@ STEPS_MAX_OF_A_RUN: Final = 400_000
 SETTLING_S: Final = 40.0
 """Virtual time in which those who wait for a slow reader are let go on: `slowConsumerTimeout`, and more."""
 
-KEPT_SPACES: Final = {"mqtt.session", "mqtt.subscription"}
-"""Notes that stay while there are sessions."""
+KEPT_SPACES: Final = {"mqtt.session", "mqtt.subscription", "core.dedup"}
+"""Notes that stay while there are sessions, and keys of what was sent once."""
 
 LOOK_EVERY: Final = 50
 """Steps after which all queues are looked at."""
@@ -38,6 +42,9 @@ LOOK_EVERY: Final = 50
 
 class Failed(Exception):
     """The gateway did what it must not; `str` says what."""
+
+
+Client = MqttClient | StompClient | JsonClient | HttpClient | EventStream
 
 
 class World:
@@ -50,6 +57,7 @@ class World:
         self.clock = Clock(random.Random(f"clock {seed}"))
         self.disk = Disk(random.Random(f"disk {seed}"))
         self.ledger = Ledger()
+        self.values = LastValues()
         self.lines: list[str] = []
         """What happened, for people, if it is `traced`."""
         self.said = 0
@@ -68,12 +76,18 @@ class World:
         self._dropped = 0
         say = self.say
         self.mqtt = [
-            MqttClient("m1", 4, False, self.ledger, say),
-            MqttClient("m2", 5, False, self.ledger, say),
-            MqttClient("m3", self._chance.choice((4, 5)), True, self.ledger, say),
+            self._mqtt_client("m1", 4, False, NEVER_EXPIRES),
+            self._mqtt_client("m2", 5, False, NEVER_EXPIRES),
+            self._mqtt_client("m3", self._chance.choice((4, 5)), True, 0),
+            self._mqtt_client("m4", 5, False, 20, self._chance.choice((0, 1_000))),
         ]
-        self.stomp = [StompClient(name, self.ledger, say) for name in ("s1", "s2", "s3")]
-        for name in (*QUEUES, DEAD):
+        self.stomp = [StompClient(name, self.ledger, self.clock, say) for name in ("s1", "s2", "s3")]
+        self.json = [JsonClient(name, self.ledger, self.clock, say) for name in ("j1", "j2")]
+        self.http = HttpClient("h1", self.ledger, self.clock, say)
+        self.stream = EventStream("e1", self.ledger, self.clock, say)
+        self.clients: list[Client] = [*self.mqtt, *self.stomp, *self.json, self.http, self.stream]
+        self.senders: list[StompClient | JsonClient | HttpClient] = [*self.stomp, *self.json, self.http]
+        for name in (*QUEUES, AUTO_QUEUE, DEAD):
             holder = self.ledger.holder(f"queue {name}")
             target = f"queue:{name}"
             wants = (
@@ -85,6 +99,22 @@ class World:
                 holder.ordered = False
             else:
                 holder.take(wants)
+
+    def _mqtt_client(
+        self, name: str, version: int, clean: bool, expiry_s: int, packet_max: int = 0
+    ) -> MqttClient:
+        return MqttClient(
+            name,
+            version,
+            clean,
+            expiry_s,
+            packet_max,
+            self.ledger,
+            self.values,
+            self.clock,
+            lambda: self.process is not None and self.process.stays,
+            self.say,
+        )
 
     def say(self, line: str | Callable[[], str]) -> None:
         """Add to the trace; a line that takes time to write is written if somebody reads it."""
@@ -129,6 +159,7 @@ class World:
         """Start the gateway, unless it runs."""
         if self.process is None:
             self.say("the gateway starts")
+            self.clock.served_offset_s = self.clock.offset_s
             self.process = Process(self._config, self._limits, self.disk, self.clock, self._chance)
             self._patches.enter_context(self.process.within())
 
@@ -153,13 +184,12 @@ class World:
         if self.process is not None:
             self.process.stop()
 
-    def connect(self, client: MqttClient | StompClient) -> None:
+    def connect(self, client: Client) -> None:
         """Connect a client, if somebody listens."""
         if self.process is None:
             return
         self._numbers += 1
-        port = MQTT_PORT if isinstance(client, MqttClient) else STOMP_PORT
-        connection = self.process.connect(port, self._numbers)
+        connection = self.process.connect(client.port, self._numbers)
         if connection is not None:
             self._connections.append(connection)
             client.connect(connection)
@@ -237,10 +267,15 @@ class World:
         self.disk.full = False
         self.disk.fails_after = 0
         self.disk.dies_after = 0
-        everybody: list[MqttClient | StompClient] = [*self.mqtt, *self.stomp]
-        self._settle(everybody)
-        for client in everybody:
-            if client.connection is not None:
+        self._settle()
+        self.clock.catch_up()
+        if self.clock.is_behind():
+            self.kill(False)
+        for client in self.clients:
+            if client.connection is not None and isinstance(client, MqttClient) and client.doomed:
+                # Once there is room for what it has said before, it is told to go.  A STOMP client is who makes room.
+                client.connection.client_reads = True
+            elif client.connection is not None:
                 client.leave(random.Random(1))
                 if client.connection is not None:
                     client.connection.break_off()
@@ -250,13 +285,13 @@ class World:
             if self.clock.now_s > until_s:
                 raise Failed(f"nobody waits for ever: {self._waits_for()}")
             self.start()
-            for client in everybody:
+            for client in self.clients:
                 if client.connection is None:
                     self.connect(client)
             self._read_all()
             before = self.said
             self.let_pass(2.0)
-            idle = all(client.idle for client in everybody)
+            idle = all(client.idle for client in self.clients)
             if self.said == before:
                 self._look_who_waits()
             quiet = quiet + 1 if idle and self.said == before else 0
@@ -265,9 +300,9 @@ class World:
         self.ledger.look_at_groups()
         self.ledger.look_for_losses(self._dropped + process.dropped, process.dropped)
 
-    def _settle(self, everybody: list[MqttClient | StompClient]) -> None:
+    def _settle(self) -> None:
         """Those who are there read and acknowledge: nobody who could go on stands still, or waits for an answer."""
-        for client in everybody:
+        for client in self.clients:
             client.prompt = True
             if client.connection is not None:
                 client.connection.client_reads = True
@@ -275,9 +310,9 @@ class World:
         self.let_pass(SETTLING_S)
         self._look_who_waits()
         process = self.process
-        for client in everybody:
+        for client in self.clients:
             connection = client.connection
-            if process is not None and connection is not None and client.unanswered:
+            if process is not None and connection is not None and client.unanswered and not client.doomed:
                 heard = not connection.may_deliver() and not process.is_held(connection)
                 if heard and connection.alive:
                     raise Failed(f"{client.waits_for()}: never answered")
@@ -287,17 +322,28 @@ class World:
             raise Failed(found[0])
 
     def _read_all(self) -> None:
-        readers = ((self.stomp[0], QUEUES[0]), (self.stomp[1], QUEUES[1]), (self.stomp[2], DEAD))
-        for client, queue in readers:
+        self.mqtt[2].ask_last()
+        self.http.acknowledge_all()
+        # A reader for each, so that one full queue makes no other wait.
+        readers = (
+            (self.stomp[0], QUEUES[:1]),
+            (self.stomp[1], QUEUES[1:]),
+            (self.stomp[2], (DEAD, AUTO_QUEUE)),
+        )
+        for client, queues in readers:
             if client.connected and not client.drains:
                 client.drains = True
-                client.read(queue, "client-individual")
+                for queue in queues:
+                    client.read(queue, "client-individual")
         for client in self.stomp:
             if client.connected and client.has_durable and not client.reads_durably:
                 client.subscribe_durably(random.Random(1), "client-individual")
+        for other in self.json:
+            if other.connected and other.has_durable and not other.reads_durably:
+                other.subscribe_durably(random.Random(1))
 
     def _waits_for(self) -> str:
-        waiting = [client.waits_for() for client in (*self.mqtt, *self.stomp) if not client.idle]
+        waiting = [client.waits_for() for client in self.clients if not client.idle]
         process = self.process
         if process is not None:
             for queue in process.gateway.broker.queues.values():
@@ -310,7 +356,7 @@ class World:
         process = self.process
         assert process is not None
         self._look(process)
-        for client in (*self.mqtt, *self.stomp):
+        for client in self.clients:
             client.leave(random.Random(1))
         self.let_pass(5.0)
         self._stop_in_order()
@@ -350,6 +396,7 @@ def settings(chance: random.Random) -> dict[str, Any]:
         "connector": [
             {"name": "mqtt", "uri": f"mqtt://127.0.0.1:{MQTT_PORT}?{options}"},
             {"name": "stomp", "uri": f"stomp://127.0.0.1:{STOMP_PORT}?{options}"},
+            {"name": "ws", "uri": f"ws://127.0.0.1:{WS_PORT}?{options}&slowConsumer=block"},
         ],
         "gateway": {"shutdown_timeout_ms": 500},
         "admin": {"enabled": False},

@@ -1,0 +1,38 @@
+"""What a SEND says beside its destination and body, at random, and what that promises of its message."""
+
+import random
+from typing import Final
+
+from tests.simulation.clock import Clock
+from tests.simulation.ledger import Sent
+
+PRIORITIES: Final = (0, 4, 5, 9)
+LIVES_S: Final = (0.05, 1, 10, 100)
+DELAYS_MS: Final = (1, 50, 1_000, 4_000)
+PERIODS_MS: Final = (100, 1_500)
+
+
+def dressed(sent: Sent, chance: random.Random, clock: Clock) -> str:
+    """Words for such headers."""
+    words = f" k:{sent.k}"
+    if sent.persistent:
+        words += " persistent:true"
+    if chance.random() < 0.2:
+        sent.priority = chance.choice(PRIORITIES)
+        words += f" priority:{sent.priority}"
+    sent.offset_s = clock.served_offset_s
+    rare = chance.random()
+    if rare < 0.12:
+        expires_ms = round((clock.served_s() + chance.choice(LIVES_S)) * 1_000)
+        sent.expires_s = expires_ms / 1_000
+        words += f" expires:{expires_ms}"
+    elif rare < 0.24 and sent.target.startswith("queue:"):
+        # To queues only: who wants a topic when it is sent may not when it is delivered.
+        delay_ms = chance.choice(DELAYS_MS)
+        sent.due_s = clock.served_s() + delay_ms / 1_000
+        words += f" AMQ_SCHEDULED_DELAY:{delay_ms}"
+        if chance.random() < 0.3:
+            repeats = chance.choice((1, 3))
+            sent.repetitions += repeats
+            words += f" AMQ_SCHEDULED_PERIOD:{chance.choice(PERIODS_MS)} AMQ_SCHEDULED_REPEAT:{repeats}"
+    return words

@@ -1,0 +1,76 @@
+"""What a client has asked to read, and what it checks of each message that comes of it."""
+
+from collections.abc import Callable
+from typing import Final
+
+from tests.simulation.ledger import HELD, NEVER, Copy, Holder, Sent, Violation
+
+QUEUE: Final = "queue"
+DURABLE: Final = "durable"
+LIVE: Final = "live"
+"""On a topic, as long as the connection lasts."""
+REPLIES: Final = "replies"
+BROWSER: Final = "browser"
+
+AUTO: Final = "auto"
+CLIENT: Final = "client"
+INDIVIDUAL: Final = "client-individual"
+
+
+class Subscription:
+    """One that has been asked for."""
+
+    def __init__(self, id: str, kind: str, holder: Holder, mode: str, wants: Callable[[Sent], bool]) -> None:
+        self.id = id
+        self.kind = kind
+        self.holder = holder
+        self.mode = mode
+        self.wants = wants
+        """Its selector."""
+        self.owed: list[tuple[str, Copy]] = []
+        """Ack id and copy of what is not acknowledged yet, oldest first."""
+
+    def received(self, body: str, sent: Sent, reader: str, redelivered: bool, failures: int) -> Copy:
+        """A message has come.  Raises Violation."""
+        copy = self.holder.received(body, reader, redelivered, False, failures)
+        if not self.wants(sent):
+            raise Violation(f"{reader} got {sent}, which its selector does not want")
+        return copy
+
+    def left(self) -> None:
+        """It, or its connection, has come to its end."""
+        if self.kind == LIVE:
+            # What nobody has read is dropped, and nobody is told of what comes now.
+            self.holder.forget()
+        elif self.mode == AUTO:
+            # Whatever was on its way is gone: it counted as read when it was written.
+            self.holder.lossy = True
+
+
+class Browser(Subscription):
+    """Is shown what waits in a queue, and takes nothing."""
+
+    def __init__(self, id: str, holder: Holder, wants: Callable[[Sent], bool]) -> None:
+        super().__init__(id, BROWSER, holder, AUTO, wants)
+        self._gone = {
+            uid for uid, copy in holder.copies.items() if copy.confirmations > copy.sent.repetitions
+        }
+        self.seen: set[int] = set()
+        self.ended = False
+
+    def show(self, sent: Sent, reader: str) -> None:
+        """A message has come.  Raises Violation."""
+        if self.ended:
+            raise Violation(f"{reader} was shown {sent} after the end")
+        if sent.state in (HELD, NEVER):
+            raise Violation(f"{reader} was shown {sent}")
+        if not any(wants(sent) for wants in self.holder.ever) or not self.wants(sent):
+            raise Violation(f"{reader} was shown {sent}, for which it has not asked")
+        if sent.uid in self._gone:
+            raise Violation(f"{reader} was shown {sent}, whose acknowledgement was confirmed before")
+        if sent.uid in self.seen and not sent.repetitions:
+            raise Violation(f"{reader} was shown {sent} twice")
+        self.seen.add(sent.uid)
+
+    def left(self) -> None:
+        """See Subscription: nothing was taken."""
