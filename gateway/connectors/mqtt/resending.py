@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.mqtt.binding import binding_of
 from gateway.core.bodies_away import bring_back
+from gateway.core.chores import Chore
 from gateway.core.delivery import Delivery
 from gateway.core.paging import PAGE_BYTES_MAX
 from gateway.core.ports import ANY_LANE, NOTHING, Entry, Page, PageReader
@@ -19,17 +20,22 @@ if TYPE_CHECKING:
 FETCHED_AT_ONCE: Final = 256
 """Bodies that are asked of the store at a time, at most."""
 
+LOOKED_AT_ONCE: Final = 64
+"""Unfinished exchanges that are looked at in one step, and sent again if that may be."""
+
 
 @final
 class Resending(PageReader):
     """One connection's.  `room`: how many its Receive Maximum allows."""
 
-    __slots__ = ("_asked", "_room", "_session", "_unsent", "_wanted")
+    __slots__ = ("_asked", "_room", "_session", "_unseen", "_unsent", "_wanted")
 
     def __init__(self, session: "MqttSession", room: int) -> None:
         self._session = session
         self._room = room
-        # Packet ids, in the order in which they were sent first [MQTT-4.6.0-1].
+        # Packet ids, in the order in which they were sent first [MQTT-4.6.0-1]: those that have not been looked at, and
+        # those before them that wait for room or for their bodies.
+        self._unseen: deque[int] = deque()
         self._unsent: deque[int] = deque()
         self._asked: Page | None = None
         # By sequence: what is asked for.
@@ -37,26 +43,44 @@ class Resending(PageReader):
 
     @property
     def waits(self) -> bool:
-        """Is the store asked for what is next?  Nothing newer may be sent before it."""
-        return self._asked is not None
+        """Is the store asked for what is next, or has not all been looked at?  Nothing newer may be sent before it."""
+        return self._asked is not None or len(self._unseen) > 0
 
     @property
     def finished(self) -> bool:
         """Has all been sent?"""
-        return not self._unsent
+        return not self._unsent and not self._unseen
 
     def begin(self) -> None:
-        """Send what may be sent at once.  A PUBREL needs no room and no body."""
+        """Send what may be sent, in this turn of the loop or later ones."""
+        self._unseen.extend(self._session.inflight or ())
+        if self._look_at_some():
+            self._session.broker.chores.add(_Looking(self))
+
+    def go_on(self) -> bool:
+        """Look at some more, for a chore; answers whether there is more to do."""
+        session = self._session
+        if session.resending is not self or session.connector is None:
+            return False
+        if self._look_at_some():
+            return True
+        session.went_on()
+        return False
+
+    def _look_at_some(self) -> bool:
+        """A PUBREL needs no room and no body."""
         session = self._session
         connector = session.connector
         assert connector is not None
-        waiting = session.awaiting_pubcomp
-        for packet_id in list(session.inflight or ()):
-            if waiting is not None and packet_id in waiting:
+        unseen = self._unseen
+        for _ in range(min(LOOKED_AT_ONCE, len(unseen))):
+            packet_id = unseen.popleft()
+            if session.awaiting_pubcomp is not None and packet_id in session.awaiting_pubcomp:
                 connector.send_pubrel(packet_id)
             else:
                 self._unsent.append(packet_id)
                 self._go_on()
+        return len(unseen) > 0
 
     def freed(self) -> None:
         """One exchange is finished: there is room for one more."""
@@ -146,3 +170,17 @@ class Resending(PageReader):
 
     def _give_up(self, packet_id: int) -> None:
         self._session.give_up(packet_id)
+
+
+@final
+class _Looking(Chore):
+    """Has it go on in later turns: a client may have tens of thousands unfinished."""
+
+    __slots__ = ("_resending",)
+
+    def __init__(self, resending: Resending) -> None:
+        self._resending = resending
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        return self._resending.go_on()

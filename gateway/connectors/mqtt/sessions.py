@@ -11,6 +11,7 @@ from gateway.connectors.mqtt.settings import NEVER, MqttSettings
 from gateway.connectors.mqtt.wills import WillMessage
 from gateway.core.chores import Chore
 from gateway.core.destination import InvalidName
+from gateway.core.fan_out import FEW
 from gateway.core.flow import Publisher
 from gateway.core.message import Message
 from gateway.core.ports import Recovered
@@ -19,7 +20,7 @@ from gateway.core.room import REFUSED
 from gateway.core.router import Broker, LimitReached
 
 DUE_AT_ONCE: Final = 16
-"""Sessions that are looked at in one step: each may end, and its will go to many."""
+"""Sessions that are looked at in one step, fewer where their wills go to many."""
 
 FORGOTTEN_AT_ONCE: Final = 128
 """Subscriptions of an ended session that are undone in one step."""
@@ -37,6 +38,7 @@ class Sessions(Chore):
         "_broker",
         "_by_id",
         "_made_by",
+        "_reached",
         "_settings",
         "_working",
         "connected",
@@ -52,6 +54,8 @@ class Sessions(Chore):
         self._made_by = Quota(settings.sessions_per_user_max, settings.sessions_per_address_max)
         self._agenda = Agenda()
         self._working = False
+        # How many had a will to be given, all wills together.
+        self._reached = 0
         self.footprint = Footprint(settings.session_bytes_max, settings.sessions_bytes_max)
         self.connected = 0
         """Sessions that have a connection now."""
@@ -177,10 +181,13 @@ class Sessions(Chore):
         now_ms = self._broker.now_ms
         # Not before the end: were one to fail, the next tick would begin anew.
         self._working = False
-        for _ in range(DUE_AT_ONCE):
+        left = DUE_AT_ONCE
+        while left > 0 and self._agenda.is_due(now_ms):
+            reached = self._reached
             session = self._agenda.take(now_ms)
             if session is not None and session.connector is None:
                 self._look_at(session, now_ms)
+            left -= 1 + (self._reached - reached) // FEW
         self._working = self._agenda.is_due(now_ms)
         return self._working
 
@@ -244,6 +251,7 @@ class Sessions(Chore):
             message = will.message(broker, session.publisher)
             if broker.authorizer.may_publish(session.publisher, message.destination):
                 self._send(message)
+                self._reached += broker.reach(message.destination)
                 self.wills_published += 1
         except (InvalidName, LimitReached):
             # Checked when it was set; what has been used up since is no reason to fail others.

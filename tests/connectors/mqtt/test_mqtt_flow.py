@@ -6,6 +6,7 @@ import pytest
 from mqtt_client import Client, World, payloads
 
 from gateway.connectors.base import Limits
+from gateway.connectors.mqtt.resending import LOOKED_AT_ONCE
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.core.limits import DROP_OLDEST
 from gateway.core.searching import NODES_AT_ONCE
@@ -231,6 +232,65 @@ def test_4_4_pubrel_and_publish_are_sent_again_in_their_order() -> None:
     client.lose()
     client = connected_again(world)
     assert [p.packet_id for p in client.received()[1:]] == [1, 3]  # type: ignore[attr-defined]
+
+
+def with_very_many(world: World, count: int) -> None:
+    """A session whose client is away and has `count` messages of QoS 2 unacknowledged."""
+    client = connected(world, clean=False, session_expiry_s=100, receive_maximum=count).subscribe(("t", 2))
+    publisher = world.client("p")
+    for number in range(count):
+        publisher.publish("t", b"%d" % number, 2, number + 1).received()
+    assert len(client.publishes()) == count
+    client.lose()
+
+
+def test_4_4_very_many_are_sent_again_some_a_step_and_what_is_newer_comes_behind_them() -> None:
+    world = World()
+    count = 4 * LOOKED_AT_ONCE
+    with_very_many(world, count)
+    world.broker.chores.driven_by(lambda: None)
+    client = connected_again(world, receive_maximum=2 * count)
+    came = [client.publishes()]
+    world.client("p2").publish("t", b"newer", 2, 1)
+    while world.broker.chores:
+        world.broker.chores.step()
+        came.append(client.publishes())
+    assert max(len(some) for some in came) <= LOOKED_AT_ONCE + 1
+    every = [one for some in came for one in some] + client.publishes()
+    assert payloads(every) == [b"%d" % number for number in range(count)] + [b"newer"]
+    assert [one.dup for one in every] == [True] * count + [False]
+
+
+def test_4_3_3_what_the_client_answers_between_two_steps_is_not_sent_again() -> None:
+    world = World()
+    count = 3 * LOOKED_AT_ONCE
+    with_very_many(world, count)
+    world.broker.chores.driven_by(lambda: None)
+    client = connected_again(world, receive_maximum=count)
+    came = client.publishes()
+    # Of the last it has sent a PUBREC, and of the one before it a whole exchange.
+    for packet in (Pubrec(count), Pubrec(count - 1), Pubcomp(count - 1)):
+        client.send(packet)
+    world.broker.chores.finish()
+    came += client.publishes()
+    assert [one.packet_id for one in came] == list(range(1, count - 1))
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_4_4_a_connection_that_is_lost_between_two_steps_leaves_the_rest_to_the_next(back: bool) -> None:
+    world = World()
+    count = 3 * LOOKED_AT_ONCE
+    with_very_many(world, count)
+    world.broker.chores.driven_by(lambda: None)
+    first = connected_again(world, receive_maximum=count)
+    first.lose()
+    second = connected_again(world, receive_maximum=count) if back else None
+    world.broker.chores.finish()
+    assert len(first.publishes()) <= LOOKED_AT_ONCE
+    if second is None:
+        second = connected_again(world, receive_maximum=count)
+        world.broker.chores.finish()
+    assert [one.packet_id for one in second.publishes()] == list(range(1, count + 1))
 
 
 # -- Maximum Packet Size of the client (§3.1.2.11.4)

@@ -1,5 +1,7 @@
 """What sessions leave behind and take up: their clocks, their bytes, their end."""
 
+from itertools import pairwise
+
 import pytest
 from mqtt_client import Client, Properties, Will, World, payloads
 
@@ -107,6 +109,23 @@ def test_what_is_due_for_very_many_is_done_a_few_at_a_time() -> None:
     world.advance(9_000)
     chores.finish()
     assert len(sessions) == 0
+
+
+def test_wills_that_go_to_many_are_published_one_a_step() -> None:
+    world = World()
+    count = 8
+    for number in range(600):
+        world.client(f"reader {number}").subscribe(("t", 0)).received()
+    for number in range(count):
+        will = Will("t", b"x", 0, False, b"", 5)
+        world.client(f"c{number}", 5, clean_start=False, will=will, properties=kept(60)).lose()
+    world.broker.chores.driven_by(lambda: None)
+    world.advance(6_000)
+    published = [0]
+    while world.broker.chores:
+        world.broker.chores.step()
+        published.append(world.service.sessions.wills_published)
+    assert [after - before for before, after in pairwise(published) if after != before] == [1] * count
 
 
 def test_the_number_of_connected_clients_is_right_after_every_kind_of_end() -> None:
