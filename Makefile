@@ -9,7 +9,7 @@ PIP := -m pip --disable-pip-version-check -qq
 # Build environments are made for one build, from the same versions: newer pips want it said of them by name.
 PINNED := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt
 SOURCES := $(shell find gateway protocols -name '*.py' -o -path 'gateway/web/*.*' -o -path 'gateway/manual/*.md') pyproject.toml setup.py
-COMPILED_TESTS := protocols connectors behaviour interop
+COMPILED_TESTS := protocols connectors behaviour interop simulation
 
 SEEDS ?= 1000
 
@@ -115,6 +115,7 @@ test-compiled: $(COMPILED)/.tested peers
 	@rm -rf build/compiled && mkdir -p build/compiled/tests
 	@cp pyproject.toml build/compiled/ && cp -R conf build/compiled/
 	@for room in $(COMPILED_TESTS); do test ! -d tests/$$room || cp -R tests/$$room build/compiled/tests/; done
+	@mkdir build/compiled/tests/store && cp tests/store/power_loss.py build/compiled/tests/store/
 	@cp tests/conftest.py tests/test_compiled.py build/compiled/tests/
 	@cd build/compiled && GATEWAY_EXPECT=$$(ls ../../dist/*.whl | grep -q none-any && echo plain || echo compiled) ../../$(COMPILED)/bin/python -m pytest -q
 
@@ -124,7 +125,7 @@ check: $(PLAIN)/.installed
 	$(PLAIN)/bin/mypy
 	$(PLAIN)/bin/python -m pytest -q tests/test_import_rule.py
 
-# The whole gateway under virtual time, on all processors; a seed that fails: python -m tests.simulation --seed N --shrink.
+# The whole gateway under virtual time, on all processors; of a seed that fails it says how to see it again.
 simulate: $(PLAIN)/.installed
 	$(PLAIN)/bin/python -m tests.simulation --seeds 1-$(SEEDS) --jobs $$(getconf _NPROCESSORS_ONLN)
 
