@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,17 +47,18 @@ IOERR_DELETE: Final = 2_570
 
 
 class Disk:
-    """One machine's; a process that uses it is a life, with a directory of its own that begins as the last one left it."""
+    """One machine's, with one directory; processes use it one after the other: `begin`, …, `die`, `let_go`, `rest`."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
-        self._root = Path(tempfile.mkdtemp(prefix="sim-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
-        self._lives = 0
+        self.directory = Path(tempfile.mkdtemp(prefix="sim-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
+        self.path = self.directory / STORE
+        """The store's file."""
         self.boots = 0
         """How often the machine's power has gone."""
-        self.directory = self._root / "0"
-        self.directory.mkdir()
         self.hub: Hub | None = None
+        self.used = False
+        """Does a process use it, so that what is done to its files is that process's?"""
         self.dead = False
         """The process is gone: nothing that it still tries happens."""
         self.full = False
@@ -67,21 +69,19 @@ class Disk:
         self.dies_after = 0
         """Writes and syncs until the process dies within one; 0 is never."""
         self.platter = Platter()
-        self._vfs: FaultyVfs | None = None
-        self._former: Path | None = None
+        self.descriptors: dict[int, None] = {}
+        """What the process has opened by itself, and not closed."""
+        self._vfs = FaultyVfs(f"sim-{id(self)}", self)
         self._databases: list[ApswDatabase] = []
-
-    @property
-    def path(self) -> Path:
-        """The store's file."""
-        return self.directory / STORE
+        # The log's index, which lies in memory that is shared and not written.
+        self._indexes: dict[Path, bytes] = {}
 
     def begin(self, hub: Hub) -> None:
         """A process starts to use it."""
         self.hub = hub
+        self.used = True
         self.dead = False
         self.failed = False
-        self._vfs = FaultyVfs(f"sim-{id(self)}-{self._lives}", self)
 
     def name_of(self, path: Path) -> str:
         """What the platter calls it."""
@@ -89,58 +89,61 @@ class Disk:
 
     def opener(self, path: str) -> Database:
         """See Opener."""
-        assert self._vfs is not None
         database = ApswDatabase(path, self._vfs.name)
         self._databases.append(database)
         return database
 
-    def kill(self, power_loss: bool) -> None:
-        """The process is gone: the next finds what it wrote, or after a loss of power what was synced, or more."""
+    def die(self) -> None:
+        """The process is gone."""
         self.dead = True
-        self._lives += 1
-        self._former = former = self.directory
-        after = self._root / str(self._lives)
-        after.mkdir()
-        if power_loss:
-            nothing_more = self._chance.random() < 0.2
-            for name, data in self.platter.lose_power(None if nothing_more else self._chance).items():
-                (after / name).parent.mkdir(exist_ok=True)
-                (after / name).write_bytes(data)
-        for path in sorted(former.rglob("*")):
-            if path.is_file() and not (power_loss and self._is_lost(path)):
-                target = after / path.relative_to(former)
-                target.parent.mkdir(exist_ok=True)
-                _give(path, target)
-        # The lock is the system's; who had it, and in which run of the machine, stays there.
-        (after / f"{STORE}.lock").write_text(f"1 {self.boot_id()}\n")
-        self.boots += power_loss
-        self.directory = after
+        self._indexes = {path: path.read_bytes() for path in sorted(self.directory.glob("*-shm"))}
 
-    def _is_lost(self, path: Path) -> bool:
-        """The log's index is never synced, so it may be there or not; the reserve is taken to be."""
-        if path.name.endswith("-shm"):
-            return self._chance.random() < 0.5
-        return not path.name.endswith(RESERVE)
+    def let_go(self) -> None:
+        """What the system does for a process that is gone."""
+        for descriptor in list(self.descriptors):
+            with suppress(OSError):
+                os.close(descriptor)
+        self.descriptors.clear()
+        for database in self._databases:
+            database.close()
+        self._databases.clear()
+        self.used = False
+
+    def rest(self, power_loss: bool) -> None:
+        """The next process finds what the last one wrote, or after a loss of power what was synced, or more."""
+        if power_loss:
+            self._lose_power()
+        else:
+            for path, data in self._indexes.items():
+                path.write_bytes(data)
+        # The lock is the system's; who had it, and in which run of the machine, stays there.
+        (self.directory / f"{STORE}.lock").write_text(f"1 {self.boot_id()}\n")
+        self.boots += power_loss
+
+    def _lose_power(self) -> None:
+        for path in self.directory.iterdir():
+            # The reserve is taken to be there.
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif not path.name.endswith(RESERVE):
+                path.unlink()
+        nothing_more = self._chance.random() < 0.2
+        for name, data in self.platter.lose_power(None if nothing_more else self._chance).items():
+            (self.directory / name).parent.mkdir(exist_ok=True)
+            (self.directory / name).write_bytes(data)
+        for path, data in self._indexes.items():
+            # It is never synced.
+            if self._chance.random() < 0.5:
+                path.write_bytes(data)
 
     def boot_id(self) -> str:
         """Which run of the machine this is."""
         return f"boot-{self.boots}"
 
-    def forget_former(self) -> None:
-        """Everything that used the directory of the last life lets go of it."""
-        for database in self._databases:
-            database.close()
-        self._databases.clear()
-        if self._vfs is not None:
-            self._vfs.unregister()
-            self._vfs = None
-        if self._former is not None:
-            shutil.rmtree(self._former)
-            self._former = None
-
     def remove(self) -> None:
         """No trace is left."""
-        shutil.rmtree(self._root)
+        self._vfs.unregister()
+        shutil.rmtree(self.directory)
 
     # -- what the file layers report
 
@@ -188,14 +191,6 @@ def _refuse(fate: str, code: int) -> None:
         failed = apsw.IOError("simulated")
         failed.result, failed.extendedresult = 10, code
         raise failed
-
-
-def _give(path: Path, target: Path) -> None:
-    """The next process has it too; what SQLite holds open must be another file, as locks are of files."""
-    if path.name.endswith((RESERVE, ".seg")):
-        os.link(path, target)
-    else:
-        shutil.copyfile(path, target)
 
 
 class FaultyVfs(apsw.VFS):  # type: ignore[misc]

@@ -53,24 +53,28 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run(self, main: Any) -> None:
         """Turn until `main` is done; waits for the hub between turns."""
         task = self.create_task(main)
-        try:
-            while not task.done():
-                if not self.ready():
-                    self._hub.wait(self.ready, self.next_s())
-                elif self._hub.chance.random() < 0.5:
-                    self._hub.wait(self.ready)
-                if self._hub.killed:
-                    # What is thrown into a callback does not leave it.
-                    raise Killed
-                events._set_running_loop(self)
-                try:
-                    self._run_once()  # type: ignore[attr-defined]
-                finally:
-                    events._set_running_loop(None)
-            task.result()
-        finally:
-            # Killed before it began, perhaps.
-            main.close()
+        while not task.done():
+            if not self.ready():
+                self._hub.wait(self.ready, self.next_s())
+            elif self._hub.chance.random() < 0.5:
+                self._hub.wait(self.ready)
+            if self._hub.killed:
+                # What is thrown into a callback does not leave it.
+                raise Killed
+            events._set_running_loop(self)
+            try:
+                self._run_once()  # type: ignore[attr-defined]
+            finally:
+                events._set_running_loop(None)
+        task.result()
+
+    def drop(self) -> None:
+        """End what was killed where it is, or before it began, and close."""
+        for task in asyncio.all_tasks(self):
+            coroutine = task.get_coro()
+            assert coroutine is not None
+            coroutine.close()
+        self.close()
 
     # -- what the gateway asks of a loop
 

@@ -93,6 +93,13 @@ class Connection(asyncio.Transport):
 
     # -- steps that the world may choose
 
+    def offer(self, choices: list[Any]) -> None:
+        """Add what may happen now."""
+        if (self._coming or self._client_ended) and self.may_deliver():
+            choices.append(self.deliver)
+        if self._going and self.may_read():
+            choices.append(self.read)
+
     def may_deliver(self) -> bool:
         """Has the gateway something to read?"""
         if self._lost or self._delivering or not self._reading:
@@ -106,7 +113,8 @@ class Connection(asyncio.Transport):
 
     def _cut(self, there: int) -> int:
         """How much of that arrives: little at a time, but not for ever."""
-        return self._chance.randint(1, max(self._piece, there if self._chance.random() < 0.2 else 1))
+        chance = self._chance.random
+        return 1 + int(chance() * max(self._piece, there if chance() < 0.2 else 1))
 
     def _received(self, size: int) -> None:
         self._delivering = False

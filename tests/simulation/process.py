@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 from unittest import mock
@@ -50,9 +50,8 @@ class Process:
         self.loop = VirtualLoop(clock, self.hub)
         self.connections: list[Connection] = []
         disk.begin(self.hub)
-        store = config.store.model_copy(update={"path": str(disk.path)})
         with mock.patch.object(passwords, "hash_password", lambda _: NO_HASH):
-            self.gateway = Gateway(config.model_copy(update={"store": store}))
+            self.gateway = Gateway(config)
         for name, value in limits.items():
             setattr(self.gateway.broker.limits, name, value)
         self.started = False
@@ -61,7 +60,6 @@ class Process:
         """It could not start, since its disk failed."""
         self._stopping = False
         self._stop: Any = None
-        self._store: SqliteStore | None = None
         self.hub.spawn("loop", lambda: self.loop.run(self._main()))
 
     async def _main(self) -> None:
@@ -108,15 +106,11 @@ class Process:
             mock.patch.object(lock, "boot_id", disk.boot_id),
             mock.patch.object(writer, "SimpleQueue", threads.SimpleQueue),
             mock.patch.object(gateway.storing, "threading", threads),
-            mock.patch.object(gateway.storing, "SqliteStore", partial(self._opened, disk)),
+            mock.patch.object(gateway.storing, "SqliteStore", partial(SqliteStore, opener=disk.opener)),
             mock.patch.object(gateway.storing, "Segments", partial(Segments, files=SegmentFiles(disk))),
             mock.patch.object(gateway.storing, "Room", partial(Room, disk=SimulatedRoom(disk))),
         ):
             yield
-
-    def _opened(self, disk: Disk, *arguments: Any, **named: Any) -> SqliteStore:
-        self._store = SqliteStore(*arguments, opener=disk.opener, **named)
-        return self._store
 
     def connect(self, port: int, number: int) -> Connection | None:
         """A connection of a client; None where nobody listens."""
@@ -137,13 +131,13 @@ class Process:
 
     def kill(self, power_loss: bool) -> None:
         """kill -9, or the machine's power goes."""
-        self._disk.kill(power_loss)
+        self._disk.die()
         self._clear_away()
+        self._disk.rest(power_loss)
 
     def end(self) -> None:
         """It has ended itself, or is to be cleared away after it has."""
-        self._disk.kill(False)
-        self._clear_away()
+        self.kill(False)
 
     def _clear_away(self) -> None:
         """Let go of what a real process's end would: descriptors and sockets."""
@@ -151,20 +145,13 @@ class Process:
         logging.disable(logging.CRITICAL)
         try:
             self.hub.kill()
-            store = self._store
-            if store is not None and not self.ended:
-                for close in (lambda: store._opened.segments.close(False), store._opened.database.close):
-                    with suppress(Exception):
-                        close()
-                with suppress(Exception):
-                    store._opened._lock.release()
+            self._disk.let_go()
         finally:
             logging.disable(silenced)
         for connection in self.connections:
             if connection.open:
                 connection.die()
-        self._disk.forget_former()
-        self.loop.close()
+        self.loop.drop()
 
     @property
     def dropped(self) -> int:

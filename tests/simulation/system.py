@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
@@ -21,6 +21,9 @@ UNTOLD: Final = (".lock", "-shm", "-reserve")
 """Files of which the disk itself says what a loss of power makes of them."""
 
 
+REPLACED: Final = ("replace", "link", "unlink", "mkdir", "fsync", "open", "close")
+
+
 def refuse(fate: str) -> None:
     """Raise what the system says of a disk that is full, or fails."""
     if fate:
@@ -32,16 +35,26 @@ class System:
 
     def __init__(self, disk: "Disk") -> None:
         self._disk = disk
-        self._real = {name: getattr(os, name) for name in ("replace", "link", "unlink", "mkdir", "fsync")}
+        self._mine = f"{disk.directory}/"
+        self._real = {name: getattr(os, name) for name in REPLACED}
         self._write_text = Path.write_text
 
     def _name(self, path: Any, named: dict[str, Any]) -> str:
         """What the disk calls that path; empty for what is none of its business."""
         text = path if isinstance(path, str) else os.fspath(path) if isinstance(path, os.PathLike) else ""
-        mine = f"{self._disk.directory}/"
-        if named.get("dir_fd") is not None or not text.startswith(mine) or text.endswith(UNTOLD):
+        if named.get("dir_fd") is not None or not text.startswith(self._mine) or text.endswith(UNTOLD):
             return ""
-        return text[len(mine) :]
+        return text[len(self._mine) :] if self._disk.used else ""
+
+    def open(self, path: Any, *arguments: Any, **named: Any) -> int:
+        descriptor: int = self._real["open"](path, *arguments, **named)
+        if self._disk.used:
+            self._disk.descriptors[descriptor] = None
+        return descriptor
+
+    def close(self, descriptor: int) -> None:
+        self._disk.descriptors.pop(descriptor, None)
+        self._real["close"](descriptor)
 
     def replace(self, old: Any, new: Any, **named: Any) -> None:
         name = self._name(old, named)
@@ -114,14 +127,12 @@ class System:
 def installed(disk: "Disk") -> Iterator[None]:
     """Within, whatever is done to names of that disk is under its control."""
     system = System(disk)
-    with (
-        mock.patch.object(os, "replace", system.replace),
-        mock.patch.object(os, "link", system.link),
-        mock.patch.object(os, "unlink", system.unlink),
-        mock.patch.object(os, "mkdir", system.mkdir),
-        mock.patch.object(os, "fsync", system.fsync),
-        mock.patch.object(
-            Path, "write_text", lambda path, *rest, **named: system.write_text(path, *rest, **named)
-        ),
-    ):
+    with ExitStack() as patches:
+        for name in REPLACED:
+            patches.enter_context(mock.patch.object(os, name, getattr(system, name)))
+        patches.enter_context(
+            mock.patch.object(
+                Path, "write_text", lambda path, *rest, **named: system.write_text(path, *rest, **named)
+            )
+        )
         yield

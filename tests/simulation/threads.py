@@ -41,9 +41,6 @@ class Task:
         except BaseException as error:
             self.failure = error
 
-    def may_go_on(self, now_s: float) -> bool:
-        return self.until_s <= now_s or (self.ready is not None and self.ready())
-
 
 class Hub:
     """The tasks of one process."""
@@ -64,7 +61,9 @@ class Hub:
     def runnable(self) -> list[Task]:
         """Those that may go on now."""
         now_s = self.clock.now_s
-        return [task for task in self.tasks if task.may_go_on(now_s)]
+        return [
+            task for task in self.tasks if task.until_s <= now_s or (task.ready is not None and task.ready())
+        ]
 
     def next_s(self) -> float:
         """When the next one may that only waits for time."""

@@ -5,6 +5,7 @@ import random
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 from gateway.config import Config
@@ -30,7 +31,7 @@ DRAIN_S: Final = 300.0
 STEPS_MAX_OF_A_RUN: Final = 400_000
 """More than any run needs: somebody goes round in circles."""
 
-SETTLING_S: Final = 40.0
+SETTLING_S: Final = 10.0
 """Virtual time in which those who wait for a slow reader are let go on: `slowConsumerTimeout`, and more."""
 
 KEPT_SPACES: Final = {"mqtt.session", "mqtt.subscription", "core.dedup"}
@@ -69,7 +70,7 @@ class World:
         self.process: Process | None = None
         self._connections: list[Connection] = []
         self._limits = limits(self._chance)
-        self._config = config = Config.model_validate(settings(self._chance))
+        self._config = config = Config.model_validate(settings(self._chance, self.disk.path))
         self.ledger.deliveries_max = config.queues.deliveries_max
         self.ledger.refusing = config.stomp.nack == "rejected"
         # Messages that former processes have counted as dropped.
@@ -214,12 +215,9 @@ class World:
         if process is None:
             return False
         self.steps += 1
-        choices: list[Any] = list(process.hub.runnable())
+        choices: list[Any] = process.hub.runnable()
         for connection in process.connections:
-            if connection.may_deliver():
-                choices.append(connection.deliver)
-            if connection.may_read():
-                choices.append(connection.read)
+            connection.offer(choices)
         if self.steps > STEPS_MAX_OF_A_RUN:
             raise Failed(f"it goes on and on: {self._waits_for()}")
         if not choices:
@@ -227,8 +225,10 @@ class World:
             if next_s > until_s:
                 return False
             self.clock.advance_to(next_s)
-            return True
-        chosen = self._chance.choice(choices)
+            choices = process.hub.runnable()
+            if not choices:
+                return True
+        chosen = choices[int(self._chance.random() * len(choices))]
         try:
             if callable(chosen):
                 chosen()
@@ -387,11 +387,11 @@ def limits(chance: random.Random) -> dict[str, int]:
     }
 
 
-def settings(chance: random.Random) -> dict[str, Any]:
+def settings(chance: random.Random, path: Path) -> dict[str, Any]:
     """A configuration with small limits."""
     output = chance.choice((2_000, 20_000, 262_144))
     inflight = chance.choice((1, 3, 20, 1_000))
-    options = f"outputBuffer={output}&maximumInflight={inflight}&slowConsumerTimeout=20000"
+    options = f"outputBuffer={output}&maximumInflight={inflight}&slowConsumerTimeout=4000"
     return {
         "connector": [
             {"name": "mqtt", "uri": f"mqtt://127.0.0.1:{MQTT_PORT}?{options}"},
@@ -410,6 +410,7 @@ def settings(chance: random.Random) -> dict[str, Any]:
         "stomp": {"nack": chance.choice(("failed", "failed", "rejected", "released"))},
         "mqtt": {"inflight_max": chance.choice((1, 5, 1_000)), "sys_interval_s": 0},
         "store": {
+            "path": str(path),
             "pending_bytes_max": chance.choice((5_000, 67_108_864)),
             "batch_operations_max": chance.choice((1, 7, 4_096)),
             "batch_bytes_max": chance.choice((2_000, 8_388_608)),
