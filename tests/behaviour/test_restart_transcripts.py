@@ -529,3 +529,31 @@ def test_what_was_under_way_at_a_kill_comes_again_in_the_order_of_the_first_time
     gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
     lives.commit()
     assert [packet.split()[2] for packet in gw.mqtt("s").rest()] == ["qos=2"] * qos.count("2")
+
+
+@pytest.mark.parametrize("stops", (True, False))
+def test_the_packet_id_of_a_message_that_ended_with_the_process_means_no_other(
+    lives: Lives, stops: bool
+) -> None:
+    # §4.3.3: until its PUBREL the client takes whatever comes under that packet id for a repetition.
+    gw = lives.gw
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 t qos=2"
+    lives.commit()
+    gw.mqtt("s") << "SUBACK 1 2"
+    gw.stomp("p") >> "SEND destination:/topic/t body:passing"
+    gw.mqtt("s").silent()
+    lives.commit()
+    gw.mqtt("s") << "PUBLISH t qos=2 id=1 passing" >> DROP
+    gw.stomp("p") >> DROP
+    gw = lives.stop() if stops else lives.kill()
+    gw.stomp("p") >> "SEND destination:/topic/t persistent:true body:stays"
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    gw.mqtt("s") << "PUBREL 1" << "PUBLISH t qos=2 id=2 stays" >> "PUBREC 2" >> "PUBCOMP 1"
+    lives.commit()
+    gw.mqtt("s") << "PUBREL 2" >> "PUBCOMP 2" >> DROP
+    lives.commit()
+    gw = lives.kill()
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    gw.mqtt("s").silent()

@@ -35,6 +35,8 @@ GARBAGE: Final = (
 )
 """Each ends the connection that it comes by."""
 
+REFUSALS_MAX: Final = 10
+
 
 def matches(filter: str, topic: str) -> bool:
     """MQTT 5.0 §4.7, for the few filters there are."""
@@ -120,6 +122,7 @@ class MqttClient:
         self._due: set[str] = set()
         # When it asked last, by topic.
         self._asked_at: dict[str, int] = {}
+        self._refusals = 0
         # Received at QoS 1 and 2, and not acknowledged yet.
         self._owed: list[tuple[Publish, Copy]] = []
         self._known: dict[int, Copy] = {}
@@ -312,6 +315,14 @@ class MqttClient:
         else:
             connection.break_off()
         self._ended(connection)
+
+    def refused(self) -> None:
+        """It was sent away: MQTT 3.1.1 has no other word for what finds no room, and the client repeats it each time, so
+        that it never comes to what waits for itself.  Somebody begins anew some time."""
+        self._refusals += 1
+        if self.version == 4 and self._refusals > REFUSALS_MAX:
+            self._say(f"{self.name} gives up {sorted(self._sent)}, and its session")
+            self.clean = self._holder.lossy = True
 
     @property
     def idle(self) -> bool:

@@ -294,6 +294,9 @@ class World:
             idle = all(client.idle for client in self.clients)
             if self.said == before:
                 self._look_who_waits()
+            for client in self.mqtt:
+                if client.connection is None:
+                    client.refused()
             quiet = quiet + 1 if idle and self.said == before else 0
         process = self.process
         assert process is not None

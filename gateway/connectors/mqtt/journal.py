@@ -5,10 +5,11 @@
 | mqtt.session | client id | number, expiry, when it lost its connection, user, will |
 | mqtt.subscription | client id, filter | the options of one subscription, and the number of its session |
 | mqtt.received | client id, packet id | the message's checksum: of QoS 2, it has come, its PUBREL has not |
-| mqtt.sent | client id, packet id | which stored message was sent under it, and whether its PUBREC has come |
+| mqtt.sent | client id, packet id | which message was sent under it, and whether its PUBREC has come |
 
 What waits for the client is in a queue, which the core brings back.  At QoS 1 packet ids are written at an orderly stop
-only: after a crash, what was not acknowledged is sent again under a new one.
+only: after a crash, what was not acknowledged is sent again under a new one.  Of a QoS 2 message that is not kept the
+packet id is: the client may have the message, and take another one under that id for a repetition.
 
 Of a session that ends with its connection there is a row as long as it has a will, which is due after a crash.
 
@@ -36,6 +37,9 @@ RECEIVED: Final = "mqtt.received"
 UNKNOWN: Final = -1
 """The checksum of a message of which only the packet id is known."""
 SENT: Final = "mqtt.sent"
+
+NOT_KEPT: Final = 0
+"""In place of the number of a queue: the message ends with the process."""
 
 # Queue, sequence, has the PUBREC come?
 _SENT: Final = Struct("<IQB")
@@ -115,10 +119,16 @@ def forget_received(session: "MqttSession", packet_id: int) -> int:
 
 
 def note_sent(session: "MqttSession", packet_id: int, delivery: Delivery, received: bool) -> int:
-    """A stored message goes out under this packet id; `received` once its PUBREC has come."""
-    if not session.noted or not delivery.stored:
+    """A message goes out under this packet id; `received` once its PUBREC has come."""
+    if not session.noted:
         return NOTHING
-    value = _SENT.pack(delivery.queue.number, delivery.sequence, 1 if received else 0)
+    if delivery.stored:
+        value = _SENT.pack(delivery.queue.number, delivery.sequence, 1 if received else 0)
+    elif received:
+        # Nothing that is not known.
+        return NOTHING
+    else:
+        value = _SENT.pack(NOT_KEPT, 0, 0)
     return _put(session, SENT, _key(session, str(packet_id)), value)
 
 
@@ -135,7 +145,7 @@ def forget_session(session: "MqttSession") -> None:
     if session.noted:
         for packet_id in session.received or ():
             forget_received(session, packet_id)
-        for packet_id in session.inflight or ():
+        for packet_id in (*(session.inflight or ()), *sorted(session.left_ids or ())):
             forget_sent(session, packet_id)
         _put(session, SESSION, session.client_id, None)
 

@@ -190,7 +190,10 @@ def _recover_exchanges(broker: Broker, found: Recovered, sessions: dict[str, Mqt
         client_id, packet_id = journal.split_key(key)
         try:
             number, sequence, received = journal.read_sent(value)
-            sent.append((number, sequence, client_id, int(packet_id), received))
+            if number == journal.NOT_KEPT and client_id in sessions:
+                _leave(sessions[client_id], int(packet_id))
+            else:
+                sent.append((number, sequence, client_id, int(packet_id), received))
             taken.setdefault(client_id, set()).add(int(packet_id))
         except Exception as error:
             broker.aside.note(journal.SENT, key, value, error)
@@ -199,6 +202,12 @@ def _recover_exchanges(broker: Broker, found: Recovered, sessions: dict[str, Mqt
     stale = take_up(broker, sent, sessions, {} if found.clean else taken)
     for key in stale:
         broker.store.append(Noted(journal.SENT, key, None))
+
+
+def _leave(session: MqttSession, packet_id: int) -> None:
+    if session.left_ids is None:
+        session.left_ids = set()
+    session.left_ids.add(packet_id)
 
 
 def _drop_orphans(broker: Broker, sessions: dict[str, MqttSession]) -> None:

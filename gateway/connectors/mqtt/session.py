@@ -66,6 +66,7 @@ class MqttSession(Outlet):
         "inflight",
         "kept_ids",
         "last_packet_id",
+        "left_ids",
         "noted",
         "number",
         "planned",
@@ -121,6 +122,9 @@ class MqttSession(Outlet):
         checksum (where this ends with the connection, its packet's hash), or UNKNOWN."""
         self.kept_ids: set[int] | None = None
         """Packet ids of deliveries of QoS 1 that the store knows: an earlier run stopped in order while they were out."""
+        self.left_ids: set[int] | None = None
+        """Packet ids of QoS 2 messages that an earlier run sent, and that it did not keep: the client may hold such an id
+        (§4.3.3), so it means no other message before its PUBCOMP."""
         self.last_packet_id = 0
         """The one that was given last."""
         self._queue: Queue | None = None
@@ -400,11 +404,9 @@ class MqttSession(Outlet):
 
     def _is_noted(self, packet_id: int, delivery: Delivery) -> bool:
         """Does the store know under which packet id it was sent?"""
-        if not delivery.stored:
-            return False
         if min(delivery.message.qos, binding_of(delivery).qos) == 2:
             return True
-        return self.kept_ids is not None and packet_id in self.kept_ids
+        return delivery.stored and self.kept_ids is not None and packet_id in self.kept_ids
 
     def _take_packet_id(self, delivery: Delivery) -> int:
         """The next free packet id, now in use for `delivery`.  Credit keeps fewer in flight than there are ids."""
@@ -414,7 +416,7 @@ class MqttSession(Outlet):
         packet_id = self.last_packet_id
         while True:
             packet_id = 1 if packet_id >= PACKET_ID_MAX else packet_id + 1
-            if packet_id not in inflight:
+            if packet_id not in inflight and (self.left_ids is None or packet_id not in self.left_ids):
                 break
         self.last_packet_id = packet_id
         inflight[packet_id] = delivery
@@ -437,6 +439,9 @@ class MqttSession(Outlet):
         """
         delivery = None if self.inflight is None else self.inflight.get(packet_id)
         if delivery is None:
+            if self.left_ids is not None and packet_id in self.left_ids and by == PUBCOMP:
+                self.left_ids.discard(packet_id)
+                journal.forget_sent(self, packet_id)
             return True
         if self._awaited(packet_id, delivery) != by:
             return False
@@ -508,6 +513,9 @@ class MqttSession(Outlet):
         """Send again what is unfinished, in its order (§4.4), then what has been waiting."""
         inflight = self.inflight
         self.resending = None
+        for packet_id in sorted(self.left_ids or ()):
+            assert self.connector is not None
+            self.connector.send_pubrel(packet_id)
         if inflight:
             self.resending = Resending(self, self.credit.available + len(inflight))
             self.resending.begin()
