@@ -571,6 +571,8 @@ class Gateway:
                 "queues": len(broker.queues),
                 "subscriptions": broker.topics.bindings_count,
                 "retained": broker.retained.count,
+                "unstored_bytes": broker.unstored.bytes,
+                "unstored_wanting": broker.unstored.wanting,
                 **broker.counters.as_dict(),
             },
             "store": self.storing.status(),

@@ -53,7 +53,7 @@ class Storing:
         broker.decoder.restorers[STOMP_ID] = StompRestorer()
         broker.decoder.restorers[ENVELOPE_ID] = EnvelopeRestorer()
         if not self._section.path:
-            broker.store = PassingStore()
+            broker.use(PassingStore())
             return
         path = Path(self._section.path)
         segments = Segments(path, self._section.large_bytes, self._section.segment_bytes)
@@ -69,7 +69,7 @@ class Storing:
             check_bytes_max=self._section.check_bytes_max,
         )
         self._sqlite = store
-        broker.store = store
+        broker.use(store)
         found = self._found = store.recover()
         broker.recover(found)
         waiting = sum(lane.count for queue in found.queues for lane in queue.lanes)

@@ -48,6 +48,8 @@ class CoreSection(Section):
     """Bytes of retained messages."""
     memory_max: int = Field(268_435_456, ge=1_048_576)
     """Bytes of messages in queues, above which those that the store has too are let go of, until their turn comes."""
+    unstored_bytes_max: int = Field(536_870_912, ge=1_048_576)
+    """Bytes of messages in queues that the store does not keep, 600 for each included; one queue has half of it at most."""
     transaction_operations_max: int = Field(10_000, ge=1)
     """Sends and acknowledgements in one transaction."""
     transaction_bytes_max: int = Field(134_217_728, ge=1)

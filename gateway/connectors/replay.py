@@ -90,7 +90,7 @@ class RetainedOutlet(Outlet):
         raise NotImplementedError
 
     @final
-    def keeps_waiting(self, publisher: Publisher) -> bool:
+    def keeps_waiting(self, publisher: Publisher, persistent: bool) -> bool:
         """See Sink."""
         return self._reader.keeps_waiting(publisher)
 

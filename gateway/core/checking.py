@@ -12,6 +12,7 @@ from gateway.core.destination import QUEUE, Destination
 from gateway.core.flow import Gate, Publisher
 from gateway.core.limits import BLOCK, REJECT
 from gateway.core.message import Message
+from gateway.core.unstored import RESIDENT_OVERHEAD
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
@@ -59,8 +60,8 @@ class Checks:
         self._asked: set[tuple[int, str]] = set()
         # The queues that the transaction itself makes room in; found when first needed.
         self._settling: set[Queue] | None = None
-        # What the messages take of queues that refuse when they are full: messages and bytes, by key.
-        self._taken: dict[str, tuple[int, int]] = {}
+        # What the messages take of queues that refuse when they are full, by key: messages, bytes, and bytes of memory.
+        self._taken: dict[str, tuple[int, int, int]] = {}
 
     def may_send(self, messages: list[Message]) -> None:
         """Raise TransactionDenied where the rules are others now, and deny some of them."""
@@ -95,7 +96,11 @@ class Checks:
         when_full = queue.policy.when_full
         if when_full == REJECT:
             self._take_room(queue, message)
-        elif when_full == BLOCK and queue.room.owned_by(self._publisher) and not queue.room.within(2, 1):
+        elif (
+            when_full == BLOCK
+            and queue.room.owned_by(self._publisher)
+            and not queue.room.within_for(message, 2, 1)
+        ):
             # Who consumes there does not wait, and is told no instead (see `make_room`), unless this makes room.
             if self._settling is None:
                 self._settling = {delivery.queue for delivery, _ in self._outcomes}
@@ -104,10 +109,13 @@ class Checks:
 
     def _take_room(self, queue: "Queue", message: Message) -> None:
         """One more message goes to `queue`."""
-        count, size = self._taken.get(queue.key.text, (0, 0))
-        if not queue.room.takes(count, size):
+        count, size, unstored = self._taken.get(queue.key.text, (0, 0, 0))
+        alone = queue.room.is_alone(message)
+        if not queue.room.takes(count, size) or (alone and not queue.room.share.takes(unstored)):
             raise TransactionRefused(f"{queue.key.text} is full")
-        self._taken[queue.key.text] = (count + 1, size + message.size)
+        if alone:
+            unstored += message.size + RESIDENT_OVERHEAD
+        self._taken[queue.key.text] = (count + 1, size + message.size, unstored)
 
 
 @final
@@ -144,7 +152,7 @@ class Checking(Chore):
         self._checks = Checks(broker, publisher, generation, outcomes)
         self._at = 0
         # Destinations of which it is known whether there is room.
-        self._passed: set[tuple[int, str]] = set()
+        self._passed: set[tuple[int, str, bool]] = set()
         # At one there is none, and the publisher waits there too.
         self._waits = False
         self._gate = Gate(_nobody_is_next)
@@ -191,17 +199,17 @@ class Checking(Chore):
         self._checks.have_places(messages)
         if self._broker.places.shut:
             for message in messages:
-                self._look_for_room(message.destination)
+                self._look_for_room(message.destination, message.persistent)
         behind = max(self._at - len(self._messages), 0)
         scheduled = self._scheduled[behind : behind + CHECKED_AT_ONCE - len(messages)]
         self._checks.may_send(scheduled)
         self._at += len(messages) + len(scheduled)
 
-    def _look_for_room(self, destination: Destination) -> None:
-        key = (destination.kind, destination.name)
+    def _look_for_room(self, destination: Destination, persistent: bool) -> None:
+        key = (destination.kind, destination.name, persistent)
         if key not in self._passed:
             self._passed.add(key)
-            if self._broker.keeps_waiting_at(self._publisher, destination):
+            if self._broker.keeps_waiting_at(self._publisher, destination, persistent):
                 self._waits = True
 
 

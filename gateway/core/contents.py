@@ -38,6 +38,7 @@ from gateway.core.holding import HeldDeliveries
 from gateway.core.journal import lane_of
 from gateway.core.paging import Paged
 from gateway.core.timetable import Appointment
+from gateway.core.unstored import RESIDENT_OVERHEAD
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
@@ -114,6 +115,11 @@ def faults(queue: "Queue") -> list[str]:
     waiting = contents.backlog.all()
     held = [] if contents.held is None else contents.held.all()
     _check_counts(contents, waiting, held, found)
+    alone = [one.message.size for one in [*waiting, *held] if queue.room.is_alone(one.message)]
+    size = sum(alone) + RESIDENT_OVERHEAD * len(alone)
+    share = queue.room.share.bytes
+    if size > share or (not contents.unsettled and size != share):
+        found.append(f"{size} bytes wait in memory alone, counted {share}")
     paged = contents.paged
     for delivery in [*waiting, *held]:
         if paged is not None and delivery.stored:

@@ -204,6 +204,9 @@ class Discarding(Chore):
                 return False
             if delivery.state in (READY, HELD):
                 delivery.state = SETTLED
+                room = delivery.queue.room
+                if room.is_alone(delivery.message):
+                    room.share.left(delivery.message)
         return True
 
     def _next(self) -> Delivery | None:

@@ -126,6 +126,8 @@ class CoreLimits:
     retained_bytes_max: int
     memory_max: int
     """Bytes of messages in queues, above which those that the store has too are let go."""
+    unstored_bytes_max: int
+    """Bytes in memory of messages that the store does not keep, in all queues; see Unstored."""
     transaction_operations_max: int
     """Sends and outcomes that one transaction may hold back."""
     transaction_bytes_max: int
@@ -175,6 +177,7 @@ class CoreLimits:
         followed_queues_max: int = 1_000_000,
         followed_queues_per_user_max: int = 500_000,
         followed_queues_per_address_max: int = 500_000,
+        unstored_bytes_max: int = 536_870_912,
     ) -> None:
         self.queues_max = queues_max
         self.separators_max = separators_max
@@ -198,6 +201,7 @@ class CoreLimits:
         self.selector_length_max = selector_length_max
         self.selector_depth_max = selector_depth_max
         self.memory_max = memory_max
+        self.unstored_bytes_max = unstored_bytes_max
         self.dedup_window_ms = dedup_window_ms
         self.dedup_keys_max = dedup_keys_max
         self.dedup_keys_per_producer_max = dedup_keys_per_producer_max

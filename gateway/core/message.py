@@ -206,6 +206,7 @@ class Message:
         "_form",
         "_forms",
         "_variant",
+        "copies",
         "deaths",
         "destination",
         "expires_at_ms",
@@ -254,6 +255,8 @@ class Message:
         self.publisher = publisher
         self.deaths: list[Death] | None = None
         """Why it was dead-lettered, newest first; the broker alone writes it."""
+        self.copies = 0
+        """Queues that have it in memory and for which the store does not keep it; see Unstored."""
         # Encoded forms by target variant.  Most messages have one, which needs no dict.
         self._variant = 0
         self._form: object = None

@@ -9,6 +9,7 @@ from gateway.core.flow import Publisher
 from gateway.core.limits import BLOCK, DROP_OLDEST, REJECT
 from gateway.core.message import Message
 from gateway.core.passage import Passage
+from gateway.core.unstored import RESIDENT_OVERHEAD
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
@@ -22,28 +23,32 @@ def make_room(queue: "Queue", message: Message, binding: "Binding | None") -> bo
     """Apply the policy of a full queue; False when the message may not come in."""
     when_full = queue.policy.when_full
     room = queue.room
+    if room.short_for(message):
+        if queue.passes_on and not room.full:
+            return True
+        room.share.want()
     if when_full == REJECT and queue.broker.assured:
         return True
-    if room.lax and not room.full_of_kept(queue.broker.store.pages):
-        if room.keeps(message) or _drop_passing(queue):
+    if room.lax and not room.full_of_kept:
+        if (room.keeps(message) and not room.short_for(message)) or _drop_passing(queue, message):
             return True
     elif when_full == BLOCK:
-        if not room.owned_by(message.publisher) or (binding is not None and not room.within(2, 1)):
-            hold(queue, message.publisher)
+        twice = room.within_for(message, 2, 1)
+        if not room.owned_by(message.publisher) or (binding is not None and not twice):
+            hold(queue, message.publisher, message.persistent)
             return True
         # Its own acknowledgements would free the queue, so it must be read; but not without end.
-        if room.within(2, 1) or queue.broker.assured:
+        if twice or queue.broker.assured:
             return True
-    elif when_full == DROP_OLDEST and queue.waiting:
-        drop_oldest(queue, True)
+    elif when_full == DROP_OLDEST and queue.waiting and drop_for(queue, message):
         return True
     queue.broker.counters.dropped_full += 1
     return False
 
 
-def hold(queue: "Queue", publisher: Publisher | None) -> bool:
-    """Have it wait until there is room; False for who cannot be stopped."""
-    held = queue.room.hold(publisher)
+def hold(queue: "Queue", publisher: Publisher | None, persistent: bool) -> bool:
+    """Have it wait until there is room for what it sends; False for who cannot be stopped.  See Room.hold."""
+    held = queue.room.hold(publisher, persistent)
     if held:
         queue.broker.stalls.watch(queue)
     return held
@@ -82,22 +87,50 @@ def _drop(queue: "Queue", delivery: Delivery) -> None:
     bury(queue, delivery, REASON_MAXLEN)
 
 
-def _drop_passing(queue: "Queue") -> bool:
-    """Let the oldest that are not kept go until there is room; answers whether there is, or will be.
+def drop_for(queue: "Queue", message: Message) -> bool:
+    """Let the oldest go for `message`; answers whether it may come in."""
+    drop_oldest(queue, True)
+    return _make_memory(queue, message, True)
+
+
+def _drop_passing(queue: "Queue", message: Message) -> bool:
+    """Let the oldest that are not kept go until there is room for `message`; answers whether there is, or will be.
 
     Nobody has come for them, and they are no dead letters: those would only fill the next queue.
     """
     room = queue.room
     for _ in range(DROPPED_AT_ONCE):
         if not room.full:
-            return True
+            return _make_memory(queue, message, False)
         if not room.has_passing:
             return False
         _discard(queue, queue.contents.backlog.pop())
     if room.full and room.has_passing:
         _go_on_dropping(queue, True, True)
         return True
-    return not room.full
+    return not room.full and _make_memory(queue, message, False)
+
+
+def _make_memory(queue: "Queue", message: Message, buries: bool) -> bool:
+    """Let the oldest that are in memory alone go until there is memory for `message`; answers whether it may come in.
+
+    A queue may be far above what it may have, since others came to have more.  Twice as much as `message` takes goes at
+    most, so that it comes down bit by bit; where few at a time are not enough for it, it does not come in itself.
+    """
+    room = queue.room
+    backlog = queue.contents.backlog
+    left = 2 * (message.size + RESIDENT_OVERHEAD)
+    for _ in range(DROPPED_AT_ONCE):
+        if left <= 0 or not room.short_for(message):
+            return True
+        if not backlog.count or not (room.is_alone(backlog.first().message) if buries else room.has_passing):
+            return False
+        left -= backlog.first().message.size + RESIDENT_OVERHEAD
+        if buries:
+            _drop(queue, backlog.pop())
+        else:
+            _discard(queue, backlog.pop())
+    return left <= message.size + RESIDENT_OVERHEAD or not room.short_for(message)
 
 
 def _discard(queue: "Queue", delivery: Delivery) -> None:

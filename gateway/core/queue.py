@@ -4,7 +4,7 @@ A named queue, a durable or shared topic subscription and an MQTT session's mess
 the latter three bound to topic patterns.
 """
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from gateway.core.burying import LOOKED_AT_ONCE, Expiring, bury, bury_expired
 from gateway.core.contents import Contents
@@ -32,7 +32,7 @@ from gateway.core.journal import lane_of
 from gateway.core.leaving import Discarding, Dismissing
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
-from gateway.core.overflow import drop_oldest, hold, make_room
+from gateway.core.overflow import drop_for, drop_oldest, hold, make_room
 from gateway.core.paging import PAGE_BYTES_MAX, RESIDENT_MIN, Paged, Stretch
 from gateway.core.ports import NOTHING, Dequeued, Enqueued, Entry, Page, QueueFound, Redelivered
 from gateway.core.queue_key import NAMED, QueueKey
@@ -40,14 +40,12 @@ from gateway.core.room import REFUSED, Room
 from gateway.core.roster import Roster
 from gateway.core.selection import Selections
 from gateway.core.subscription import NOBODY, Binding, Consumer, Sink
+from gateway.core.unstored import RESIDENT_OVERHEAD
 from gateway.core.unused import is_unused
 from gateway.core.waking import DELIVERED_AT_ONCE, LARGE_BYTES
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
-
-RESIDENT_OVERHEAD: Final = 600
-"""Bytes that a message in memory takes beside its own size, about."""
 
 
 @final
@@ -88,7 +86,7 @@ class Queue(Sink):
         """Unique in the broker; its text is its name in the store."""
         self.destination = Destination(QUEUE, key.name if key.kind == NAMED else key.text)
         self.contents = Contents()
-        self.room = Room(self.contents, policy, broker.places)
+        self.room = Room(self.contents, policy, broker.places, broker.unstored)
         self.owner = owner
         """Who alone may consume, and with whom it dies; None for a queue of everyone's."""
         self.bindings: list[Binding] = []
@@ -197,22 +195,24 @@ class Queue(Sink):
         copying = self.broker.copying
         if copying is not None and self.number in copying.had:
             return NOTHING
-        if self.room.full and not make_room(self, message, binding):
+        if self.room.full_for(message) and not make_room(self, message, binding):
             return REFUSED if self.policy.when_full in (REJECT, BLOCK) else NOTHING
-        return self._take_in(message, binding)
+        return self.take_in(message, binding)
 
     def inter(self, message: Message) -> int:
         """Take a message that was buried here: as `offer`, but nobody is there to be told no, or to be kept waiting.
 
         So what the store keeps comes in even where the queue is full, unless its policy is to drop.
         """
-        if self.room.full:
+        if self.room.full_for(message):
             if self.policy.when_full == DROP_OLDEST:
-                drop_oldest(self, True)
-            elif self.policy.when_full == DROP_NEWEST or not self.room.keeps(message):
+                comes = drop_for(self, message)
+            else:
+                comes = self.policy.when_full != DROP_NEWEST and self.room.keeps(message)
+            if not comes:
                 self.broker.counters.dropped_full += 1
                 return NOTHING
-        return self._take_in(message, None)
+        return self.take_in(message, None)
 
     def refuser(self, message: Message, binding: Binding | None) -> "Queue | None":
         """See Sink."""
@@ -220,8 +220,8 @@ class Queue(Sink):
             return None
         return self
 
-    def _take_in(self, message: Message, binding: Binding | None) -> int:
-        """A message that has its place, whatever follows from it; returns as Sink.offer."""
+    def take_in(self, message: Message, binding: Binding | None) -> int:
+        """Take one message, however full it is here: who says so has seen to that; returns as Sink.offer."""
         broker = self.broker
         kept = self.room.keeps(message)
         if kept and self.number == 0:
@@ -229,15 +229,13 @@ class Queue(Sink):
         self._sequence += 1
         self.enqueued_total += 1
         delivery = Delivery(self, message, self._sequence, binding)
+        if self.room.is_alone(message):
+            self.room.share.came(message)
         if not kept:
             self._wait(delivery)
             return NOTHING
         position = self._keep(delivery)
-        if (
-            broker.store.pages
-            and (self.contents.paged is not None or self._starved)
-            and self._lets_go(message)
-        ):
+        if (self.contents.paged is not None or self._starved) and self._lets_go(message):
             self._page_out(delivery)
         else:
             self._wait(delivery)
@@ -259,6 +257,8 @@ class Queue(Sink):
 
     def _lets_go(self, message: Message) -> bool:
         """Is this new message, which the store has, to be left to the store alone?"""
+        if not self.broker.store.pages:
+            return False
         paged = self.contents.paged
         if paged is not None and paged.holds(lane_of(message)):
             # Whatever else is to be said of it: in memory it would be newer than what is to leave before it.
@@ -292,11 +292,8 @@ class Queue(Sink):
 
     def _wait(self, delivery: Delivery) -> None:
         """Let a new message wait in memory, and go at once if there is a consumer for it."""
-        size = delivery.message.size
-        self.contents.resident_bytes += size
-        broker = self.broker
-        broker.resident_bytes += size + RESIDENT_OVERHEAD
-        if self.contents.held is not None or broker.holding is not None:
+        self._note_resident(delivery)
+        if self.contents.held is not None or self.broker.holding is not None:
             self._hold_back(delivery)
         else:
             self._admit(delivery)
@@ -336,9 +333,24 @@ class Queue(Sink):
 
     # -- room
 
-    def keeps_waiting(self, publisher: Publisher) -> bool:
+    def keeps_waiting(self, publisher: Publisher, persistent: bool) -> bool:
         """See Sink."""
-        return self.room.keeps_waiting(publisher, self.broker.store.pages) and hold(self, publisher)
+        if not self.room.keeps_waiting(publisher, persistent) or (self.passes_on and not self.room.full):
+            return False
+        return hold(self, publisher, persistent)
+
+    @property
+    def passes_on(self) -> bool:
+        """Would the next message be taken at once, and done with?  Then it needs no memory."""
+        return self.waiting == 0 and self.broker.holding is None and self.roster.passes_on
+
+    def refuses(self, message: Message) -> bool:
+        """Has it no room for this one?  Asked where its policy is to say so."""
+        room = self.room
+        if room.full or not room.short_for(message) or self.passes_on:
+            return room.full
+        room.share.want()
+        return True
 
     # -- messages go out
 
@@ -495,10 +507,12 @@ class Queue(Sink):
     def forget(self, delivery: Delivery) -> int:
         """The message leaves this queue."""
         delivery.state = SETTLED
-        if self.deleted:
-            # It let go of everything at once.
-            return NOTHING
         message = delivery.message
+        if self.room.is_alone(message):
+            self.room.share.left(message)
+        if self.deleted:
+            # It let go of the rest at once.
+            return NOTHING
         self.contents.resident_bytes -= message.size
         self.broker.resident_bytes -= message.size + RESIDENT_OVERHEAD
         self.room.again()

@@ -4,8 +4,9 @@ from typing import Final, final
 
 from gateway.core.contents import Contents
 from gateway.core.flow import Gate, Places, Publisher
-from gateway.core.limits import QueuePolicy
+from gateway.core.limits import BLOCK, QueuePolicy
 from gateway.core.message import Message
+from gateway.core.unstored import Share, Unstored
 
 REFUSED: Final = -2
 """What `offer` answers when the queue is full and its policy is to reject."""
@@ -13,14 +14,16 @@ REFUSED: Final = -2
 
 @final
 class Room:
-    """The limits of one queue's policy against what is in it."""
+    """The limits of one queue's policy, and of memory, against what is in it."""
 
-    __slots__ = ("_contents", "_gate", "_own", "_places", "lax", "moved", "policy")
+    __slots__ = ("_contents", "_gate", "_own", "_places", "lax", "moved", "policy", "share")
 
-    def __init__(self, contents: Contents, policy: QueuePolicy, places: Places) -> None:
+    def __init__(self, contents: Contents, policy: QueuePolicy, places: Places, unstored: Unstored) -> None:
         self._contents = contents
         self._places = places
         self.policy = policy
+        self.share = Share(unstored)
+        """What it has of the memory for messages that the store does not keep."""
         self.lax = False
         """Others have waited too long for it: what is not kept makes room.  See Stalls."""
         self.moved = False
@@ -46,6 +49,20 @@ class Room:
         """Is there no room for one more?"""
         return not self.takes(0, 0)
 
+    def full_for(self, message: Message) -> bool:
+        """Is there no room for this one, be it the queue's own limits or memory?"""
+        return not self.takes(0, 0) or self.short_for(message)
+
+    def short_for(self, message: Message) -> bool:
+        """Is there no memory for it?"""
+        return not self.share.takes(0) and self.is_alone(message)
+
+    def within_for(self, message: Message, numerator: int, denominator: int) -> bool:
+        """Is there no more than this part of what there may be, as far as `message` is concerned?"""
+        return self.within(numerator, denominator) and (
+            self.share.within(numerator, denominator) or not self.is_alone(message)
+        )
+
     def within(self, numerator: int, denominator: int) -> bool:
         """Is there no more than this part of what there may be?"""
         policy = self.policy
@@ -59,12 +76,15 @@ class Room:
             )
         )
 
-    def full_of_kept(self, pages: bool) -> bool:
-        """Is there no room but what memory need not hold (where the store `pages`), and nothing that may go first?"""
+    @property
+    def full_of_kept(self) -> bool:
+        """Is there no room but what memory need not hold, and nothing that may go first?"""
         policy = self.policy
         contents = self._contents
+        bytes_max = 0 if self.share.pages else policy.bytes_max
         if (
-            (pages or policy.bytes_max == 0 or contents.resident_bytes < policy.bytes_max)
+            (bytes_max == 0 or contents.resident_bytes < bytes_max)
+            and (self.share.pages or self.share.takes(0))
             and (policy.messages_max == 0 or contents.depth < policy.messages_max)
             and (policy.stored_bytes_max == 0 or contents.bytes < policy.stored_bytes_max)
         ):
@@ -81,32 +101,53 @@ class Room:
         """Is it one that the store keeps for this queue?"""
         return message.persistent and self.policy.durable
 
+    def is_alone(self, message: Message) -> bool:
+        """Is the queue's memory the only place where it is, so that memory cannot let go of it?"""
+        return self._needs_memory(message.persistent)
+
     # -- who waits
 
     @property
     def shut(self) -> bool:
         """Does anybody wait?"""
-        return self._gate is not None
+        return self._gate is not None or self.share.shut
 
-    def hold(self, publisher: Publisher | None) -> bool:
-        """Have it wait until there is room; False for who cannot be stopped."""
-        if self._gate is None:
-            self._gate = Gate(self.again)
-            self._places.shut += 1
-        return self._gate.hold(publisher)
+    def hold(self, publisher: Publisher | None, persistent: bool) -> bool:
+        """Have it wait until there is room for what it sends; False for who cannot be stopped.
 
-    def keeps_waiting(self, publisher: Publisher, pages: bool) -> bool:
-        """Is `publisher` to be held?  Before anybody waits here there is room for one more: this need not be asked."""
-        return (
-            self._gate is not None
-            and self.full
-            and (not self.lax or self.full_of_kept(pages))
-            and not self.owned_by(publisher)
+        For memory it waits at a gate of its own: whoever sends what the store takes over has nothing to do with that.
+        """
+        held = False
+        if self.full:
+            if self._gate is None:
+                self._gate = Gate(self.again)
+                self._places.shut += 1
+            held = self._gate.hold(publisher)
+        if self._needs_memory(persistent) and not self.share.takes(0) and self.share.hold(publisher):
+            held = True
+        return held
+
+    def keeps_waiting(self, publisher: Publisher, persistent: bool) -> bool:
+        """Is `publisher` to be held?
+
+        Before anybody waits here there is room for one more, and this need not be asked; but memory is everybody's.
+        """
+        if self.policy.when_full != BLOCK:
+            return False
+        waits = (self._gate is not None and self.full) or (
+            not self.share.takes(0) and self._needs_memory(persistent)
         )
+        return waits and (not self.lax or self.full_of_kept) and not self.owned_by(publisher)
+
+    def _needs_memory(self, persistent: bool) -> bool:
+        return not (persistent and self.policy.durable and self.share.pages)
 
     def again(self) -> None:
         """Something has left, or somebody that was let in has had its turn: let producers go on while a good part of the
         queue is free."""
+        if self.share.shut:
+            self.moved = True
+            self.share.again()
         gate = self._gate
         if gate is None:
             return
@@ -118,6 +159,7 @@ class Room:
 
     def close(self) -> None:
         """Nothing comes here any more: let everybody go on."""
+        self.share.close()
         gate = self._gate
         if gate is not None:
             self._forget_gate()

@@ -110,6 +110,12 @@ class Roster:
                 return ring.turn
         return None
 
+    @property
+    def passes_on(self) -> bool:
+        """Does the next in turn take whatever comes, and is it done with that at once?"""
+        turn = self._ready.turn
+        return turn is not None and turn.automatic and turn.selection is None and turn.ready
+
     # -- turns
 
     def next_ready(self) -> Consumer | None:

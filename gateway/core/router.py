@@ -48,6 +48,7 @@ from gateway.core.stalls import Stalls
 from gateway.core.subscription import Binding
 from gateway.core.topics import Topic, TopicTree
 from gateway.core.transaction import Transaction
+from gateway.core.unstored import Unstored
 from gateway.core.unused import UnusedQueues, is_unused
 from gateway.core.virtual import VIRTUAL_CONSUMER, VirtualConsumer, virtual_topic_of
 from gateway.core.waiters import Waiter, Waiters
@@ -105,6 +106,7 @@ class Broker(StoreListener):
         "store",
         "topics",
         "transactions_bytes",
+        "unstored",
         "unused",
         "values",
         "waiters",
@@ -172,6 +174,10 @@ class Broker(StoreListener):
         self._unanswered: list[Queue] = []
         self.refusing = False
         """Is there a queue that may refuse a message?"""
+        self.places = Places()
+        """Queues and slow subscribers where publishers wait."""
+        self.unstored = Unstored(limits.unstored_bytes_max, self.places, store.pages)
+        """What is in memory alone."""
         self.resident_bytes = 0
         """Bytes of the messages that queues have in memory, about."""
         self.transactions_bytes = 0
@@ -183,12 +189,15 @@ class Broker(StoreListener):
         """Retained values."""
         self.stalls = Stalls(self)
         """Queues that make who publishes to a topic wait."""
-        self.places = Places()
-        """Queues and slow subscribers where publishers wait."""
         self.dedup = Dedup(self)
         """What was done under the keys of producers."""
         self.schedule = Schedule(self)
         """Messages that are to be delivered later."""
+
+    def use(self, store: Store) -> None:
+        """Have this store keep what is to be kept; before there is anything."""
+        self.store = store
+        self.unstored.pages = store.pages
 
     # -- publishing
 
@@ -218,24 +227,30 @@ class Broker(StoreListener):
             self.counters.unroutable += 1
         return position
 
-    def keeps_waiting(self, publisher: Publisher, topic: Topic) -> bool:
-        """Is there a place without room on the way from `publisher` to `topic`?
+    def keeps_waiting(self, publisher: Publisher, topic: Topic, persistent: bool) -> bool:
+        """Is there a place without room on the way from `publisher` to `topic`, for what is `persistent` or is not?
 
         Then its message must not be published yet: it waits at the gate of each such place, and is to try again when its
         valve is opened.  Whoever publishes without asking has its message taken nevertheless.
         """
         waits = False
         for binding in self.route(topic):
-            if not binding.is_own(publisher) and binding.sink.keeps_waiting(publisher):
+            if not binding.is_own(publisher) and binding.sink.keeps_waiting(publisher, persistent):
                 waits = True
         return waits
 
-    def keeps_waiting_at(self, publisher: Publisher, destination: Destination) -> bool:
+    def keeps_waiting_at(self, publisher: Publisher, destination: Destination, persistent: bool) -> bool:
         """The same by name."""
         if destination.kind == TOPIC:
-            return self.keeps_waiting(publisher, self.topics.topic(destination.name))
+            return self.keeps_waiting(publisher, self.topics.topic(destination.name), persistent)
         queue = self.queues.get(NAMED_PREFIX + destination.name)
-        return queue is not None and queue.keeps_waiting(publisher)
+        if queue is None and not persistent and self.unstored.scarce and not destination.temporary:
+            # Of a thousand new queues not each is to begin with one message.
+            try:
+                queue = self.queue(destination.name, maker=publisher)
+            except LimitReached:
+                return False
+        return queue is not None and queue.keeps_waiting(publisher, persistent)
 
     def announce(self, message: Message, topic: Topic) -> int:
         """As `publish`, for what the broker has to say itself, which is not counted."""
@@ -304,7 +319,7 @@ class Broker(StoreListener):
 
     def _refused_by_any(self, message: Message, topic: Topic) -> bool:
         """Is there no room for it in a queue that refuses?  All of a route take a message, or none does."""
-        return bool([queue for queue in self.refusers(message, topic) if queue.room.full])
+        return bool([queue for queue in self.refusers(message, topic) if queue.refuses(message)])
 
     def refusers(self, message: Message, topic: Topic) -> list[Queue]:
         """The queues to which `message` would go and that may refuse it."""
@@ -517,6 +532,7 @@ class Broker(StoreListener):
         self.queue_expiry.look(now_ms)
         self.unused.look()
         self.stalls.look(now_ms)
+        self.unstored.tick()
         self.dedup.look(now_ms)
 
     def wait(self, waiter: Waiter) -> None:

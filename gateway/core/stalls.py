@@ -61,7 +61,7 @@ class Stalls:
         """Look at one whose time is over; is it to be looked at again?"""
         room = queue.room
         if room.lax:
-            room.lax = not room.within(1, 2)
+            room.lax = not (room.within(1, 2) and room.share.within(1, 2))
             return room.lax
         if not room.shut:
             return False
@@ -74,7 +74,7 @@ class Stalls:
         ending = _Ending(queue)
         if ending.go_on():
             self._broker.chores.add(ending)
-        if not queue.room.full_of_kept(self._broker.store.pages):
+        if not queue.room.full_of_kept:
             queue.room.close()
 
 

@@ -34,9 +34,10 @@ class Sink:
         """The queue that `offer` would put the message into and that may say no to it; None when there is none."""
         return None
 
-    def keeps_waiting(self, publisher: Publisher) -> bool:
+    def keeps_waiting(self, publisher: Publisher, persistent: bool) -> bool:
         """Has it no room, and makes publishers wait?  Then `publisher` waits until it has, and this is to be asked again.
 
+        `persistent`: is what it is about to send?  Where memory is what is short, that need not wait.
         Asked before a message is made, where Broker.places says that there are such places at all.
         """
         return False

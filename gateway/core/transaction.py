@@ -160,13 +160,13 @@ class Transaction:
         broker = self._broker
         under_way = broker.committing
         waits = under_way is not None and self._operations > SMALL and under_way.keeps_waiting(publisher)
-        asked: set[tuple[int, str]] = set()
+        asked: set[tuple[int, str, bool]] = set()
         for message in self._messages:
             destination = message.destination
-            key = (destination.kind, destination.name)
+            key = (destination.kind, destination.name, message.persistent)
             if key not in asked:
                 asked.add(key)
-                if broker.keeps_waiting_at(publisher, destination):
+                if broker.keeps_waiting_at(publisher, destination, message.persistent):
                     waits = True
         return waits
 

@@ -36,9 +36,9 @@ class VirtualConsumer(Sink):
         """See Sink."""
         return self._queue.offer(message.redirected(self._queue.destination), binding)
 
-    def keeps_waiting(self, publisher: Publisher) -> bool:
+    def keeps_waiting(self, publisher: Publisher, persistent: bool) -> bool:
         """See Sink."""
-        return self._queue.keeps_waiting(publisher)
+        return self._queue.keeps_waiting(publisher, persistent)
 
     def refuser(self, message: Message, binding: Binding) -> Queue | None:
         """See Sink."""

@@ -179,7 +179,7 @@ def test_where_there_is_no_room_it_waits_for_that_and_is_looked_at_again() -> No
     full = broker.queue("q.5", QueuePolicy(messages_max=1))
     full.offer(message(broker))
     other = Publisher("other", LogValve())
-    full.room.hold(other)
+    full.room.hold(other, False)
     assert sender.waits()
     broker.chores.finish()
     assert sender.valve.shut

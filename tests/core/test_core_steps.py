@@ -155,7 +155,7 @@ def test_readers_of_a_queue_that_lets_nothing_go_are_ended_some_a_step() -> None
         consume(queue, reader, 1)
     queue.offer(message(broker))
     publisher = Publisher("p", None)
-    queue.room.hold(publisher)
+    queue.room.hold(publisher, False)
     broker.stalls.watch(queue)
     broker.tick(2_000)
     ended = [0, sum(reader.ended for reader in readers)]

@@ -39,11 +39,11 @@ def post(connector: Answering, request: Request, destination: Destination, value
     once = _once(connector, request)
     if once is not None and _done(connector, once):
         return
-    if broker.places.shut and broker.keeps_waiting_at(connector.publisher, destination):
+    envelope = envelope_in(request, whole, connector.json, destination, values_max, coding_of(request))
+    if broker.places.shut and broker.keeps_waiting_at(connector.publisher, destination, envelope.durable):
         connector.untaken = True
         return
     connector.counters.messages_in += 1
-    envelope = envelope_in(request, whole, connector.json, destination, values_max, coding_of(request))
     if not broker.authorizer.may_claim(connector.publisher, envelope.fields.user_id):
         raise HttpRefusal(403, "it claims to be from another user")
     if destination.kind == QUEUE or destination.temporary:

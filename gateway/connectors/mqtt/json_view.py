@@ -33,9 +33,9 @@ class JsonView(Sink):
         """See Sink."""
         return self._session.refuser(message, binding)
 
-    def keeps_waiting(self, publisher: Publisher) -> bool:
+    def keeps_waiting(self, publisher: Publisher, persistent: bool) -> bool:
         """See Sink."""
-        return self._session.keeps_waiting(publisher)
+        return self._session.keeps_waiting(publisher, persistent)
 
     def merge(self, bindings: list[Binding]) -> Binding:
         """See Sink."""

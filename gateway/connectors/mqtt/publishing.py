@@ -170,14 +170,14 @@ class MqttPublishing(MqttSender):
         """Is there no room for the message where it is to go?  Then it is handled when there is."""
         topic = self._topics.get(publish.topic)
         if topic is not None:
-            self.untaken = self.broker.keeps_waiting(self.publisher, topic)
+            self.untaken = self.broker.keeps_waiting(self.publisher, topic, publish.qos > 0)
             return self.untaken
         try:
             destination = destination_of(publish.topic)
         except InvalidName:
             return False
         if self.broker.authorizer.may_publish(self.publisher, destination):
-            self.untaken = self.broker.keeps_waiting_at(self.publisher, destination)
+            self.untaken = self.broker.keeps_waiting_at(self.publisher, destination, publish.qos > 0)
         return self.untaken
 
     @final

@@ -329,12 +329,12 @@ class MqttSession(Outlet):
         queue = self._queue
         return None if queue is None or self.passes(message, binding) else queue.refuser(message, binding)
 
-    def keeps_waiting(self, publisher: Publisher) -> bool:
+    def keeps_waiting(self, publisher: Publisher, persistent: bool) -> bool:
         """See Sink."""
         connector = self.connector
         queue = self._queue
         waits = connector is not None and connector.keeps_waiting(publisher)
-        return (queue is not None and queue.keeps_waiting(publisher)) or waits
+        return (queue is not None and queue.keeps_waiting(publisher, persistent)) or waits
 
     def merge(self, bindings: list[Binding]) -> Binding:
         """One copy for overlapping filters: the highest QoS, all identifiers (§3.3.4)."""

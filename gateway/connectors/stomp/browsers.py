@@ -78,7 +78,7 @@ class Browser(Viewer):
             return False
         selector = self.subscription.selector
         if selector is None or selector.matches(message, failures):
-            self._copies.offer(message, None)
+            self._copies.take_in(message, None)
             self._left -= 1
         return True
 

@@ -126,7 +126,7 @@ class StompSender(FrameConnector):
         """Is there no room for the message where it is to go?  Then it is handled when there is."""
         if send.transaction is None and send.special & SPECIAL_SCHEDULED == 0:
             for destination in self._allowed(send):
-                if self.broker.keeps_waiting_at(self.publisher, destination):
+                if self.broker.keeps_waiting_at(self.publisher, destination, send.persistent):
                     self.untaken = True
         return self.untaken
 

@@ -388,7 +388,7 @@ class JsonConnector(FrameConnector):
                 raise JsonRefusal(c.UNKNOWN, f"{destination} is gone")
             destinations.append(destination)
         held = None if publish.tx is None else self._transaction(publish.tx)
-        if broker.places.shut and held is None and self._must_wait(destinations):
+        if broker.places.shut and held is None and self._must_wait(destinations, publish):
             return
         once: Once | None = None
         if publish.dedup is not None:
@@ -423,10 +423,11 @@ class JsonConnector(FrameConnector):
             position = broker.transaction(self.publisher).commit_with(messages, timing)
             self._ok(position, publish.id)
 
-    def _must_wait(self, destinations: list[Destination]) -> bool:
+    def _must_wait(self, destinations: list[Destination], publish: Publish) -> bool:
         """Is there no room for the message where it is to go?  Then it is carried out when there is."""
+        persistent = publish.envelope.get("durable") is not False
         for destination in destinations:
-            if self.broker.keeps_waiting_at(self.publisher, destination):
+            if self.broker.keeps_waiting_at(self.publisher, destination, persistent):
                 self.untaken = True
         return self.untaken
 

@@ -1,0 +1,188 @@
+"""Messages that are in memory alone: what is not persistent, and what is in queues that die with somebody.
+
+The store cannot take them over when memory is full, so over all queues they have one bound.  A queue may hold an even
+part of what is left free: one alone about half of all; and if a thousand fill one after the other and nobody reads
+them, a thousandth of all is still free behind the last.  So no queue needs to know of the others, whoever comes next
+finds room, and as others get rid of theirs each may have more (in the manner of A. K. Choudhury, E. L. Hahne, "Dynamic
+queue length thresholds for shared-memory packet switches", 1998).
+
+An eighth of all is only for queues that move: of which something has left a moment ago, or that have been emptied.  So
+however many readers are stuck, those that take what comes have room for it.  What is taken and done with as it comes,
+by a reader that acknowledges nothing, needs no memory (`Queue.passes_on`).
+"""
+
+from collections import OrderedDict
+from typing import Final, final
+
+from gateway.core.flow import Gate, Places, Publisher
+from gateway.core.message import Message
+
+RESIDENT_OVERHEAD: Final = 600
+"""Bytes that a message in a queue's memory takes beside its own size, about."""
+
+MOVING_PART: Final = 8
+"""One part in so many of all is for queues that move."""
+
+MOVING_TICKS: Final = 2
+"""A queue of which nothing has left for so many seconds does not move."""
+
+LOOKED_AT_ONCE: Final = 64
+"""Queues that wait for memory and are looked at in one tick."""
+
+
+@final
+class Unstored:
+    """All of them in the broker.  A message that several queues have is in memory once."""
+
+    __slots__ = (
+        "bytes",
+        "bytes_max",
+        "for_moving",
+        "holders",
+        "line",
+        "pages",
+        "places",
+        "ticks",
+        "wanting",
+    )
+
+    def __init__(self, bytes_max: int, places: Places, pages: bool) -> None:
+        self.bytes_max = bytes_max
+        self.for_moving = bytes_max // MOVING_PART
+        """Of that, what only queues that move may have."""
+        self.places = places
+        self.pages = pages
+        """Does the store take over from memory what it keeps?  If not, all messages are such."""
+        self.bytes = 0
+        """What they take, about."""
+        self.holders = 0
+        """Queues that have any."""
+        self.ticks = 0
+        """Rises about once a second."""
+        self.wanting = 0
+        """Messages that came where there was no memory for them: what then happened, the queue's policy says."""
+        self.line: OrderedDict[Share, None] = OrderedDict()
+        """Queues at which publishers wait for memory: whose turn it is to be looked at first."""
+
+    @property
+    def free(self) -> int:
+        """Bytes that there is room for; may be less than 0, by what one message was more than that."""
+        return self.bytes_max - self.bytes
+
+    @property
+    def scarce(self) -> bool:
+        """Is all used up but what is for queues that move?"""
+        return self.free <= self.for_moving
+
+    def look(self) -> None:
+        """There may be more room than there was: let the first in line look."""
+        share = next(iter(self.line))
+        self.line.move_to_end(share)
+        share.again()
+
+    def tick(self) -> None:
+        """Called about once a second, for those whose turn does not come with what leaves."""
+        self.ticks += 1
+        for _ in range(min(LOOKED_AT_ONCE, len(self.line))):
+            if not self.line:
+                return
+            self.look()
+
+
+@final
+class Share:
+    """What one queue has of it, and who waits there for more."""
+
+    __slots__ = ("_all", "_gate", "_moved", "bytes")
+
+    def __init__(self, unstored: Unstored) -> None:
+        self._all = unstored
+        self._gate: Gate | None = None
+        # The tick at which something left last; -1 where nothing ever did.
+        self._moved = -1
+        self.bytes = 0
+
+    def came(self, message: Message) -> None:
+        """The queue holds one more message that the store does not keep for it."""
+        everything = self._all
+        if self.bytes == 0:
+            everything.holders += 1
+        if message.copies == 0:
+            everything.bytes += message.size
+        message.copies += 1
+        everything.bytes += RESIDENT_OVERHEAD
+        self.bytes += message.size + RESIDENT_OVERHEAD
+
+    def left(self, message: Message) -> None:
+        """Undo `came`."""
+        everything = self._all
+        message.copies -= 1
+        if message.copies == 0:
+            everything.bytes -= message.size
+        everything.bytes -= RESIDENT_OVERHEAD
+        self.bytes -= message.size + RESIDENT_OVERHEAD
+        self._moved = everything.ticks
+        if self.bytes == 0:
+            everything.holders -= 1
+        if everything.line:
+            everything.look()
+
+    def _free(self, has: int) -> int:
+        """What is left free, of which it may have what is even, when it has so much."""
+        everything = self._all
+        moves = self._moved >= 0 and (has == 0 or everything.ticks - self._moved < MOVING_TICKS)
+        return everything.free if moves else everything.free - everything.for_moving
+
+    def takes(self, more_bytes: int) -> bool:
+        """Is there room for a message once `more_bytes` of others have come in?"""
+        has = self.bytes + more_bytes
+        holders = self._all.holders if self.bytes else self._all.holders + 1
+        return has * holders < self._free(has) - more_bytes
+
+    def within(self, numerator: int, denominator: int) -> bool:
+        """Has it no more than this part of what it may have?"""
+        return self.bytes * self._all.holders * denominator <= self._free(self.bytes) * numerator
+
+    @property
+    def pages(self) -> bool:
+        """See Unstored."""
+        return self._all.pages
+
+    # -- who waits
+
+    @property
+    def shut(self) -> bool:
+        """Does anybody wait?"""
+        return self._gate is not None
+
+    def want(self) -> None:
+        """Count a message for which there is no room."""
+        self._all.wanting += 1
+
+    def hold(self, publisher: Publisher | None) -> bool:
+        """Have it wait until there is room; False for who cannot be stopped."""
+        if self._gate is None:
+            self._gate = Gate(self.again)
+            self._all.places.shut += 1
+            self._all.line[self] = None
+        return self._gate.hold(publisher)
+
+    def again(self) -> None:
+        """There may be room: let publishers go on while a good part of the share is free."""
+        gate = self._gate
+        if gate is not None and self.within(3, 4):
+            gate.let_in()
+            if not gate.waiting:
+                self._forget_gate()
+
+    def close(self) -> None:
+        """Nobody waits here any more: let everybody go on."""
+        gate = self._gate
+        if gate is not None:
+            self._forget_gate()
+            gate.open()
+
+    def _forget_gate(self) -> None:
+        self._gate = None
+        self._all.places.shut -= 1
+        del self._all.line[self]
