@@ -58,6 +58,7 @@ class Connector(Output):
     __slots__ = (
         "_asker",
         "_late",
+        "_puts_off",
         "_rate_bytes",
         "_rate_messages",
         "_rate_second",
@@ -102,6 +103,7 @@ class Connector(Output):
         self._asker: _ConnectionAsker | None = None
         self._late = False
         self._shut = False
+        self._puts_off = False
         self._rate_second = 0
         self._rate_messages = 0
         self._rate_bytes = 0
@@ -262,7 +264,7 @@ class Connector(Output):
 
     def _look_at_reading(self) -> None:
         """A client is not read while publishers must wait, while it does not read its answers, nor before it is known."""
-        shut = self._shut or self._unanswered or self._asker is not None
+        shut = self._shut or self._unanswered or self._puts_off or self._asker is not None
         if shut != self.throttled:
             self.throttled = shut
             if not shut:
@@ -273,6 +275,27 @@ class Connector(Output):
     def answers_changed(self) -> None:
         """See Output."""
         self._look_at_reading()
+
+    def put_off(self) -> bool:
+        """The frame that is handled is refused, which ends the connection: is it to wait for what is to be confirmed first?
+
+        Ended at once, the client would not know what was taken, would send that again, and would come no further where it
+        is refused each time.  It is handled again then, and perhaps not refused.
+        """
+        if self.unconfirmed == 0:
+            return False
+        self.untaken = True
+        self._puts_off = True
+        self._look_at_reading()
+        return True
+
+    def release_confirmations(self, position: int) -> bool:
+        """See Output."""
+        more = super().release_confirmations(position)
+        if self._puts_off and not more:
+            self._puts_off = False
+            self._look_at_reading()
+        return more
 
     def reading_changed(self) -> None:
         """`throttled` has a new value: a client that is not read cannot be blamed for its silence."""

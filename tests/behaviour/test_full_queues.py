@@ -70,6 +70,45 @@ def test_a_topic_of_which_a_queue_refuses_is_refused_to_every_publisher_in_its_o
     assert queue.depth == 1
 
 
+def test_who_is_refused_by_closing_has_what_was_taken_before_confirmed_first() -> None:
+    """Else it sends that again, and comes no further: MQTT 3.1.1 §3.3.5, STOMP §ERROR."""
+    store = HeldStore()
+    gw = Gateway(store, policy=QueuePolicy(messages_max=2, when_full=REJECT))
+    for name in ("m", "s"):
+        gw.broker.queue(name)
+    device, sender = gw.mqtt("device"), gw.stomp("sender")
+    device >> "CONNECT device" << "CONNACK 0 present=0"
+    device >> b"".join(device.write(f"PUBLISH $queue/m qos=1 id={n} {n}") for n in (1, 2, 3))
+    sender >> b"".join(
+        sender.write(f"SEND destination:/queue/s persistent:true receipt:{n} body:{n}") for n in (1, 2, 3)
+    )
+    assert (device.rest(), sender.rest()) == ([], [])
+    assert not device.closed and not sender.closed
+    gw.broker.on_durable(store.release())
+    device << "PUBACK 1" << "PUBACK 2"
+    sender << "RECEIPT receipt-id:1" << "RECEIPT receipt-id:2" << "ERROR receipt-id:3"
+    assert device.closed and sender.closed
+    assert [gw.broker.queue(name).depth for name in ("m", "s")] == [2, 2]
+
+
+def test_who_may_be_taken_once_earlier_ones_are_confirmed_is_not_refused() -> None:
+    store = HeldStore()
+    gw = Gateway(store, policy=QueuePolicy(messages_max=1, when_full=REJECT))
+    gw.broker.queue("m")
+    device = gw.mqtt("device")
+    device >> "CONNECT device" << "CONNACK 0 present=0"
+    device >> b"".join(device.write(f"PUBLISH $queue/m qos=1 id={n} {n}") for n in (1, 2))
+    reader = gw.stomp("reader")
+    reader >> "SUBSCRIBE id:1 destination:/queue/m ack:auto"
+    assert reader.bodies() == ["1"]
+    gw.broker.on_durable(store.release())
+    device << "PUBACK 1"
+    gw.broker.on_durable(store.release())
+    device << "PUBACK 2"
+    assert reader.bodies() == ["2"]
+    assert not device.closed
+
+
 def test_a_message_that_has_expired_when_it_comes_reaches_no_subscriber() -> None:
     gw = Gateway()
     gw.stomp("s") >> "SUBSCRIBE id:1 destination:/topic/t"

@@ -388,6 +388,9 @@ class MqttPublishing(MqttSender):
         version = self._version
         code = reason.value
         if version != 5:
+            if reason == ReasonCode.QUOTA_EXCEEDED and self.put_off():
+                self.counters.messages_in -= 1
+                return
             if reason != ReasonCode.NOT_AUTHORIZED or self.settings.publish_denied != ACKNOWLEDGE:
                 self.fail(reason, why)
                 return

@@ -125,7 +125,8 @@ class StompConnector(StompSender):
                 InvalidCron,
                 TransactionDenied,
             ) as error:
-                self._fail(str(error), frame.receipt)
+                if not isinstance(frame, Send) or not self.put_off():
+                    self._fail(str(error), frame.receipt)
             except (LimitReached, TransactionTooLarge, TransactionRefused, ScheduleRefused) as limit:
                 self.counters.limit_hits += 1
                 self._fail(str(limit), frame.receipt)
