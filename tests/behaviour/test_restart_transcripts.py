@@ -375,6 +375,25 @@ def test_qos_2_publish_is_taken_once_though_the_gateway_was_killed_before_its_pu
     assert gw.broker.queue("q").depth == 2
 
 
+def test_pubcomp_of_what_an_earlier_connection_released_waits_until_the_packet_id_is_forgotten_for_good(
+    lives: Lives,
+) -> None:
+    gw = lives.gw
+    gw.mqtt("p") >> "CONNECT p clean=0" << "CONNACK 0 present=0" >> "PUBLISH $queue/q qos=2 id=5 x"
+    lives.commit()
+    gw.mqtt("p") << "PUBREC 5" >> "PUBREL 5"
+    again = gw.mqtt("again") >> "CONNECT p clean=0" << "CONNACK 0 present=1" >> "PUBREL 5"
+    again.silent()
+    lives.commit()
+    again << "PUBCOMP 5"
+    gw = lives.kill()
+    # The same message under the same identifier is a new one.
+    gw.mqtt("p") >> "CONNECT p clean=0" << "CONNACK 0 present=1" >> "PUBLISH $queue/q qos=2 id=5 x"
+    lives.commit()
+    gw.mqtt("p") << "PUBREC 5"
+    assert gw.broker.queue("q").depth == 2
+
+
 def test_qos_2_delivery_keeps_its_identifier_and_its_pubrec(lives: Lives) -> None:
     gw = lives.gw
     gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=0" >> "SUBSCRIBE 1 t qos=2"

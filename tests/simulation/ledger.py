@@ -27,6 +27,7 @@ MILLISECOND_S: Final = 0.001
 """The broker's own times are no finer."""
 
 REJECTED: Final = "rejected"
+MAXLEN: Final = "maxlen"
 DELIVERY_LIMIT: Final = "delivery_limit"
 EXPIRED: Final = "expired"
 UNREPRESENTABLE: Final = "unrepresentable"
@@ -404,6 +405,8 @@ class Ledger:
         """Failures after which a message is given up on; 0 for never."""
         self.refusing = False
         """A refusal (NACK) is final, and no failure that is tried again."""
+        self.dropping = False
+        """A full queue drops, and counts that."""
 
     def holder(self, name: str) -> Holder:
         """The one of that name."""
@@ -524,6 +527,9 @@ class Ledger:
                 raise Violation(
                     f"{sent} was given up on in {origin} after {self.deliveries_max} failures, of {holder.tries} tries"
                 )
+        elif reason == MAXLEN:
+            if not self.dropping:
+                raise Violation(f"{sent} is said to have been dropped in {origin}, which does not drop")
         elif reason != UNREPRESENTABLE and (reason != EXPIRED or not sent.mortal):
             raise Violation(f"{sent} has died in {origin} of {reason!r}, which has no cause")
 
@@ -548,7 +554,8 @@ class Ledger:
     def look_at_groups(self) -> None:
         """To be called at the end.  Raises Violation."""
         for group in self.groups:
-            whole = group.whole
+            # Of what was carried out a full queue may drop a part.
+            whole = [] if self.dropping else group.whole
             missing = [sent for sent in whole if not self._came(sent)]
             if missing and (group.done or len(missing) < len(whole)):
                 raise Violation(f"{missing[0]} never came, but its transaction was carried out")

@@ -165,7 +165,7 @@ class MqttClient:
         will.hidden = lambda: (
             self.connection is connection
             and connection.open
-            and not connection.is_closing()
+            and not connection.given_up
             and not self.doomed
             and self._stays()
         )

@@ -66,7 +66,8 @@ class Connection(asyncio.Transport):
     @property
     def given_up(self) -> bool:
         """Has the gateway ended it, perhaps before the client could see it?"""
-        return self._closing
+        connector = self.protocol.connector
+        return self._closing or connector is None or connector.closing
 
     def say(self, data: bytes) -> None:
         """The client writes; it may always."""

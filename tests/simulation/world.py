@@ -72,6 +72,7 @@ class World:
         self._limits = limits(self._chance)
         self._config = config = Config.model_validate(settings(self._chance, self.disk.path))
         self.ledger.deliveries_max = config.queues.deliveries_max
+        self.ledger.dropping = config.queues.when_full.startswith("drop")
         self.ledger.refusing = config.stomp.nack == "rejected"
         # Messages that former processes have counted as dropped.
         self._dropped = 0
@@ -406,12 +407,19 @@ def settings(chance: random.Random, path: Path) -> dict[str, Any]:
         "queues": {
             "messages_max": chance.choice((0, 0, 5, 50)),
             "bytes_max": chance.choice((268_435_456, 268_435_456, 10_000)),
-            "when_full": chance.choice(("block", "reject")),
+            "when_full": chance.choice(("block", "block", "reject", "reject", "drop-oldest", "drop-newest")),
             "deliveries_max": chance.choice((0, 2, 20)),
             "dead_letters": DEAD,
         },
         "stomp": {"nack": chance.choice(("failed", "failed", "rejected", "released"))},
-        "mqtt": {"inflight_max": chance.choice((1, 5, 1_000)), "sys_interval_s": 0},
+        "mqtt": {
+            "inflight_max": chance.choice((1, 5, 1_000)),
+            "receive_maximum": chance.choice((2, 20, 1_000)),
+            "queued_messages_max": chance.choice((5, 100, 100_000, 100_000)),
+            "when_full": chance.choice(("block", "drop-oldest", "drop-newest")),
+            "queue_qos0": chance.random() < 0.3,
+            "sys_interval_s": 0,
+        },
         "store": {
             "path": str(path),
             "pending_bytes_max": chance.choice((5_000, 67_108_864)),

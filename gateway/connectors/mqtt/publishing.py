@@ -412,6 +412,10 @@ class MqttPublishing(MqttSender):
         if received is not None and received.pop(pubrel.packet_id, None) is not None:
             # Were it still known after a crash, the next message under this packet id would be taken for a repeat.
             position = journal.forget_received(session, pubrel.packet_id)
-        elif self._version == 5:
-            reason = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND.value
+        else:
+            if session.noted:
+                # An earlier connection may have released it a moment ago, and that may not be safe yet.
+                position = self.broker.store.position
+            if self._version == 5:
+                reason = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND.value
         self._conclude(position, encode_pubcomp(pubrel.packet_id, reason, self._version))
