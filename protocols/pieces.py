@@ -1,7 +1,10 @@
 """Bytes that come in pieces and are wanted as a whole: nobody waits while many megabytes are joined."""
 
 from io import BytesIO
-from typing import final
+from typing import Final, final
+
+SURE_BYTES: Final = 4_194_304
+"""Once so much has come of what is expected there is room for all of it: who only says that much will come takes none."""
 
 
 @final
@@ -12,10 +15,12 @@ class Pieces:
     takes a millisecond a megabyte, in one go.
     """
 
-    __slots__ = ("_buffer", "_first", "size")
+    __slots__ = ("_buffer", "_expected", "_first", "size")
 
-    def __init__(self, first: bytes) -> None:
+    def __init__(self, first: bytes, expected: int = 0) -> None:
+        """`expected` bytes will come at most, if that is known."""
         self._first = first
+        self._expected = expected
         self._buffer: BytesIO | None = None
         self.size = len(first)
         """Bytes added."""
@@ -27,8 +32,19 @@ class Pieces:
             buffer = self._buffer = BytesIO()
             buffer.write(self._first)
             self._first = b""
-        buffer.write(piece)
         self.size += len(piece)
+        if self._expected > SURE_BYTES and self.size > SURE_BYTES:
+            buffer = self._make_room(buffer)
+        buffer.write(piece)
+
+    def _make_room(self, buffer: BytesIO) -> BytesIO:
+        """Growing by and by, it would have to move once it is too large for where it began."""
+        # Zeros that are nowhere yet: the system finds room for a page of them when it is written.
+        whole = BytesIO(bytes(self._expected))
+        self._expected = 0
+        whole.write(buffer.getvalue())
+        self._buffer = whole
+        return whole
 
     def take(self) -> bytes:
         """Everything, in order; nothing may be added afterwards."""
@@ -36,4 +52,5 @@ class Pieces:
         if buffer is None:
             return self._first
         self._buffer = None
+        buffer.truncate(self.size)
         return buffer.getvalue()

@@ -59,7 +59,7 @@ RULES: dict[str, set[str]] = {
     "protocols.mqtt": PURE | {"protocols.wire", "protocols.errors", "protocols.pieces"},
     "protocols.stomp": PURE | {"protocols.wire", "protocols.errors", "protocols.pieces"},
     # librt is what mypyc's primitives are; the handshake and the quickest unmasking of long frames are the package's.
-    "protocols.websocket": PURE | {"protocols.errors", "ext:librt", "ext:websockets"},
+    "protocols.websocket": PURE | {"protocols.errors", "protocols.pieces", "ext:librt", "ext:websockets"},
     "protocols.gatewayjson": PURE | {"protocols.errors", "protocols.pieces", "protocols.json_writing"},
     # urllib.parse, which only takes strings apart.
     "protocols.http": PURE | {"protocols.errors", "protocols.pieces", "ext:h11", "std:urllib"},

@@ -4,8 +4,14 @@ Some dozen frames are one step; net says when the next is taken, since only net 
 ends early behind a frame that took long, when the client has had its share of the turn (`Turn.over`).
 """
 
+from typing import Final
+
 from gateway.connectors.base import Connector, Counters, Limits, Turn
 from gateway.core.router import Broker
+
+TIRING_BYTES: Final = 8_192
+"""Bytes of a message behind which it is asked whether its client has had its share: thousands of properties take as long to
+translate as some hundred small messages."""
 
 
 class FrameConnector(Connector):

@@ -93,8 +93,8 @@ class BareRestorer(Restorer):
         return BareOrigin(data, start)
 
 
-LONG_RECORD: Final = 1_048_576
-"""Bytes of a message from which on its record is not put together on the loop's thread."""
+LONG_RECORD: Final = 16_384
+"""Bytes of a message from which on its record is not put together on the loop's thread: a batch has megabytes of them."""
 
 
 @final

@@ -30,6 +30,9 @@ SEGMENT_BYTES: Final = 67_108_864
 OPEN_MAX: Final = 16
 """Segments that are held open for reading."""
 
+JOINED: Final = 1_048_576
+"""Bytes of records that are written at once, about; a longer one is written part by part."""
+
 SUFFIX: Final = ".seg"
 
 KEPT_SUFFIX: Final = ".kept"
@@ -189,18 +192,24 @@ class Segments:
         return places
 
     def _write(self, records: Sequence[bytes | LongRecord]) -> None:
-        """At the end of the segment that grows; what lies next to each other and is not long in one go."""
+        """At the end of the segment that grows, some at a time: while they are joined, no other thread runs."""
         at = self._end
-        gathered: list[bytes] = []
+        gathered: list[bytes | memoryview] = []
+        size = 0
         for record in records:
-            if isinstance(record, bytes):
-                gathered.append(record)
-                continue
-            for part in [b"".join(gathered), *record.sealed()]:
-                if part:
-                    self._files.write(self._descriptor, at, part)
-                    at += len(part)
-            gathered = []
+            parts = record.sealed() if isinstance(record, LongRecord) else [record]
+            if len(record) < JOINED:
+                gathered.extend(parts)
+                size += len(record)
+                parts = []
+            if gathered and (parts or size >= JOINED):
+                self._files.write(self._descriptor, at, b"".join(gathered))
+                at += size
+                gathered = []
+                size = 0
+            for part in parts:
+                self._files.write(self._descriptor, at, part)
+                at += len(part)
         if gathered:
             self._files.write(self._descriptor, at, b"".join(gathered))
 

@@ -429,7 +429,8 @@ class JsonText:
         if parts and (self._kept == BODY or self._kept == BODY_PACKED):
             text = "".join(parts) + text
             parts.clear()
-            self._buffer = Pieces(b"")
+            # The end of the text is somewhere before the end of all.
+            self._buffer = Pieces(b"", len(self._data) - self._at + AT_ONCE)
             if self._kept == BODY_PACKED:
                 self._packed = _Unpacking()
         if self._buffer is None:

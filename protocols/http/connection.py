@@ -87,6 +87,7 @@ class HttpConnection:
         "_h11",
         "_head",
         "_held",
+        "_length",
         "_limits",
         "_rest",
         "_rest_at",
@@ -102,6 +103,8 @@ class HttpConnection:
         self._between = True
         self._body: Pieces | None = None
         self._body_bytes = 0
+        # What its head says of that; 0 when it says nothing.
+        self._length = 0
         # Of its chunks, and of the pieces that they came in.
         self._chunks = 0
         # The body that comes is larger than anybody may send: whether it may be is asked, and has been said.
@@ -204,6 +207,7 @@ class HttpConnection:
                 self._head = event
                 self._body = None
                 self._body_bytes = 0
+                self._length = 0
                 self._chunks = 0
             elif isinstance(event, h11.Data):
                 # h11 says bytes and means bytearray as well.
@@ -239,7 +243,7 @@ class HttpConnection:
     def _add(self, piece: bytes) -> None:
         body = self._body
         if body is None:
-            self._body = Pieces(piece)
+            self._body = Pieces(piece, self._length)
         else:
             body.add(piece)
 
@@ -250,7 +254,8 @@ class HttpConnection:
             if name == b"content-length":
                 if int(value) > self._limits.max_body_bytes:
                     return self._fail(413, f"a body may have {self._limits.max_body_bytes} bytes")
-                if int(value) > self._limits.asked_body_bytes and not self._accepted:
+                self._length = int(value)
+                if self._length > self._limits.asked_body_bytes and not self._accepted:
                     return self._ask()
         if self._h11.they_are_waiting_for_100_continue:
             self._say(h11.InformationalResponse(status_code=100, headers=[]))

@@ -154,7 +154,7 @@ class PacketDecoder:
             self._pos = 0
             return None
         if end > len(data):
-            self._pieces = Pieces(data[start:])
+            self._pieces = Pieces(data[start:], end - start)
             self._first = data[start]
             self._needed = end - start
             self._data = b""

@@ -421,7 +421,7 @@ class FrameReader:
 
     def _keep_body(self, frame: Frame, need: int, data: bytes, start: int) -> None:
         self._frame = frame
-        self._body = Pieces(data[start:])
+        self._body = Pieces(data[start:], max(need, 0))
         self._need = need
         if need < 0:
             self._check_unfinished(frame, data, start, len(data), len(data) - start)

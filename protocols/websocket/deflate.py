@@ -13,11 +13,15 @@ MEMORY_LEVEL: Final = 5
 """zlib's memLevel: with a window of 12 bits, 24 KiB a connection for packing instead of 256."""
 
 
+UNPACKED_AT_ONCE: Final = 262_144
+"""Bytes: a kilobyte may be a megabyte."""
+
+
 @final
 class Inflater:
     """Unpacks the messages of one peer."""
 
-    __slots__ = ("_keep", "_limit", "_limit_max", "_made", "_unpacker", "_window_bits")
+    __slots__ = ("_keep", "_limit", "_limit_max", "_made", "_unpacker", "_window_bits", "pending")
 
     def __init__(self, limit: int, window_bits: int, no_context_takeover: bool) -> None:
         self._limit_max = self._limit = limit
@@ -25,13 +29,20 @@ class Inflater:
         self._keep = not no_context_takeover
         self._made = 0
         self._unpacker: Any = None
+        self.pending = False
+        """There is more in the piece that came last: call `inflate` again, with nothing."""
 
     def limit(self, size: int) -> None:
         """From now on messages may unpack to so many bytes, and never to more than at first."""
         self._limit = min(size, self._limit_max)
 
     def inflate(self, piece: bytes, last: bool) -> bytes:
-        """Unpack one piece of a message; `last` ends the message.  Raises WebSocketError."""
+        """Unpack one piece of a message, or as much as is unpacked at once; `last` ends the message.
+
+        Raises WebSocketError.
+        """
+        ends = last and not self.pending
+        self.pending = False
         unpacker = self._unpacker
         if unpacker is None:
             unpacker = self._unpacker = zlib.decompressobj(wbits=-self._window_bits)
@@ -39,11 +50,11 @@ class Inflater:
             _check_end(piece)
             data = b""
         else:
-            data = self._unpack(unpacker, piece + TAIL if last else piece)
+            data = self._unpack(unpacker, piece + TAIL if ends else piece)
             if unpacker.eof:
                 _check_end(unpacker.unused_data.removesuffix(TAIL))
         self._made += len(data)
-        if last:
+        if last and not self.pending:
             self._made = 0
             if not self._keep or unpacker.eof:
                 self._unpacker = None
@@ -51,13 +62,15 @@ class Inflater:
 
     def _unpack(self, unpacker: Any, piece: bytes) -> bytes:
         room = max(self._limit - self._made, 0)
+        # One byte more than allowed tells a message that is too long from one that just fits.
+        most = min(room + 1, UNPACKED_AT_ONCE)
         try:
-            # One byte more than allowed tells a message that is too long from one that just fits.
-            data: bytes = unpacker.decompress(piece, room + 1)
+            data: bytes = unpacker.decompress(unpacker.unconsumed_tail + piece, most)
         except zlib.error:
             raise WebSocketError(INVALID_DATA, "the compressed data is damaged") from None
         if len(data) > room:
             raise WebSocketError(TOO_BIG, f"a message unpacks to more than {self._limit} bytes")
+        self.pending = len(data) == most
         return data
 
 

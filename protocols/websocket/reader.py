@@ -7,6 +7,7 @@ from typing import Final, final
 from librt.strings import BytesWriter, read_i32_le
 from mypy_extensions import i64
 
+from protocols.pieces import Pieces
 from protocols.websocket.constants import (
     CONTINUATION,
     CONTROL_MAX,
@@ -72,6 +73,7 @@ class FrameReader:
         "_only",
         "_opcode",
         "_out",
+        "_pieces",
         "_rest",
         "_size",
         "_text",
@@ -108,7 +110,9 @@ class FrameReader:
         self._fragments: i64 = 0
         # The start of a character whose other bytes are to come.
         self._text_rest = b""
-        # What is to be handed on.  Kept only while there is something in it: most connections are idle.
+        # What has come of a message that is wanted whole.
+        self._pieces: Pieces | None = None
+        # What is to be handed on of others.  Kept only while there is something in it: most connections are idle.
         self._out: BytesWriter | None = None
         # Bytes that this read has become by decompression.
         self._unpacked: i64 = 0
@@ -140,6 +144,10 @@ class FrameReader:
     def _frames(self, data: bytes, events: list[Event]) -> None:
         size: i64 = len(data)
         pos: i64 = 0
+        if self._pending:
+            self._take(b"", False)
+            if self._waits(data, pos):
+                return
         while True:
             if not self._in_frame:
                 pos = self._head(data, pos, size, events)
@@ -157,6 +165,8 @@ class FrameReader:
                 self._payload(data, pos, end)
                 self._left = left - (end - pos)
                 pos = end
+                if self._waits(data, pos):
+                    return
                 if self._left:
                     return
             self._in_frame = False
@@ -166,6 +176,19 @@ class FrameReader:
                     self._rest = data[pos:]
                     self.more = True
                     return
+
+    @property
+    def _pending(self) -> bool:
+        """Is there more to be unpacked of what has come?"""
+        return self._inflater is not None and self._inflater.pending
+
+    def _waits(self, data: bytes, pos: i64) -> bool:
+        """Others have their turn before more is unpacked; what follows waits."""
+        if not self._pending:
+            return False
+        self._rest = data[pos:]
+        self.more = True
+        return True
 
     # -- headers
 
@@ -255,7 +278,7 @@ class FrameReader:
 
     def _payload(self, data: bytes, pos: i64, end: i64) -> None:
         """Unmask what has come of a data frame."""
-        if not self._text and not self._compressed:
+        if not self._text and not self._compressed and not self._whole:
             out = self._out
             if out is None:
                 out = self._out = BytesWriter()
@@ -275,11 +298,18 @@ class FrameReader:
             self._unpacked += len(piece)
         if self._text:
             self._check_text(piece, last)
-        if piece:
-            out = self._out
-            if out is None:
-                out = self._out = BytesWriter()
-            out.write(piece)
+        if not piece:
+            return
+        if self._whole:
+            if self._pieces is None:
+                self._pieces = Pieces(piece, 0 if self._compressed else self._size)
+            else:
+                self._pieces.add(piece)
+            return
+        out = self._out
+        if out is None:
+            out = self._out = BytesWriter()
+        out.write(piece)
 
     def _check_text(self, piece: bytes, last: bool) -> None:
         """Text must be UTF-8 (§8.1), wherever its frames were cut."""
@@ -296,11 +326,14 @@ class FrameReader:
     def _end_message(self, events: list[Event]) -> None:
         if self._compressed or self._text_rest:
             self._take(b"", True)
+            while self._pending:
+                # What is left of what has come is the end of a block.
+                self._take(b"", True)
         self._opcode = 0
         if self._whole:
-            out = self._out
-            self._out = None
-            events.append(Data(b"" if out is None else out.getvalue(), self._text))
+            pieces = self._pieces
+            self._pieces = None
+            events.append(Data(b"" if pieces is None else pieces.take(), self._text))
 
     def _hand_on(self, events: list[Event]) -> None:
         """Whatever has come, before the Close that ended it."""

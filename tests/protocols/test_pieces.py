@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.pieces import Pieces
+from protocols.pieces import SURE_BYTES, Pieces
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +22,11 @@ def tracemalloc_bytes() -> int:
 
 
 @given(
-    st.lists(st.one_of(st.binary(max_size=10), st.integers(1, 70_000).map(lambda n: b"x" * n)), max_size=20)
+    st.lists(st.one_of(st.binary(max_size=10), st.integers(1, 70_000).map(lambda n: b"x" * n)), max_size=20),
+    st.integers(0, 2_000_000),
 )
-def test_what_was_added_comes_out_whole_however_it_was_cut(parts: list[bytes]) -> None:
-    pieces = Pieces(parts[0] if parts else b"")
+def test_what_was_added_comes_out_whole_however_it_was_cut(parts: list[bytes], expected: int) -> None:
+    pieces = Pieces(parts[0] if parts else b"", expected)
     for part in parts[1:]:
         pieces.add(part)
     assert pieces.size == sum(len(part) for part in parts)
@@ -56,3 +57,11 @@ def test_the_whole_is_not_copied_again() -> None:
     whole = pieces.take()
     assert len(whole) == count
     assert tracemalloc_bytes() - before < count // 4
+
+
+@pytest.mark.parametrize("expected", [0, 3 * SURE_BYTES, 100 * SURE_BYTES])
+def test_room_for_what_is_expected_is_there_once_enough_of_it_has_come(expected: int) -> None:
+    pieces = Pieces(b"a" * 1_000, expected)
+    for _ in range(8):
+        pieces.add(b"b" * (SURE_BYTES // 4))
+    assert pieces.take() == b"a" * 1_000 + b"b" * (2 * SURE_BYTES)

@@ -18,7 +18,7 @@ from gateway.store.database import Database
 from gateway.store.errors import StoreFailed
 from gateway.store.replace import SUFFIXES
 from gateway.store.schema import VERSION, begin
-from gateway.store.segments import KEPT_SUFFIX, Files, Place, directory_of, read_at, segments_in
+from gateway.store.segments import JOINED, KEPT_SUFFIX, Files, Place, directory_of, read_at, segments_in
 
 
 @pytest.fixture
@@ -57,7 +57,18 @@ def test_a_large_record_lies_in_a_segment_and_a_small_one_in_its_row(path: Path)
 def test_long_records_are_written_part_by_part_between_others(path: Path) -> None:
     harness = opened(path)
     make(harness.store, 1)
-    bodies_put = [BODY, b"l" * LONG_RECORD, b"small", b"m" * LONG_RECORD, BODY]
+    long, longer = b"l" * LONG_RECORD, b"m" * JOINED
+    bodies_put = [
+        BODY,
+        long,
+        b"small",
+        longer,
+        BODY,
+        long,
+        longer,
+        longer,
+        *[long] * (JOINED // LONG_RECORD + 5),
+    ]
     for at, body in enumerate(bodies_put):
         put(harness.store, 1, at + 1, body=body)
     harness.settle()

@@ -3,6 +3,7 @@
 from typing import cast, final
 
 from gateway.connectors.base import Counters, Limits, Turn
+from gateway.connectors.hearing import TIRING_BYTES
 from gateway.connectors.mqtt.addresses import Filter, filter_of
 from gateway.connectors.mqtt.binding import MqttBinding
 from gateway.connectors.mqtt.handshake import Handshake
@@ -82,6 +83,8 @@ class MqttConnector(MqttPublishing):
         for packet in frames:
             if isinstance(packet, Publish):
                 self._on_publish(packet)
+                if len(packet.frame) >= TIRING_BYTES:
+                    self.tire()
             else:
                 assert isinstance(packet, Packet)
                 self._on_packet(packet, now_ms)

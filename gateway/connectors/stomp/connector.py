@@ -6,6 +6,7 @@ from typing import Final, cast, final
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.bound import NotHad
 from gateway.connectors.ending import end_all
+from gateway.connectors.hearing import TIRING_BYTES
 from gateway.connectors.reading import Reading
 from gateway.connectors.stomp.addresses import Spelling
 from gateway.connectors.stomp.headers_out import StompTarget
@@ -42,6 +43,9 @@ from protocols.stomp.frames import (
 from protocols.stomp.state import NEW
 
 SERVER: Final = "gateway-broker/0.1.0"
+
+TIRING_LINES: Final = 100
+"""Header lines of a SEND behind which it is asked whether its client has had its share: see TIRING_BYTES."""
 
 
 @final
@@ -112,6 +116,8 @@ class StompConnector(StompSender):
             try:
                 if isinstance(frame, Send):
                     self._on_send(frame)
+                    if len(frame.lines) >= TIRING_LINES or len(frame.body) >= TIRING_BYTES:
+                        self.tire()
                 elif isinstance(frame, Ack):
                     self._on_ack(frame)
                 else:

@@ -53,13 +53,14 @@ def fitted_lines(
     omitted: list[tuple[str, int]] = []
     kept: list[tuple[str, str]] = []
     sizes: list[int] = []
-    for name, value in headers:
-        alone = encode_lines([(name, value)], version, exact)
+    plain = len(lines) == len(headers)
+    for at, (name, value) in enumerate(headers):
+        # With its place among the escaped ones, if there are any.
+        alone = lines[at : at + 1] if plain else encode_lines([(name, value)], version, exact)
         if len(alone[0]) > room.line_bytes_max:
             omitted.append((name, len(value.encode())))
         else:
             kept.append((name, value))
-            # With its place among the escaped ones.
             sizes.append(sum([len(line) for line in alone]))
     for attempt in range(_ROUNDS_MAX):
         lines = encode_lines(kept, version, exact)

@@ -11,7 +11,7 @@ from ws_frames import Echo, frame, parse
 
 from protocols.websocket.connection import WebSocketConnection, WebSocketLimits
 from protocols.websocket.constants import BINARY, CONTINUATION, EITHER
-from protocols.websocket.deflate import Deflater, Inflater
+from protocols.websocket.deflate import UNPACKED_AT_ONCE, Deflater, Inflater
 from protocols.websocket.handshake import Handshake
 
 KEY = [
@@ -219,3 +219,21 @@ def test_parts_are_fragments_without_compression_too() -> None:
         (CONTINUATION, b"c", True),
         (BINARY, b"d", True),
     ]
+
+
+@pytest.mark.parametrize("step", [1_000, 1_000_000])
+def test_a_large_message_is_unpacked_in_many_turns(step: int) -> None:
+    """A kilobyte may be a megabyte."""
+    client = PerMessageDeflate(False, False, 15, 15)
+    message = b"x" * 5_000_000 + os.urandom(10)
+    wire = packed(client, Opcode.BINARY, message) + packed(client, Opcode.BINARY, b"next" * 100)
+    server = WebSocketConnection(WebSocketLimits(), True, EITHER, Inflater(1 << 30, 15, False))
+    found: list[bytes] = []
+    turns = 0
+    for at in range(0, len(wire), step):
+        found += [data.data for data in server.receive_data(wire[at : at + step])]
+        while server.more:
+            turns += 1
+            found += [data.data for data in server.receive_data(b"")]
+    assert found == [message, b"next" * 100]
+    assert turns >= len(message) // UNPACKED_AT_ONCE // 2
