@@ -12,94 +12,38 @@ import os
 import signal
 import socket
 import sys
-import tempfile
-import threading
 import time
-import zlib
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Final
 
-from tests.perf.peers import ROOT, Running, free_port
-from tests.perf.wires import (
-    Content,
-    Endpoint,
-    Mqtt,
-    Stomp,
-    mqtt_length,
-    mqtt_next,
-    mqtt_packet,
-    mqtt_receive,
-    mqtt_string,
-    receive_exactly,
+from tests.perf.stall_site import (
+    CASE_MAX_S,
+    NO_CONTENT,
+    Site,
+    answered,
+    drain,
+    http,
+    publish,
+    say,
+    send,
 )
+from tests.perf.stalls_large import (
+    http_many_numbers,
+    http_one_large,
+    json_halves,
+    json_large_to_many,
+    json_packed,
+    json_unpacked,
+    json_very_large,
+    mqtt_one_large,
+    mqtt_properties_to_stomp,
+    stomp_one_large,
+)
+from tests.perf.wires import Endpoint, Mqtt, mqtt_packet, mqtt_receive, mqtt_string, receive_exactly
 
 SETTLE_S: Final = 0.5
 """How long pings go on behind a case, for what it has left to do."""
-
-CASE_MAX_S: Final = 60.0
-
-NO_CONTENT: Final = Content(("a",), b"")
-
-OPTIONS: Final = "maximumConnections=20000&maximumSubscriptions=1000000"
-
-
-class Site:
-    """A gateway that runs, and its ports."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.running = Running(Path(tempfile.mkdtemp(prefix="gateway-stalls-")))
-        self.ports = {name: free_port() for name in ("mqtt", "stomp", "ws")}
-        running = self.running
-        running.endpoints = {name: Endpoint(port) for name, port in self.ports.items()}
-        running.environment = {"PYTHONPATH": str(ROOT)} if command[0] == sys.executable else {}
-        running.command = [*command, "run", "gateway.toml"]
-        (running.directory / "gateway.toml").write_text(
-            "".join(
-                f'[[connector]]\nname = "{name}"\nuri = "{name}://127.0.0.1:{port}?{OPTIONS}"\n'
-                for name, port in self.ports.items()
-            )
-            + '[admin]\nenabled = false\n[store]\npath = "store.db"\n[websocket]\ncompression = true\n'
-            + "[mqtt]\nsession_bytes_max = 100000000\n"
-        )
-        running.start()
-
-    def connect(self, name: str) -> socket.socket:
-        """A bare connection."""
-        sock = socket.create_connection(("127.0.0.1", self.ports[name]), 10)
-        sock.settimeout(CASE_MAX_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
-
-    def mqtt(self, version: int = 5, name: str = "") -> socket.socket:
-        """An MQTT client that is logged in."""
-        sock = self.connect("mqtt")
-        Mqtt(Endpoint(self.ports["mqtt"]), NO_CONTENT, version=version).log_in(sock, name or "stall")
-        return sock
-
-    def json(self, source: str = "", compressed: bool = False) -> socket.socket:
-        """A client of `gateway.json`, which is shown `source`."""
-        sock = self.connect("ws")
-        extension = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if compressed else ""
-        sock.sendall(
-            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Protocol: gateway.json\r\n%b\r\n" % extension.encode()
-        )
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += sock.recv(1)
-        if source:
-            sock.sendall(_json_frame(b'{"op":"subscribe","sub":"1","from":"%b"}' % source.encode()))
-        return sock
-
-    def stomp(self) -> socket.socket:
-        """A STOMP client that is logged in."""
-        sock = self.connect("stomp")
-        Stomp(Endpoint(self.ports["stomp"]), NO_CONTENT).log_in(sock, "stall")
-        return sock
-
 
 # -- what is measured
 
@@ -159,82 +103,6 @@ class Pinger:
 # -- what clients can do: each returns when it has been done
 
 
-def _drain(sock: socket.socket) -> None:
-    """Read and forget, until the connection ends."""
-
-    def read() -> None:
-        try:
-            while sock.recv(1 << 20):
-                pass
-        except OSError:
-            pass
-
-    threading.Thread(target=read, daemon=True).start()
-
-
-def _send(sock: socket.socket, data: bytes) -> None:
-    """All of it, as far as the gateway takes it."""
-    try:
-        sock.sendall(data)
-    except OSError:
-        pass
-
-
-def _answered(sock: socket.socket) -> None:
-    """An MQTT client that is pinged back has had all before that handled; one that was ended, too."""
-    _send(sock, b"\xc0\x00")
-    try:
-        while mqtt_next(sock)[0] != 0xD0:
-            pass
-    except OSError:
-        return
-
-
-def _publish(topic: str, payload: bytes, properties: bytes = b"", retain: bool = False) -> bytes:
-    return mqtt_packet(
-        0x31 if retain else 0x30, mqtt_string(topic) + mqtt_length(len(properties)) + properties + payload
-    )
-
-
-def _json_frame(text: bytes, first: int = 0x81) -> bytes:
-    """A message of `gateway.json`, with a mask that changes nothing (RFC 6455 §5.2)."""
-    size = len(text)
-    if size < 126:
-        head = bytes((first, 0x80 | size))
-    elif size < 65_536:
-        head = bytes((first, 0xFE)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((first, 0xFF)) + size.to_bytes(8, "big")
-    return head + bytes(4) + text
-
-
-def _http(sock: socket.socket, path: str, body: bytes, headers: str = "") -> bytes:
-    """POST, and the answer's first line."""
-    _send(
-        sock,
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode(),
-    )
-    _send(sock, body)
-    return _first_line(sock)
-
-
-def _first_line(sock: socket.socket) -> bytes:
-    data = b""
-    try:
-        while b"\r\n" not in data:
-            piece = sock.recv(65_536)
-            if not piece:
-                break
-            data += piece
-    except OSError:
-        pass
-    return data.partition(b"\r\n")[0]
-
-
-def _say(text: object) -> None:
-    print(f"      {text}", flush=True)
-
-
 def nothing(site: Site) -> None:
     """Nobody does anything: what the machine itself costs."""
     time.sleep(1)
@@ -245,119 +113,7 @@ def http_many_messages(site: Site) -> None:
     one = b'{"to":"topic:a","body":"x"}'
     for count in (60_000, 1_000):
         with site.connect("ws") as sock:
-            _say(_http(sock, "/messages", b"[" + b",".join([one] * count) + b"]"))
-
-
-def http_one_large(site: Site) -> None:
-    """POST of 90 MB: text in an envelope, as escapes, as base64; spaces; the body itself, ASCII and not."""
-    for path, body, headers in (
-        ("/messages", b'[{"to":"queue:a","body":"' + b"x" * 90_000_000 + b'"}]', ""),
-        ("/messages", b'[{"to":"queue:a","body":"' + b"\\u00e9" * 15_000_000 + b'"}]', ""),
-        ("/messages", b'[{"to":"queue:a","body_b64":"' + b"AAAA" * 22_500_000 + b'"}]', ""),
-        ("/messages", b"[" + b" " * 90_000_000 + b"]", ""),
-        ("/queues/a", b"x" * 90_000_000, "Content-Type: text/plain\r\n"),
-        ("/queues/a", "é".encode() * 45_000_000, "Content-Type: text/plain\r\n"),
-    ):
-        with site.connect("ws") as sock:
-            _say(_http(sock, path, body, headers))
-
-
-def http_many_numbers(site: Site) -> None:
-    """POST of 49,000 numbers near the largest, each of which takes 10 µs to write."""
-    with site.connect("ws") as sock:
-        numbers = b",".join([b"1.7976931348623157e308"] * 49_000)
-        _say(_http(sock, "/messages", b'[{"to":"queue:a","body":[' + numbers + b"]}]"))
-
-
-def json_halves(site: Site) -> None:
-    """A text of 100,000 halves of surrogate pairs."""
-    with site.json() as sock:
-        _send(sock, _json_frame(b'{"op":"publish","to":"topic:a","body":"' + b"\\ud800" * 100_000 + b'"}'))
-        _say(sock.recv(65_536))
-
-
-def json_unpacked(site: Site) -> None:
-    """A compressed message of 90 kB that is one of 90 MB."""
-    with site.json(compressed=True) as sock:
-        packer = zlib.compressobj(wbits=-15)
-        text = b'{"op":"publish","id":1,"to":"topic:a","body":"' + b"x" * 90_000_000 + b'"}'
-        packed = packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH)
-        _send(sock, _json_frame(packed[:-4], 0xC1))
-        _say(sock.recv(65_536))
-
-
-def _to_json_readers(
-    site: Site, body: bytes, content_type: str, readers: int, compressed: bool = False
-) -> None:
-    socks = [site.json("topic:large", compressed) for _ in range(readers)]
-    time.sleep(0.3)
-    for sock in socks:
-        _drain(sock)
-    with site.connect("ws") as sock:
-        _say(_http(sock, "/topics/large", body, f"Content-Type: {content_type}\r\n"))
-    time.sleep(1 + len(body) * (readers + 10 * compressed) / 50_000_000)
-    for sock in socks:
-        sock.shutdown(socket.SHUT_RDWR)
-
-
-def json_large_to_many(site: Site) -> None:
-    """5 MB of text, then of bytes, to 20 readers of `gateway.json`."""
-    _to_json_readers(site, "é".encode() * 2_500_000, "text/plain", 20)
-    _to_json_readers(site, b"\xff" * 5_000_000, "application/octet-stream", 20)
-
-
-def json_very_large(site: Site) -> None:
-    """80 MB of text, of quotes, and of bytes to one."""
-    _to_json_readers(site, "é".encode() * 40_000_000, "text/plain", 1)
-    _to_json_readers(site, b'"\n' * 40_000_000, "text/plain", 1)
-    _to_json_readers(site, b"\xff" * 80_000_000, "application/octet-stream", 1)
-
-
-def json_packed(site: Site) -> None:
-    """20 MB to one who wants it compressed."""
-    _to_json_readers(site, os.urandom(10_000_000).hex().encode(), "text/plain", 1, True)
-
-
-def mqtt_one_large(site: Site) -> None:
-    """90 MB of text by MQTT to subscribers by MQTT and STOMP, and to a queue that is read later."""
-    with site.stomp() as reader, site.mqtt(name="reader") as other, site.mqtt() as sock:
-        reader.sendall(b"SUBSCRIBE\nid:0\ndestination:/topic/large\n\n\0")
-        other.sendall(mqtt_packet(0x82, b"\0\1\0" + mqtt_string("large") + b"\1"))
-        time.sleep(0.3)
-        _drain(reader)
-        _drain(other)
-        for body in (b"x" * 90_000_000, "é".encode() * 45_000_000):
-            _send(sock, mqtt_packet(0x32, mqtt_string("large") + b"\0\1\2\1\1" + body))
-            _answered(sock)
-            time.sleep(3)
-
-
-def stomp_one_large(site: Site) -> None:
-    """90 MB by STOMP, persistent, written and read."""
-    head = b"SEND\ndestination:/queue/large\npersistent:true\nreceipt:r\ncontent-length:90000000\n\n"
-    with site.stomp() as sock:
-        _send(sock, head + b"x" * 90_000_000 + b"\0")
-        sock.recv(65_536)
-        _drain(sock)
-        _send(sock, b"SUBSCRIBE\nid:0\ndestination:/queue/large\nack:auto\n\n\0")
-        time.sleep(3)
-
-
-def mqtt_properties_to_stomp(site: Site) -> None:
-    """PUBLISH with 1,990 user properties to STOMP subscribers: one, then 50 in one write."""
-    block = b"".join([b"\x26" + mqtt_string(f"k{n}") + mqtt_string("v" * 20) for n in range(1_990)])
-    readers = [site.stomp() for _ in range(5)]
-    for reader in readers:
-        reader.sendall(b"SUBSCRIBE\nid:0\ndestination:/topic/props\n\n\0")
-        _drain(reader)
-    time.sleep(0.2)
-    with site.mqtt() as sock:
-        for count in (1, 50):
-            _send(sock, _publish("props", b"x", block) * count)
-            _answered(sock)
-            time.sleep(0.5)
-    for reader in readers:
-        reader.shutdown(socket.SHUT_RDWR)
+            say(http(sock, "/messages", b"[" + b",".join([one] * count) + b"]"))
 
 
 def http_deep_json(site: Site) -> None:
@@ -370,20 +126,20 @@ def http_deep_json(site: Site) -> None:
         b'[{"to":"topic:a","properties":{' + b",".join([b'"k%d":1' % n for n in range(40_000)]) + b"}}]",
     ):
         with site.connect("ws") as sock:
-            _say(_http(sock, "/messages", body))
+            say(http(sock, "/messages", body))
     with site.connect("ws") as sock:
         meta = '{"properties":{' + ",".join([f'"k{n}":1' for n in range(1_500)]) + "}}"
-        _say(_http(sock, "/topics/a", b"x", f"X-Mx-Meta: {meta}\r\n"))
+        say(http(sock, "/topics/a", b"x", f"X-Mx-Meta: {meta}\r\n"))
 
 
 def http_chunks(site: Site) -> None:
     """Two million chunks of one byte, before any login."""
     with site.connect("ws") as sock:
-        _send(sock, b"POST /topics/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
-        _drain(sock)
+        send(sock, b"POST /topics/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        drain(sock)
         for _ in range(200):
-            _send(sock, b"1\r\nx\r\n" * 10_000)
-        _send(sock, b"0\r\n\r\n")
+            send(sock, b"1\r\nx\r\n" * 10_000)
+        send(sock, b"0\r\n\r\n")
         time.sleep(0.5)
 
 
@@ -393,20 +149,20 @@ def mqtt_many_properties(site: Site) -> None:
     with site.stomp() as reader, site.mqtt() as sock:
         reader.sendall(b"SUBSCRIBE\nid:0\ndestination:/topic/props\n\n\0")
         time.sleep(0.2)
-        _drain(reader)
-        _send(sock, _publish("props", b"x", block))
-        _answered(sock)
+        drain(reader)
+        send(sock, publish("props", b"x", block))
+        answered(sock)
 
 
 def mqtt_many_filters(site: Site) -> None:
     """One SUBSCRIBE with 100,000 filters, and one UNSUBSCRIBE from them."""
     with site.mqtt() as sock:
         names = [mqtt_string(f"many/{n}/x") for n in range(100_000)]
-        _send(sock, mqtt_packet(0x82, b"\0\1\0" + b"".join([name + b"\0" for name in names])))
-        _answered(sock)
+        send(sock, mqtt_packet(0x82, b"\0\1\0" + b"".join([name + b"\0" for name in names])))
+        answered(sock)
     with site.mqtt() as sock:
-        _send(sock, mqtt_packet(0xA2, b"\0\2\0" + b"".join(names)))
-        _answered(sock)
+        send(sock, mqtt_packet(0xA2, b"\0\2\0" + b"".join(names)))
+        answered(sock)
 
 
 def mqtt_many_subscriptions_end(site: Site) -> None:
@@ -414,32 +170,32 @@ def mqtt_many_subscriptions_end(site: Site) -> None:
     with site.mqtt() as sock:
         for at in range(0, 100_000, 200):
             names = [mqtt_string(f"leave/{at + n}/x") for n in range(200)]
-            _send(sock, mqtt_packet(0x82, b"\0\1\0" + b"".join([name + b"\0" for name in names])))
-        _answered(sock)
+            send(sock, mqtt_packet(0x82, b"\0\1\0" + b"".join([name + b"\0" for name in names])))
+        answered(sock)
     time.sleep(1)
 
 
 def wildcard_filters(site: Site) -> None:
     """1,000 filters with eight wildcards for any number of levels each, and topics of 250 levels."""
     with site.stomp() as sock, site.mqtt() as other:
-        _drain(sock)
+        drain(sock)
         for n in range(1_000):
             levels = ".".join([f">.a{n if at == 3 else ''}" for at in range(8)])
-            _send(sock, f"SUBSCRIBE\nid:{n}\ndestination:/topic/{levels}.b\n\n\0".encode())
+            send(sock, f"SUBSCRIBE\nid:{n}\ndestination:/topic/{levels}.b\n\n\0".encode())
         time.sleep(1.5)
         for n in range(10):
-            _send(other, _publish(f"t{n}/" + "/".join(["a"] * 250), b"x"))
-        _answered(other)
+            send(other, publish(f"t{n}/" + "/".join(["a"] * 250), b"x"))
+        answered(other)
 
 
 def stomp_commit(site: Site) -> None:
     """COMMIT of 10,000 SENDs, as many as a transaction may have."""
     one = b"SEND\ndestination:/queue/commit\ntransaction:t\npersistent:true\n\nx\0"
     with site.stomp() as sock:
-        _send(sock, b"BEGIN\ntransaction:t\n\n\0")
+        send(sock, b"BEGIN\ntransaction:t\n\n\0")
         for _ in range(10):
-            _send(sock, one * 1_000)
-        _send(sock, b"COMMIT\ntransaction:t\nreceipt:r\n\n\0")
+            send(sock, one * 1_000)
+        send(sock, b"COMMIT\ntransaction:t\nreceipt:r\n\n\0")
         while b"RECEIPT" not in sock.recv(65_536):
             pass
 
@@ -449,33 +205,33 @@ def stomp_many_headers(site: Site) -> None:
     head = "".join([f"h{n}:v\n" for n in range(990)])
     with site.stomp() as sock, site.mqtt(name="reader") as reader:
         reader.sendall(mqtt_packet(0x82, b"\0\1\0" + mqtt_string("head") + b"\0"))
-        _drain(reader)
+        drain(reader)
         for n in range(50):
-            _send(sock, f"SEND\ndestination:/topic/head\nn:{n}\n{head}\nx\0".encode())
-        _send(sock, b"SEND\ndestination:/topic/head\nreceipt:r\n\nx\0")
+            send(sock, f"SEND\ndestination:/topic/head\nn:{n}\n{head}\nx\0".encode())
+        send(sock, b"SEND\ndestination:/topic/head\nreceipt:r\n\nx\0")
         sock.recv(65_536)
 
 
 def selectors(site: Site) -> None:
     """Selectors with LIKE patterns that many places of a long text could fit, and deep ones."""
     with site.stomp() as sock:
-        _drain(sock)
+        drain(sock)
         like = "%a" * 200 + "b"
         for n in range(50):
-            _send(sock, f"SUBSCRIBE\nid:{n}\ndestination:/topic/sel\nselector:x LIKE '{like}'\n\n\0".encode())
+            send(sock, f"SUBSCRIBE\nid:{n}\ndestination:/topic/sel\nselector:x LIKE '{like}'\n\n\0".encode())
         deep = "(" * 2_000 + "x = 1" + ")" * 2_000
-        _send(sock, f"SUBSCRIBE\nid:d\ndestination:/topic/sel\nselector:{deep}\nreceipt:1\n\n\0".encode())
+        send(sock, f"SUBSCRIBE\nid:d\ndestination:/topic/sel\nselector:{deep}\nreceipt:1\n\n\0".encode())
         time.sleep(0.3)
     with site.stomp() as sock, site.stomp() as other:
-        _drain(sock)
+        drain(sock)
         for n in range(50):
-            _send(sock, f"SUBSCRIBE\nid:{n}\ndestination:/topic/sel\nselector:x LIKE '{like}'\n\n\0".encode())
+            send(sock, f"SUBSCRIBE\nid:{n}\ndestination:/topic/sel\nselector:x LIKE '{like}'\n\n\0".encode())
         wide = " OR ".join([f"x = '{n}'" for n in range(2_000)])
-        _send(sock, f"SUBSCRIBE\nid:w\ndestination:/topic/sel\nselector:{wide}\n\n\0".encode())
+        send(sock, f"SUBSCRIBE\nid:w\ndestination:/topic/sel\nselector:{wide}\n\n\0".encode())
         time.sleep(0.3)
         for _ in range(5):
-            _send(other, f"SEND\ndestination:/topic/sel\nx:{'a' * 30_000}\n\ny\0".encode())
-        _send(other, b"SEND\ndestination:/topic/sel\nreceipt:r\n\nx\0")
+            send(other, f"SEND\ndestination:/topic/sel\nx:{'a' * 30_000}\n\ny\0".encode())
+        send(other, b"SEND\ndestination:/topic/sel\nreceipt:r\n\nx\0")
         other.recv(65_536)
 
 
@@ -483,19 +239,19 @@ def retained(site: Site) -> None:
     """100,000 retained values: 50 SUBSCRIBE # in one write, then 100 filters that match nothing."""
     with site.mqtt(name="retains") as sock:
         for at in range(0, 100_000, 1_000):
-            _send(
+            send(
                 sock,
-                b"".join([_publish(f"r/{n // 100}/{n}", b"x", b"", True) for n in range(at, at + 1_000)]),
+                b"".join([publish(f"r/{n // 100}/{n}", b"x", b"", True) for n in range(at, at + 1_000)]),
             )
-        _answered(sock)
+        answered(sock)
     with site.mqtt() as sock:
-        _drain(sock)
-        _send(sock, b"".join([mqtt_packet(0x82, b"\0\1\0" + mqtt_string("#") + b"\0")] * 50))
+        drain(sock)
+        send(sock, b"".join([mqtt_packet(0x82, b"\0\1\0" + mqtt_string("#") + b"\0")] * 50))
         time.sleep(3)
     with site.mqtt() as sock:
         none = b"".join([mqtt_string(f"+/+/+/none{n}") + b"\0" for n in range(100)])
-        _send(sock, mqtt_packet(0x82, b"\0\1\0" + none))
-        _answered(sock)
+        send(sock, mqtt_packet(0x82, b"\0\1\0" + none))
+        answered(sock)
         time.sleep(3)
 
 
@@ -508,13 +264,13 @@ def mqtt_in_flight(site: Site) -> None:
         mqtt_receive(reader)
         reader.sendall(mqtt_packet(0x82, b"\0\1\0" + mqtt_string("flight/#") + b"\1"))
         mqtt_receive(reader)
-        _drain(reader)
+        drain(reader)
         for at in range(0, 65_000, 500):
             batch = [mqtt_packet(0x32, mqtt_string("flight/a") + b"\0\1\0x") for n in range(500)]
-            _send(sock, b"".join(batch))
+            send(sock, b"".join(batch))
             if at % 5_000 == 0:
-                _answered(sock)
-        _answered(sock)
+                answered(sock)
+        answered(sock)
         # Closing alone would do nothing while another thread reads.
         reader.shutdown(socket.SHUT_RDWR)
         time.sleep(1)
@@ -525,8 +281,8 @@ def commit_batches(site: Site) -> None:
     one = b"SEND\ndestination:/queue/batches\npersistent:true\n\nx\0"
     with site.stomp() as sock:
         for _ in range(200):
-            _send(sock, one * 1_000)
-        _send(sock, one.replace(b"persistent", b"receipt:r\npersistent"))
+            send(sock, one * 1_000)
+        send(sock, one.replace(b"persistent", b"receipt:r\npersistent"))
         while b"RECEIPT" not in sock.recv(65_536):
             pass
 
@@ -549,21 +305,21 @@ def durable_fan_out(site: Site) -> None:
             mqtt_receive(sock)
     with site.mqtt(4) as sock:
         for n in range(20):
-            _send(sock, mqtt_packet(0x32, mqtt_string(f"fan/{n}") + b"\0\1" + bytes(100)))
-        _answered(sock)
+            send(sock, mqtt_packet(0x32, mqtt_string(f"fan/{n}") + b"\0\1" + bytes(100)))
+        answered(sock)
 
 
 def many_subscribers(site: Site) -> None:
     """5,000 subscriptions of # on few connections, and new topics."""
     socks = [site.stomp() for _ in range(10)]
     for sock in socks:
-        _drain(sock)
-        _send(sock, b"".join([f"SUBSCRIBE\nid:{n}\ndestination:/topic/>\n\n\0".encode() for n in range(500)]))
+        drain(sock)
+        send(sock, b"".join([f"SUBSCRIBE\nid:{n}\ndestination:/topic/>\n\n\0".encode() for n in range(500)]))
     time.sleep(1)
     with site.mqtt() as sock:
         for n in range(50):
-            _send(sock, _publish(f"new/{n}", b"x"))
-        _answered(sock)
+            send(sock, publish(f"new/{n}", b"x"))
+        answered(sock)
     for sock in socks:
         sock.close()
     time.sleep(1)
@@ -573,15 +329,15 @@ def many_queues(site: Site) -> None:
     """20,000 queues, and one subscription to all of them."""
     with site.stomp() as sock:
         for at in range(0, 20_000, 1_000):
-            _send(
+            send(
                 sock,
                 b"".join([f"SEND\ndestination:/queue/q.{n}\n\nx\0".encode() for n in range(at, at + 1_000)]),
             )
-        _send(sock, b"SEND\ndestination:/queue/q.0\nreceipt:r\n\nx\0")
+        send(sock, b"SEND\ndestination:/queue/q.0\nreceipt:r\n\nx\0")
         sock.recv(65_536)
     with site.stomp() as sock:
-        _drain(sock)
-        _send(sock, b"SUBSCRIBE\nid:0\ndestination:/queue/q.>\nack:auto\n\n\0")
+        drain(sock)
+        send(sock, b"SUBSCRIBE\nid:0\ndestination:/queue/q.>\nack:auto\n\n\0")
         time.sleep(5)
     time.sleep(1)
 
@@ -591,12 +347,12 @@ def large_paged(site: Site) -> None:
     one = b"SEND\ndestination:/queue/large\npersistent:true\ncontent-length:60000\n\n" + bytes(60_000) + b"\0"
     with site.stomp() as sock:
         for _ in range(2_000):
-            _send(sock, one)
-        _send(sock, b"SEND\ndestination:/topic/x\nreceipt:r\n\nx\0")
+            send(sock, one)
+        send(sock, b"SEND\ndestination:/topic/x\nreceipt:r\n\nx\0")
         sock.recv(65_536)
     with site.stomp() as sock:
-        _drain(sock)
-        _send(sock, b"SUBSCRIBE\nid:0\ndestination:/queue/large\nack:auto\n\n\0")
+        drain(sock)
+        send(sock, b"SUBSCRIBE\nid:0\ndestination:/queue/large\nack:auto\n\n\0")
         time.sleep(3)
 
 
