@@ -1,4 +1,4 @@
-"""What the core's tests put at its ends: a store, an outlet, a valve, a waiter, and short ways to build messages.
+"""What the core's tests put at its ends: a store, an outlet, a valve and a waiter.
 
 The core's native classes cannot be subclassed by these tests once they are compiled, but for Store and Waiter, which
 allow it.  Tests that need an Outlet or a Valve of their own carry `needs_outlet` and say so when they are skipped;
@@ -8,17 +8,12 @@ tests/behaviour covers the same ground with real connectors, compiled or not.
 import pytest
 
 import gateway.core.router
-from gateway.core.credit import Credit
 from gateway.core.delivery import Delivery
-from gateway.core.destination import QUEUE, TOPIC, Destination
-from gateway.core.flow import Publisher, Valve
-from gateway.core.limits import CoreLimits, QueuePolicy
-from gateway.core.message import PRIORITY_NONE, Fields, Message, Origin
-from gateway.core.pattern import MANY, ONE, Pattern
-from gateway.core.ports import NOTHING, Authorizer, Operation, Store
-from gateway.core.queue import Queue
+from gateway.core.flow import Valve
+from gateway.core.message import Message
+from gateway.core.ports import Operation, Store
 from gateway.core.router import Broker
-from gateway.core.subscription import Binding, Consumer, Outlet
+from gateway.core.subscription import Binding, Outlet
 from gateway.core.waiters import Waiter
 
 COMPILED = not str(gateway.core.router.__file__).endswith(".py")
@@ -67,38 +62,7 @@ class LogWaiter(Waiter):
         return position < self.wanted
 
 
-def broker_with(limits: CoreLimits | None = None, policy: QueuePolicy | None = None) -> Broker:
-    return Broker(LogStore(), Authorizer(), limits or CoreLimits(), policy or QueuePolicy())
-
-
-def store_of(broker: Broker) -> LogStore:
-    store = broker.store
-    assert isinstance(store, LogStore)
-    return store
-
-
-def pattern(text: str) -> Pattern:
-    """`a.*.>`: ONE is written `*`, MANY `>`."""
-    return Pattern(tuple([ONE if x == "*" else MANY if x == ">" else x for x in text.split(".")]))
-
-
 if not COMPILED:
-
-    class BodyOrigin(Origin):
-        """A bare body."""
-
-        __slots__ = ("_body",)
-
-        def __init__(self, body: bytes) -> None:
-            self._body = body
-
-        def body(self) -> bytes:
-            return self._body
-
-        def decode(self) -> Fields:
-            fields = Fields()
-            fields.subject = self._body.decode()
-            return fields
 
     class LogValve(Valve):
         """Remembers how it was turned."""
@@ -172,78 +136,3 @@ if not COMPILED:
         @congested.setter
         def congested(self, congested: bool) -> None:
             self._congested = congested
-
-
-def origin_of(body: bytes) -> Origin:
-    if not COMPILED:
-        return BodyOrigin(body)
-    from gateway.connectors.mqtt.mapping import MqttOrigin
-    from protocols.mqtt.frames import Publish
-
-    return MqttOrigin(Publish(body, "t", 0, 2, False, False, 1, b"", 0, -1, 4), 0)
-
-
-def message(
-    broker: Broker,
-    to: str = "q",
-    body: bytes = b"x",
-    *,
-    kind: int = QUEUE,
-    persistent: bool = False,
-    priority: int = PRIORITY_NONE,
-    expires_at_ms: int = 0,
-    retain: bool = False,
-    publisher: Publisher | None = None,
-    size: int = 0,
-) -> Message:
-    return Message(
-        broker.next_message_id(),
-        Destination(kind, to),
-        origin_of(body),
-        size or len(body),
-        broker.now_ms,
-        persistent,
-        2,
-        retain,
-        priority,
-        expires_at_ms,
-        publisher,
-    )
-
-
-def topic_message(
-    broker: Broker, to: str, body: bytes = b"x", *, retain: bool = False, persistent: bool = False
-) -> Message:
-    return message(broker, to, body, kind=TOPIC, retain=retain, persistent=persistent)
-
-
-def consume(
-    queue: Queue, outlet: Outlet, credit: Credit | int = 10, *, automatic: bool = False, tag: object = None
-) -> Consumer:
-    """Attach a consumer."""
-    window = Credit(credit) if isinstance(credit, int) else credit
-    consumer = Consumer(queue, outlet, window, automatic, tag)
-    queue.attach(consumer)
-    return consumer
-
-
-def waiting_ids(queue: Queue) -> list[int]:
-    return [delivery.message.id for delivery in queue.browse()]
-
-
-def queue_with(policy: QueuePolicy | None = None) -> Queue:
-    return broker_with(policy=policy).queue("q")
-
-
-def fill(queue: Queue, count: int) -> list[int]:
-    """Offer `count` messages; returns their ids."""
-    ids = []
-    for _ in range(count):
-        one = message(queue.broker)
-        assert queue.offer(one) == NOTHING
-        ids.append(one.id)
-    return ids
-
-
-def dead(broker: Broker) -> list[Delivery]:
-    return broker.queue("DLQ").browse()

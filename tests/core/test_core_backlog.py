@@ -1,6 +1,7 @@
 """gateway/core/backlog.py"""
 
-from core_doubles import broker_with, message
+from core_messages import message
+from core_queues import broker_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -2,7 +2,9 @@
 
 import itertools
 
-from core_doubles import COMPILED, LogOutlet, broker_with, consume, message, needs_outlet
+from core_doubles import COMPILED, LogOutlet, needs_outlet
+from core_messages import message
+from core_queues import broker_with, consume
 from test_core_paging import fill, paging_broker, restarted
 
 from gateway.core.browsing import GOES_ON, OVER, SHOWN_AT_ONCE, WAITS, Browsing, Viewer

@@ -1,7 +1,9 @@
 """gateway/core/burying.py"""
 
 import pytest
-from core_doubles import LogOutlet, broker_with, consume, message, needs_outlet, waiting_ids
+from core_doubles import LogOutlet, needs_outlet
+from core_messages import message
+from core_queues import broker_with, consume, waiting_ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

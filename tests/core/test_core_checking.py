@@ -3,7 +3,9 @@
 import gc
 
 import pytest
-from core_doubles import COMPILED, broker_with, message, needs_outlet
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message
+from core_queues import broker_with
 
 from gateway.core.checking import CHECKED_AT_ONCE, Checking, TransactionDenied, TransactionRefused
 from gateway.core.committing import SMALL

@@ -4,17 +4,9 @@ import gc
 from contextlib import suppress
 
 import pytest
-from core_doubles import (
-    COMPILED,
-    broker_with,
-    consume,
-    message,
-    needs_outlet,
-    pattern,
-    store_of,
-    topic_message,
-    waiting_ids,
-)
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message, pattern, topic_message
+from core_queues import broker_with, consume, store_of, waiting_ids
 
 from gateway.core.committing import CARRIED_OUT_AT_ONCE, SMALL, Committing
 from gateway.core.dedup import Once

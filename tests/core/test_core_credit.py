@@ -1,6 +1,8 @@
 """gateway/core/credit.py"""
 
-from core_doubles import COMPILED, broker_with, consume, message, needs_outlet
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message
+from core_queues import broker_with, consume
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 """What a producer says twice under the same key is done once: the window, whose keys they are, and restarts."""
 
 import pytest
-from core_doubles import message as new_message
+from core_messages import message as new_message
 
 from gateway.core.dedup import SPACE, KeyReused, Once
 from gateway.core.flow import Publisher

@@ -1,6 +1,7 @@
 """gateway/core/expiry.py"""
 
-from core_doubles import broker_with, message
+from core_messages import message
+from core_queues import broker_with
 
 from gateway.core.expiry import QUEUES_AT_ONCE
 from gateway.core.timetable import VAIN_MIN

@@ -4,16 +4,9 @@ from collections import OrderedDict
 from typing import Any
 
 import pytest
-from core_doubles import (
-    COMPILED,
-    broker_with,
-    consume,
-    message,
-    needs_outlet,
-    pattern,
-    store_of,
-    topic_message,
-)
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message, pattern, topic_message
+from core_queues import broker_with, consume, store_of
 
 from gateway.core.delivery import ACCEPTED, REJECTED
 from gateway.core.flow import Publisher

@@ -1,6 +1,7 @@
 """gateway/core/last_values.py"""
 
-from core_doubles import broker_with, message, store_of
+from core_messages import message
+from core_queues import broker_with, store_of
 
 from gateway.core.destination import TOPIC
 from gateway.core.flow import Publisher

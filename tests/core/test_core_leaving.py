@@ -3,7 +3,9 @@
 import gc
 
 import pytest
-from core_doubles import COMPILED, broker_with, consume, message, needs_outlet
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message
+from core_queues import broker_with, consume
 
 from gateway.core.delivery import ACCEPTED, Delivery
 from gateway.core.leaving import DISCARDED_AT_ONCE, LEFT_AT_ONCE, give_back

@@ -1,6 +1,8 @@
 """gateway/core/message.py"""
 
-from core_doubles import broker_with, message, needs_outlet
+from core_doubles import needs_outlet
+from core_messages import message
+from core_queues import broker_with
 
 from gateway.core.destination import QUEUE, Destination
 from gateway.core.message import Death, Fields, Typed

@@ -3,7 +3,8 @@
 from random import Random
 
 import pytest
-from core_doubles import broker_with, message
+from core_messages import message
+from core_queues import broker_with
 
 from gateway.core.delivery import Delivery
 from gateway.core.limits import QueuePolicy

@@ -1,7 +1,9 @@
 """Queues that let go of what the store holds: bounded in memory, in order, and nothing is lost or doubled."""
 
 import pytest
-from core_doubles import LogOutlet, consume, message, needs_outlet
+from core_doubles import LogOutlet, needs_outlet
+from core_messages import message
+from core_queues import consume
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule

@@ -1,7 +1,7 @@
 """gateway/core/pattern.py"""
 
 import pytest
-from core_doubles import pattern
+from core_messages import pattern
 
 from gateway.core.destination import SEPARATORS_MAX, InvalidName
 from gateway.core.pattern import MANY, MANY_INSIDE_MAX, Pattern, filter_from, literal

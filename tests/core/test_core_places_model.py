@@ -2,7 +2,8 @@
 any order, and after each step every message is at one place and counted once (`contents.faults`).
 """
 
-from core_doubles import LogOutlet, message, needs_outlet
+from core_doubles import LogOutlet, needs_outlet
+from core_messages import message
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule

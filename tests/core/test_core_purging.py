@@ -3,7 +3,9 @@
 from itertools import pairwise
 
 import pytest
-from core_doubles import COMPILED, broker_with, consume, message, needs_outlet, store_of, waiting_ids
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message
+from core_queues import broker_with, consume, store_of, waiting_ids
 
 from gateway.core.contents import faults
 from gateway.core.delivery import ACCEPTED, RELEASED

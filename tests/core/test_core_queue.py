@@ -1,20 +1,9 @@
 """gateway/core/queue.py"""
 
 import pytest
-from core_doubles import (
-    COMPILED,
-    broker_with,
-    consume,
-    dead,
-    fill,
-    message,
-    needs_outlet,
-    pattern,
-    queue_with,
-    store_of,
-    topic_message,
-    waiting_ids,
-)
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message, pattern, topic_message
+from core_queues import broker_with, consume, dead, fill, queue_with, store_of, waiting_ids
 
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, EXPIRED, FAILED, READY, REJECTED, RELEASED, SETTLED, Delivery

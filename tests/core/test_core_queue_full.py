@@ -1,17 +1,9 @@
 """gateway/core/queue.py when it is full: each policy, and the producers that it holds."""
 
 import pytest
-from core_doubles import (
-    COMPILED,
-    broker_with,
-    consume,
-    dead,
-    fill,
-    message,
-    needs_outlet,
-    queue_with,
-    waiting_ids,
-)
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message
+from core_queues import broker_with, consume, dead, fill, queue_with, waiting_ids
 
 from gateway.core.delivery import ACCEPTED
 from gateway.core.flow import Publisher

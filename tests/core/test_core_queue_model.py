@@ -1,7 +1,9 @@
 """The queue against a plain model: nothing is lost, nothing is delivered twice at once, order is kept."""
 
 import pytest
-from core_doubles import COMPILED, broker_with, message
+from core_doubles import COMPILED
+from core_messages import message
+from core_queues import broker_with
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule

@@ -1,7 +1,8 @@
 """gateway/core/quota.py"""
 
 import pytest
-from core_doubles import broker_with, message
+from core_messages import message
+from core_queues import broker_with
 
 from gateway.core.destination import QUEUE, Destination
 from gateway.core.flow import Publisher

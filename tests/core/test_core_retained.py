@@ -1,6 +1,7 @@
 """gateway/core/retained.py"""
 
-from core_doubles import broker_with, message, pattern, topic_message
+from core_messages import message, pattern, topic_message
+from core_queues import broker_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_core_topics import NAMES, PATTERNS

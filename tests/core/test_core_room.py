@@ -1,16 +1,9 @@
 """gateway/core/room.py, and what a full queue means to those who send to it."""
 
 import pytest
-from core_doubles import (
-    COMPILED,
-    broker_with,
-    consume,
-    message,
-    needs_outlet,
-    pattern,
-    store_of,
-    topic_message,
-)
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message, pattern, topic_message
+from core_queues import broker_with, consume, store_of
 
 from gateway.core.delivery import ACCEPTED, REJECTED
 from gateway.core.flow import Publisher

@@ -1,7 +1,9 @@
 """gateway/core/roster.py"""
 
 import pytest
-from core_doubles import COMPILED, broker_with, consume, message, needs_outlet
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message
+from core_queues import broker_with, consume
 
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED

@@ -1,19 +1,9 @@
 """gateway/core/router.py"""
 
 import pytest
-from core_doubles import (
-    COMPILED,
-    LogValve,
-    LogWaiter,
-    broker_with,
-    consume,
-    message,
-    needs_outlet,
-    pattern,
-    store_of,
-    topic_message,
-    waiting_ids,
-)
+from core_doubles import COMPILED, LogValve, LogWaiter, needs_outlet
+from core_messages import message, pattern, topic_message
+from core_queues import broker_with, consume, store_of, waiting_ids
 
 from gateway.core.destination import QUEUE, TOPIC, Destination
 from gateway.core.flow import Publisher

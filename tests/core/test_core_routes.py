@@ -3,7 +3,8 @@
 import gc
 
 import pytest
-from core_doubles import broker_with, pattern
+from core_messages import pattern
+from core_queues import broker_with
 
 from gateway.core.chores import Chores
 from gateway.core.destination import Destination

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from core_doubles import broker_with, message
+from core_messages import message
+from core_queues import broker_with
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,6 +1,7 @@
 """gateway/core/searching.py"""
 
-from core_doubles import broker_with, pattern, topic_message
+from core_messages import pattern, topic_message
+from core_queues import broker_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_core_topics import NAMES, PATTERNS

@@ -1,7 +1,9 @@
 """Consumers with selectors and exclusive consumers of one queue: who gets what, in which order, at which cost."""
 
 import pytest
-from core_doubles import LogOutlet, broker_with, message, needs_outlet, waiting_ids
+from core_doubles import LogOutlet, needs_outlet
+from core_messages import message
+from core_queues import broker_with, waiting_ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -231,7 +233,7 @@ def test_messages_taken_and_released_again_and_again_do_not_pile_up() -> None:
 def test_subscription_queue_takes_in_only_what_its_binding_selects() -> None:
     broker = broker_with()
     queue = broker.bound_queue(QueueKey(DURABLE, "c", "n"), broker.policy)
-    from core_doubles import pattern
+    from core_messages import pattern
 
     binding = Binding(pattern("t"), queue)
     binding.selector = parse_selector("JMSPriority > 5", 4096, 64, False)

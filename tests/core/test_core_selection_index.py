@@ -1,7 +1,8 @@
 """gateway/core/selection_index.py"""
 
 import pytest
-from core_doubles import broker_with, message
+from core_messages import message
+from core_queues import broker_with
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -1,7 +1,9 @@
 """Selectors: what each operator of JMS 2.0 §3.8 selects, what is refused, and what is bounded."""
 
 import pytest
-from core_doubles import COMPILED, broker_with, message
+from core_doubles import COMPILED
+from core_messages import message
+from core_queues import broker_with
 from hypothesis import given
 from hypothesis import strategies as st
 

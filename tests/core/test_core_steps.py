@@ -2,16 +2,9 @@
 
 from itertools import pairwise
 
-from core_doubles import (
-    COMPILED,
-    broker_with,
-    consume,
-    message,
-    needs_outlet,
-    pattern,
-    topic_message,
-    waiting_ids,
-)
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message, pattern, topic_message
+from core_queues import broker_with, consume, waiting_ids
 
 from gateway.core.contents import faults
 from gateway.core.dedup import FORGOTTEN_AT_ONCE

@@ -1,6 +1,8 @@
 """What may have been delivered before is known as such until it has left, over any number of restarts."""
 
-from core_doubles import LogOutlet, consume, message, needs_outlet
+from core_doubles import LogOutlet, needs_outlet
+from core_messages import message
+from core_queues import consume
 
 from gateway.core.delivery import ACCEPTED, FAILED, RELEASED, Delivery
 from gateway.core.limits import CoreLimits, QueuePolicy

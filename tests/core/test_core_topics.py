@@ -4,7 +4,9 @@ import sys
 import time
 
 import pytest
-from core_doubles import COMPILED, broker_with, needs_outlet, pattern
+from core_doubles import COMPILED, needs_outlet
+from core_messages import pattern
+from core_queues import broker_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,6 +1,7 @@
 """gateway/core/unused.py"""
 
-from core_doubles import broker_with, consume, message
+from core_messages import message
+from core_queues import broker_with, consume
 
 from gateway.core.queue import Queue
 from gateway.core.router import Broker

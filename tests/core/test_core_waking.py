@@ -1,7 +1,9 @@
 """gateway/core/waking.py"""
 
 import pytest
-from core_doubles import LogOutlet, broker_with, consume, message, needs_outlet, store_of
+from core_doubles import LogOutlet, needs_outlet
+from core_messages import message
+from core_queues import broker_with, consume, store_of
 
 from gateway.core.destination import TOPIC
 from gateway.core.flow import Publisher

@@ -1,7 +1,9 @@
 """gateway/core/watching.py"""
 
 import pytest
-from core_doubles import COMPILED, broker_with, needs_outlet, pattern
+from core_doubles import COMPILED, needs_outlet
+from core_messages import pattern
+from core_queues import broker_with
 
 from gateway.core.flow import Publisher
 from gateway.core.limits import CoreLimits, LimitReached
