@@ -1,16 +1,9 @@
 """gateway/core/unstored.py: what is in memory alone has one bound over all queues, and no queue can use it up."""
 
 import pytest
-from core_doubles import (
-    COMPILED,
-    broker_with,
-    consume,
-    dead,
-    message,
-    needs_outlet,
-    pattern,
-    topic_message,
-)
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message, pattern, topic_message
+from core_queues import broker_with, consume, dead
 
 from gateway.core.contents import faults
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, Delivery
