@@ -9,6 +9,8 @@ PIP := -m pip --disable-pip-version-check -qq
 # Build environments are made for one build, from the same versions: newer pips want it said of them by name.
 PINNED := PIP_CONSTRAINT=$(CURDIR)/constraints.txt PIP_BUILD_CONSTRAINT=$(CURDIR)/constraints.txt
 SOURCES := $(shell find gateway protocols -name '*.py' -o -path 'gateway/web/*.*' -o -path 'gateway/manual/*.md') pyproject.toml setup.py
+# A file's tests stay together, so that they share what they have set up; rooms are taken in their order.
+PARALLEL ?= -n logical --dist loadfile --no-loadscope-reorder
 COMPILED_TESTS := protocols connectors behaviour interop simulation
 
 SEEDS ?= 1000
@@ -107,7 +109,7 @@ $(NODE)/.installed: tests/interop/node/package.json tests/interop/node/package-l
 
 test-plain: $(PLAIN)/.installed peers
 	@echo "== plain"
-	@$(PLAIN)/bin/python -m pytest -q
+	@$(PLAIN)/bin/python -m pytest -q $(PARALLEL)
 
 # From a directory of its own: `gateway` and `protocols` must come from the installed wheel.
 test-compiled: $(COMPILED)/.tested peers
@@ -117,7 +119,7 @@ test-compiled: $(COMPILED)/.tested peers
 	@for room in $(COMPILED_TESTS); do test ! -d tests/$$room || cp -R tests/$$room build/compiled/tests/; done
 	@mkdir build/compiled/tests/store && cp tests/store/power_loss.py build/compiled/tests/store/
 	@cp tests/conftest.py tests/test_compiled.py build/compiled/tests/
-	@cd build/compiled && GATEWAY_EXPECT=$$(ls ../../dist/*.whl | grep -q none-any && echo plain || echo compiled) ../../$(COMPILED)/bin/python -m pytest -q
+	@cd build/compiled && GATEWAY_EXPECT=$$(ls ../../dist/*.whl | grep -q none-any && echo plain || echo compiled) ../../$(COMPILED)/bin/python -m pytest -q $(PARALLEL)
 
 check: $(PLAIN)/.installed
 	$(PLAIN)/bin/ruff format --check .

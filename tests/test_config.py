@@ -201,6 +201,26 @@ MISTAKES = [
     ('[[connector]]\nname = ["a"]', "connector[0].name: must be a text"),
     ('[store]\nasynchronous = ["a", "b\\u0000"]', "store.asynchronous[1]: there is U+0000 in its value"),
     (f"x = {'[' * 2000}", "lists and tables are nested too deeply"),
+    ("[core]\nqueues_max = true", "core.queues_max"),
+    ("[core]\nqueues_max = 99999999999999999999999999999", "a number of at most 9223372036854775807"),
+    ("[websocket]\npaths = []", "websocket.paths"),
+    ("[queues]\ndead_letters = 'a.>'", "a wildcard is no queue"),
+    ("[queues]\ndead_letters = 'queue:DLQ'", "without queue:"),
+    ("[queues]\ndead_letters = '$SYS.x'", "come and go by themselves"),
+    ("[queues]\ndead_letters = 'mx.tmp.1'", "come and go by themselves"),
+    ('[queues]\ndead_letters = "a\\nb"', "control characters"),
+    (f"[queues]\ndead_letters = '{'a' * 70_000}'", "longer than"),
+    ("[store]\nasynchronous = ['topic:x']", "without topic:"),
+    ("[store]\nasynchronous = ['a*']", "a wildcard is a whole level"),
+    ("[store]\nasynchronous = ['']", "the destination is empty"),
+    ("[[rule]]\nallow = ['publish']\nusers = []\ndestinations = ['topic:>']", "users = [] names nobody"),
+    ("[[rule]]\nallow = ['publish']\ngroups = []\ndestinations = ['topic:>']", "groups = [] names nobody"),
+    (
+        CONNECTOR.format("mqtt://127.0.0.1:1")
+        + CONNECTOR.replace('"m"', '"n"').format("stomp://localhost:1"),
+        "connector[m] and connector[n] would both listen on 127.0.0.1:1",
+    ),
+    (CONNECTOR.format("mqtt://127.0.0.1:8161"), "connector[m] and admin would both listen on 127.0.0.1:8161"),
     ("[gateway]\n\nname = '\udcff'", "not UTF-8: byte 0xff (at line 3)"),
 ]
 
@@ -283,3 +303,29 @@ def test_a_variable_spells_a_connectors_name_with_underscores(tmp_path: Path) ->
 
 def test_what_looks_like_a_number_may_be_a_name(tmp_path: Path) -> None:
     assert _load(tmp_path, "", GATEWAY_GATEWAY__NAME="7").gateway.name == "7"
+
+
+def _hash(memory_kib: int, passes: int, lanes: int) -> str:
+    costs = f"m={memory_kib},t={passes},p={lanes}"
+    return f"$argon2id$v=19${costs}$pkvSgT/m0gTbf+vy8H9LyA$MhMKjK22hRQv4KUjQXYzMTW0oAmBnEoR/oGxZuiYEt4"
+
+
+@pytest.mark.parametrize(
+    ("memory_kib", "passes", "lanes", "valid"),
+    [
+        (65_536, 3, 4, True),
+        (1_048_576, 100, 64, True),
+        (999_999_999, 3, 4, False),
+        (65_536, 99_999, 4, False),
+        (65_536, 0, 4, False),
+        (8, 3, 4, False),
+    ],
+)
+def test_a_hash_whose_check_no_login_could_pay_for_is_a_mistake(
+    tmp_path: Path, memory_kib: int, passes: int, lanes: int, valid: bool
+) -> None:
+    text = f'[[user]]\nname = "x"\nhash = "{_hash(memory_kib, passes, lanes)}"\n'
+    if valid:
+        assert _load(tmp_path, text).user[0].name == "x"
+    else:
+        assert "at a price that a login may have" in _problems(tmp_path, text)

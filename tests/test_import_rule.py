@@ -100,7 +100,7 @@ RULES: dict[str, set[str]] = {
     "gateway.observe": ANY,
     "gateway.config": ANY
     | {"ext:pydantic", "gateway.connectors.base", "gateway.connectors.side"}
-    | {"gateway.core.limits", "gateway.security"},
+    | {"gateway.core.destination", "gateway.core.limits", "gateway.core.virtual", "gateway.security"},
     "gateway.cli": ANY
     | {"ext:typer", "ext:rich", "ext:uvloop", "gateway", "gateway.app", "gateway.config", "gateway.observe"}
     | {"gateway.running"}

@@ -11,6 +11,8 @@ from gateway.cli.settings import ConfigPath, load_or_exit
 from gateway.config import Config, PkiSection
 from gateway.pki.errors import PkiError
 from gateway.pki.folder import Folder
+from gateway.store.errors import StoreRefused
+from gateway.store.recovery import refusal
 
 
 def check(config: ConfigPath = None) -> None:
@@ -65,7 +67,12 @@ def _store_problems(path: Path) -> list[str]:
     if path.exists():
         if not path.is_file():
             return [f"{path} is no file"]
-        return [] if os.access(path, os.R_OK | os.W_OK) else [f"{path} cannot be read and written"]
+        if not os.access(path, os.R_OK | os.W_OK):
+            return [f"{path} cannot be read and written"]
+        try:
+            return [fault for fault in (refusal(path),) if fault]
+        except StoreRefused as error:
+            return [str(error)]
     # Folders that are missing are made at the start.
     there = next(parent for parent in path.absolute().parents if parent.exists())
     return _folder_problems(there)

@@ -41,7 +41,9 @@ class UserSection(Section):
     @classmethod
     def _a_hash(cls, hash: str) -> str:
         if not is_hash(hash):
-            raise ValueError("not an argon2id hash: `gateway user hash` makes one")
+            raise ValueError(
+                "not an argon2id hash at a price that a login may have: `gateway user hash` makes one"
+            )
         return hash
 
 
@@ -68,6 +70,9 @@ class RuleSection(Section):
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "RuleSection":
+        for key in ("users", "groups"):
+            if key in self.model_fields_set and not getattr(self, key):
+                raise ValueError(f"{key} = [] names nobody: leave it out where the rule is for everybody")
         if bool(self.allow) == bool(self.deny):
             raise ValueError(f"write either allow or deny, a list of {', '.join(ACTIONS)}")
         return self

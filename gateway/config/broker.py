@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
+from gateway.config.names import pattern_of_queues, queue_name
 from gateway.config.section import Section, is_loopback
 
 
@@ -96,6 +97,11 @@ class QueuesSection(Section):
     dead_letters_of_expired_topics: bool = False
     """Do expired messages of topics that are not persistent go there too?  They are counted either way."""
 
+    @field_validator("dead_letters")
+    @classmethod
+    def _one_queue(cls, name: str) -> str:
+        return queue_name(name) if name else name
+
 
 class StoreSection(Section):
     """[store]: where persistent messages, sessions and retained messages are kept."""
@@ -122,6 +128,11 @@ class StoreSection(Section):
     """Copies of messages that many queues took at once, which are written once; each takes about 30 bytes of memory."""
     check_bytes_max: int = Field(67_108_864, ge=0)
     """Bytes of a database that is looked at in full at each start; of a larger one, what a start reads of it."""
+
+    @field_validator("asynchronous")
+    @classmethod
+    def _queues(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple([pattern_of_queues(pattern) for pattern in patterns])
 
 
 class LogSection(Section):

@@ -2,14 +2,29 @@
 
 import difflib
 import ipaddress
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+NUMBER_MAX: Final = (1 << 63) - 1
+"""What counters and sizes are, everywhere."""
 
 
 class Section(BaseModel):
     """A table of the file; unknown keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """`true` would be one, and what is larger than any number of the gateway's is a slip of the hand."""
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        if wanted is int and isinstance(value, bool):
+            raise ValueError("write a number")
+        if isinstance(value, int) and abs(value) > NUMBER_MAX:
+            raise ValueError(f"a number of at most {NUMBER_MAX}")
+        return value
 
 
 def is_loopback(host: str) -> bool:

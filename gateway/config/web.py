@@ -10,7 +10,7 @@ from gateway.config.section import Section
 class WebSocketSection(Section):
     """[websocket]: shared by all ws connectors."""
 
-    paths: tuple[str, ...] = ("/", "/mqtt", "/ws")
+    paths: tuple[str, ...] = Field(("/", "/mqtt", "/ws"), min_length=1)
     """Paths at which WebSocket is spoken."""
     origins: tuple[str, ...] = ()
     """Sites whose pages may come, as https://HOST:PORT; none is the same host and this machine; "*" is everybody's."""

@@ -51,6 +51,20 @@ class Config(Section):
             names.add(name)
         return connectors
 
+    @model_validator(mode="after")
+    def _addresses_differ(self) -> "Config":
+        places: dict[str, str] = {}
+        wanted = [
+            (f"connector[{one.name}]", one.path or _address(one.host, one.port)) for one in self.connector
+        ]
+        if self.admin.enabled:
+            wanted.append(("admin", _address(self.admin.host, self.admin.port)))
+        for who, place in wanted:
+            if place and place in places:
+                raise ValueError(f"{places[place]} and {who} would both listen on {place}")
+            places[place] = who
+        return self
+
     @field_validator("user")
     @classmethod
     def _users_differ(cls, users: tuple[UserSection, ...]) -> tuple[UserSection, ...]:
@@ -72,6 +86,11 @@ class Config(Section):
             if (rule.groups or set(rule.users) - {ANONYMOUS}) and not self.user and not certified:
                 raise ValueError("a [[rule]] about users, and there is no [[user]]")
         return self
+
+
+def _address(host: str, port: int) -> str:
+    """Where something listens; empty for a port that the system chooses."""
+    return f"{'127.0.0.1' if host == 'localhost' else host}:{port}" if port else ""
 
 
 def variable_name(name: str) -> str:

@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore
 from gateway.core.delivery import ACQUIRED, REASON_EXPIRED, REASON_MAXLEN, Delivery
-from gateway.core.destination import TOPIC
-from gateway.core.message import Message
+from gateway.core.destination import QUEUE, TOPIC, Destination
+from gateway.core.message import Message, with_death
 from gateway.core.passage import Passage
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
+    from gateway.core.router import Broker
 
 LOOKED_AT_ONCE: Final = 64
 """Messages that are looked at, and perhaps buried, in one step of looking for expired ones."""
@@ -40,8 +41,35 @@ def _move_away(queue: "Queue", delivery: Delivery, reason: str) -> int:
     if dead_letters is None or queue.is_named(dead_letters):
         broker.counters.discarded += 1
     else:
-        position = max(position, broker.bury(delivery.message, queue.key.text, dead_letters, reason))
+        position = max(position, _inter(broker, delivery.message, queue.key.text, dead_letters, reason))
     return position
+
+
+def _inter(broker: "Broker", message: Message, queue_key: str, dead_letters: str, reason: str) -> int:
+    """Move a message that left a queue to the dead letters; returns the position that makes it safe there."""
+    message = message.redirected(Destination(QUEUE, dead_letters))
+    message.expires_at_ms = 0
+    message.deaths = with_death(message.deaths, queue_key, reason, broker.now_ms)
+    broker.counters.bury(queue_key, reason)
+    # Seen before its move is safe, it would come again after a crash, and as a message that never came before.
+    holds = message.persistent and not broker.store.immediate and broker.holding is None
+    if holds:
+        broker.hold()
+    try:
+        return _burial_place(broker, dead_letters).inter(message)
+    finally:
+        if holds:
+            broker.release_hold()
+
+
+def _burial_place(broker: "Broker", name: str) -> "Queue":
+    """The queue of dead letters: though there are too many queues, or what was confirmed would go nowhere."""
+    assured = broker.assured
+    broker.assured = True
+    try:
+        return broker.queue(name)
+    finally:
+        broker.assured = assured
 
 
 def _passing(message: Message) -> bool:

@@ -19,7 +19,7 @@ from gateway.core.kept import KeptQueues
 from gateway.core.last_values import LastValues
 from gateway.core.leaving import Leavers
 from gateway.core.limits import CoreLimits, LimitReached, QueuePolicy
-from gateway.core.message import Message, with_death
+from gateway.core.message import Message
 from gateway.core.pattern import Pattern, literal
 from gateway.core.ports import (
     EPOCH_SHIFT,
@@ -498,25 +498,6 @@ class Broker(StoreListener):
         topic = virtual_topic_of(name)
         if topic:
             self.bind_queue(queue, Binding(literal(topic), VirtualConsumer(queue)))
-
-    def bury(self, message: Message, queue_key: str, dead_letters: str, reason: str) -> int:
-        """Move a message that left a queue to the dead letters; returns the position that makes it safe there."""
-        message = message.redirected(Destination(QUEUE, dead_letters))
-        message.expires_at_ms = 0
-        message.deaths = with_death(message.deaths, queue_key, reason, self.now_ms)
-        self.counters.bury(queue_key, reason)
-        # Seen before its move is safe, it would come again after a crash, and as a message that never came before.
-        holds = message.persistent and not self.store.immediate and self.holding is None
-        if holds:
-            self.hold()
-        try:
-            return self.queue(dead_letters).inter(message)
-        except LimitReached:
-            self.counters.discarded += 1
-            return NOTHING
-        finally:
-            if holds:
-                self.release_hold()
 
     # -- transactions, time, durability
 

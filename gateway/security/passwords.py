@@ -10,11 +10,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, final
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
 SECRET_BYTES_MAX: Final = 4_096
 """A longer password is refused unhashed."""
+
+MEMORY_KIB_MAX: Final = 1_048_576
+PASSES_MAX: Final = 100
+LANES_MAX: Final = 64
+"""What one check of a password may cost: a hash that asks for more would let nobody in, or keep a thread for minutes."""
 
 _hasher: Final = PasswordHasher()
 
@@ -25,12 +30,15 @@ def hash_password(password: str) -> str:
 
 
 def is_hash(text: str) -> bool:
-    """Is it an argon2id hash that can be checked?"""
+    """Is it an argon2id hash that can be checked, at a price that a login may have?"""
     try:
-        _hasher.check_needs_rehash(text)
+        costs = extract_parameters(text)
     except InvalidHashError:
         return False
-    return text.startswith("$argon2id$")
+    dear = costs.memory_cost > MEMORY_KIB_MAX or costs.time_cost > PASSES_MAX or costs.parallelism > LANES_MAX
+    # RFC 9106 §3.1: at least one pass, and eight KiB for each lane.
+    cheap = costs.time_cost < 1 or costs.parallelism < 1 or costs.memory_cost < 8 * costs.parallelism
+    return text.startswith("$argon2id$") and not dear and not cheap
 
 
 def verify(hash: str, secret: bytes) -> bool:

@@ -46,8 +46,13 @@ class Area:
         kind, colon, name = text.partition(":")
         if not colon or kind not in KINDS or not name:
             raise BadRule(f"{text!r}: write topic:NAME or queue:NAME, with * for a level and > for the rest")
+        if name != name.strip():
+            raise BadRule(f"{text!r}: blanks at the ends of a name")
         levels = []
         for level in name.split("."):
+            if "#" in level or level.split("/")[-1] == "+":
+                # Taken as a name, it would fit nothing that clients mean by it.
+                raise BadRule(f"{text!r}: MQTT's wildcards are written * for a level and > for the rest")
             if level != "*" and level != ">" and ("*" in level or ">" in level):
                 raise BadRule(f"{text!r}: a wildcard is a whole level")
             if level.count(USER_PLACE) + level.count(CLIENT_PLACE) > 1:

@@ -86,6 +86,12 @@ def prepare(path: Path) -> None:
             raise StoreRefused(f"{needed}: not writable")
 
 
+def refusal(path: Path) -> str:
+    """Why the file at `path` would be refused, as no store of ours; empty when it would not.  Raises StoreRefused."""
+    fault = check_header(path)
+    return "" if not fault or is_cut_short(path) or is_ours(path, read_index(path)) else fault
+
+
 def _has_log(path: Path) -> bool:
     found = log_of(path)
     return found.exists() and found.stat().st_size > 0

@@ -2,6 +2,8 @@
 
 import platform
 
+import pytest
+
 import gateway
 
 
@@ -74,3 +76,15 @@ def test_a_folder_to_look_after_without_authorities_is_a_mistake(gateway_command
     code, _, said = gateway_command("check", str(path))
     assert code == 1
     assert f"pki.dir: {tmp_path}/none has no authorities" in said
+
+
+@pytest.mark.parametrize("content", [b"my notes\n" * 100, b"SQLite format 3\0" + bytes(200)])
+def test_a_file_that_is_no_store_is_a_mistake_and_left_as_it_is(
+    gateway_command, tmp_path, content: bytes
+) -> None:
+    (tmp_path / "notes.txt").write_bytes(content)
+    (tmp_path / "g.toml").write_text(f'[store]\npath = "{tmp_path}/notes.txt"\n')
+    code, _, said = gateway_command("check", str(tmp_path / "g.toml"))
+    assert code == 1
+    assert "store.path: " in said
+    assert (tmp_path / "notes.txt").read_bytes() == content

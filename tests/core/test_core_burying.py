@@ -11,7 +11,7 @@ from gateway.core.burying import LOOKED_AT_ONCE
 from gateway.core.contents import faults
 from gateway.core.credit import Credit
 from gateway.core.destination import TOPIC, Destination
-from gateway.core.limits import QueuePolicy
+from gateway.core.limits import CoreLimits, LimitReached, QueuePolicy
 from gateway.core.purging import purge
 from gateway.core.queue import Queue
 from gateway.core.router import Broker
@@ -139,3 +139,16 @@ def test_expired_messages_of_topics_are_dead_letters_if_persistent_or_asked_for(
     broker.chores.finish()
     assert broker.counters.expired == 1
     assert broker.queue("DLQ").depth == (1 if persistent or asked else 0)
+
+
+def test_dead_letters_are_kept_though_there_are_too_many_queues() -> None:
+    broker = broker_with(CoreLimits(queues_max=1), QueuePolicy(dead_letters="DLQ"))
+    queue = broker.queue("q")
+    put(broker, queue, 500)
+    with pytest.raises(LimitReached):
+        broker.queue("another")
+    broker.tick(1_000)
+    assert broker.counters.discarded == 0
+    assert broker.queue("DLQ").depth == 1
+    with pytest.raises(LimitReached):
+        broker.queue("another")

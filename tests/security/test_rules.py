@@ -335,3 +335,21 @@ def _rule_of(written: dict[str, list[str]]) -> Rule:
         users=tuple(written.get("users", ())),
         groups=tuple(written.get("groups", ())),
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["topic:secret.#", "topic:secret/#", "topic:secret.+", "topic:+.a", "topic:a/+", "topic:#"]
+)
+def test_wildcards_of_mqtt_would_fit_nothing_in_a_rule_and_are_refused(text: str) -> None:
+    with pytest.raises(BadRule, match="are written"):
+        Area.parse(text)
+
+
+@pytest.mark.parametrize("text", ["topic: secret.>", "queue:secret "])
+def test_blanks_around_a_name_would_make_it_another_and_are_refused(text: str) -> None:
+    with pytest.raises(BadRule, match="blanks"):
+        Area.parse(text)
+
+
+def test_a_plus_within_a_level_is_a_name() -> None:
+    assert Area.parse("topic:c++.x/y").levels == ("c++", "x/y")

@@ -11,7 +11,14 @@ from gateway.connectors.http.events import Events, patterns_in
 from gateway.connectors.http.origins import allowed, host_allowed, site_allowed
 from gateway.connectors.http.publish import post, post_many
 from gateway.connectors.http.pull import Pull, methods_at, needs, pull_from, settle
-from gateway.connectors.http.requests import HttpRefusal, credentials_of, not_allowed, without_framing
+from gateway.connectors.http.requests import (
+    PARAMETERS,
+    HttpRefusal,
+    check_parameters,
+    credentials_of,
+    not_allowed,
+    without_framing,
+)
 from gateway.connectors.reading import Reading
 from gateway.connectors.websocket.addresses import queue_named, topic_named
 from gateway.core.dedup import KeyReused
@@ -376,6 +383,10 @@ class HttpConnector(Answering):
         if self._refusing:
             self.failure = "maximumConnections is reached"
             raise HttpRefusal(503, self.failure)
+        expected = request.header("expect")
+        if expected is not None and expected.strip().lower() != "100-continue":
+            # RFC 9110 §10.1.1
+            raise HttpRefusal(417, "nothing but 100-continue can be expected here")
         self._check_origin(request)
 
     def _check_origin(self, request: Request) -> None:
@@ -477,6 +488,8 @@ class HttpConnector(Answering):
         segments = request.segments() or []
         room = segments[0]
         method = request.method
+        if room in PARAMETERS and "?" in request.target:
+            check_parameters(request, room)
         if room == "messages" and len(segments) == 1:
             needs(method, methods_at(segments))
             settings = self._service.settings

@@ -15,6 +15,15 @@ from protocols.http.frames import Request
 ENVELOPE_TYPE: Final = "application/vnd.mx+json"
 META: Final = "X-Mx-Meta"
 MESSAGE_ID: Final = "X-Mx-Message-Id"
+DESTINATION: Final = "destination"
+PARAMETERS: Final[dict[str, tuple[str, ...]]] = {
+    "messages": (),
+    "events": (DESTINATION, "retained"),
+    "receipts": (),
+    "topics": ("retain",),
+    "queues": ("ack", "max", "wait", "retain"),
+}
+"""What may stand behind `?`, by the first part of the path."""
 
 
 class HttpRefusal(Exception):
@@ -58,6 +67,18 @@ def without_framing(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """What the refusal of a handshake says beyond what every response says."""
     known = ("content-length", "content-type", "connection", "date")
     return [(name, value) for name, value in headers if name.lower() not in known]
+
+
+def check_parameters(request: Request, room: str) -> None:
+    """Refuse what nobody would look at: of a misspelt `ack=auto` the sender believes that it was heeded."""
+    seen: set[str] = set()
+    for name, _ in request.query():
+        if name not in PARAMETERS[room]:
+            known = ", ".join(PARAMETERS[room]) or "none"
+            raise HttpRefusal(400, f"/{room} has no parameter {name[:40]!r}; there are: {known}")
+        if name in seen and name != DESTINATION:
+            raise HttpRefusal(400, f"{name} is said twice")
+        seen.add(name)
 
 
 def number_of(request: Request, name: str, default: int, least: int, most: int) -> int:

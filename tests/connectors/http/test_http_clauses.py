@@ -44,6 +44,9 @@ def answers(data: bytes, step: int = 0) -> tuple[list[int], bytes, bool]:
         # 9112 §3: too long a target; 9110 §5.4 and 6585 §5: too long a head
         (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
         (b"GET /page HTTP/1.1\r\n" + HOST + b"X: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+        # 9110 §10.1.1
+        (b"GET /page HTTP/1.1\r\n" + HOST + b"Expect: miracles\r\n\r\n", 417),
+        (b"GET /page HTTP/1.1\r\n" + HOST + b"Expect: 100-Continue\r\n\r\n", 200),
         # 9112 §3.2: Host
         (b"GET /page HTTP/1.1\r\n\r\n", 400),
         (b"GET /page HTTP/1.1\r\n" + HOST + HOST + b"\r\n", 400),
@@ -161,3 +164,20 @@ def test_9112_9_3_connections_persist_unless_somebody_says_otherwise() -> None:
     assert answers(get % (1, b"Connection: close\r\n") * 2)[0::2] == ([200], True)
     assert answers(get % (1, b"Connection: Keep-Alive, CLOSE\r\n") * 2)[0::2] == ([200], True)
     assert answers(get % (0, b"") * 2)[0::2] == ([200], True)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"GET /queues/q?wiat=5", b"no parameter 'wiat'; there are: ack, max, wait, retain"),
+        (b"GET /queues/q?ack=auto&ack=client", b"ack is said twice"),
+        (b"POST /topics/t?retian=true", b"no parameter 'retian'"),
+        (b"POST /messages?retain=true", b"there are: none"),
+        (b"GET /events?destination=topic:a&destination=topic:b&retained=true&x=", b"no parameter 'x'"),
+    ],
+)
+def test_a_parameter_that_nobody_would_look_at_is_refused(line: bytes, said: bytes) -> None:
+    statuses, written, closing = answers(line + b" HTTP/1.1\r\n" + HOST + BODY)
+    assert statuses == [400]
+    assert said in written
+    assert not closing
