@@ -52,31 +52,41 @@ def stomp_kind(
     hint: str | None,
     bytes_if_untyped: bool,
     body: bytes,
+    known: bool | None = None,
 ) -> int:
-    """What a SEND's own headers say; `hint` is its `amq-msg-type`."""
+    """What a SEND's own headers say; `hint` is its `amq-msg-type`.  `known`: whether the body is UTF-8, if that is known."""
     if content_type is not None and is_object(content_type):
         return OBJECT
     if hint == "bytes":
         return BYTES
-    if hint == "text" and is_utf8(body):
+    if hint == "text" and is_utf8(body, known):
         return TEXT
     if content_type is not None:
-        return TEXT if is_textual(content_type, content_encoding, body) else BYTES
-    return TEXT if not bytes_if_untyped and is_plain_text(body) else BYTES
+        return TEXT if is_textual(content_type, content_encoding, body, known) else BYTES
+    return TEXT if not bytes_if_untyped and is_plain_text(body, known) else BYTES
 
 
 def mqtt_kind(
-    content_type: str | None, content_encoding: str | None, payload_format: int | None, body: bytes
+    content_type: str | None,
+    content_encoding: str | None,
+    payload_format: int | None,
+    body: bytes,
+    known: bool | None = None,
 ) -> int:
-    """What the properties of a PUBLISH say."""
+    """What the properties of a PUBLISH say.  `known`: as for `stomp_kind`."""
     if content_type is not None and is_object(content_type):
         return OBJECT
-    if payload_format == 1 and is_utf8(body):
+    if payload_format == 1 and is_utf8(body, known):
         return TEXT
     if content_type is None:
         # Nobody has said: the same as in every protocol.
-        return TEXT if is_plain_text(body) else BYTES
-    return TEXT if is_textual(content_type, content_encoding, body) else BYTES
+        return TEXT if is_plain_text(body, known) else BYTES
+    return TEXT if is_textual(content_type, content_encoding, body, known) else BYTES
+
+
+def known_text(fields: Fields) -> bool | None:
+    """Is the body UTF-8, as far as its kind says?  Text is."""
+    return True if fields.body_kind == TEXT else None
 
 
 def is_object(content_type: str) -> bool:

@@ -6,6 +6,7 @@ router knows.
 
 from typing import Final, final
 
+from gateway.connectors.bodies import known_text
 from gateway.connectors.text import is_utf8
 from gateway.core.message import Fields, Message
 
@@ -48,7 +49,7 @@ def form_key(message: Message, body: bytes, variant: int) -> int:
         key |= _PERSISTENT
     if message.retain:
         key |= _RETAINED
-    if is_utf8(body):
+    if is_utf8(body, known_text(message.fields())):
         key |= _UTF8
     if 0 in body:
         key |= _NUL

@@ -34,6 +34,10 @@ FRESH_BYTES_A_CALL: Final = 4_096
 a thousand user properties or filters cost as much as some hundred short packets."""
 
 
+TAIL_BYTES_MIN: Final = 262_144
+"""Bytes of a PUBLISH from which on its payload is kept beside its head: cutting it off takes a millisecond a megabyte."""
+
+
 @final
 class PacketDecoder:
     """One direction of one connection.  `push` bytes, then take frames and decode each."""
@@ -48,9 +52,11 @@ class PacketDecoder:
         "_data",
         "_first",
         "_fresh",
+        "_head",
         "_needed",
         "_pieces",
         "_pos",
+        "_tail",
         "_topics",
         "_whole",
         "alias_maximum",
@@ -79,8 +85,10 @@ class PacketDecoder:
         self._pieces: Pieces | None = None
         self._first = 0
         self._needed = 0
-        # One that is.
+        # One that is; its payload, if that is kept beside its head.
         self._whole: bytes | None = None
+        self._head = b""
+        self._tail = b""
         # Are they allowed in topic names?
         self._control_characters = control_characters
         self._topics = _lax if control_characters else _strict
@@ -135,6 +143,10 @@ class PacketDecoder:
         pieces.add(data[:missing])
         self._whole = pieces.take()
         self._pieces = None
+        if self._head:
+            self._tail = self._whole
+            self._whole = self._head
+            self._head = b""
         self._data = data[missing:]
         self._pos = 0
 
@@ -145,6 +157,8 @@ class PacketDecoder:
         whole = self._whole
         if whole is not None:
             self._whole = None
+            whole += self._tail
+            self._tail = b""
             return whole
         data = self._data
         start = self._pos
@@ -154,8 +168,12 @@ class PacketDecoder:
             self._pos = 0
             return None
         if end > len(data):
+            behind = self._head_end(data, start) if end - start >= TAIL_BYTES_MIN else -1
+            if behind > 0:
+                self._head = data[start:behind]
+                start = behind
             self._pieces = Pieces(data[start:], end - start)
-            self._first = data[start]
+            self._first = self._head[0] if self._head else data[start]
             self._needed = end - start
             self._data = b""
             self._pos = 0
@@ -178,7 +196,10 @@ class PacketDecoder:
             if whole[0] & 0xF0 != 0x30:
                 return self.next_frame()
             self._whole = None
-            packets.append(self._decode_publish(whole))
+            publish = self._decode_publish(whole)
+            publish.tail = self._tail
+            self._tail = b""
+            packets.append(publish)
             if self.enough(packets):
                 return None
         data = self._data
@@ -208,6 +229,27 @@ class PacketDecoder:
         self._pos = 0
         self._pieces = None
         self._whole = None
+        self._head = b""
+        self._tail = b""
+
+    def _head_end(self, data: bytes, start: int) -> int:
+        """Where the payload begins of a PUBLISH that is coming; -1 for other packets, or if that is not there yet."""
+        have = len(data)
+        if data[start] & 0xF0 != 0x30 or self.version == 0:
+            return -1
+        pos = start + 1
+        while data[pos] > 127:
+            pos += 1
+        pos += 1
+        if pos + 2 > have:
+            return -1
+        pos += 2 + u16(data, pos) + (2 if data[start] & 0x06 else 0)
+        if self.version == c.VERSION_5:
+            if pos + 4 > have:
+                return -1
+            size, pos = decode_varint(data, pos, have)
+            pos += size
+        return pos if pos < have else -1
 
     def decode(self, frame: bytes) -> Packet:
         """The packet in a whole frame.  Raises MqttError."""

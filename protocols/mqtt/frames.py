@@ -101,7 +101,7 @@ class Publish(Packet):
     """PUBLISH (§3.3), with the packet as it came, so that it can go on as it is."""
 
     frame: bytes
-    """The whole packet."""
+    """The whole packet, but for the `tail`."""
     topic: str
     """Checked; an alias is resolved."""
     payload_start: int
@@ -118,6 +118,8 @@ class Publish(Packet):
     expiry_s: int
     """Message expiry interval; -1 for none."""
     protocol_version: int
+    tail: bytes
+    """The payload of a packet so large that it is kept beside its head; else empty."""
 
     def __init__(
         self,
@@ -144,10 +146,15 @@ class Publish(Packet):
         self.topic_alias = topic_alias
         self.expiry_s = expiry_s
         self.protocol_version = protocol_version
+        self.tail = b""
 
     def payload(self) -> bytes:
         """The application message."""
-        return self.frame[self.payload_start :]
+        return self.tail or self.frame[self.payload_start :]
+
+    def view(self) -> memoryview:
+        """The same without a copy of it."""
+        return memoryview(self.tail or self.frame)[0 if self.tail else self.payload_start :]
 
 
 @final

@@ -302,7 +302,8 @@ class FrameReader:
             return
         if self._whole:
             if self._pieces is None:
-                self._pieces = Pieces(piece, 0 if self._compressed else self._size)
+                # What is compressed says nothing of how much it will be.
+                self._pieces = Pieces(piece) if self._compressed else Pieces(piece, int(self._size))
             else:
                 self._pieces.add(piece)
             return

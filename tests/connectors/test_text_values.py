@@ -10,8 +10,10 @@ from value_strategies import TEXTS, VALUES, alike
 
 from gateway.connectors import typed_json
 from gateway.connectors.text import (
+    LONG_TEXT,
     RANGES,
     Hints,
+    Looking,
     decode_types,
     decode_within,
     encode_types,
@@ -19,6 +21,7 @@ from gateway.connectors.text import (
     has_control_characters,
     integer,
     is_textual,
+    is_utf8,
     to_f32,
 )
 from gateway.connectors.typed_json import value_from_text, value_to_text
@@ -163,3 +166,14 @@ def test_what_mqtt_does_not_want_is_the_same_to_the_translation_and_to_the_wire(
     for code in range(sys.maxunicode + 1):
         character = chr(code)
         assert has_control_characters(character) == unwelcome_on_the_wire(character), hex(code)
+
+
+@pytest.mark.parametrize("body", ["é€\U0001f600".encode() * 300_000, b"x" * 3_000_000], ids=["wide", "ASCII"])
+@pytest.mark.parametrize("bad", [b"", b"\xff", b"\xc3"], ids=["good", "no UTF-8", "cut"])
+def test_a_long_body_is_looked_at_some_at_a_time(body: bytes, bad: bytes) -> None:
+    looking = Looking(body + bad)
+    steps = 1
+    while not looking.step():
+        steps += 1
+    assert looking.found is is_utf8(body + bad) is (bad == b"")
+    assert steps >= len(body) // LONG_TEXT

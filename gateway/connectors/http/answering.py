@@ -7,6 +7,7 @@ from gateway.connectors.base import RESUME_BYTES, Connector, Counters, Limits, T
 from gateway.connectors.http.requests import MESSAGE_ID, META
 from gateway.connectors.http.stream_parts import StreamParts
 from gateway.connectors.parts import Parts, Pieces
+from gateway.connectors.text import LONG_TEXT, Looking
 from gateway.core.message import Message
 from gateway.core.router import Broker
 from gateway.core.schedule import Timing
@@ -36,7 +37,18 @@ SANDBOX: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame
 class Answering(Connector):
     """See the module.  One request is answered at a time."""
 
-    __slots__ = ("_text", "cors", "json", "more_later", "posted", "request", "stored_later", "wire")
+    __slots__ = (
+        "_looking",
+        "_text",
+        "body_is_utf8",
+        "cors",
+        "json",
+        "more_later",
+        "posted",
+        "request",
+        "stored_later",
+        "wire",
+    )
 
     def __init__(
         self,
@@ -61,6 +73,9 @@ class Answering(Connector):
         """Headers of that response."""
         # The request's JSON, while it is read.
         self._text: JsonText | None = None
+        self._looking: Looking | None = None
+        self.body_is_utf8: bool | None = None
+        """Whether the request's body is, where `has_looked` has looked."""
         self.json: object = None
         """What it says, once `has_read` says so."""
         self.posted: list[tuple[Message, Timing | None]] = []
@@ -93,8 +108,24 @@ class Answering(Connector):
         self.goes_on()
         return False
 
+    def has_looked(self, body: bytes) -> bool:
+        """Find out whether the request's body is UTF-8, if it is long: a part of it, and False, as long as it `goes_on`."""
+        looking = self._looking
+        if looking is None:
+            if len(body) <= LONG_TEXT:
+                return True
+            looking = self._looking = Looking(body)
+        if self.body_is_utf8 is None:
+            if not looking.step():
+                self.goes_on()
+                return False
+            self.body_is_utf8 = looking.found
+        return True
+
     def forget_request(self) -> None:
         """It has been answered, or nobody waits for that any more."""
+        self._looking = None
+        self.body_is_utf8 = None
         self.request = None
         self._text = None
         self.json = None

@@ -36,10 +36,15 @@ def post(connector: Answering, request: Request, destination: Destination, value
         needs_plain(request)
         if not connector.has_read(request.body, values_max):
             return
+    elif not connector.has_looked(request.body):
+        return
     once = _once(connector, request)
     if once is not None and _done(connector, once):
         return
-    envelope = envelope_in(request, whole, connector.json, destination, values_max, coding_of(request))
+    coding = coding_of(request)
+    envelope = envelope_in(
+        request, whole, connector.json, destination, values_max, coding, connector.body_is_utf8
+    )
     if broker.places.shut and broker.keeps_waiting_at(connector.publisher, destination, envelope.durable):
         connector.untaken = True
         return

@@ -125,11 +125,17 @@ def is_envelope(request: Request) -> bool:
 
 
 def envelope_in(
-    request: Request, whole: bool, members: Any, destination: Destination, values_max: int, coding: str | None
+    request: Request,
+    whole: bool,
+    members: Any,
+    destination: Destination,
+    values_max: int,
+    coding: str | None,
+    known: bool | None = None,
 ) -> Envelope:
     """One message that came by POST, its body packed in `coding`.  Raises HttpRefusal, JsonError or InvalidEnvelope.
 
-    `whole`: the body is an envelope, and says `members`.
+    `whole`: the body is an envelope, and says `members`.  `known`: whether it is UTF-8, if that is.
     """
     content_type = request.header("content-type")
     meta = request.header("x-mx-meta")
@@ -151,4 +157,4 @@ def envelope_in(
         members["ttl"] = int(ttl)
     if request.parameter("retain") == "true":
         members["retain"] = True
-    return envelope_from(members) if whole else raw_envelope(members, content_type, request.body)
+    return envelope_from(members) if whole else raw_envelope(members, content_type, request.body, known)

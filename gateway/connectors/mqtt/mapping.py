@@ -77,8 +77,7 @@ class MqttOrigin(Origin):
 
     def view(self) -> memoryview:
         """See Origin."""
-        publish = self.publish
-        return memoryview(publish.frame)[publish.payload_start :]
+        return self.publish.view()
 
     def bare(self) -> bool:
         """See Origin."""
@@ -229,10 +228,12 @@ def take_items(publish: Publish) -> side.Routing:
         properties.user = kept
         block = encode_properties(properties)
         payload = publish.payload()
-        publish.frame = encode_publish(
-            publish.topic, payload, publish.qos, publish.retain, publish.dup, publish.packet_id, block
+        publish.frame = publish_head(
+            publish.topic, len(payload), publish.qos, publish.retain, publish.dup, publish.packet_id, block
         )
-        publish.payload_start = len(publish.frame) - len(payload)
+        publish.payload_start = len(publish.frame)
+        if not publish.tail:
+            publish.frame += payload
         publish.properties = block
     return found
 
@@ -250,7 +251,7 @@ def message_from(
         broker.next_message_id(),
         destination,
         MqttOrigin(publish, forwardable),
-        len(publish.frame),
+        len(publish.frame) + len(publish.tail),
         broker.now_ms,
         qos > 0,
         qos,
@@ -336,7 +337,7 @@ def qos0_frame(
     dynamic = five and (message.expires_at_ms != 0 or bool(binding.identifiers) or failures != 0)
     if binding.plain and not dynamic:
         if isinstance(origin, MqttOrigin) and origin.forwardable == (5 if five else 3):
-            return origin.publish.frame
+            return origin.publish.frame + origin.publish.tail
         variant = target.plain
         known = message.form(variant)
         if isinstance(known, bytes):

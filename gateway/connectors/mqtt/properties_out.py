@@ -7,7 +7,7 @@ have to be left out.
 from typing import Final, final
 
 from gateway.connectors import side
-from gateway.connectors.bodies import body_item, body_out, made_up_type, mqtt_kind
+from gateway.connectors.bodies import body_item, body_out, known_text, made_up_type, mqtt_kind
 from gateway.connectors.deaths import LIST_NAME, death_pairs, own_names
 from gateway.connectors.ids import IN_DATA, id_to_text
 from gateway.connectors.mqtt.addresses import topic_of, written
@@ -239,7 +239,13 @@ def foreign_block(message: Message, target: MqttTarget, acknowledged: bool, reta
     _add_items(places, message, fields, acknowledged)
     if message.retain != retain:
         places.item("retain", "true" if message.retain else "false", "retain")
-    inferred = mqtt_kind(properties.content_type, fields.content_encoding, properties.payload_format, body)
+    inferred = mqtt_kind(
+        properties.content_type,
+        fields.content_encoding,
+        properties.payload_format,
+        body,
+        known_text(fields),
+    )
     item = body_item(fields, inferred, made_up is not None, target.carry == CARRY_FULL)
     if item:
         places.item("body", item, "body")

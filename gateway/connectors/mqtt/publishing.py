@@ -301,7 +301,7 @@ class MqttPublishing(MqttSender):
         In one connection it is sent again as the same packet, whose hash is made at once.
         """
         session = self._session()
-        if session.noted or session.expiry_s or publish.dup or publish.topic_alias:
+        if session.noted or session.expiry_s or publish.dup or publish.topic_alias or publish.tail:
             return self._checksum(publish)
         return hash(publish.frame)
 

@@ -16,7 +16,7 @@ from gateway.connectors.mqtt.mapping import (
 )
 from gateway.connectors.mqtt.properties_out import MqttTarget
 from gateway.connectors.mqtt.settings import MqttSettings
-from gateway.connectors.parts import LONG_FRAME, Pieces
+from gateway.connectors.parts import Pieces
 from gateway.core.delivery import Delivery
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
@@ -118,10 +118,10 @@ class MqttSender(FrameConnector):
             and failures == 0
         ):
             frame = origin.publish.frame
-            if len(frame) >= LONG_FRAME and len(frame) <= self._packet_size_max:
-                self.counters.messages_out += 1
-                self.push_parts(Pieces([frame]), False)
-                return
+            if origin.publish.tail:
+                if self._sends_long(Pieces([frame, origin.publish.tail]), False, NOTHING):
+                    return
+                frame += origin.publish.tail
         elif is_long(message, binding) and self._sends_long(
             long_frame(message, binding, self._target, 0, 0, False, self.broker.now_ms, failures),
             False,

@@ -2,7 +2,7 @@
 
 from typing import Final, final
 
-from gateway.connectors.bodies import body_item, body_out, made_up_type, stomp_kind
+from gateway.connectors.bodies import body_item, body_out, known_text, made_up_type, stomp_kind
 from gateway.connectors.deaths import death_pairs, own_names
 from gateway.connectors.ids import id_to_text
 from gateway.connectors.scheduling import NAMES as SCHEDULING
@@ -109,7 +109,8 @@ def foreign_headers(message: Message, target: StompTarget) -> tuple[list[tuple[s
     body, types = body_out(message, fields)
     content_type = fields.content_type
     # Text that looks like text needs no type: that is how one without is read.
-    typed = target.by_length or not is_plain_text(body)
+    known = known_text(fields)
+    typed = target.by_length or not is_plain_text(body, known)
     made_up = made_up_type(fields.body_kind, typed) if content_type is None else None
     if made_up is not None:
         content_type = made_up
@@ -118,7 +119,8 @@ def foreign_headers(message: Message, target: StompTarget) -> tuple[list[tuple[s
     _add(headers, "content-encoding", fields.content_encoding)
     _add_native(headers, message, fields, target)
     places = Places(target.carry)
-    inferred = stomp_kind(content_type, fields.content_encoding, _type_hint(fields), target.by_length, body)
+    hint = _type_hint(fields)
+    inferred = stomp_kind(content_type, fields.content_encoding, hint, target.by_length, body, known)
     item = body_item(fields, inferred, made_up is not None, target.carry == CARRY_FULL)
     if item:
         places.item("body", item, "body")

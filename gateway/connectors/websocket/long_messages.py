@@ -65,12 +65,14 @@ class Judging:
 
 @final
 class JsonForm:
-    """What `json_of` says of a message: each part is made when somebody wants it, and once for all who do."""
+    """What `json_of` says of a message: each part is made when somebody wants it, and once for all who do.
 
-    __slots__ = ("_identity", "_judging", "_long", "_message", "_parts", "_writing", "over")
+    The message remembers it, so it does not know the message: who wants a part says which it is.
+    """
 
-    def __init__(self, message: Message, identity: bool) -> None:
-        self._message: Message | None = message
+    __slots__ = ("_identity", "_judging", "_long", "_parts", "_writing", "over")
+
+    def __init__(self, identity: bool) -> None:
         self._identity = identity
         # Does the body say a JSON value?  Only then and until it is known.
         self._long: LongBody | None = None
@@ -80,10 +82,10 @@ class JsonForm:
         self.over = False
         """All of it is there."""
 
-    def has(self, at: int) -> bool:
+    def has(self, at: int, message: Message) -> bool:
         """Is part number `at` there?  If it is still to be made, something is done for it."""
         if at >= len(self._parts) and not self.over:
-            self._step()
+            self._step(message)
         return at < len(self._parts)
 
     def part(self, at: int) -> bytes:
@@ -95,7 +97,7 @@ class JsonForm:
         """How many parts there are so far."""
         return len(self._parts)
 
-    def _step(self) -> None:
+    def _step(self, message: Message) -> None:
         writing = self._writing
         if writing is not None:
             part = writing.step()
@@ -107,23 +109,16 @@ class JsonForm:
         elif self._judging is not None:
             if self._judging.step():
                 self._judging = None
-                self._begin()
+                self._begin(message)
         else:
-            message = self._message
-            assert message is not None
             long = self._long = LongBody(message.origin.body())
             if may_be_value(long.body, message.fields()):
                 self._judging = Judging(long)
             else:
-                self._begin()
+                self._begin(message)
 
-    def _begin(self) -> None:
-        message = self._message
-        long = self._long
-        assert message is not None
-        self._writing = JsonWriting(members_of(message, self._identity, long))
-        # The message remembers its form: nothing here is to lead back to it.
-        self._message = None
+    def _begin(self, message: Message) -> None:
+        self._writing = JsonWriting(members_of(message, self._identity, self._long))
         self._long = None
 
 
@@ -133,7 +128,7 @@ def json_form(message: Message, identity: bool) -> JsonForm:
     known = message.form(variant)
     if isinstance(known, JsonForm):
         return known
-    form = JsonForm(message, identity)
+    form = JsonForm(identity)
     message.remember(variant, form)
     return form
 
@@ -142,10 +137,11 @@ def json_form(message: Message, identity: bool) -> JsonForm:
 class JsonParts(Parts):
     """Such a form for one reader: `head`, the members behind its opening brace, and `tail`."""
 
-    __slots__ = ("_at", "_form", "_head", "_tail")
+    __slots__ = ("_at", "_form", "_head", "_message", "_tail")
 
     def __init__(self, message: Message, identity: bool, head: bytes, tail: bytes = b"") -> None:
         super().__init__(message.size + len(head) + len(tail))
+        self._message = message
         self._form = json_form(message, identity)
         self._head = head
         self._tail = tail
@@ -155,7 +151,7 @@ class JsonParts(Parts):
         """See Parts."""
         form = self._form
         at = self._at
-        if not form.has(at):
+        if not form.has(at, self._message):
             self.over = form.over
             return self._tail if self.over else b""
         part = form.part(at)

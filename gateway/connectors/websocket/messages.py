@@ -8,6 +8,7 @@ from gateway.connectors.bodies import (
     KIND_NAMES,
     is_json,
     is_object,
+    known_text,
     made_up_type,
     restore_body,
     stomp_kind,
@@ -107,8 +108,10 @@ def once_parts(publish: Publish) -> list[bytes]:
 # -- HTTP's own way: the body as it is, its type as a header, the rest as `meta`
 
 
-def raw_envelope(meta: dict[str, object], content_type: str | None, body: bytes) -> Envelope:
-    """The envelope of a body that stands by itself.  Raises InvalidEnvelope."""
+def raw_envelope(
+    meta: dict[str, object], content_type: str | None, body: bytes, known: bool | None = None
+) -> Envelope:
+    """The envelope of a body that stands by itself.  Raises InvalidEnvelope.  `known`: whether it is UTF-8, if that is."""
     ext = meta.get("ext")
     item: object = None
     types: object = None
@@ -126,7 +129,7 @@ def raw_envelope(meta: dict[str, object], content_type: str | None, body: bytes)
         fields.body_kind = OBJECT
         fields.content_type = None
     else:
-        fields.body_kind = stomp_kind(fields.content_type, fields.content_encoding, None, False, body)
+        fields.body_kind = stomp_kind(fields.content_type, fields.content_encoding, None, False, body, known)
     if item is not None:
         hints = types if isinstance(types, str) else ""
         if not isinstance(item, str) or not restore_body(fields, item, hints, body, explicit, True):
@@ -155,7 +158,8 @@ def raw_parts(message: Message, identity: bool) -> tuple[dict[str, object], str 
     if fields.body_form == JSON_FORM and not is_json(content_type):
         ext.setdefault("body", JSON_FORM)
     elif kind != OBJECT and not (
-        said and stomp_kind(content_type, fields.content_encoding, None, False, body) == kind
+        said
+        and stomp_kind(content_type, fields.content_encoding, None, False, body, known_text(fields)) == kind
     ):
         ext.setdefault("body", KIND_NAMES[kind])
     if content_type is None:
