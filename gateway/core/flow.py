@@ -29,7 +29,8 @@ class Valve:
         raise NotImplementedError
 
     def tire(self) -> None:
-        """What the publisher says is for many: look whether it has had its share of this turn."""
+        """What the publisher says takes long, for it is for many, or for a name that is new: look whether it has had its
+        share of this turn."""
 
     def cut_off(self, why: str) -> None:
         """End the connection: something that the publisher sent is lost, so nothing is confirmed to it any more."""
@@ -119,7 +120,7 @@ class Publisher:
 
 
 def tire(publisher: Publisher | None) -> None:
-    """It has published to many: see Valve.tire."""
+    """It has published to many, or to a name that is new: see Valve.tire."""
     if publisher is not None and publisher.valve is not None:
         publisher.valve.tire()
 

@@ -234,7 +234,7 @@ class Broker(StoreListener):
         valve is opened.  Whoever publishes without asking has its message taken nevertheless.
         """
         waits = False
-        for binding in self.route(topic):
+        for binding in self.route(topic, publisher):
             if not binding.is_own(publisher) and binding.sink.keeps_waiting(publisher, persistent):
                 waits = True
         return waits
@@ -261,6 +261,7 @@ class Broker(StoreListener):
         route = topic.route.bindings
         if route is None or topic.generation != self.topics.generation:
             route = self.topics.refresh(topic, self.authorizer)
+            tire(message.publisher)
         if not route:
             return position or UNROUTED
         if len(route) > FEW or self.fan_outs.count:
@@ -275,11 +276,12 @@ class Broker(StoreListener):
                 position = taken
         return position
 
-    def route(self, topic: Topic) -> list[Binding]:
-        """Who gets what is published to `topic` now."""
+    def route(self, topic: Topic, publisher: Publisher | None = None) -> list[Binding]:
+        """Who gets what is published to `topic` now, by `publisher`."""
         route = topic.route.bindings
         if route is None or topic.generation != self.topics.generation:
             route = self.topics.refresh(topic, self.authorizer)
+            tire(publisher)
         return route
 
     def reach(self, destination: Destination) -> int:
@@ -324,7 +326,7 @@ class Broker(StoreListener):
     def refusers(self, message: Message, topic: Topic) -> list[Queue]:
         """The queues to which `message` would go and that may refuse it."""
         found: list[Queue] = []
-        for binding in self.route(topic):
+        for binding in self.route(topic, message.publisher):
             queue = binding.sink.refuser(message, binding)
             if queue is not None:
                 found.append(queue)
@@ -430,6 +432,7 @@ class Broker(StoreListener):
                     raise
             self._made_by.made(queue, maker)
             self.watching.made(queue)
+            tire(maker)
         return queue
 
     def has_queue(self, name: str) -> bool:

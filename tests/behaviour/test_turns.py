@@ -116,10 +116,45 @@ def test_messages_to_many_end_a_step_when_the_client_has_had_its_share(protocol:
         gw.turn.share()
         reader >> f"SUBSCRIBE id:{number} destination:/topic/t"
     party, data = _publisher(gw, protocol)
+    # A name that is new takes long too.
+    gw.broker.route(gw.broker.topics.topic("t"))
     gw.turn.share()
     party.connector.bytes_in(data, gw.now_ms)
     messages = len(_bodies(reader)) // readers
     assert messages == HEARD_MS if readers > FEW else messages > HEARD_MS
+
+
+@pytest.mark.parametrize("protocol", ["mqtt", "stomp", "stomp queue"])
+def test_a_burst_of_names_that_are_new_is_taken_some_a_turn_and_of_one_that_is_known_at_once(
+    protocol: str,
+) -> None:
+    """Who is to have what goes to a new name is found among all patterns, and that takes long where there are many."""
+    gw = _ticking()
+    reader = gw.stomp("s")
+    reader >> "SUBSCRIBE id:1 destination:/topic/*"
+    reader >> "SUBSCRIBE id:2 destination:/queue/*"
+    count = 5 * HEARD_MS
+    gw.turn.share()
+    if protocol == "mqtt":
+        party: Party = gw.mqtt("p")
+        party >> "CONNECT p" << "CONNACK 0 present=0"
+        frames = [encode_publish(f"n{n}", b"x", 0, False, False, 0, None) for n in range(count)]
+    else:
+        party = gw.stomp("p")
+        kind = "queue" if protocol == "stomp queue" else "topic"
+        frames = [f"SEND\ndestination:/{kind}/n{n}\n\nx\0".encode() for n in range(count)]
+    gw.turn.share()
+    party.connector.bytes_in(b"".join(frames), gw.now_ms)
+    came = [len(_bodies(reader))]
+    while party.connector.resumes:
+        gw.turn.share()
+        party.connector.go_on(gw.now_ms)
+        came.append(len(_bodies(reader)))
+    assert came == [HEARD_MS] * 5
+    # Now they are known.
+    gw.turn.share()
+    party.connector.bytes_in(b"".join(frames), gw.now_ms)
+    assert len(_bodies(reader)) == count
 
 
 def test_retained_values_go_out_some_a_turn_however_small_they_are() -> None:

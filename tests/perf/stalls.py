@@ -7,6 +7,8 @@ wait at most, which says more where it is not.
 """
 
 import argparse
+import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -186,6 +188,41 @@ def wildcard_filters(site: Site) -> None:
         for n in range(10):
             send(other, publish(f"t{n}/" + "/".join(["a"] * 250), b"x"))
         answered(other)
+
+
+def _crossing(levels: int, count: int) -> list[list[str]]:
+    """Filters of so many levels and one: a name reaches all of their parts, for they have a wildcard wherever one may be."""
+    return [list(levels) for levels in itertools.islice(itertools.product("+a", repeat=levels), count)]
+
+
+def new_topics(site: Site) -> None:
+    """Nine clients have 1,000 filters each through which every name has very many ways; a tenth sends 300 new names."""
+    with contextlib.ExitStack() as stack:
+        filters = [mqtt_string("/".join([*levels, "zz"])) + b"\0" for levels in _crossing(14, 9_000)]
+        for n in range(9):
+            sock = stack.enter_context(site.mqtt(name=f"crossing{n}"))
+            send(sock, mqtt_packet(0x82, b"\0\1\0" + b"".join(filters[n * 1_000 : n * 1_000 + 1_000])))
+            answered(sock)
+        sender = stack.enter_context(site.mqtt(name="sender"))
+        send(sender, b"".join([publish("a/" * 14 + f"q{n}", b"x") for n in range(300)]))
+        answered(sender)
+
+
+def new_queues(site: Site) -> None:
+    """Four clients read all queues of 1,000 such patterns each; a fifth sends to 500 new queues."""
+    with contextlib.ExitStack() as stack:
+        patterns = [".".join([*levels, "zz"]).replace("+", "*") for levels in _crossing(12, 4_000)]
+        for n in range(4):
+            sock = stack.enter_context(site.stomp())
+            for id, pattern in enumerate(patterns[n * 1_000 : n * 1_000 + 1_000]):
+                send(sock, f"SUBSCRIBE\nid:{id}\ndestination:/queue/{pattern}\n\n\0".encode())
+            drain(sock)
+        time.sleep(1)
+        sender = stack.enter_context(site.stomp())
+        name = "a." * 12
+        send(sender, b"".join([f"SEND\ndestination:/queue/{name}q{n}\n\nx\0".encode() for n in range(500)]))
+        send(sender, b"SEND\ndestination:/topic/x\nreceipt:r\n\nx\0")
+        sender.recv(65_536)
 
 
 def stomp_commit(site: Site) -> None:
@@ -377,6 +414,8 @@ CASES: Final[dict[str, Callable[[Site], None]]] = {
         mqtt_many_filters,
         mqtt_many_subscriptions_end,
         wildcard_filters,
+        new_topics,
+        new_queues,
         stomp_commit,
         stomp_many_headers,
         selectors,

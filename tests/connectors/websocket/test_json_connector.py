@@ -458,6 +458,8 @@ def test_operations_of_one_message_are_carried_out_some_a_turn() -> None:
     world.turn = Turn(lambda: None, lambda: next(looks))
     client = world.client()
     client.op("connect", id=0)
+    # A queue that is new takes long too.
+    world.broker.queue("q")
     world.turn.share()
     client.say([{"op": "publish", "to": "queue:q", "body": number} for number in range(10)])
     done = [world.broker.queues["queue:q"].depth]
