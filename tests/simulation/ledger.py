@@ -55,6 +55,7 @@ class Sent:
         "group",
         "hidden",
         "k",
+        "life",
         "life_s",
         "offset_s",
         "persistent",
@@ -103,6 +104,8 @@ class Sent:
         """By the wall clock, not to be seen before."""
         self.expires_s: float | None = None
         """By the wall clock, not to be delivered from then on."""
+        self.life = 0
+        """The process to which it was sent first."""
         self.life_s = 0.0
         """Seconds for which it is to be there from when the broker has it; 0 is for ever."""
         self.hidden: Callable[[], bool] | None = None
@@ -434,6 +437,7 @@ class Ledger:
     def written(self, sent: Sent) -> None:
         """It, or the COMMIT of its transaction, is on the wire."""
         sent.state = WRITTEN
+        sent.life = self.life
         self.stamp += 1
         sent.stamp = sent.again = self.stamp
         for holder in self.holders.values():
@@ -477,11 +481,14 @@ class Ledger:
         if sent.persistent and sent.target.startswith("queue:"):
             # There is one order for all that is written to the disk.
             self.safe = max(self.safe, sent.stamp)
+        # One whose time is a time of day may have come too late to be anybody's.
+        comes = not sent.mortal or bool(sent.life_s)
         for holder, generation in sent.wanted:
-            if holder.generation == generation and (not sent.mortal or holder.buries):
+            if holder.generation == generation and comes and (not sent.mortal or holder.buries):
                 if sent.persistent:
                     holder.copy_of(sent).must = True
-                elif holder.keeps_passing:
+                elif holder.keeps_passing and sent.life == self.life:
+                    # Else it may have been taken before, and have ended with that process.
                     holder.copy_of(sent).must_in = self.life
 
     def refused(self, copy: Copy) -> None:
