@@ -7,6 +7,7 @@ place while it is kept under another name (`replace.py`), and what cannot is nam
 import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,8 +51,18 @@ def open_database(
 ) -> tuple[Database, Lanes]:
     """The store at `path`, made if it is not there, saved if it is damaged (`damages` then says what was lost).
 
-    `rebooted`: the machine was, since somebody used it.
+    `rebooted`: the machine was, since somebody used it.  Raises StoreError.
     """
+    try:
+        return _open_or_save(path, opener, damages, check_bytes_max, rebooted)
+    except OSError as error:
+        # Of a name that cannot be given, or of what cannot be read.
+        raise full_or(StoreFailed, f"{path}: cannot be opened", error) from None
+
+
+def _open_or_save(
+    path: Path, opener: Opener, damages: list[str], check_bytes_max: int, rebooted: bool
+) -> tuple[Database, Lanes]:
     prepare(path)
     damages += finish(path)
     index = found_index(path, rebooted)
@@ -331,5 +342,7 @@ def _save(path: Path, index: Index, opener: Opener, fault: str, damages: list[st
     except StoreFull as error:
         raise StoreFull(f"{path}: is damaged ({fault}), and cannot be saved: {error}") from None
     finally:
-        remove(part)
+        # What cannot be removed now is by the next start.
+        with suppress(OSError):
+            remove(part)
     damages.append(f"{path}: was damaged; it is kept as {kept}, what could be read goes on")

@@ -42,7 +42,10 @@ class Clock:
 
     def catch_up(self) -> None:
         """The wall clock is set so that it has never been ahead: what waits for a time waits no longer than it was to."""
-        self.offset_s = self._furthest_s
+        if self.offset_s < self._furthest_s:
+            # A little beyond, so that it is seen to have been set.
+            self._furthest_s += 0.000_001
+            self.offset_s = self._furthest_s
 
     def served_s(self) -> float:
         """The wall clock as the gateway has it."""

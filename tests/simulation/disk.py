@@ -17,6 +17,7 @@ from typing import Any, Final
 import apsw
 
 from gateway.store.database import Database
+from gateway.store.replace import DOUBTFUL, doubt
 from gateway.store.room import SUFFIX as RESERVE
 from gateway.store.room import Disk as RoomDisk
 from gateway.store.segments import Files
@@ -68,6 +69,8 @@ class Disk:
         """One has: this process may give up."""
         self.dies_after = 0
         """Writes and syncs until the process dies within one; 0 is never."""
+        self.doubted = False
+        """Somebody has said that the store is damaged, so that it is saved at the next start."""
         self.platter = Platter()
         self.descriptors: dict[int, None] = {}
         """What the process has opened by itself, and not closed."""
@@ -135,6 +138,16 @@ class Disk:
             # It is never synced.
             if self._chance.random() < 0.5:
                 path.write_bytes(data)
+
+    def doubt(self) -> None:
+        """What a process leaves that could not read something: the next one saves all of a store that lacks nothing."""
+        if self.path.exists():
+            self.doubted = True
+            doubt(self.path, "simulated")
+            file = self.platter.file(STORE + DOUBTFUL)
+            file.write(0, b"simulated")
+            file.sync()
+            self.platter.sync_names(HERE)
 
     def boot_id(self) -> str:
         """Which run of the machine this is."""

@@ -133,6 +133,12 @@ def fill_disk(world: "World", chance: random.Random) -> None:
     world.disk.full = not world.disk.full
 
 
+def doubt(world: "World", chance: random.Random) -> None:
+    """The last process has left word that the store is damaged."""
+    if world.process is None:
+        world.disk.doubt()
+
+
 def break_disk(world: "World", chance: random.Random) -> None:
     """One of the next writes fails."""
     world.disk.fails_after = chance.randrange(1, 40)
@@ -161,6 +167,7 @@ KINDS: Final[dict[str, tuple[int, Callable[["World", random.Random], None]]]] = 
     "set_clock": (1, set_clock),
     "fill_disk": (1, fill_disk),
     "break_disk": (1, break_disk),
+    "doubt": (2, doubt),
 }
 """Name → how often, and what it does.  A new operation is a line here."""
 

@@ -68,7 +68,8 @@ class Process:
         except StoreError as error:
             await self.gateway.stop()
             # On a full disk no store can be made; but nothing here has damaged one.
-            unmade = self._disk.full and isinstance(error, StoreFull) and "damaged" not in str(error)
+            sound = "damaged" not in str(error) or self._disk.doubted
+            unmade = self._disk.full and isinstance(error, StoreFull) and sound
             if not self._disk.failed and not unmade:
                 raise
             self.ended = self.gave_up = True
