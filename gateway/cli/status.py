@@ -122,3 +122,8 @@ def show(answer: dict[str, Any]) -> None:
         f"{core['queues']} queues, {core['subscriptions']} subscriptions, {core['retained']} retained; "
         f"{core['dead_lettered']} dead-lettered, {core['expired']} expired, {core['dropped_full']} dropped when full"
     )
+    if core.get("unstored_wanting"):
+        console.print(
+            f"{core['unstored_wanting']} messages that the store does not keep found no memory; "
+            f"those that wait take {core['unstored_bytes']} bytes of it"
+        )

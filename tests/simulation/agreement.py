@@ -15,8 +15,9 @@ from gateway.connectors.base import Connector
 from gateway.core.contents import faults
 from gateway.core.flow import Gate
 from gateway.core.ports import SEQUENCE_BITS
-from gateway.core.queue import RESIDENT_OVERHEAD, Queue
+from gateway.core.queue import Queue
 from gateway.core.router import Broker
+from gateway.core.unstored import RESIDENT_OVERHEAD
 from gateway.store.segments import directory_of
 
 
@@ -31,7 +32,9 @@ def disagreements(gateway: Gateway) -> list[str]:
         resident += contents.resident_bytes + RESIDENT_OVERHEAD * contents.resident
     if resident != broker.resident_bytes:
         found.append(f"{resident} bytes are in memory, counted {broker.resident_bytes}")
-    shut = sum(queue.room.shut for queue in broker.queues.values()) + (broker.committing is not None)
+    rooms = [queue.room for queue in broker.queues.values()]
+    shut = sum((room._gate is not None) + room.share.shut for room in rooms)
+    shut += broker.committing is not None
     shut += sum(connector.shut for connector in connectors(gateway))
     if shut != broker.places.shut:
         found.append(f"{shut} places make publishers wait, counted {broker.places.shut}")
@@ -87,6 +90,9 @@ def _gates(gateway: Gateway) -> dict[Gate, bool]:
     for queue in broker.queues.values():
         if queue.room._gate is not None:
             known[queue.room._gate] = not queue.room.within(3, 4)
+        if queue.room.share._gate is not None:
+            # Others make room for it, of which it hears in its turn.
+            known[queue.room.share._gate] = True
     for connector in connectors(gateway):
         if connector._slow_gate is not None:
             known[connector._slow_gate] = connector.shut
