@@ -64,7 +64,7 @@ def bound_queue(
         binding = Binding(pattern, queue, own, owner)
         binding.selector = selector
         try:
-            broker.bind_queue(queue, binding)
+            broker.bind_queue(queue, binding, subscriber)
         except LimitReached:
             # Without a binding it would get nothing, and never go.
             broker.delete_queue(queue)

@@ -31,6 +31,9 @@ SMALL: Final = 512
 CARRIED_OUT_AT_ONCE: Final = 32
 """Operations of a larger one, in one step."""
 
+SMALL_DEAR: Final = 8
+"""Operations that are carried out at once where each may take long (`Broker.looks_up_long`)."""
+
 SPACE: Final = "core.committing"
 """Never holds anything: what stands for a transaction of which the store has to keep nothing after all."""
 
@@ -98,7 +101,7 @@ class Committing(Chore):
         """Do it; the position to wait for.  A large one of `publisher`'s goes on in later turns, unless another does."""
         broker = self._broker
         valve = None if publisher is None else publisher.valve
-        if valve is None or self._count <= SMALL or broker.committing is not None:
+        if valve is None or self._count <= at_once(broker) or broker.committing is not None:
             self._open(self._kept and not broker.store.immediate)
             self._carry_out(self._count)
             self._close()
@@ -125,7 +128,8 @@ class Committing(Chore):
 
     def go_on(self) -> bool:
         """See Chore."""
-        self._carry_out(min(self._at + CARRIED_OUT_AT_ONCE, self._count))
+        count = 1 if self._broker.looks_up_long else CARRIED_OUT_AT_ONCE
+        self._carry_out(min(self._at + count, self._count))
         self._broker.store.encode_ahead()
         if self._at < self._count:
             return True
@@ -229,6 +233,11 @@ class Committing(Chore):
             broker.counters.unroutable += 1
             return NOTHING
         return broker.publish_to(destination, message)
+
+
+def at_once(broker: "Broker") -> int:
+    """How many operations of a transaction are carried out in one go."""
+    return SMALL_DEAR if broker.looks_up_long else SMALL
 
 
 def _nobody_is_next() -> None:

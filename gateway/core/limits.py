@@ -18,6 +18,13 @@ DISCONNECT: Final = "disconnect"
 """A subscriber that is so slow is disconnected.  For subscribers' buffers only."""
 
 
+FEW_STEPS: Final = 128
+"""Steps of a look-up that need not be counted where there are many of them."""
+
+LOOKUP_STEPS_MAX: Final = 5_000
+"""Nodes of the tree of patterns that the look-up of one name may visit: two milliseconds, about."""
+
+
 class LimitReached(Exception):
     """The broker holds as many of something as its limits allow; `str(error)` names it, fit for the client."""
 
@@ -116,6 +123,11 @@ class CoreLimits:
     followed_queues_per_user_max: int
     followed_queues_per_address_max: int
     """Those of them that one user, or one address, may have; 0 for no limit of its own."""
+    lookup_steps_max: int
+    """Steps that it may take to find who is to have what goes to one name; see TopicTree.steps."""
+    lookup_steps_per_user_max: int
+    lookup_steps_per_address_max: int
+    """What the subscriptions of one user, or one address, may add to that; 0 for no limit of its own."""
     topics_cached_bytes_max: int
     """Bytes of topics that are remembered with their routes."""
     route_bindings_max: int
@@ -177,6 +189,9 @@ class CoreLimits:
         followed_queues_max: int = 1_000_000,
         followed_queues_per_user_max: int = 500_000,
         followed_queues_per_address_max: int = 500_000,
+        lookup_steps_max: int = LOOKUP_STEPS_MAX,
+        lookup_steps_per_user_max: int = LOOKUP_STEPS_MAX // 2,
+        lookup_steps_per_address_max: int = LOOKUP_STEPS_MAX // 2,
         unstored_bytes_max: int = 536_870_912,
     ) -> None:
         self.queues_max = queues_max
@@ -187,6 +202,9 @@ class CoreLimits:
         self.followed_queues_max = followed_queues_max
         self.followed_queues_per_user_max = followed_queues_per_user_max
         self.followed_queues_per_address_max = followed_queues_per_address_max
+        self.lookup_steps_max = lookup_steps_max
+        self.lookup_steps_per_user_max = lookup_steps_per_user_max
+        self.lookup_steps_per_address_max = lookup_steps_per_address_max
         self.topics_cached_bytes_max = topics_cached_bytes_max
         self.route_bindings_max = route_bindings_max
         self.retained_messages_max = retained_messages_max

@@ -18,7 +18,7 @@ from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.kept import KeptQueues
 from gateway.core.last_values import LastValues
 from gateway.core.leaving import Leavers
-from gateway.core.limits import CoreLimits, LimitReached, QueuePolicy
+from gateway.core.limits import FEW_STEPS, CoreLimits, LimitReached, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern, literal
 from gateway.core.ports import (
@@ -46,7 +46,7 @@ from gateway.core.schedule import SPACE as SCHEDULE_SPACE
 from gateway.core.schedule import Schedule
 from gateway.core.stalls import Stalls
 from gateway.core.subscription import Binding
-from gateway.core.topics import Topic, TopicTree
+from gateway.core.topics import Topic, topics_within
 from gateway.core.transaction import Transaction
 from gateway.core.unstored import Unstored
 from gateway.core.unused import UnusedQueues, is_unused
@@ -147,15 +147,10 @@ class Broker(StoreListener):
         """Consumers that have left very many deliveries behind."""
         self.waking = Waking(self.chores, self.roll)
         """Queues that are to look again whether they can deliver."""
-        self.watching = Watching(
-            self.roll,
-            self.chores,
-            limits.followed_queues_max,
-            Quota(limits.followed_queues_per_user_max, limits.followed_queues_per_address_max),
-        )
+        self.watching = Watching(self.roll, self.chores, limits)
         """Subscriptions to all queues of a pattern."""
         self.counters = CoreCounters()
-        self.topics = TopicTree(limits.topics_cached_bytes_max, limits.route_bindings_max, self.chores)
+        self.topics = topics_within(limits, self.chores)
         self._next_message = 0
         self.kept = KeptQueues(self)
         """Queues that the store remembers."""
@@ -276,6 +271,11 @@ class Broker(StoreListener):
                 position = taken
         return position
 
+    @property
+    def looks_up_long(self) -> bool:
+        """May it take long to find who is to have what goes to a name that is new?"""
+        return self.topics.steps > FEW_STEPS or self.watching.steps > FEW_STEPS
+
     def route(self, topic: Topic, publisher: Publisher | None = None) -> list[Binding]:
         """Who gets what is published to `topic` now, by `publisher`."""
         route = topic.route.bindings
@@ -369,19 +369,19 @@ class Broker(StoreListener):
 
     # -- subscribing
 
-    def bind(self, binding: Binding) -> None:
-        """Let the binding's sink have what matches its pattern.  Raises LimitReached."""
+    def bind(self, binding: Binding, maker: Publisher | None = None) -> None:
+        """Let the binding's sink have what matches its pattern, as `maker` asks for.  Raises LimitReached."""
         if self.topics.bindings_count >= self.limits.subscriptions_max:
             raise LimitReached("too many subscriptions")
-        self.topics.bind(binding)
+        self.topics.bind(binding, maker)
 
     def unbind(self, binding: Binding) -> None:
         """Undo `bind`."""
         self.topics.unbind(binding)
 
-    def bind_queue(self, queue: Queue, binding: Binding) -> None:
-        """Bind a queue; deleting the queue undoes it.  Raises LimitReached."""
-        self.bind(binding)
+    def bind_queue(self, queue: Queue, binding: Binding, maker: Publisher | None = None) -> None:
+        """Bind a queue, as `maker` asks for; deleting the queue undoes it.  Raises LimitReached."""
+        self.bind(binding, maker)
         queue.bindings.append(binding)
         self._note_bindings(queue)
 
@@ -447,9 +447,9 @@ class Broker(StoreListener):
             and NAMED_PREFIX + destination.name not in self.queues
         )
 
-    def watch(self, watcher: QueueWatcher, pattern: Pattern) -> Binding:
-        """Tell `watcher` of each named queue of the pattern; the answer is for `Watching.end`."""
-        return self.watching.begin(watcher, pattern)
+    def watch(self, watcher: QueueWatcher, pattern: Pattern, maker: Publisher | None = None) -> Binding:
+        """Tell `watcher` of each named queue of the pattern; the answer is for `Watching.end`.  Raises LimitReached."""
+        return self.watching.begin(watcher, pattern, maker)
 
     def bound_queue(self, key: QueueKey, policy: QueuePolicy, owner: object = None) -> Queue:
         """The queue with this key, made on first use: for subscriptions, which live beside the named queues."""

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.checking import Checking, Checks, TransactionDenied, TransactionRefused
-from gateway.core.committing import SMALL, Committing
+from gateway.core.committing import Committing, at_once
 from gateway.core.dedup import KeyReused, Once
 from gateway.core.delivery import Delivery
 from gateway.core.flow import Publisher
@@ -127,11 +127,12 @@ class Transaction:
         Then the publisher is made to wait, and the commit is to be tried again.
         """
         generation = self._broker.authorizer.generation
-        most = SMALL if self._generation == generation else FEW_TO_ASK
+        few = at_once(self._broker)
+        most = few if self._generation == generation else min(few, FEW_TO_ASK)
         if self._operations <= most:
             return self._broker.places.shut > 0 and self.keeps_waiting(publisher)
         under_way = self._broker.committing
-        if under_way is not None and self._operations > SMALL and under_way.keeps_waiting(publisher):
+        if under_way is not None and self._operations > few and under_way.keeps_waiting(publisher):
             return True
         checking = self._checking
         if checking is None or checking.is_to_be_repeated(generation):
@@ -159,7 +160,11 @@ class Transaction:
         """Is there no room for something it would publish?  See Broker.keeps_waiting; the commit is to be tried again."""
         broker = self._broker
         under_way = broker.committing
-        waits = under_way is not None and self._operations > SMALL and under_way.keeps_waiting(publisher)
+        waits = (
+            under_way is not None
+            and self._operations > at_once(broker)
+            and under_way.keeps_waiting(publisher)
+        )
         asked: set[tuple[int, str, bool]] = set()
         for message in self._messages:
             destination = message.destination

@@ -4,14 +4,14 @@ from typing import Final, final
 
 from gateway.core.chores import Chore, Chores
 from gateway.core.flow import Publisher
-from gateway.core.limits import LimitReached
+from gateway.core.limits import CoreLimits, LimitReached
 from gateway.core.pattern import Pattern
 from gateway.core.queue import Queue
 from gateway.core.queue_key import NAMED
 from gateway.core.quota import Quota
 from gateway.core.roll import Roll, Round
 from gateway.core.subscription import Binding, Sink
-from gateway.core.topics import TopicTree
+from gateway.core.topics import TopicTree, steps_by
 
 QUEUES_AT_ONCE: Final = 64
 """Queues that a new subscription is told of, or asked about, in one step."""
@@ -39,27 +39,33 @@ class Watching:
 
     __slots__ = ("_chores", "_followed_by", "_followed_max", "_roll", "_tree", "followed")
 
-    def __init__(self, roll: Roll, chores: Chores, followed_max: int, followed_by: Quota) -> None:
-        """`followed_by`: how many each user and address may follow of the `followed_max`."""
+    def __init__(self, roll: Roll, chores: Chores, limits: CoreLimits) -> None:
         self._roll = roll
         self._chores = chores
-        self._followed_max = followed_max
-        self._followed_by = followed_by
+        self._followed_max = limits.followed_queues_max
+        self._followed_by = Quota(limits.followed_queues_per_user_max, limits.followed_queues_per_address_max)
         self.followed = 0
         """Queues that watchers read, counted once for each that does."""
         # Who watches looks itself whose a temporary queue is.
-        self._tree = TopicTree(hides_temporary=False)
+        self._tree = TopicTree(
+            hides_temporary=False, steps_max=limits.lookup_steps_max, steps_by=steps_by(limits)
+        )
 
-    def begin(self, watcher: QueueWatcher, pattern: Pattern) -> Binding:
+    def begin(self, watcher: QueueWatcher, pattern: Pattern, maker: Publisher | None = None) -> Binding:
         """Tell `watcher` of the queues that match, in this turn or, where there are many, later ones; and of each that
-        is made."""
+        is made.  Raises LimitReached; see TopicTree.bind."""
         watch = Binding(pattern, watcher)
-        self._tree.bind(watch)
+        self._tree.bind(watch, maker)
         telling = _Telling(watcher, watch, Round(self._roll))
         # Who begins a thousand in one go must not tell the first queues of each in one go.
         if len(self._roll) > QUEUES_AT_ONCE or telling.go_on():
             self._chores.add(telling)
         return watch
+
+    @property
+    def steps(self) -> int:
+        """See TopicTree."""
+        return self._tree.steps
 
     def follow(self, reader: Publisher) -> None:
         """A watcher of `reader` reads one queue more.  Raises LimitReached."""

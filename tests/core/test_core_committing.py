@@ -1,6 +1,7 @@
 """gateway/core/committing.py: a large transaction goes on in later turns, and stays one thing."""
 
 import gc
+import itertools
 from contextlib import suppress
 
 import pytest
@@ -8,7 +9,7 @@ from core_doubles import COMPILED, needs_outlet
 from core_messages import message, pattern, topic_message
 from core_queues import broker_with, consume, store_of, waiting_ids
 
-from gateway.core.committing import CARRIED_OUT_AT_ONCE, SMALL, Committing
+from gateway.core.committing import CARRIED_OUT_AT_ONCE, SMALL, SMALL_DEAR, Committing
 from gateway.core.dedup import Once
 from gateway.core.delivery import ACCEPTED, REJECTED
 from gateway.core.destination import Destination
@@ -17,6 +18,7 @@ from gateway.core.leaving import LEFT_AT_ONCE
 from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.once import publish_once
+from gateway.core.pattern import ONE, Pattern
 from gateway.core.ports import NOTHING, Authorizer
 from gateway.core.releasing import RELEASED_AT_ONCE
 from gateway.core.router import Broker
@@ -97,6 +99,21 @@ def test_a_small_one_is_carried_out_at_once() -> None:
     assert client.transaction.commit() == broker.store.position
     assert not broker.chores
     assert client.valve.turns == []
+
+
+def test_where_look_ups_are_long_few_operations_are_carried_out_at_once_and_one_a_step() -> None:
+    broker = broker_with()
+    for levels in itertools.product((ONE, "a"), repeat=7):
+        broker.bind(Binding(Pattern(levels), LogOutlet()))
+    assert broker.looks_up_long
+    Committer(broker).send(SMALL_DEAR).transaction.commit()
+    assert not broker.chores
+    assert broker.queue("q").depth == SMALL_DEAR
+    client = Committer(broker).send(SMALL_DEAR + 1)
+    client.transaction.commit()
+    assert broker.queue("q").depth == SMALL_DEAR
+    assert client.steps() >= SMALL_DEAR + 1
+    assert broker.queue("q").depth == 2 * SMALL_DEAR + 1
 
 
 def test_the_group_of_the_store_is_open_until_the_last_step_and_the_sender_waits() -> None:

@@ -50,7 +50,7 @@ class Events(RetainedOutlet):
         bound: list[Binding] = []
         try:
             for binding in self._bindings:
-                broker.bind(binding)
+                broker.bind(binding, connector.publisher)
                 bound.append(binding)
         finally:
             self._bindings = bound

@@ -119,7 +119,7 @@ class Trail(Sink):
         """Take what it would be sent.  Raises LimitReached."""
         for pattern in self.patterns:
             binding = Binding(pattern, self, None, self.publisher)
-            broker.bind(binding)
+            broker.bind(binding, self.publisher)
             self._bindings.append(binding)
 
     def rest(self, broker: Broker) -> None:

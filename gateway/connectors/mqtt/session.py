@@ -191,7 +191,7 @@ class MqttSession(Outlet):
         else:
             if qos:
                 self.ensure_queue()
-            self.broker.bind(binding)
+            self.broker.bind(binding, self._asker)
         subscription = MqttSubscription(filter, binding, consumer)
         subscriptions[filter.text] = subscription
         journal.note_subscription(self, subscription)
@@ -201,6 +201,11 @@ class MqttSession(Outlet):
             # Not earlier: a shared subscription without members would lose what waits in it [MQTT-3.8.4-3].
             before.consumer.queue.detach(before.consumer)
         return binding
+
+    @property
+    def _asker(self) -> Publisher | None:
+        """Who asks for a subscription: nobody where an earlier run has left it."""
+        return None if self.connector is None else self.publisher
 
     def unsubscribe(self, text: str) -> bool:
         """Drop a subscription; False when there was none.  What was sent stays to be finished (§3.10.4)."""
@@ -240,7 +245,7 @@ class MqttSession(Outlet):
         if not queue.bindings:
             # The members' own options decide on delivery; the queue takes everything.
             try:
-                self.broker.bind_queue(queue, Binding(filter.pattern, queue))
+                self.broker.bind_queue(queue, Binding(filter.pattern, queue), self._asker)
             except LimitReached:
                 if queue.depth == 0:
                     self.broker.delete_queue(queue)

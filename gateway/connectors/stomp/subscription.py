@@ -261,7 +261,7 @@ class StompSubscription(RetainedOutlet):
         """Be live on the topics of `pattern`.  Raises LimitReached."""
         publisher = self._connector.publisher
         binding = Binding(pattern, self, publisher if no_local else None, publisher)
-        self._connector.broker.bind(binding)
+        self._connector.broker.bind(binding, publisher)
         self.bindings.append(binding)
 
     def read(self, queue: Queue) -> None:
@@ -281,7 +281,7 @@ class StompSubscription(RetainedOutlet):
         follower = self._follower
         if follower is None:
             follower = self._follower = _Follower(self)
-        follower.watches.append(self._connector.broker.watch(follower, pattern))
+        follower.watches.append(self._connector.broker.watch(follower, pattern, self.reader))
 
     @property
     def reader(self) -> Publisher:

@@ -470,7 +470,7 @@ class JsonConnector(FrameConnector):
         no_local = self.publisher if subscribe.no_local else None
         if source.kind == TOPIC and not source.group and subscribe.durable is None and automatic:
             binding = Binding(source.pattern, subscription, no_local, self.publisher)
-            self.broker.bind(binding)
+            self.broker.bind(binding, self.publisher)
             subscription.binding = binding
             subscription.congested = self.congested
             self._subscriptions[subscribe.sub] = subscription

@@ -22,10 +22,14 @@ class World:
         limits: Limits | None = None,
         store: Store | None = None,
         authorizer: Authorizer | None = None,
+        core: CoreLimits | None = None,
     ) -> None:
         self.now_ms = 1_700_000_000_000
         self.broker = Broker(
-            store or MemoryStore(), authorizer or Authorizer(), CoreLimits(), QueuePolicy(dead_letters="DLQ")
+            store or MemoryStore(),
+            authorizer or Authorizer(),
+            core or CoreLimits(),
+            QueuePolicy(dead_letters="DLQ"),
         )
         self.broker.now_ms = self.now_ms
         self.service = MqttService(self.broker, settings or MqttSettings())

@@ -1,6 +1,6 @@
 """What sessions leave behind and take up: their clocks, their bytes, their end."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from mqtt_client import Client, Properties, Will, World, payloads
@@ -10,7 +10,9 @@ from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.mqtt.subscribing import FILTERS_AT_ONCE
 from gateway.connectors.mqtt.systopics import COUNTED_AT_ONCE
 from gateway.core.leaving import LEFT_AT_ONCE
+from gateway.core.limits import CoreLimits
 from gateway.core.timetable import VAIN_MIN
+from gateway.store.memory import Kept, MemoryStore
 from protocols.mqtt.codec import encode_packet
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.frames import (
@@ -364,3 +366,25 @@ def test_messages_of_all_sessions_are_counted_a_part_at_a_time() -> None:
     assert watcher.publishes() == []
     world.broker.chores.finish()
     assert payloads(watcher.publishes()) == [b"%d" % (COUNTED_AT_ONCE + 1)]
+
+
+def test_filters_that_would_make_a_look_up_too_long_are_refused_and_those_of_a_kept_session_stay() -> None:
+    disk = Kept()
+    world = World(store=MemoryStore(disk), core=CoreLimits(lookup_steps_max=200))
+    client = world.client("k", 5, clean_start=False, properties=kept(3_600))
+    answer(client)
+    client.subscribe(*[("/".join(levels), 0) for levels in product("+a", repeat=7)])
+    found = codes(client)
+    taken = found.count(0)
+    assert taken > 90
+    assert found == [0] * taken + [ReasonCode.QUOTA_EXCEEDED] * (128 - taken)
+    steps = world.broker.topics.steps
+    assert 180 < steps <= 200
+    # An earlier run has promised them, however few are taken now.
+    disk.clean = False
+    store = MemoryStore(disk)
+    again = World(store=store, core=CoreLimits(lookup_steps_max=50))
+    recovered = store.recover()
+    again.broker.recover(recovered)
+    again.service.recover(recovered, again.now_ms)
+    assert (again.broker.topics.bindings_count, again.broker.topics.steps) == (taken, steps)

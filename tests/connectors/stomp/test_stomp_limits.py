@@ -1,5 +1,8 @@
 """STOMP: messages that expire, limits of a connection, and clients that read slowly."""
 
+import itertools
+
+import pytest
 from stomp_client import World
 
 from gateway.connectors.base import Limits
@@ -189,6 +192,31 @@ def test_one_address_reads_no_more_queues_by_patterns_than_its_share_and_others_
     again.send("SUBSCRIBE", id="1", destination="/queue/q.>", ack="auto")
     assert again.received() == []
     assert world.broker.watching.followed == 6
+
+
+@pytest.mark.parametrize("kind", ["topic", "queue"])
+@pytest.mark.parametrize("ack", ["auto", "client"])
+def test_who_asks_for_very_many_patterns_that_the_same_names_match_is_told_so_and_others_go_on(
+    kind: str, ack: str
+) -> None:
+    world = World(core=CoreLimits(lookup_steps_max=200))
+    client = world.client()
+    tree = world.broker.topics if kind == "topic" else world.broker.watching
+    most = 0
+    for id, levels in enumerate(itertools.product("*a", repeat=7)):
+        if not client.connector.closing:
+            most = tree.steps
+            client.send("SUBSCRIBE", id=str(id), destination=f"/{kind}/{'.'.join(levels)}", ack=ack)
+    [error] = client.received()
+    assert error.command == "ERROR"
+    assert "too many filters that match the same names" in error.headers["message"]
+    assert 180 < most <= 200
+    client.lose()
+    world.broker.chores.finish()
+    assert tree.steps == 1
+    other = world.client()
+    other.send("SUBSCRIBE", id="1", destination=f"/{kind}/{'.'.join('*' * 7)}", ack=ack)
+    assert other.received() == []
 
 
 def test_queues_that_come_and_go_are_not_remembered_by_who_reads_all() -> None:

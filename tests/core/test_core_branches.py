@@ -1,0 +1,121 @@
+"""gateway/core/branches.py: what a look-up costs at the worst is known, and bounded."""
+
+import itertools
+
+import pytest
+from core_messages import pattern
+from core_queues import broker_with
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.flow import Publisher
+from gateway.core.limits import CoreLimits, LimitReached
+from gateway.core.pattern import MANY, ONE, Pattern
+from gateway.core.subscription import Binding, Outlet
+from gateway.core.topics import TopicTree
+
+LEVELS = st.sampled_from(["a", "b", ONE, MANY])
+
+
+def steps_of(patterns: set[tuple[str, ...]], behind: bool = False) -> int:
+    """By the definition: of the literal levels the dearest counts, and all of them behind a MANY."""
+    below: dict[str, set[tuple[str, ...]]] = {}
+    for levels in patterns:
+        if levels:
+            below.setdefault(levels[0], set()).add(levels[1:])
+    counts = {level: steps_of(rest, behind or level == MANY) for level, rest in below.items()}
+    literal = [steps for level, steps in counts.items() if level not in (ONE, MANY)]
+    return (
+        1 + (sum(literal) if behind else max(literal, default=0)) + counts.get(ONE, 0) + counts.get(MANY, 0)
+    )
+
+
+@given(st.lists(st.tuples(st.lists(LEVELS, min_size=1, max_size=5).map(tuple), st.booleans()), max_size=30))
+def test_the_steps_are_those_of_the_definition_whatever_comes_and_goes(
+    changes: list[tuple[tuple[str, ...], bool]],
+) -> None:
+    tree = TopicTree()
+    bound: dict[tuple[str, ...], Binding] = {}
+    for levels, comes in changes:
+        if comes and levels not in bound:
+            bound[levels] = Binding(Pattern(levels), Outlet())
+            tree.bind(bound[levels])
+        elif not comes and levels in bound:
+            tree.unbind(bound.pop(levels))
+        assert tree.steps == steps_of(set(bound))
+
+
+def crossing(levels: int) -> list[Pattern]:
+    """All filters of so many levels that have a wildcard or an `a` in each."""
+    return [Pattern((*levels, "z")) for levels in itertools.product((ONE, "a"), repeat=levels)]
+
+
+def someone(address: str = "10.0.0.1", user: str | None = None) -> Publisher:
+    publisher = Publisher(address, None)
+    publisher.address = address
+    publisher.user = user
+    return publisher
+
+
+def test_filters_whose_names_have_many_ways_are_refused_beyond_the_steps_that_a_look_up_may_take() -> None:
+    broker = broker_with(
+        CoreLimits(lookup_steps_max=1_000, lookup_steps_per_user_max=0, lookup_steps_per_address_max=0)
+    )
+    asked = someone()
+    broker.bind(Binding(pattern("sensors.*.x"), Outlet()), asked)
+    taken: list[Binding] = []
+    with pytest.raises(LimitReached, match="match the same names"):
+        for one in crossing(10):
+            binding = Binding(one, Outlet())
+            broker.bind(binding, asked)
+            taken.append(binding)
+    assert 990 <= broker.topics.steps <= 1_000
+    # The one that was refused has left nothing, and those that are there go on.
+    assert broker.topics.bindings_count == len(taken) + 1
+    assert len(broker.topics.match("a." * 10 + "z")) == len(taken)
+    # What adds nothing to the longest way is welcome, and so is what nobody asks for now.
+    broker.bind(Binding(pattern("sensors.*.y"), Outlet()), asked)
+    broker.bind(Binding(crossing(10)[-1], Outlet()))
+    for binding in taken:
+        broker.unbind(binding)
+    assert broker.topics.steps <= 12
+    broker.bind(Binding(crossing(10)[5], Outlet()), asked)
+
+
+def test_nobody_uses_up_the_steps_of_a_look_up_alone() -> None:
+    broker = broker_with(
+        CoreLimits(lookup_steps_max=1_000, lookup_steps_per_user_max=200, lookup_steps_per_address_max=100)
+    )
+    filters = iter(crossing(9))
+
+    def uses_up(publisher: Publisher) -> list[Binding]:
+        bindings: list[Binding] = []
+        with pytest.raises(LimitReached):
+            while True:
+                binding = Binding(next(filters), Outlet())
+                broker.bind(binding, publisher)
+                bindings.append(binding)
+        return bindings
+
+    before = broker.topics.steps
+    first = uses_up(someone("10.0.0.1", "u"))
+    # As much as one filter more than its share.
+    assert broker.topics.steps - before <= 110
+    uses_up(someone("10.0.0.2", "u"))
+    assert broker.topics.steps - before <= 220
+    with pytest.raises(LimitReached):
+        broker.bind(Binding(next(filters), Outlet()), someone("10.0.0.3", "u"))
+    broker.bind(Binding(next(filters), Outlet()), someone("10.0.0.4", "v"))
+    for binding in first:
+        broker.unbind(binding)
+    broker.bind(Binding(next(filters), Outlet()), someone("10.0.0.1", "u"))
+
+
+def test_a_hundred_thousand_filters_in_nobodys_way_cost_a_few_steps() -> None:
+    tree = TopicTree(steps_max=1_000)
+    for n in range(100_000):
+        tree.bind(Binding(Pattern(("sensors", ONE, f"x{n}")), Outlet()), someone())
+    assert tree.steps == 4
+    for n in range(1_000):
+        tree.bind(Binding(Pattern((f"site{n}", ONE, f"x{n}", MANY)), Outlet()), someone())
+    assert tree.steps == 5
