@@ -30,7 +30,7 @@ test: test-plain test-compiled
 define environment
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
 test -x $(1)/bin/python || $(PYTHON) -m venv $(1) || { echo "venv is needed (Debian: apt install python3-venv)"; exit 1; }
-$(1)/bin/python -m ensurepip >/dev/null
+ls -d $(1)/lib/python3.*/site-packages/pip >/dev/null 2>&1 || $(1)/bin/python -m ensurepip >/dev/null
 endef
 
 # Plain: the source tree itself, editable, for tests and for work on it.
@@ -41,7 +41,8 @@ $(PLAIN)/.installed: pyproject.toml constraints.txt
 	@GATEWAY_COMPILE=0 $(PLAIN)/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@
 
-# Compiled: a wheel, built from a copy so that no extension ever lies in the source tree.
+# Compiled: a wheel, built from a copy so that no extension ever lies in the source tree.  What running needs is fetched
+# meanwhile: the first part of compiling is one processor's work.
 dist/.wheel: $(SOURCES) constraints.txt
 	@$(call environment,$(COMPILED))
 	@rm -rf build/source && mkdir -p build/source dist
@@ -49,20 +50,24 @@ dist/.wheel: $(SOURCES) constraints.txt
 	@find build/source \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +
 	@rm -f dist/*.whl
 	@echo "building the wheel, compiled where a C compiler is found (a few minutes of every processor; build/compile.log)"
-	@$(PINNED) $(COMPILED)/bin/python $(PIP) wheel -vvv --no-deps -w dist ./build/source >build/compile.log 2>&1 || { \
+	@$(COMPILED)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' >build/needs.txt
+	@$(COMPILED)/bin/python $(PIP) install --no-compile -c constraints.txt -r build/needs.txt >build/needs.log 2>&1 & needs=$$!; \
+	$(PINNED) $(COMPILED)/bin/python $(PIP) wheel -vvv --no-deps -w dist ./build/source >build/compile.log 2>&1 || { \
 	    echo "compiling failed, see build/compile.log"; \
 	    test -z "$$CI" || { tail -50 build/compile.log; exit 1; }; \
-	    $(PINNED) GATEWAY_COMPILE=0 $(COMPILED)/bin/python $(PIP) wheel --no-deps -w dist ./build/source; }
+	    $(PINNED) GATEWAY_COMPILE=0 $(COMPILED)/bin/python $(PIP) wheel --no-deps -w dist ./build/source || exit 1; }; \
+	wait $$needs || true
 	@case "$$(ls dist/*.whl)" in *none-any*) grep -o -m 1 '[^ ]* not found: .*' build/compile.log || echo "the gateway will run as plain Python, several times slower";; esac
 	@touch $@
 
-# What running needs and nothing else: pip goes when its work is done.
+# What running needs and nothing else: pip goes when its work is done, and bytecode is made of what a start imports.
 $(COMPILED)/.installed: dist/.wheel
 	@$(call environment,$(COMPILED))
 	@echo "installing into $(COMPILED)"
-	@$(COMPILED)/bin/python $(PIP) install -c constraints.txt "$$(ls dist/*.whl)"
-	@$(COMPILED)/bin/python $(PIP) install --no-deps --force-reinstall "$$(ls dist/*.whl)"
+	@$(COMPILED)/bin/python $(PIP) uninstall -y gateway-broker 2>/dev/null
+	@$(COMPILED)/bin/python $(PIP) install --no-compile -c constraints.txt "$$(ls dist/*.whl)"
 	@$(COMPILED)/bin/python $(PIP) uninstall -y pip setuptools 2>/dev/null
+	@$(COMPILED)/bin/python -c 'import gateway.cli.main, gateway.running'
 	@touch $@
 
 # What tests need, on top.
