@@ -448,14 +448,14 @@ class JsonText:
             self._high = high
             return text
         if high:
-            low = text[0]
-            if "\udc00" <= low <= "\udfff":
+            low = ord(text[0])
+            if 0xDC00 <= low <= 0xDFFF:
                 # Two escapes are one character (RFC 8259 §7).
-                text = chr(0x10000 + ((ord(high) - 0xD800) << 10) + ord(low) - 0xDC00) + text[1:]
+                text = chr(0x10000 + ((ord(high) - 0xD800) << 10) + low - 0xDC00) + text[1:]
             else:
                 text = high + text
         last = text[-1]
-        if "\ud800" <= last <= "\udbff":
+        if 0xD800 <= ord(last) <= 0xDBFF:
             self._high = last
             text = text[:-1]
         if _has_half(text):
