@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.simulation import websocket_frames as ws
 from tests.simulation.clock import Clock
-from tests.simulation.ledger import NEVER, QUEUES, Copy, Group, Holder, Ledger, Sent, Violation
+from tests.simulation.ledger import NEVER, QUEUES, VIRTUAL_TOPIC, Copy, Group, Holder, Ledger, Sent, Violation
 from tests.simulation.mqtt_client import matches
 from tests.simulation.network import Connection
 from tests.simulation.stomp_client import AUTO_QUEUE, KINDS, TOPICS
@@ -101,7 +101,7 @@ class JsonClient:
         if not self.connected:
             return
         name = chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE))
-        topic = chance.choice(TOPICS)
+        topic = chance.choice((*TOPICS, *TOPICS, VIRTUAL_TOPIC))
         target = f"queue:{name}" if chance.random() < 0.6 else f"topic:{topic}"
         k = chance.randrange(KINDS)
         persistent = chance.random() < 0.85

@@ -35,6 +35,9 @@ UNREPRESENTABLE: Final = "unrepresentable"
 
 
 QUEUES: Final = ("q1", "q2")
+VIRTUAL_TOPIC: Final = "VirtualTopic/v"
+VIRTUAL_QUEUE: Final = "Consumer.a.VirtualTopic.v"
+"""Gets copies of what is sent to that topic (ActiveMQ)."""
 KEPT_TARGETS: Final = frozenset(f"queue:{name}" for name in QUEUES)
 """Where nobody reads who could lose what he was sent."""
 
@@ -224,6 +227,11 @@ class Holder:
         """From now on it takes that."""
         self.wants = wants
 
+    @property
+    def is_virtual(self) -> bool:
+        """Does it take what a topic gets, from when somebody reads it?"""
+        return self.name == f"queue {VIRTUAL_QUEUE}"
+
     def may_take(self, wants: Callable[[Sent], bool]) -> None:
         """It takes that from some moment on."""
         self.ever.append(wants)
@@ -344,6 +352,11 @@ class Holder:
             return []
         life = self._ledger.life
         return [copy.sent for copy in self.copies.values() if copy.must_in == life and _is_owed(copy)]
+
+
+def is_for_virtual(sent: Sent) -> bool:
+    """Does the queue behind the virtual topic want it?"""
+    return sent.target == f"topic:{VIRTUAL_TOPIC}"
 
 
 def _is_owed(copy: Copy) -> bool:
@@ -472,6 +485,9 @@ class Ledger:
         self.stamp += 1
         sent.again = self.stamp
         sent.repetitions_of_any_qos += 1
+        if not sent.persistent:
+            # Nothing keeps it, so it may have been read before a crash that has undone its key.
+            sent.repetitions += 1
 
     def confirmed(self, sent: Sent) -> None:
         """Its sender was told that it is safe."""

@@ -10,7 +10,7 @@ from protocols.mqtt.frames import Connack, Packet, Puback, Pubcomp, Publish, Pub
 from tests.behaviour import mqtt_text
 from tests.simulation.clock import Clock
 from tests.simulation.last_values import LastValues, Setting
-from tests.simulation.ledger import QUEUES, Copy, Holder, Ledger, Sent, Violation
+from tests.simulation.ledger import QUEUES, VIRTUAL_TOPIC, Copy, Holder, Ledger, Sent, Violation
 from tests.simulation.network import Connection
 
 TOPICS: Final = ("t/a", "t/b")
@@ -189,7 +189,9 @@ class MqttClient:
         """Send a message."""
         if not self.connected or len(self._sent) >= min(50, self._send_window):
             return
-        topic = chance.choice((*TOPICS, *TOPICS, SHARED_TOPIC, QUEUE_PREFIX + chance.choice(QUEUES)))
+        topic = chance.choice(
+            (*TOPICS, *TOPICS, SHARED_TOPIC, VIRTUAL_TOPIC, QUEUE_PREFIX + chance.choice(QUEUES))
+        )
         qos = chance.choice((0, 1, 1, 2, 2))
         rare = chance.random()
         if rare < 0.04 and topic in TOPICS:

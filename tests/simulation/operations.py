@@ -9,8 +9,8 @@ from tests.simulation.mqtt_client import MqttClient
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-SIZES: Final = (12, 12, 100, 100, 900, 5_000, 70_000)
-"""Bytes of a body: around nothing, a page of the database, and what goes to a segment."""
+SIZES: Final = (12, 12, 12, 100, 100, 100, 700, 900, 1_900, 4_096, 5_000, 65_400, 65_536, 70_000)
+"""Bytes of a body: around nothing, a page of the database, an output buffer, and what goes to a segment."""
 
 STEPS_MAX: Final = 40
 """How much may go on between two operations."""
@@ -118,6 +118,10 @@ def start(world: "World", chance: random.Random) -> None:
     world.start()
 
 
+def reload(world: "World", chance: random.Random) -> None:
+    world.reload(chance.random() < 0.5)
+
+
 def pause(world: "World", chance: random.Random) -> None:
     """The process, or the machine, stands still for a while."""
     world.clock.us += chance.randrange(20_000_000)
@@ -163,6 +167,7 @@ KINDS: Final[dict[str, tuple[int, Callable[["World", random.Random], None]]]] = 
     "die_writing": (1, die_writing),
     "stop": (1, stop),
     "start": (12, start),
+    "reload": (1, reload),
     "pause": (1, pause),
     "set_clock": (1, set_clock),
     "fill_disk": (1, fill_disk),

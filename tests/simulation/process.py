@@ -46,12 +46,14 @@ class Process:
     ) -> None:
         self._disk = disk
         self._chance = chance
+        # As the file is now.
+        self._config = config
         self.hub = Hub(clock, chance)
         self.loop = VirtualLoop(clock, self.hub)
         self.connections: list[Connection] = []
         disk.begin(self.hub)
         with mock.patch.object(passwords, "hash_password", lambda _: NO_HASH):
-            self.gateway = Gateway(config)
+            self.gateway = Gateway(config, lambda: self._config)
         for name, value in limits.items():
             setattr(self.gateway.broker.limits, name, value)
         self.started = False
@@ -122,6 +124,12 @@ class Process:
         connection.begin(factory)
         self.connections.append(connection)
         return connection
+
+    def reload(self, config: Config) -> None:
+        """SIGHUP: the file is as that."""
+        if self.started and not self._stopping:
+            self._config = config
+            self.loop.call_soon(self.gateway.reloading.ask)
 
     def stop(self) -> None:
         """SIGTERM."""

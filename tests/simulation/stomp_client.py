@@ -9,7 +9,19 @@ from typing import Any, Final
 from tests.behaviour import stomp_text
 from tests.behaviour.stomp_text import StompFrame
 from tests.simulation.clock import Clock
-from tests.simulation.ledger import NEVER, QUEUES, Copy, Group, Holder, Ledger, Sent, Violation
+from tests.simulation.ledger import (
+    NEVER,
+    QUEUES,
+    VIRTUAL_QUEUE,
+    VIRTUAL_TOPIC,
+    Copy,
+    Group,
+    Holder,
+    Ledger,
+    Sent,
+    Violation,
+    is_for_virtual,
+)
 from tests.simulation.mqtt_client import matches
 from tests.simulation.network import Connection
 from tests.simulation.stomp_sending import dressed
@@ -122,7 +134,7 @@ class StompClient:
             name = chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE))
             destination, target = f"/queue/{name}", f"queue:{name}"
         else:
-            topic = chance.choice(TOPICS)
+            topic = chance.choice((*TOPICS, *TOPICS, VIRTUAL_TOPIC))
             destination, target = "/topic/" + topic.replace("/", "."), f"topic:{topic}"
         k = chance.randrange(KINDS)
         persistent = chance.random() < 0.85
@@ -177,7 +189,7 @@ class StompClient:
         elif kind == AUTO:
             self.read(AUTO_QUEUE, AUTO, words, wants)
         else:
-            self.read(chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE)), mode, words, wants)
+            self.read(chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE, VIRTUAL_QUEUE)), mode, words, wants)
 
     def read(
         self, queue: str, mode: str, words: str = "", wants: Callable[[Sent], bool] | None = None
@@ -185,6 +197,10 @@ class StompClient:
         """Read a queue."""
         holder = self._ledger.holder(f"queue {queue}")
         subscription = self._subscribed(QUEUE, holder, mode, wants or _anything)
+        if holder.is_virtual:
+            words += self._receipt(
+                lambda: holder.take(is_for_virtual) if subscription.id in self._subscriptions else None
+            )
         self._write(f"SUBSCRIBE id:{subscription.id} destination:/queue/{queue} ack:{mode}{words}")
 
     def browse(self, queue: str, words: str = "", wants: Callable[[Sent], bool] | None = None) -> None:

@@ -42,6 +42,9 @@ class Subscription:
         if self.kind == LIVE:
             # What nobody has read is dropped, and nobody is told of what comes now.
             self.holder.forget()
+        elif self.holder.is_virtual:
+            # Once nobody reads it and nothing is in it, it is no more.
+            self.holder.take_nothing()
         elif self.mode == AUTO:
             # Whatever was on its way is gone: it counted as read when it was written.
             self.holder.lossy = True

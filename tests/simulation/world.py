@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.config import Config
+from gateway.config.access import RuleSection
 from gateway.store.errors import StoreError
 from tests.simulation import system
 from tests.simulation.agreement import left_over, stored
@@ -18,7 +19,7 @@ from tests.simulation.event_stream import EventStream
 from tests.simulation.http_client import HttpClient
 from tests.simulation.json_client import JsonClient
 from tests.simulation.last_values import LastValues
-from tests.simulation.ledger import QUEUES, Ledger
+from tests.simulation.ledger import QUEUES, VIRTUAL_QUEUE, Ledger, is_for_virtual
 from tests.simulation.mqtt_client import NEVER_EXPIRES, MqttClient
 from tests.simulation.network import Connection
 from tests.simulation.operations import KINDS, STEPS_MAX, Operation
@@ -44,6 +45,11 @@ LOOK_EVERY: Final = 50
 class Failed(Exception):
     """The gateway did what it must not; `str` says what."""
 
+
+RULES: Final = [
+    RuleSection(deny=("publish",), destinations=("topic:nobody.>",)),
+    RuleSection(allow=("publish", "subscribe"), destinations=("topic:>", "queue:>")),
+]
 
 Client = MqttClient | StompClient | JsonClient | HttpClient | EventStream
 
@@ -89,6 +95,9 @@ class World:
         self.stream = EventStream("e1", self.ledger, self.clock, say)
         self.clients: list[Client] = [*self.mqtt, *self.stomp, *self.json, self.http, self.stream]
         self.senders: list[StompClient | JsonClient | HttpClient] = [*self.stomp, *self.json, self.http]
+        virtual = self.ledger.holder(f"queue {VIRTUAL_QUEUE}")
+        virtual.may_take(is_for_virtual)
+        virtual.keeps_passing = True
         for name in (*QUEUES, AUTO_QUEUE, DEAD):
             holder = self.ledger.holder(f"queue {name}")
             target = f"queue:{name}"
@@ -101,6 +110,11 @@ class World:
                 holder.ordered = False
             else:
                 holder.take(wants)
+
+    def reload(self, with_rules: bool) -> None:
+        """The configuration is read anew; what its rules deny, nobody does."""
+        if self.process is not None:
+            self.process.reload(self._config.model_copy(update={"rule": RULES if with_rules else []}))
 
     def _mqtt_client(
         self, name: str, version: int, clean: bool, expiry_s: int, packet_max: int = 0
@@ -331,7 +345,7 @@ class World:
         # A reader for each, so that one full queue makes no other wait.
         readers = (
             (self.stomp[0], QUEUES[:1]),
-            (self.stomp[1], QUEUES[1:]),
+            (self.stomp[1], (*QUEUES[1:], VIRTUAL_QUEUE)),
             (self.stomp[2], (DEAD, AUTO_QUEUE)),
         )
         for client, queues in readers:
