@@ -399,7 +399,9 @@ class Group:
         """Those that somebody reads in any case, and that a crash does not lose."""
         if self.loose:
             return []
-        return [sent for sent in self.sends if sent.persistent and sent.target in KEPT_TARGETS]
+        return [
+            sent for sent in self.sends if sent.persistent and not sent.mortal and sent.target in KEPT_TARGETS
+        ]
 
 
 class Ledger:
@@ -421,6 +423,8 @@ class Ledger:
         """Failures after which a message is given up on; 0 for never."""
         self.refusing = False
         """A refusal (NACK) is final, and no failure that is tried again."""
+        self.now_s: Callable[[], float] = lambda: 0.0
+        """The gateway's wall clock."""
         self.dropping = False
         """A full queue drops, and counts that."""
 
@@ -497,10 +501,10 @@ class Ledger:
         if sent.persistent and sent.target.startswith("queue:"):
             # There is one order for all that is written to the disk.
             self.safe = max(self.safe, sent.stamp)
-        # One whose time is a time of day may have come too late to be anybody's.
-        comes = not sent.mortal or bool(sent.life_s)
+        # What comes when its time is over is nobody's, and only counted.
+        in_time = sent.expires_s is None or self.now_s() < sent.expires_s
         for holder, generation in sent.wanted:
-            if holder.generation == generation and comes and (not sent.mortal or holder.buries):
+            if holder.generation == generation and (sent.expires_s is None or (in_time and holder.buries)):
                 if sent.persistent:
                     holder.copy_of(sent).must = True
                 elif holder.keeps_passing and sent.life == self.life:

@@ -23,6 +23,8 @@ FILTERS: Final = ("t/a", "t/+", "t/#", "t/b", SHARED, "$queue/q1", "$queue/q2")
 NEVER_EXPIRES: Final = 4_294_967_295
 LIVES_S: Final = (1, 10, 100)
 WILL_DELAYS_S: Final = (0, 0, 1, 30)
+WILLS_MAX: Final = 1_000
+"""How often a crash may have one published once more."""
 
 GARBAGE: Final = (
     b"\x00\x00",  # a packet type that is none
@@ -161,6 +163,10 @@ class MqttClient:
         topic = chance.choice(TOPICS)
         qos = chance.choice((0, 1, 2))
         will = self._ledger.new(f"will of {self.name}", f"topic:{topic}", qos, qos > 0, -1, 30)
+        # What has published it and forgotten it may be undone by a crash, and is done again.
+        will.repetitions_of_any_qos = WILLS_MAX
+        if not will.persistent:
+            will.repetitions = WILLS_MAX
         delay_s = chance.choice(WILL_DELAYS_S) if self.version == 5 and not self.clean else 0
         will.hidden = lambda: (
             self.connection is connection

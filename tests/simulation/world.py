@@ -64,6 +64,7 @@ class World:
         self.clock = Clock(random.Random(f"clock {seed}"))
         self.disk = Disk(random.Random(f"disk {seed}"))
         self.ledger = Ledger()
+        self.ledger.now_s = self.clock.served_s
         self.values = LastValues()
         self.lines: list[str] = []
         """What happened, for people, if it is `traced`."""
