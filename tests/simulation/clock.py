@@ -29,12 +29,19 @@ class Clock:
         """By how much somebody has set the wall clock."""
         self.served_offset_s = 0.0
         """The same when the gateway was started, which goes by its own clock from then on."""
+        self.served_changes = 0
+        """How often a start has found another one than the last."""
         self._furthest_s = 0.0
 
     def set(self, by_s: float) -> None:
         """Somebody sets the wall clock."""
         self.offset_s += by_s
         self._furthest_s = max(self._furthest_s, self.offset_s)
+
+    def serve(self) -> None:
+        """The gateway is started."""
+        self.served_changes += self.served_offset_s != self.offset_s
+        self.served_offset_s = self.offset_s
 
     def is_behind(self) -> bool:
         """Does the gateway go by an earlier time than one has before?"""

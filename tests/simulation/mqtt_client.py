@@ -101,7 +101,7 @@ class MqttClient:
         self._decoder = PacketDecoder(1 << 28, version, -1)
         self.connected = False
         self._opened_s = 0.0
-        self._left_us = (0, 0.0)
+        self._left = (0, 0)
         # What it has allowed this connection to have unacknowledged, and what is.
         self._window = 65_535
         self._unfinished: set[int] = set()
@@ -370,7 +370,7 @@ class MqttClient:
         self.connection = None
         self.connected = False
         # Where the gateway has ended it, that may have been long ago.
-        self._left_us = (0 if connection.given_up else self._clock.us, self._clock.served_offset_s)
+        self._left = (0 if connection.given_up else self._clock.us, self._clock.served_changes)
         self._owed.clear()
         self._due.clear()
         self._asked_at.clear()
@@ -451,8 +451,8 @@ class MqttClient:
         """Has its session still time?"""
         if self._expiry_s == NEVER_EXPIRES:
             return True
-        us, offset_s = self._left_us
-        return offset_s == self._clock.served_offset_s and self._clock.us - us < self._expiry_s * 1_000_000
+        us, changes = self._left
+        return changes == self._clock.served_changes and self._clock.us - us < self._expiry_s * 1_000_000
 
     def _repeat(self, packet_id: int, sent: Sent) -> None:
         """Nobody has confirmed it: send it again (MQTT 5.0 §4.4)."""

@@ -176,7 +176,7 @@ class World:
         """Start the gateway, unless it runs."""
         if self.process is None:
             self.say("the gateway starts")
-            self.clock.served_offset_s = self.clock.offset_s
+            self.clock.serve()
             self.process = Process(self._config, self._limits, self.disk, self.clock, self._chance)
             self._patches.enter_context(self.process.within())
 
