@@ -31,6 +31,16 @@ def test_selector_of_a_queue_takes_what_it_wants_and_leaves_the_rest(gw: Gateway
     assert gw.broker.queue("q").depth == 2
 
 
+def test_selector_of_a_queue_behind_a_virtual_topic_leaves_the_rest_to_others(gw: Gateway) -> None:
+    queue = "/queue/Consumer.A.VirtualTopic.T"
+    gw.stomp("s") >> f"SUBSCRIBE id:1 destination:{queue} ack:client-individual 'selector:k = 1'"
+    for k in (0, 1):
+        gw.stomp("p") >> f"SEND destination:/topic/VirtualTopic.T k:{k} body:{k}"
+    assert gw.stomp("s").bodies() == ["1"]
+    gw.stomp("t") >> f"SUBSCRIBE id:1 destination:{queue}"
+    assert gw.stomp("t").bodies() == ["0"]
+
+
 def test_selector_of_a_live_topic_subscription(gw: Gateway) -> None:
     gw.stomp("s") >> "SUBSCRIBE id:1 destination:/topic/t 'selector:size > 10 AND kind LIKE '\"'a%'\""
     for size, kind in ((5, "ab"), (50, "ab"), (50, "b")):

@@ -18,7 +18,7 @@ from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
-from gateway.core.queue_key import SHARED
+from gateway.core.queue_key import NAMED, SHARED
 from gateway.core.selector import Selector
 from gateway.core.subscription import Binding, Consumer
 from gateway.core.watching import QUEUES_AT_ONCE, QueueWatcher, Watching
@@ -266,8 +266,8 @@ class StompSubscription(RetainedOutlet):
 
     def read(self, queue: Queue) -> None:
         """Read `queue` from now on, as far as the credit goes."""
-        # What a queue that is bound to topics holds has been selected before it came in.
-        selector = None if queue.bindings or self.browsed else self.selector
+        # What a queue of its own holds has been selected before it came in.  One behind a virtual topic is everybody's.
+        selector = self.selector if queue.key.kind == NAMED else None
         consumer = Consumer(
             queue, self, self.credit, self.mode == AckMode.AUTO, None, selector, self.exclusive
         )
