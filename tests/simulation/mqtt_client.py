@@ -538,7 +538,9 @@ class MqttClient:
         sent = self._ledger.find(body)
         if target_of(topic) != sent.target:
             raise Violation(f"{self.name}: {sent} came as {topic}")
-        sent.look_at_time(self._clock.served_s(), self._opened_s, self._clock.served_offset_s)
+        if not publish.dup:
+            # Else its delivery had begun before, which ends only with an acknowledgement (MQTT 5.0 §3.3.2.3.3, §4.4).
+            sent.look_at_time(self._clock.served_s(), self._opened_s, self._clock.served_offset_s)
         if publish.retain:
             # Of a session that is back it is what was asked for in an earlier connection.
             self._values.look_at(topic, sent, self._asked_at.get(topic, 0))
