@@ -44,6 +44,7 @@ from gateway.net.reports import Reports
 from gateway.net.tls import KeyPair, TlsError, TlsSettings
 from gateway.net.tls import load as load_tls
 from gateway.net.turn import Caretaker, Flusher
+from gateway.net.unfinished import Unfinished
 from gateway.net.unix import UnixSocket
 from gateway.reloading import Reloading, rules_of, users_of
 from gateway.security.guard import Guard
@@ -318,6 +319,7 @@ class Gateway:
             Reports(self.config.log.lines_max, self.config.log.interval_ms),
             self.config.gateway.connections_max,
             files_max=files_max(),
+            unfinished=Unfinished(self.config.gateway.unfinished_bytes_max),
         )
         self._compare_with_files(self._machinery.files_max)
         self.storing.open()

@@ -16,6 +16,8 @@ class GatewaySection(Section):
     """What it is called in its status."""
     connections_max: int = Field(0, ge=0)
     """Connections of all connectors together; 0 is no limit beyond their own."""
+    unfinished_bytes_max: int = Field(268_435_456, ge=65_536)
+    """Bytes of large frames and bodies that are not whole, of all connections; above it the one goes that began first."""
     shutdown_timeout_ms: int = Field(5_000, ge=0, le=600_000)
     """Longest a stop waits for clients to read what they are owed."""
 

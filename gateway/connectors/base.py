@@ -131,6 +131,11 @@ class Connector(Output):
         return self.throttled or self.resumes
 
     @property
+    def unfinished(self) -> int:
+        """Bytes that are kept of a frame that has begun and is not whole; those of a small one need not count."""
+        return 0
+
+    @property
     def owes(self) -> bool:
         """Is there something to be said to the client that still has to wait?"""
         return (
@@ -172,6 +177,10 @@ class Connector(Output):
 
     def on_rate_exceeded(self) -> None:
         """The client sends faster than it may: tell it so and set `closing`."""
+        raise NotImplementedError
+
+    def on_unfinished(self, why: str) -> None:
+        """What it keeps of a frame that is not whole is too much: tell the client and set `closing`."""
         raise NotImplementedError
 
     def on_too_slow(self, now_ms: int) -> None:

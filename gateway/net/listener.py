@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, final
 
@@ -20,12 +20,16 @@ from gateway.net.secure import SecureSocket
 from gateway.net.tls import FOREVER, Identity
 from gateway.net.transport import Transport
 from gateway.net.turn import Flusher
+from gateway.net.unfinished import Unfinished
 from gateway.net.unix import UnixSocket
 
 log = logging.getLogger("gateway.net")
 
 BACKLOG: Final = 1_024
 """Connections the kernel holds until they are accepted."""
+
+UNFINISHED_BYTES_MAX: Final = 268_435_456
+"""Bytes of frames that are not whole, of all connections, unless told otherwise."""
 
 WAITING_MAX: Final = 1_000
 """Connections whose first bytes are waited for, where no TLS says how many."""
@@ -47,6 +51,8 @@ class Machinery:
     connections: int = 0
     files_max: int = 0
     """Open files above which no connection is taken: the rest are for the store and the like; 0 is any number."""
+    unfinished: Unfinished = field(default_factory=lambda: Unfinished(UNFINISHED_BYTES_MAX))
+    """What is not whole of frames."""
 
     @property
     def full(self) -> bool:

@@ -55,6 +55,7 @@ class Transport(asyncio.Protocol, Timed):
         "carrier",
         "connector",
         "refusing",
+        "unfinished",
     )
 
     def __init__(self, listener: "Listener", acceptor: Acceptor) -> None:
@@ -73,6 +74,8 @@ class Transport(asyncio.Protocol, Timed):
         self._written_by_ms = 0
         # What came in the same read, for a client that is not to be heard for now.
         self._kept = b""
+        self.unfinished = 0
+        """Bytes of a frame that is not whole, as far as they are counted: for Unfinished."""
         self.connector: Connector | None = None
         """None before the connection is accepted and after it has ended."""
         self.carrier: Carrier | None = None
@@ -160,6 +163,10 @@ class Transport(asyncio.Protocol, Timed):
             connector.bytes_in(data, now_ms)
             if connector.handover is not None:
                 self._hand_over(connector, now_ms)
+        if self.connector is not None:
+            kept = self.connector.unfinished if self.carrier is None else self.carrier.unfinished
+            if kept or self.unfinished:
+                self._listener.machinery.unfinished.note(self, kept)
         if store.congested and store.position != before and self.connector is not None:
             # Whatever it was that has to be written: a note takes as much room as a message.
             self._listener.broker.hold_publisher(self.connector.publisher)
@@ -252,8 +259,16 @@ class Transport(asyncio.Protocol, Timed):
         else:
             self._gone()
 
+    def give_up(self, why: str) -> None:
+        """See Receiving."""
+        connector = self.connector
+        if connector is not None and not connector.closing:
+            connector.on_unfinished(why)
+            connector.turn.mark(connector)
+
     def _gone(self) -> None:
         """Nothing is left to be done for it."""
+        self._listener.machinery.unfinished.note(self, 0)
         self._end(self._loss)
         self.carrier = None
         self._listener.closed(self)

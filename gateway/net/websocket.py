@@ -63,6 +63,12 @@ class Carrier:
 
     # -- from the socket
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes that are kept of a message that is not whole, or of a frame of the protocol inside."""
+        connector = self._transport.connector
+        return self._wire.kept_bytes + (0 if connector is None else connector.unfinished)
+
     def bytes_in(self, data: bytes, now_ms: int) -> None:
         """The client sent `data`."""
         self._heard_ms = now_ms

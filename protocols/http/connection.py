@@ -268,6 +268,11 @@ class HttpConnection:
         self._held = 0
         return [RequestBegun(_request_of(self._head, b""))]
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes that are kept of a body that is not whole."""
+        return 0 if self._body is None else self._body.size
+
     def accept_body(self) -> None:
         """It may; call `receive_data` with nothing for what has come of it."""
         self._asking = False

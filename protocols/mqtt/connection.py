@@ -215,6 +215,11 @@ class MqttConnection:
         call `receive_data` again."""
         return self._more and self.state != CONNECTING
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes that are kept of a large packet that is not whole."""
+        return self._decoder.unfinished
+
     def receive_eof(self, now_ms: int) -> list[Packet]:
         """The peer closed its side."""
         self._close()

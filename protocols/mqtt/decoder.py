@@ -113,6 +113,11 @@ class PacketDecoder:
         """Bytes held of a packet that is not whole."""
         return self._pieces.size if self._pieces is not None else len(self._data) - self._pos
 
+    @property
+    def unfinished(self) -> int:
+        """Those of them that are kept beside the read they came in: of a large packet."""
+        return self._pieces.size if self._pieces is not None else 0
+
     def head(self) -> bytes:
         """The first bytes, sixteen at most, of a packet that is not whole."""
         return self._data[self._pos : self._pos + 16]

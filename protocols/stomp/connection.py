@@ -96,6 +96,11 @@ class StompConnection:
         """Bytes have come behind the CONNECT, and it has been answered: call `receive_data` again."""
         return self._welcomed and self._reader.more
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes that are kept of a body that is not whole."""
+        return self._reader.body_bytes
+
     def receive_eof(self, now_ms: int) -> list[Frame]:
         """The peer closed; ConnectionFailed if it did so within a frame."""
         frames: list[Frame] = []

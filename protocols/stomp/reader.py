@@ -154,6 +154,11 @@ class FrameReader:
         return self._head is not None or self._frame is not None
 
     @property
+    def body_bytes(self) -> int:
+        """Bytes of a body that is not whole."""
+        return self._body.size if self._body is not None else 0
+
+    @property
     def more(self) -> bool:
         """Something has followed the CONNECT, or many frames, and has not been looked at."""
         return len(self._rest) > self._rest_at

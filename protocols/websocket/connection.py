@@ -94,6 +94,11 @@ class WebSocketConnection:
         """Has a frame or a message begun, and not ended?"""
         return self._reader.unfinished
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that are kept of a message that is not whole."""
+        return self._reader.kept_bytes
+
     def receive_data(self, data: bytes) -> list[Data]:
         """The payload in `data`.  Pings are answered in `out`; `state` tells the end."""
         found: list[Data] = []

@@ -128,6 +128,11 @@ class FrameReader:
         """Would the end of the connection come within a frame or a message?"""
         return self._in_frame or self._opcode != 0 or len(self._rest) > 0
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that are kept of a message that is not whole."""
+        return self._pieces.size if self._pieces is not None else 0
+
     def feed(self, data: bytes, events: list[Event]) -> None:
         """Append what `data` completes to `events`.  Raises WebSocketError, with what was good before in `events`."""
         if self._rest:

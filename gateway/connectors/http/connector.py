@@ -261,17 +261,30 @@ class HttpConnector(Answering):
             self._events.congested = self.congested
 
     def on_rate_exceeded(self) -> None:
-        """See Connector.  What has been done is confirmed all the same, and the connection ends with that."""
+        """See Connector."""
+        self._take_no_more(429, "sends faster than its limit")
+
+    @property
+    def unfinished(self) -> int:
+        """See Connector."""
+        return self.wire.unfinished
+
+    def on_unfinished(self, why: str) -> None:
+        """See Connector."""
+        self._take_no_more(503, why)
+
+    def _take_no_more(self, status: int, why: str) -> None:
+        """What has been done is confirmed all the same, and the connection ends with that."""
         if self.closing:
             return
         self.counters.limit_hits += 1
-        self.failure = "sends faster than its limit"
+        self.failure = why
         self.wire.fail()
         if self.stored_later:
             return
         if self._events is None and (self.request is not None or self.wire.started):
             self._let_go()
-            self.respond(429, PLAIN, b"you send faster than you may\n")
+            self.respond(status, PLAIN, why.encode() + b"\n")
             self.collect()
         self.hang_up()
 

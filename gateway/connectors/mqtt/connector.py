@@ -180,6 +180,16 @@ class MqttConnector(MqttPublishing):
         self.counters.limit_hits += 1
         self.fail(ReasonCode.MESSAGE_RATE_TOO_HIGH, "sends faster than its limit")
 
+    @property
+    def unfinished(self) -> int:
+        """See Connector."""
+        return self._wire.unfinished
+
+    def on_unfinished(self, why: str) -> None:
+        """See Connector."""
+        self.counters.limit_hits += 1
+        self.fail(ReasonCode.QUOTA_EXCEEDED, why)
+
     def on_too_slow(self, now_ms: int) -> None:
         """See Connector."""
         self._say_goodbye(ReasonCode.QUOTA_EXCEEDED)

@@ -220,6 +220,16 @@ class StompConnector(StompSender):
         self.counters.limit_hits += 1
         self._fail("sends faster than its limit", receipt)
 
+    @property
+    def unfinished(self) -> int:
+        """See Connector."""
+        return self._wire.unfinished
+
+    def on_unfinished(self, why: str) -> None:
+        """See Connector."""
+        self.counters.limit_hits += 1
+        self._fail(why, None)
+
     def on_too_slow(self, now_ms: int) -> None:
         """See Connector."""
         self._say_goodbye(f"{self.failure}, which made others wait too long")

@@ -273,6 +273,11 @@ class JsonConnector(FrameConnector):
         self.counters.limit_hits += 1
         self._end(c.LIMIT, "sends faster than its limit")
 
+    def on_unfinished(self, why: str) -> None:
+        """See Connector.  What is not whole of its messages is kept by what carries them."""
+        self.counters.limit_hits += 1
+        self._end(c.LIMIT, why)
+
     def on_too_slow(self, now_ms: int) -> None:
         """See Connector."""
         self.say(encode_error(None, c.LIMIT, self.failure))
