@@ -18,6 +18,7 @@ class LineConnector(Connector):
         self.acceptor = acceptor
         self.due_ms: int | None = None
         self.heard = b""
+        self._begun = b""
         self.writable_calls: list[bool] = []
         self.ends = 0
         self.refused = False
@@ -28,7 +29,8 @@ class LineConnector(Connector):
     def bytes_in(self, data: bytes, now_ms: int) -> None:
         assert self.broker.now_ms == now_ms
         self.heard += data
-        for line in data.split(b"\n")[:-1]:
+        *lines, self._begun = (self._begun + data).split(b"\n")
+        for line in lines:
             self._obey(line.decode(), now_ms)
 
     def _obey(self, line: str, now_ms: int) -> None:
