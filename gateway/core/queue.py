@@ -591,7 +591,9 @@ class Queue(Sink):
         if self.policy.when_full == DROP_OLDEST and not page.expired_by_ms:
             drop_oldest(self, False)
         if whole or entries or page.expired_by_ms:
-            paged.ask_expired(page.expired_by_ms)
+            if whole:
+                # Else nothing is known of them before the disk has room: the next tick asks.
+                paged.ask_expired(page.expired_by_ms)
             self.wake()
         else:
             # What is there is still on its way to the disk.

@@ -18,7 +18,7 @@ from gateway.core.ports import SEQUENCE_BITS
 from gateway.core.queue import Queue
 from gateway.core.router import Broker
 from gateway.core.unstored import RESIDENT_OVERHEAD
-from gateway.store.segments import directory_of
+from gateway.store.segments import KEPT_SUFFIX, directory_of
 
 
 def disagreements(gateway: Gateway) -> list[str]:
@@ -153,4 +153,6 @@ def _segments_left(database: sqlite3.Connection, path: Path) -> list[str]:
     named = {f"{segment:010}.seg" for (segment,) in database.execute("SELECT DISTINCT segment FROM part")}
     directory = directory_of(path)
     there = {file.name for file in directory.iterdir()} if directory.is_dir() else set()
+    # What a damaged store that is kept may name is kept too.
+    there = {name for name in there if not name.endswith(KEPT_SUFFIX)}
     return [f"{name} is {'left' if name in there else 'missing'}" for name in sorted(there ^ named)]
