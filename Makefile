@@ -140,6 +140,7 @@ soak: $(PLAIN)/.installed
 	HYPOTHESIS_PROFILE=soak $(PLAIN)/bin/python -m pytest -q -k "garbage or property or model or machine or random or every or power"
 	DAMAGE_ROUNDS=300 $(PLAIN)/bin/python -m pytest -q tests/store/test_random_damage.py
 	FAULT_ROUNDS=200 $(PLAIN)/bin/python -m pytest -q tests/fault
+	FAULT_SEEDS=2000 $(PLAIN)/bin/python -m pytest -q tests/simulation/test_deliberate.py
 
 # Peers that are installed take part (Debian: mosquitto rabbitmq-server activemq nats-server).
 bench: $(PLAIN)/.installed $(COMPILED)/.installed

@@ -66,8 +66,8 @@ def run(seed: int, operations: list[Operation], traced: bool = True) -> Result:
     return Result(seed, failure, world.lines, len(operations), world.frames, world.steps, took_s, digest)
 
 
-def _planned(count: int, traced: bool, seed: int) -> Result:
-    return run(seed, plan(seed, count), traced)._replace(lines=[])
+def _planned(count: int, dense: bool, traced: bool, seed: int) -> Result:
+    return run(seed, plan(seed, count, dense), traced)._replace(lines=[])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,12 +77,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes that share them")
     parser.add_argument("--seed", type=int, help="only this one, with a trace of what happened")
     parser.add_argument("--operations", type=int, default=OPERATIONS, help="of each run")
+    parser.add_argument("--dense", action="store_true", help="more happens at once; --check is always so")
     parser.add_argument("--plan", help="with --seed: these operations, as --shrink prints them")
     parser.add_argument(
         "--shrink", action="store_true", help="with --seed: find the shortest plan that fails"
     )
     parser.add_argument(
         "--check", type=int, help="after how many seeds, at most so many, each deliberate fault is found"
+    )
+    parser.add_argument(
+        "--faults", default="", help="with --check: only those that say one of these, separated by commas"
     )
     parser.add_argument("--digests", action="store_true", help="print what tells one run from another")
     options = parser.parse_args(arguments)
@@ -98,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _one(options: argparse.Namespace) -> int:
-    operations = plan(options.seed, options.operations)
+    operations = plan(options.seed, options.operations, options.dense)
     if options.plan is not None:
         words = [word.split(":") for word in options.plan.split()]
         operations = [Operation(name, int(seed)) for name, seed in words]
@@ -118,7 +122,7 @@ def _one(options: argparse.Namespace) -> int:
 def _many(options: argparse.Namespace) -> int:
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
-    one = partial(_planned, options.operations, options.digests)
+    one = partial(_planned, options.operations, options.dense, options.digests)
     if options.jobs == 1:
         total = _report(map(one, seeds), options)
     else:
@@ -138,11 +142,12 @@ def _found(count: int, seeds: int, name: str) -> tuple[str, int, str]:
     """The first seed that finds this fault, 0 for none, and what it says."""
     from tests.simulation.deliberate import FAULTS
 
-    with FAULTS[name]():
-        for seed in range(1, seeds + 1):
-            result = _planned(count, False, seed)
-            if result.failure:
-                return name, seed, result.failure
+    for seed in range(1, seeds + 1):
+        with FAULTS[name]():
+            result = _planned(count, True, False, seed)
+        # What fails without it too has found something else.
+        if result.failure and not _planned(count, True, False, seed).failure:
+            return name, seed, result.failure
     return name, 0, "NOT FOUND"
 
 
@@ -152,10 +157,12 @@ def _check(options: argparse.Namespace) -> int:
 
     one = partial(_found, options.operations, options.check)
     missed = 0
+    words = options.faults.split(",")
+    names = [name for name in FAULTS if any(word in name for word in words)]
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
-        for name, seed, failure in pool.imap(one, FAULTS):
+        for name, seed, failure in pool.imap(one, names):
             missed += not seed
-            print(f"{name:45} {seed:5}  {failure[:100]}", flush=True)
+            print(f"{name:52} {seed or '-':>5}  {failure[:100]}", flush=True)
     return 1 if missed else 0
 
 
@@ -174,6 +181,7 @@ def _report(results: Iterable[Result], options: argparse.Namespace) -> Total:
     """Print what failed, and how to see it again."""
     total = Total()
     of_so_many = "" if options.operations == OPERATIONS else f" --operations {options.operations}"
+    of_so_many += " --dense" if options.dense else ""
     for result in results:
         total = Total(
             total.seeds + 1,

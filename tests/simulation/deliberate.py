@@ -328,7 +328,8 @@ FAULTS: Final[dict[str, Fault]] = {
     "what is put back goes to the end": _instead(Backlog, "push_back", Backlog.push),
     "QoS 1 is sent again before QoS 2": _in_place(Resending, "begin", _changes_order),
     # Flags.
-    "suspects are not flagged": _instead(kept, "suspect_since", _nothing),
+    "after a crash nothing is suspect": _instead(Delivery, "suspect", property(_never)),
+    "suspects are forgotten with the next start": _instead(kept, "suspect_since", _nothing),
     "what is in flight at a stop is not suspect": _instead(KeptQueues, "note_unsettled", _nothing),
     # Exactly once.
     "QoS 2 is taken twice": _instead(
@@ -356,7 +357,7 @@ FAULTS: Final[dict[str, Fault]] = {
     # Who waits.
     "some calls of consumers are forgotten": _in_place(Queue, "call", _every(10, _nothing)),
     "some credit is not given back": _in_place(Credit, "regain", _every(10, _nothing)),
-    "gates stay shut": _in_place(Gate, "open", _every(3, _nothing)),
+    "gates stay shut": _instead(Gate, "open", _nothing),
     "gates let in nobody": _in_place(Gate, "let_in", _every(3, _nothing)),
     "publishers wait for a store that is idle": _instead(Journal, "_look_at_room", _stays_congested),
     # Room, and what is counted.

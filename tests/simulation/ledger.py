@@ -271,14 +271,22 @@ class Holder:
         once: bool,
         failures: int | None = None,
         flagged: bool = True,
+        late: bool = False,
     ) -> Copy:
         """A reader has got that.
 
         `redelivered`: it says that it may have come before, `failures` times in vain, if it says that; where it cannot
-        say anything, it is not `flagged`.  `once`: it must not come again, however it is flagged.
+        say anything, it is not `flagged`.  `once`: it must not come again, however it is flagged.  `late`: the gateway had
+        ended the connection before, so that it is somebody else's by now.
         """
         sent = self._ledger.find(body)
         copy = self.copy_of(sent)
+        self._ledger.heard += 1
+        if late:
+            if sent.state in (HELD, NEVER):
+                raise Violation(f"{self.name}: {sent} was received by {reader}")
+            copy.fresh += not redelivered
+            return copy
         self._look_whether_it_may_come(copy, reader)
         if once and copy.deliveries:
             raise Violation(f"{self.name}: {sent} came to {reader} {copy.deliveries + 1} times at QoS 2")
@@ -319,7 +327,7 @@ class Holder:
         others = sent.others
         if not redelivered:
             copy.fresh += 1
-            if copy.fresh > 1 + others or (copy.deliveries and not others):
+            if copy.fresh > 1 + others:
                 raise Violation(f"{self.name}: {sent} came to {reader} again, and does not say so")
         if others or failures is None:
             return
@@ -328,9 +336,8 @@ class Holder:
                 f"{self.name}: {sent} has failed {failures} times, of {self.tries} that were tried"
             )
         ledger = self._ledger
-        if failures < copy.failures and (
-            copy.failures_life == ledger.life or copy.failures_stamp < ledger.safe
-        ):
+        of_earlier_life = copy.failures_life < ledger.life and copy.failures_stamp < ledger.safe
+        if failures < copy.failures and of_earlier_life:
             raise Violation(
                 f"{self.name}: {sent} came to {reader} as failed {failures} times, and before {copy.failures}"
             )
@@ -419,6 +426,8 @@ class Ledger:
         """What was said up to here is on the disk, with all that the gateway had noted by then."""
         self.life = 1
         """Which process of the gateway it is."""
+        self.heard = 0
+        """Messages that clients have received from it."""
         self.deliveries_max = 0
         """Failures after which a message is given up on; 0 for never."""
         self.refusing = False
@@ -520,6 +529,7 @@ class Ledger:
     def life_over(self, in_order: bool) -> None:
         """It has ended; `in_order`: with all that it knew on the disk."""
         self.life += 1
+        self.heard = 0
         if in_order:
             self.safe = self.stamp + 1
 
@@ -564,13 +574,22 @@ class Ledger:
 
     def look_for_losses(self, dropped: int, dropped_in_this_life: int) -> None:
         """To be called at the end, with how many the gateway says to have dropped.  Raises Violation."""
-        lost = [f"{holder.name}: {sent}" for holder in self.holders.values() for sent in holder.lost()]
+        lost = [
+            f"{holder.name}: {sent}"
+            for holder in self.holders.values()
+            for sent in holder.lost()
+            # What was too late when it came is nowhere.
+            if not sent.mortal or self._came(sent)
+        ]
         if len(lost) > dropped:
             raise Violation(
                 f"{lost[0]} was confirmed, and never comes ({len(lost)} such, {dropped} counted as dropped)"
             )
         passing = [
-            f"{holder.name}: {sent}" for holder in self.holders.values() for sent in holder.lost_passing()
+            f"{holder.name}: {sent}"
+            for holder in self.holders.values()
+            for sent in holder.lost_passing()
+            if not sent.mortal or self._came(sent)
         ]
         if len(passing) > dropped_in_this_life:
             raise Violation(

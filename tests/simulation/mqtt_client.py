@@ -129,6 +129,9 @@ class MqttClient:
         self._owed: list[tuple[Publish, Copy]] = []
         self._known: dict[int, Copy] = {}
         self._will: Sent | None = None
+        # Messages of QoS 1 and 2 in the order in which they came first, and how far this connection repeats them.
+        self._came: dict[tuple[int, int], int] = {}
+        self._repeated_to = 0
 
     # -- what it does
 
@@ -143,6 +146,7 @@ class MqttClient:
         chance = random.Random(connection.number)
         self._opened_s = self._clock.served_s()
         self._owed.clear()
+        self._repeated_to = 0
         if self.clean:
             self._begin_again()
         words = f"CONNECT {self.name} clean={int(self.clean)} keepalive=0"
@@ -188,6 +192,7 @@ class MqttClient:
         self._sent.clear()
         self._settings.clear()
         self._known.clear()
+        self._came.clear()
         self._asked.clear()
         self._kept = False
 
@@ -519,6 +524,7 @@ class MqttClient:
         if publish.qos == 0:
             copy.acknowledged = True
             return
+        self._look_at_order(publish, copy.sent)
         self._owed.append((publish, copy))
         if self.prompt:
             while self._owed and self.connected:
@@ -546,15 +552,26 @@ class MqttClient:
             self._values.look_at(topic, sent, self._asked_at.get(topic, 0))
             self._due.discard(topic)
             return Copy(sent)
+        late = self.connection is None or self.connection.is_ended
         # What was sent at another QoS may overtake (MQTT 5.0 §4.6).
         reader = f"{self.name} at QoS {publish.qos}"
         if sent.target.startswith("queue:"):
             # That another reader has had it before, MQTT has no word for: it may come behind later ones.
             holder = self._ledger.holder(f"queue {sent.target[6:]}")
-            return holder.received(body, reader, True, False, flagged=False)
+            return holder.received(body, reader, True, False, flagged=False, late=late)
         if topic == SHARED_TOPIC:
-            return self._shared.received(body, reader, True, False, flagged=False)
-        return self._holder.received(body, reader, publish.dup, publish.qos == 2, flagged=publish.qos > 0)
+            return self._shared.received(body, reader, True, False, flagged=False, late=late)
+        return self._holder.received(
+            body, reader, publish.dup, publish.qos == 2, flagged=publish.qos > 0, late=late
+        )
+
+    def _look_at_order(self, publish: Publish, sent: Sent) -> None:
+        """What comes again comes in the order in which it came first [MQTT-4.6.0-1], as far as the gateway can know it."""
+        place = self._came.setdefault((self._ledger.life, sent.uid), len(self._came) + 1)
+        if publish.dup and not sent.others:
+            if place < self._repeated_to:
+                raise Violation(f"{self.name}: {sent} is sent again after what came first after it")
+            self._repeated_to = place
 
     def _settle(self, publish: Publish, copy: Copy) -> None:
         copy.acknowledged = True

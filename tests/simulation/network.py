@@ -59,6 +59,11 @@ class Connection(asyncio.Transport):
         return not self.client_gone and not self._lost
 
     @property
+    def is_ended(self) -> bool:
+        """Has the gateway ended it, though the client may still read what was written before?"""
+        return self._lost or self._closing or self._write_ended
+
+    @property
     def alive(self) -> bool:
         """Does the gateway still have it?"""
         return not self._lost

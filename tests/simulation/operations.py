@@ -48,6 +48,21 @@ def connect(world: "World", chance: random.Random) -> None:
         world.connect(client)
 
 
+def gather(world: "World", chance: random.Random) -> None:
+    """The gateway runs, on a disk that has room; everybody comes, and reads something."""
+    world.disk.full = False
+    world.start()
+    world.let_pass(0.1)
+    for client in world.clients:
+        if client.connection is None:
+            world.connect(client)
+    world.let_pass(0.2)
+    for client in world.clients:
+        client.prompt = chance.random() < 0.5
+        client.subscribe(chance)
+    world.let_pass(0.2)
+
+
 def subscribe(world: "World", chance: random.Random) -> None:
     chance.choice(world.clients).subscribe(chance)
 
@@ -62,6 +77,23 @@ def acknowledge(world: "World", chance: random.Random) -> None:
 
 def transact(world: "World", chance: random.Random) -> None:
     chance.choice(world.senders).transact(chance)
+
+
+def transact_whole(world: "World", chance: random.Random) -> None:
+    """All of a transaction is said, and what it acknowledges."""
+    client = chance.choice(world.senders)
+    client.transact(chance)
+    for _ in range(chance.choice((1, 3, 6))):
+        client.send(chance, chance.choice(SIZES))
+        client.acknowledge(chance)
+    client.transact(chance)
+
+
+def acknowledge_all(world: "World", chance: random.Random) -> None:
+    """Many acknowledge something."""
+    for client in world.clients:
+        if chance.random() < 0.4:
+            client.acknowledge(chance)
 
 
 def leave(world: "World", chance: random.Random) -> None:
@@ -108,6 +140,11 @@ def power_loss(world: "World", chance: random.Random) -> None:
 def die_writing(world: "World", chance: random.Random) -> None:
     """The process, or the machine's power, goes during one of the next writes."""
     world.disk.dies_after = chance.randrange(1, 60)
+
+
+def die_told(world: "World", chance: random.Random) -> None:
+    """The same right after the gateway has told somebody something, who may rely on it from then on."""
+    world.dies_told = chance.randrange(1, 30)
 
 
 def stop(world: "World", chance: random.Random) -> None:
@@ -176,12 +213,26 @@ KINDS: Final[dict[str, tuple[int, Callable[["World", random.Random], None]]]] = 
 }
 """Name → how often, and what it does.  A new operation is a line here."""
 
+DENSE: Final[dict[str, tuple[int, Callable[["World", random.Random], None]]]] = {
+    **KINDS,
+    "gather": (8, gather),
+    "acknowledge_all": (10, acknowledge_all),
+    "transact_whole": (8, transact_whole),
+    "unsubscribe": (4, unsubscribe),
+    "die_writing": (2, die_writing),
+    "die_told": (2, die_told),
+}
+"""The same where more happens at once: all are there most of the time, and much is under way when the process dies."""
 
-def plan(seed: int, count: int) -> list[Operation]:
+
+def plan(seed: int, count: int, dense: bool = False) -> list[Operation]:
     """The operations of a run."""
     chance = random.Random(f"plan {seed}")
-    names = list(KINDS)
+    kinds = DENSE if dense else KINDS
+    names = list(kinds)
     # Each run has its own mixture, so that what is rare in one is common in another.
-    weights = [weight * chance.choice((0.3, 1, 1, 3)) for weight, _ in KINDS.values()]
+    weights = [weight * chance.choice((0.3, 1, 1, 3)) for weight, _ in kinds.values()]
     chosen = chance.choices(names, weights, k=count)
+    if dense:
+        chosen[0] = "gather"
     return [Operation(name, chance.randrange(1_000_000)) for name in chosen]

@@ -18,7 +18,7 @@ from gateway.store.errors import StoreError, StoreFull
 from gateway.store.room import Room
 from gateway.store.segments import Segments
 from gateway.store.sqlite import SqliteStore
-from tests.simulation.agreement import disagreements, waits_in_vain
+from tests.simulation.agreement import disagreements, miscounted, waits_in_vain
 from tests.simulation.clock import Clock
 from tests.simulation.disk import Disk, SegmentFiles, SimulatedRoom
 from tests.simulation.loop import VirtualLoop
@@ -175,6 +175,10 @@ class Process:
     def waits_in_vain(self) -> list[str]:
         """Who could go on and does not, while nothing goes on."""
         return waits_in_vain(self.gateway)
+
+    def miscounted(self, heard: int) -> list[str]:
+        """What its status says that is not so."""
+        return miscounted(self.gateway, heard)
 
     def faults(self) -> list[str]:
         """What is not as it must be, between any two calls."""

@@ -523,13 +523,18 @@ class StompClient:
             subscription.show(sent, reader)
             return
         redelivered, failures = _tried(frame)
-        copy = subscription.received(frame.body, sent, reader, redelivered, failures)
+        copy = subscription.received(frame.body, sent, reader, redelivered, failures, self._is_late)
         if sent.reply_to and subscription.kind == QUEUE and sent.uid % 2:
             self._reply(sent, frame.get("reply-to") or "")
         if subscription.mode == AUTO:
             copy.acknowledged = True
             return
         self._owe(subscription, frame, copy)
+
+    @property
+    def _is_late(self) -> bool:
+        """Has the gateway ended the connection from which this is read?"""
+        return self.connection is None or self.connection.is_ended
 
     def _dead(self, subscription: Subscription, sent: Sent, frame: StompFrame, reader: str) -> Copy:
         """A dead letter, which says of what it has died, and where."""
@@ -542,7 +547,7 @@ class StompClient:
         grave = self._ledger.dead_letters(origin)
         grave.tries = subscription.holder.tries
         redelivered, failures = _tried(frame)
-        copy = grave.received(frame.body, reader, redelivered, False, failures)
+        copy = grave.received(frame.body, reader, redelivered, False, failures, late=self._is_late)
         self._ledger.dead(sent, origin, deaths[0]["reason"], deaths[0]["count"])
         return copy
 

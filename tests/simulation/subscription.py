@@ -30,9 +30,11 @@ class Subscription:
         self.owed: list[tuple[str, Copy]] = []
         """Ack id and copy of what is not acknowledged yet, oldest first."""
 
-    def received(self, body: str, sent: Sent, reader: str, redelivered: bool, failures: int) -> Copy:
-        """A message has come.  Raises Violation."""
-        copy = self.holder.received(body, reader, redelivered, False, failures)
+    def received(
+        self, body: str, sent: Sent, reader: str, redelivered: bool, failures: int, late: bool = False
+    ) -> Copy:
+        """A message has come; see Holder.received.  Raises Violation."""
+        copy = self.holder.received(body, reader, redelivered, False, failures, late=late)
         if not self.wants(sent):
             raise Violation(f"{reader} got {sent}, which its selector does not want")
         return copy

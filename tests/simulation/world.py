@@ -22,7 +22,7 @@ from tests.simulation.last_values import LastValues
 from tests.simulation.ledger import QUEUES, VIRTUAL_QUEUE, Ledger, is_for_virtual
 from tests.simulation.mqtt_client import NEVER_EXPIRES, MqttClient
 from tests.simulation.network import Connection
-from tests.simulation.operations import KINDS, STEPS_MAX, Operation
+from tests.simulation.operations import DENSE, STEPS_MAX, Operation
 from tests.simulation.process import MQTT_PORT, STOMP_PORT, WS_PORT, Process
 from tests.simulation.stomp_client import AUTO_QUEUE, DEAD, StompClient
 
@@ -71,6 +71,8 @@ class World:
         self.said = 0
         """How much did."""
         self.steps = 0
+        self.dies_told = 0
+        """How often a client reads something before the process dies; 0 is never."""
         self._numbers = 0
         self._patches = ExitStack()
         self._log = _Log(self)
@@ -156,7 +158,7 @@ class World:
                 for operation in operations:
                     self.say(f"-- {operation}")
                     chance = random.Random(operation.seed)
-                    KINDS[operation.name][1](self, chance)
+                    DENSE[operation.name][1](self, chance)
                     self._go_on(chance.randrange(STEPS_MAX))
                 self._drain()
                 self._end_in_order()
@@ -254,7 +256,7 @@ class World:
             # Within a start; whatever a dying process still says, nobody hears.
             if not self.disk.dead:
                 raise
-        if self.disk.dead:
+        if self.disk.dead or self._dies_told(chosen):
             self.kill(self._chance.random() < 0.5)
             return True
         if self.steps % LOOK_EVERY == 0:
@@ -267,6 +269,13 @@ class World:
             process.end()
             self._patches.close()
         return True
+
+    def _dies_told(self, step: Any) -> bool:
+        """Was this the last step that the process has lived to see?"""
+        if self.dies_told and getattr(step, "__func__", None) is Connection.read:
+            self.dies_told -= 1
+            return not self.dies_told
+        return False
 
     def _look(self, process: Process) -> None:
         process.connections = [one for one in process.connections if one.alive]
@@ -283,6 +292,7 @@ class World:
         self.disk.full = False
         self.disk.fails_after = 0
         self.disk.dies_after = 0
+        self.dies_told = 0
         self._settle()
         self.clock.catch_up()
         if self.clock.is_behind():
@@ -316,6 +326,8 @@ class World:
             quiet = quiet + 1 if idle and self.said == before else 0
         process = self.process
         assert process is not None
+        if found := process.miscounted(self.ledger.heard):
+            raise Failed(found[0])
         self.ledger.look_at_groups()
         self.ledger.look_for_losses(self._dropped + process.dropped, process.dropped)
 
