@@ -179,6 +179,8 @@ class MqttClient:
             and not self.doomed
             and self._stays()
         )
+        # Where a crash undoes that it was published, it is once more.
+        will.repetitions_of_any_qos = 1
         self._ledger.written(will)
         self._will = will
         return f" will={topic} will_qos={qos} will_body={will.body}" + (
