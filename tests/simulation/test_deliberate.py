@@ -18,7 +18,6 @@ OBVIOUS = (
     "notes are not removed",
     "stretches overlap with what is in memory",
     "after a crash nothing is suspect",
-    "publishers wait for a store that is idle",
 )
 """Those that some of the first runs find."""
 
