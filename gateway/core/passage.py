@@ -17,12 +17,13 @@ class Passage:
 
     __slots__ = ("_lanes", "_last", "_queue", "_sequence")
 
-    def __init__(self, queue: "Queue") -> None:
+    def __init__(self, queue: "Queue", last: int | None = None) -> None:
+        """`last`: the sequence up to which they come up; that of the last that has come, where it is not given."""
         self._queue = queue
         # The highest last.
         self._lanes = queue.contents.backlog.lanes()[::-1]
         self._sequence = 0
-        self._last = queue.last_sequence
+        self._last = queue.last_sequence if last is None else last
 
     @property
     def over(self) -> bool:

@@ -32,7 +32,8 @@ class Purging(Chore):
     def __init__(self, queue: "Queue", done: "Callable[[Purging], None] | None") -> None:
         self._queue = queue
         self._done = done
-        self._waiting = Passage(queue)
+        # Begun when nothing is held any more: what becomes safe meanwhile waits behind the rest, in any of the lanes.
+        self._waiting: Passage | None = None
         self._last = queue.last_sequence
         # What the store alone has goes first, or it would be fetched.
         paged = queue.contents.paged
@@ -46,8 +47,13 @@ class Purging(Chore):
     def go_on(self) -> bool:
         """See Chore."""
         queue = self._queue
-        if self._step():
-            return True
+        try:
+            if self._step():
+                return True
+        except Exception:
+            # Whatever is wrong with one of them, the queue must not stand still for ever.
+            queue.broker.chores.add(self)
+            raise
         queue.room.again()
         queue.start()
         done = self._done
@@ -67,10 +73,15 @@ class Purging(Chore):
             self.position = queue.broker.store.append(cleared.pop())
         if cleared:
             return True
-        for delivery in self._waiting.next(PURGED_AT_ONCE):
+        if self._drop_held():
+            return True
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = Passage(queue, self._last)
+        for delivery in waiting.next(PURGED_AT_ONCE):
             queue.contents.backlog.remove(delivery)
             self._let_go(delivery)
-        return not self._waiting.over or self._drop_held()
+        return not waiting.over
 
     def _drop_held(self) -> bool:
         """What waits behind a transaction that is not safe yet; is there more?"""

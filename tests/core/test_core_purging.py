@@ -147,3 +147,46 @@ def test_what_only_the_store_has_is_not_fetched_for_that(behind: int) -> None:
     assert len(store.kept.entries) == behind
     assert purging.position <= store.durable
     assert faults(queue) == []
+
+
+@pytest.mark.parametrize("waits", [0, COUNT], ids=["held alone", "some wait before it"])
+def test_what_becomes_safe_meanwhile_goes_too(waits: int) -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    queue = broker.queue("q")
+    for _ in range(waits):
+        queue.offer(message(broker, priority=1))
+    transaction = broker.transaction()
+    for _ in range(COUNT):
+        transaction.publish(message(broker, persistent=True, priority=5))
+    transaction.commit()
+    purging = purge(queue)
+    behind = message(broker, persistent=True)
+    queue.offer(behind)
+    broker.chores.step()
+    store_of(broker).release(broker)
+    broker.chores.finish()
+    assert purging.count == waits + COUNT
+    assert waiting_ids(queue) == [behind.id]
+    assert faults(queue) == []
+
+
+@needs_outlet
+def test_a_queue_of_which_one_step_fails_delivers_again_and_who_asked_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, queue = filled(persistent=True)
+    told: list[Purging] = []
+    purge(queue, told.append)
+    with monkeypatch.context() as broken:
+        broken.setattr(store_of(broker), "append", None)
+        with pytest.raises(TypeError):
+            broker.chores.step()
+    broker.chores.finish()
+    assert len(told) == 1
+    later = message(broker)
+    queue.offer(later)
+    outlet = LogOutlet(ACCEPTED)
+    consume(queue, outlet, 1)
+    broker.chores.finish()
+    assert outlet.ids[-1] == later.id
