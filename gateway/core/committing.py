@@ -159,9 +159,15 @@ class Committing(Chore):
         if self._kept and store.position == self._began:
             # Its sender waits for the first position of the group.
             self._position = store.append(Noted(SPACE, "", None))
-        self._close()
+        try:
+            self._close()
+        finally:
+            # Whatever is wrong with one of those that get it, its sender does not wait for ever.
+            self._let_sender_go_on()
+
+    def _let_sender_go_on(self) -> None:
         if self._keys:
-            broker.dedup.ended(self._once)
+            self._broker.dedup.ended(self._once)
         if self._valve is not None:
             if self._error is not None:
                 # Before it resumes: what waited may be confirmed by that.

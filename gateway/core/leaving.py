@@ -153,12 +153,13 @@ class _Safe(Waiter):
 class Leavers(Chore):
     """Consumers that have left very many behind, one after the other.  One a broker."""
 
-    __slots__ = ("_broker", "_chores", "_line")
+    __slots__ = ("_broker", "_chores", "_line", "_working")
 
     def __init__(self, broker: "Broker", chores: Chores) -> None:
         self._broker = broker
         self._chores = chores
         self._line: deque[Leaver] = deque()
+        self._working = False
 
     def add(self, leaver: Leaver) -> None:
         """See to what it has left, at once or in later turns."""
@@ -168,7 +169,8 @@ class Leavers(Chore):
         leaver.begin()
         leaver.stop_queues()
         self._line.append(leaver)
-        if len(self._line) == 1:
+        if not self._working:
+            self._working = True
             self._chores.add(self)
 
     def go_on(self) -> bool:
@@ -178,12 +180,16 @@ class Leavers(Chore):
             leaver.step(LEFT_AT_ONCE)
             if leaver.count == 0 and not leaver.start_queues(QUEUES_AT_ONCE):
                 self._line.popleft()
+                # Who is told so may leave something behind in turn.
                 leaver.end(self._broker)
         except Exception:
             # Whatever is wrong with one of them, it is the turn of the next.
-            self._chores.add(self)
+            self._working = len(self._line) > 0
+            if self._working:
+                self._chores.add(self)
             raise
-        return len(self._line) > 0
+        self._working = len(self._line) > 0
+        return self._working
 
 
 @final

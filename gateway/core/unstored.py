@@ -140,8 +140,8 @@ class Share:
         return has * holders < self._free(has) - more_bytes
 
     def within(self, numerator: int, denominator: int) -> bool:
-        """Has it no more than this part of what it may have?"""
-        return self.bytes * self._all.holders * denominator <= self._free(self.bytes) * numerator
+        """Has it less than this part of what it may have?  Where nothing is free it has not, be it empty."""
+        return self.bytes * self._all.holders * denominator < self._free(self.bytes) * numerator
 
     @property
     def pages(self) -> bool:

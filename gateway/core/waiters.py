@@ -81,9 +81,18 @@ class Waiters(Chore):
     def _tell(self) -> bool:
         """Tell some of them; answers whether there are more."""
         due = self._due
+        try:
+            return self._tell_slice(due)
+        except Exception:
+            # One that raises is out of the way for the others, for whom no further commit may come.
+            if due and not self._later:
+                self._later = True
+                self._chores.add(self)
+            raise
+
+    def _tell_slice(self, due: deque[Waiter]) -> bool:
         room = self.confirmed + SLICE
         while due and self.confirmed < room:
-            # One that raises is out of the way for the others.
             waiter = due.popleft()
             room -= FIRST_COST
             answer = waiter.on_durable(self._position)

@@ -29,6 +29,12 @@ from gateway.store.memory import MemoryStore
 if not COMPILED:
     from core_doubles import LogOutlet, LogValve
 
+    class BrokenOutlet(LogOutlet):
+        """Cannot be offered anything."""
+
+        def offer(self, message: Message, binding: Binding) -> int:
+            raise ValueError
+
     class TellingValve(LogValve):
         """Remembers in which order it was told."""
 
@@ -442,3 +448,21 @@ def test_what_an_abort_gives_back_goes_back_some_a_step() -> None:
         waiting.append(queue.waiting)
     assert waiting == [*range(0, count + 1, LEFT_AT_ONCE)]
     assert {delivery.failures for delivery in queue.browse()} == {1}
+
+
+def test_where_one_of_those_that_get_it_fails_the_sender_goes_on() -> None:
+    committer = Committer(broker_with())
+    broker = committer.broker
+    broker.bind(Binding(pattern("t"), BrokenOutlet()))
+    for _ in range(MANY):
+        committer.transaction.publish(topic_message(broker, "t"))
+    committer.transaction.commit()
+    failures = 0
+    while broker.chores:
+        try:
+            broker.chores.step()
+        except ValueError:
+            failures += 1
+    assert failures > 0
+    assert committer.valve.suspended == 0
+    assert not committer.publisher.held

@@ -8,12 +8,27 @@ from core_messages import message
 from core_queues import broker_with, consume
 
 from gateway.core.delivery import ACCEPTED, Delivery
-from gateway.core.leaving import DISCARDED_AT_ONCE, LEFT_AT_ONCE, give_back
+from gateway.core.flow import Publisher
+from gateway.core.leaving import DISCARDED_AT_ONCE, LEFT_AT_ONCE, fail, give_back
 from gateway.core.limits import QueuePolicy
 from gateway.core.router import Broker
 
 if not COMPILED:
-    from core_doubles import LogOutlet
+    from core_doubles import LogOutlet, LogValve
+
+    class LeavingValve(LogValve):
+        """Its connection ends by what it is told, and leaves behind what it had; that may fail as well."""
+
+        def __init__(self, left: list[Delivery], fails: bool) -> None:
+            super().__init__()
+            self._left = left
+            self._fails = fails
+
+        def resume(self) -> None:
+            give_back(self._left, False)
+            if self._fails:
+                raise ValueError
+
 
 pytestmark = needs_outlet
 
@@ -139,3 +154,31 @@ def test_what_a_deleted_queue_held_is_let_go_of_some_at_a_time() -> None:
         alive.append(len([1 for one in gc.get_objects() if isinstance(one, Delivery) and one.queue is queue]))
     # The first of them at once; the last step finds that there are no more.
     assert alive == [DISCARDED_AT_ONCE, 0, 0]
+
+
+@pytest.mark.parametrize("leaves", [0, MANY], ids=["nothing", "very many"])
+@pytest.mark.parametrize("fails", [False, True], ids=["", "and fails"])
+def test_who_leaves_something_behind_when_it_is_told_that_all_is_done_is_next_in_line(
+    leaves: int, fails: bool
+) -> None:
+    broker = broker_with()
+    queue = broker.queue("q")
+    outlet = LogOutlet()
+    consumer = consume(queue, outlet, MANY + leaves)
+    for _ in range(MANY + leaves):
+        queue.offer(message(broker))
+    queue.detach(consumer)
+    _stepwise(broker)
+    fail(outlet.open[:MANY], Publisher("p", LeavingValve(outlet.open[MANY:], fails)))
+    failures = 0
+    while broker.chores:
+        assert len(broker.chores) == 1
+        try:
+            broker.chores.step()
+        except ValueError:
+            failures += 1
+    assert failures == fails
+    assert (queue.waiting, queue.unsettled) == (MANY + leaves, 0)
+    heir = LogOutlet()
+    consume(queue, heir, 1)
+    assert heir.ids == outlet.ids[:1]

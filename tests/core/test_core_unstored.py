@@ -7,7 +7,7 @@ from core_queues import broker_with, consume, dead
 
 from gateway.core.contents import faults
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, Delivery
-from gateway.core.destination import TOPIC
+from gateway.core.destination import QUEUE, TOPIC, Destination
 from gateway.core.flow import Publisher
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer
@@ -213,6 +213,20 @@ def test_those_whose_turn_does_not_come_with_what_leaves_are_looked_at_as_time_p
         broker.tick(second * 1_000)
     assert not [valve for valve in valves if valve.shut]
     assert broker.places.shut == 0
+
+
+def test_nobody_is_let_in_where_nothing_at_all_is_free() -> None:
+    """It would come back at once, and be let in again, without end."""
+    broker = bounded()
+    broker.unstored.bytes = broker.unstored.bytes_max - broker.unstored.for_moving
+    valve = LogValve()
+    publisher = Publisher("p", valve)
+    assert broker.keeps_waiting_at(publisher, Destination(QUEUE, "q"), False)
+    broker.tick(1_000)
+    assert valve.turns == [True]
+    broker.unstored.bytes -= 1
+    broker.tick(2_000)
+    assert not valve.shut
 
 
 def test_the_policy_of_the_queue_says_what_becomes_of_a_message_for_which_there_is_no_memory() -> None:
