@@ -113,19 +113,19 @@ class Node:
             self._below = max(counts, default=0)
 
 
-def grow(root: Node, levels: tuple[str, ...]) -> list[Node]:
-    """The nodes of a pattern, the root first; those that are missing are made."""
+def grow(root: Node, levels: tuple[str, ...]) -> tuple[list[Node], int]:
+    """The nodes of a pattern, the root first, and how many of them were there; those that are missing are made."""
     path = [root]
-    grows = False
+    known = 0
     for level in levels:
         following = path[-1].step(level)
         if following is None:
+            known = known or len(path)
             following = path[-1].add(level)
-            grows = True
         path.append(following)
-    if grows:
+    if known:
         _count(path, levels, len(levels))
-    return path
+    return path, known or len(path)
 
 
 def find(root: Node, levels: tuple[str, ...]) -> list[Node] | None:
@@ -139,14 +139,15 @@ def find(root: Node, levels: tuple[str, ...]) -> list[Node] | None:
     return path
 
 
-def prune(path: list[Node], levels: tuple[str, ...]) -> None:
-    """Forget the nodes of a pattern for which there is no use."""
+def prune(path: list[Node], levels: tuple[str, ...]) -> list[Node]:
+    """Forget the nodes of a pattern for which there is no use; answers which those were."""
     depth = len(levels)
     while depth and path[depth].empty():
         depth -= 1
         path[depth].cut(levels[depth])
     if depth < len(levels):
         _count(path, levels, depth)
+    return path[depth + 1 :]
 
 
 def _count(path: list[Node], levels: tuple[str, ...], depth: int) -> None:

@@ -17,7 +17,7 @@ class Quota:
         """0 for no limit."""
         self._by_user: dict[str, int] = {}
         self._by_address: dict[str, int] = {}
-        self._made: dict[object, tuple[str, str, int]] = {}
+        self._made: dict[object, tuple[str, str]] = {}
 
     def has_room(self, maker: Publisher | None) -> bool:
         """May `maker` make one more?"""
@@ -27,14 +27,14 @@ class Quota:
             self._by_address, maker.address, self.each_address
         )
 
-    def made(self, thing: object, maker: Publisher | None, count: int = 1) -> None:
-        """`maker` has made it; it counts as so many."""
+    def made(self, thing: object, maker: Publisher | None) -> None:
+        """`maker` has made it."""
         if maker is None:
             return
         user, address = maker.user or "", maker.address
         if user or address:
-            self._made[thing] = (user, address, count)
-            self.count(maker, count)
+            self._made[thing] = (user, address)
+            self.count(maker, 1)
 
     def count(self, maker: Publisher, change: int) -> None:
         """`maker` has so many more, or fewer, of things that need not be told apart."""
@@ -45,8 +45,8 @@ class Quota:
         """It is no more."""
         maker = self._made.pop(thing, None)
         if maker is not None:
-            _count(self._by_user, maker[0], -maker[2])
-            _count(self._by_address, maker[1], -maker[2])
+            _count(self._by_user, maker[0], -1)
+            _count(self._by_address, maker[1], -1)
 
 
 def address_of(peer: str) -> str:

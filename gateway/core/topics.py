@@ -128,13 +128,15 @@ class TopicTree:
         """
         levels = binding.pattern.levels
         before = self._root.steps
-        path = grow(self._root, levels)
+        path, known = grow(self._root, levels)
         more = self._root.steps - before
         if more > 0 and maker is not None:
             if self._root.steps > self._steps_max or not self._steps_by.has_room(maker):
                 prune(path, levels)
                 raise LimitReached("too many filters that match the same names")
-            self._steps_by.made(binding, maker, more)
+            # A node adds one at most.  It counts for who has made it while it is there, whoever uses it by then.
+            for new in path[known : known + more]:
+                self._steps_by.made(new, maker)
         node = path[-1]
         claims = node.claims
         if claims is None:
@@ -155,12 +157,12 @@ class TopicTree:
         if claims is None or not _take_out(claims.bindings, binding):
             return
         self.bindings_count -= 1
-        self._steps_by.gone(binding)
         self._changed(path[-1], claims)
         if claims.bindings:
             return
         path[-1].claims = None
-        prune(path, levels)
+        for gone in prune(path, levels):
+            self._steps_by.gone(gone)
 
     def _appeared(self, pattern: Pattern) -> None:
         """There are bindings of a pattern that had none: who it matches must be looked up again."""

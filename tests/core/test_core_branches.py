@@ -111,6 +111,45 @@ def test_nobody_uses_up_the_steps_of_a_look_up_alone() -> None:
     broker.bind(Binding(next(filters), Outlet()), someone("10.0.0.1", "u"))
 
 
+@pytest.mark.parametrize("leaving", ["the same", "longer"])
+def test_what_somebody_has_added_counts_for_as_long_as_it_is_there_whoever_uses_it_by_then(
+    leaving: str,
+) -> None:
+    broker = broker_with(
+        CoreLimits(lookup_steps_max=1_000, lookup_steps_per_user_max=100, lookup_steps_per_address_max=0)
+    )
+    asked = someone(user="u")
+    before = broker.topics.steps
+
+    def take(number: int) -> None:
+        one = Binding(Pattern((MANY, *[f"l{number}"] * 9, "a")), Outlet())
+        broker.bind(one, asked)
+        # Another uses all of its levels, or all but the last.
+        broker.bind(
+            Binding(Pattern(one.pattern.levels[: 11 if leaving == "the same" else 10]), Outlet()), asked
+        )
+        broker.unbind(one)
+
+    with pytest.raises(LimitReached):
+        for number in range(100):
+            take(number)
+    assert 90 <= broker.topics.steps - before <= 110
+
+
+def test_who_comes_and_goes_has_added_nothing() -> None:
+    broker = broker_with(CoreLimits(lookup_steps_max=1_000, lookup_steps_per_user_max=20))
+    asked = someone(user="u")
+    before = broker.topics.steps
+    stays = Binding(pattern(">.a.b"), Outlet())
+    broker.bind(stays, asked)
+    for number in range(100):
+        comes = Binding(pattern(f">.a.c{number}.d.e"), Outlet())
+        broker.bind(comes, asked)
+        broker.unbind(comes)
+    broker.unbind(stays)
+    assert broker.topics.steps == before
+
+
 def test_a_hundred_thousand_filters_in_nobodys_way_cost_a_few_steps() -> None:
     tree = TopicTree(steps_max=1_000)
     for n in range(100_000):
