@@ -9,7 +9,7 @@ from typing import Final, final
 
 from gateway.connectors.confirmations import FRAME_BYTES, Confirmations
 from gateway.connectors.limits import Counters, Limits
-from gateway.connectors.parts import BEGINS, ENDS, WHOLE, Parts
+from gateway.connectors.parts import BEGINS, ENDS, WHOLE, Parts, Pieces
 from gateway.core.flow import Gate, Publisher, Valve
 from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST
 from gateway.core.ports import NOTHING
@@ -292,7 +292,13 @@ class Output(Valve):
             return []
         frame.begun = True
         self.cut = cut
-        return [part]
+        return [part] if part or cut != WHOLE else []
+
+    def seal(self, now_ms: int) -> None:
+        """What has been said ends with the last words, behind frames in parts: nothing is written that is said later."""
+        self.prepare_out(now_ms)
+        # With nothing of its own, it has what is ahead of it written.
+        self._begin_parts(Pieces([]))
 
     @property
     def unwritten(self) -> bool:

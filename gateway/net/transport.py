@@ -163,13 +163,17 @@ class Transport(asyncio.Protocol, Timed):
             connector.bytes_in(data, now_ms)
             if connector.handover is not None:
                 self._hand_over(connector, now_ms)
+        self._count_unfinished()
+        if store.congested and store.position != before and self.connector is not None:
+            # Whatever it was that has to be written: a note takes as much room as a message.
+            self._listener.broker.hold_publisher(self.connector.publisher)
+
+    def _count_unfinished(self) -> None:
+        """What is kept of a frame that is not whole may have changed."""
         if self.connector is not None:
             kept = self.connector.unfinished if self.carrier is None else self.carrier.unfinished
             if kept or self.unfinished:
                 self._listener.machinery.unfinished.note(self, kept)
-        if store.congested and store.position != before and self.connector is not None:
-            # Whatever it was that has to be written: a note takes as much room as a message.
-            self._listener.broker.hold_publisher(self.connector.publisher)
 
     def _hand_over(self, connector: Connector, now_ms: int) -> None:
         """The client goes on in WebSocket: from here on there is a carrier."""
@@ -298,13 +302,14 @@ class Transport(asyncio.Protocol, Timed):
         connector = self.connector
         if connector is None:
             return self._close_by_ms or None
+        if self._written_by_ms:
+            # Its last words have been said: there is nothing else to do.
+            return self._written_by_ms
         due_ms = connector.next_deadline_ms()
         if self.carrier is not None:
             due_ms = _earlier(due_ms, self.carrier.next_deadline_ms())
         if connector.slow_by_ms:
             due_ms = _earlier(due_ms, connector.slow_by_ms)
-        if self._written_by_ms:
-            due_ms = _earlier(due_ms, self._written_by_ms)
         return _earlier(due_ms, self._finish_by_ms) if self._finish_by_ms else due_ms
 
     def deadline(self, now_ms: int) -> None:
@@ -317,6 +322,8 @@ class Transport(asyncio.Protocol, Timed):
         self._listener.broker.now_ms = now_ms
         if 0 < self._finish_by_ms <= now_ms or 0 < self._written_by_ms <= now_ms:
             self.close()
+            return
+        if self._written_by_ms:
             return
         try:
             if 0 < connector.slow_by_ms <= now_ms:
@@ -347,6 +354,8 @@ class Transport(asyncio.Protocol, Timed):
         try:
             if connector.fault is not None:
                 raise connector.fault
+            if connector.closing and connector.unwritten:
+                self._close_later(connector, now_ms)
             if not connector.paused or (connector.closing and not connector.unwritten):
                 size = connector.out_bytes
                 large = size > JOIN_MAX or size > JOIN_FRAME_MAX * len(connector.out)
@@ -360,9 +369,7 @@ class Transport(asyncio.Protocol, Timed):
             self.fail()
             return
         if connector.closing:
-            if connector.unwritten:
-                self._close_later(now_ms)
-            else:
+            if not connector.unwritten:
                 self.close()
             return
         if connector.slow_by_ms:
@@ -400,6 +407,7 @@ class Transport(asyncio.Protocol, Timed):
                     self._hand_over(connector, now_ms)
             elif not connector.unheard:
                 self.carrier.go_on(now_ms)
+            self._count_unfinished()
         except Exception:
             self.fail()
             return
@@ -456,9 +464,10 @@ class Transport(asyncio.Protocol, Timed):
             return
         self.flush(now_ms)
 
-    def _close_later(self, now_ms: int) -> None:
-        """What is written a part at a time has as much time as last words have."""
+    def _close_later(self, connector: Connector, now_ms: int) -> None:
+        """What is written a part at a time, and the last words behind it, have as much time as others' last words have."""
         if self._written_by_ms == 0:
+            connector.seal(now_ms)
             self._written_by_ms = now_ms + CLOSE_TIMEOUT_MS
             self._listener.deadlines.watch(self)
 

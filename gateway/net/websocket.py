@@ -96,7 +96,7 @@ class Carrier:
     def go_on(self, now_ms: int) -> None:
         """The client is heard again: what has come before may have been left waiting."""
         connector = self._transport.connector
-        if connector is not None and (self._pieces or self._wire.more):
+        if connector is not None and (self._pieces or self._wire.more or self._wire.state != OPEN):
             self._take(b"", connector, now_ms)
 
     def _take(self, data: bytes, connector: Connector, now_ms: int) -> None:
@@ -122,7 +122,9 @@ class Carrier:
                     return
             if not wire.more:
                 break
-        self._look(wire, connector)
+        if wire.state == OPEN or not connector.unheard:
+            # Who closes is heard to the end first.
+            self._look(wire, connector)
 
     def _look(self, wire: WebSocketConnection, connector: Connector) -> None:
         """Have what the frames themselves want to say written, and see whether they were the last."""
@@ -190,7 +192,7 @@ class Carrier:
             out.extend(wrapped)
         else:
             out = wrapped
-        if connector.closing:
+        if connector.closing and not connector.unwritten:
             wire.send_close(*self._reason(connector))
             last_word = wire.last_word()
             if last_word:

@@ -6,6 +6,7 @@ They are interpreted subclasses, which compiled base classes do not take: this r
 from collections.abc import Callable
 
 from gateway.connectors.base import Connector, Limits, Turn
+from gateway.connectors.parts import Pieces
 from gateway.connectors.service import Acceptor
 from gateway.core.router import Broker
 
@@ -49,6 +50,8 @@ class LineConnector(Connector):
         elif word == "big":
             for _ in range(8):
                 self.push(b"x" * (int(rest) // 8))
+        elif word == "parts":
+            self.push_parts(Pieces([b"x" * int(rest) + b"\n"]), True)
         elif word == "stored":
             self.confirm(self.broker.store.durable + 1, b"ok stored\n")
         elif word == "hold":

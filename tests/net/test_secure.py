@@ -55,12 +55,11 @@ async def test_weak_ciphers_are_refused(tls_net: SecureNet, pki: Pki, ciphers: s
 async def test_megabytes_both_ways(tls_net: SecureNet, pki: Pki) -> None:
     await tls_net.open(pki.settings())
     reader, writer = await tls_net.client(pki.client())
-    writer.write(b"y" * 3_000_000)
-    await tls_net.until(lambda: len(tls_net.acceptor.made) == 1 and len(tls_net.latest.heard) == 3_000_000)
-    assert tls_net.latest.heard == b"y" * 3_000_000
+    writer.write(b"quiet " + b"y" * 3_000_000)
+    await tls_net.until(lambda: len(tls_net.acceptor.made) == 1 and len(tls_net.latest.heard) == 3_000_006)
+    assert tls_net.latest.heard == b"quiet " + b"y" * 3_000_000
     writer.write(b"\nbig 4000000\n")
     async with asyncio.timeout(20):
-        assert await reader.readline() == b"ok \n"
         assert await reader.readexactly(4_000_000) == b"x" * 4_000_000
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.connectors.base import Limits
 from gateway.connectors.output import HEARD_MS
+from gateway.connectors.parts import PART_BYTES
 from gateway.net.deadlines import DEAD_MIN
 from gateway.net.transport import CLOSE_TIMEOUT_MS, JOIN_MAX, WRITE_HIGH_WATER
 
@@ -66,6 +67,26 @@ async def test_a_client_that_does_not_read_pauses_its_connector_until_it_does(ne
     assert connector.writable_calls[:2] == [False, True]
     assert not connector.paused
     assert held > WRITE_HIGH_WATER
+
+
+async def test_the_last_words_behind_a_frame_in_parts_are_written_and_nothing_behind_them(net) -> None:
+    size = 4 * PART_BYTES
+    reader, writer = await net.client()
+    writer.write(b"parts %d\nok\nfail why\n" % size)
+    await net.until(lambda: net.acceptor.made and net.latest.closing)
+    net.latest.push(b"too late\n")
+    assert await reader.read() == b"x" * size + b"\nok ok\nbad: why\n"
+    assert net.latest.ends == 1
+
+
+async def test_a_client_whose_last_words_wait_has_no_other_deadline(net) -> None:
+    reader, writer = await net.client()
+    writer.write(b"due 1\nparts %d\nfail why\n" % (64 << 20))
+    await net.until(lambda: net.acceptor.made and net.latest.closing)
+    await net.until(lambda: net.latest.paused)
+    transport = next(iter(net.listener.transports))
+    assert transport.next_deadline_ms() > net.latest.due_ms
+    assert (await reader.read()).endswith(b"x\nbad: why\n")
 
 
 class HandClock:

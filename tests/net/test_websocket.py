@@ -19,7 +19,9 @@ from gateway.connectors.carriage import Route
 from gateway.connectors.http.service import HttpService
 from gateway.connectors.http.settings import HttpSettings
 from gateway.connectors.output import HEARD_MS
+from gateway.connectors.parts import PART_BYTES
 from gateway.connectors.service import Carriage
+from gateway.net.clock import Clock
 from gateway.net.listener import Listener
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -192,6 +194,53 @@ async def test_what_came_before_the_close_is_answered(ws: Ws) -> None:
         behind=frame(BINARY, b"a\n") + frame(CLOSE, b"\x03\xe8") + frame(BINARY, b"late\n")
     )
     assert await rest(reader) == [(BINARY, b"ok a\n"), (CLOSE, b"\x03\xe8")]
+
+
+class HurriedClock(Clock):
+    """Whoever looks at it has used up a share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hurry_ms = 0
+
+    def now_ms(self) -> int:
+        self.hurry_ms += HEARD_MS
+        return super().now_ms() + self.hurry_ms
+
+
+async def test_a_message_in_parts_is_written_to_its_end_before_the_last_words_and_the_close(ws: Ws) -> None:
+    async with connect(ws.url, subprotocols=["whole"], proxy=None) as client:
+        size = 4 * PART_BYTES
+        await client.send(f"parts {size}\nfail why\n")
+        assert await client.recv() == "x" * size + "\n"
+        assert await client.recv() == "bad: why\n"
+        with pytest.raises(ConnectionClosed) as caught:
+            await client.recv()
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.reason == "why"
+
+
+@pytest.mark.parametrize("clock", [HurriedClock()])
+@pytest.mark.parametrize("subprotocol", ["lines", "whole"])
+async def test_what_came_before_a_close_is_heard_though_it_takes_many_steps(ws: Ws, subprotocol: str) -> None:
+    kind = TEXT if subprotocol == "whole" else BINARY
+    reader, writer = await ws.raw(subprotocol)
+    writer.write(frame(kind, b"steps 3\n") + frame(CLOSE, b"\x03\xe8"))
+    found = await rest(reader)
+    assert [payload for opcode, payload in found if opcode == kind] == [b"ok steps\n"]
+    assert code_of(found) == 1000
+
+
+@pytest.mark.parametrize("settings", [HttpSettings(compression=True)])
+@pytest.mark.parametrize("clock", [HurriedClock()])
+async def test_a_compressed_message_that_has_become_whole_in_a_later_turn_counts_no_more_as_one_that_is_not(
+    ws: Ws, net: Any
+) -> None:
+    async with connect(ws.url, subprotocols=["whole"], proxy=None, compression="deflate") as client:
+        await client.send("quiet" + " " * 1_000_000, text=True)
+        await net.until(lambda: len(net.latest.heard) > 1_000_000)
+        await net.until(lambda: not net.latest.resumes)
+        assert net.machinery.unfinished.bytes == 0
 
 
 async def test_a_connector_that_ends_says_why_in_the_close(ws: Ws) -> None:
