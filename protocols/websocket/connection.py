@@ -39,6 +39,7 @@ class WebSocketConnection:
     """
 
     __slots__ = (
+        "_cut",
         "_deflater",
         "_first",
         "_goodbye",
@@ -68,6 +69,8 @@ class WebSocketConnection:
         self._goodbye = b""
         # How the next frame of a message begins that is written a part at a time.
         self._first = CONTINUATION
+        # In a stream of text, the start of a character whose other bytes are in the next part.
+        self._cut = b""
         self._pongs = 0
         self._last_pong = 0
         self.state = OPEN
@@ -180,12 +183,17 @@ class WebSocketConnection:
         return wire
 
     def encode_part(self, part: bytes, begins: bool, ends: bool) -> list[bytes]:
-        """A part of a frame of the protocol inside, which becomes a message in fragments (§5.4).
+        """A part of a frame of the protocol inside, which becomes a message in fragments (§5.4), in a stream one of its own.
 
         Nothing else may be written between the parts of one.
         """
-        if not self._whole or (begins and ends):
+        if begins and ends:
             return self.encode([part])
+        if not self._whole:
+            part = self._cut + part
+            end = _characters_end(part) if self._text and not ends else len(part)
+            self._cut = part[end:]
+            return self.encode([part[:end]]) if end else []
         if self.state != OPEN and not self._goodbye:
             return []
         if begins:
@@ -252,3 +260,16 @@ class WebSocketConnection:
             self.out = []
             self._pongs = 0
         return out
+
+
+def _characters_end(part: bytes) -> int:
+    """Bytes before a character at the end of `part` that is not whole in UTF-8 (RFC 3629 §3), if that is text."""
+    size = len(part)
+    for back in range(1, min(size, 3) + 1):
+        byte = part[size - back]
+        if byte < 0x80:
+            break
+        if byte >= 0xC0:
+            needed = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return size - back if needed > back else size
+    return size

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, SERVER, Protocol
-from ws_frames import frame
+from ws_frames import frame, parse
 
 from protocols.websocket.connection import WebSocketConnection, WebSocketLimits
-from protocols.websocket.constants import BINARY_ONLY, TEXT_ONLY
+from protocols.websocket.constants import BINARY_ONLY, TEXT, TEXT_ONLY
 from protocols.websocket.errors import WebSocketError
 from protocols.websocket.frames import Close, Data, Event, Ping, Pong
 from protocols.websocket.masking import COMPILED, STEPS_MAX, rotated, unmask
@@ -209,6 +209,29 @@ def test_what_is_said_is_one_message_or_one_each() -> None:
     whole = WebSocketConnection(LIMITS, True, TEXT_ONLY)
     assert b"".join(whole.encode([b"a", b"bc"])) == b"\x81\x01a\x81\x02bc"
     assert stream.encode([]) == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_a_stream_of_text_stays_text_wherever_a_frame_in_parts_is_cut(size: int) -> None:
+    """What was cut within a character would be no text (§8.1)."""
+    server = WebSocketConnection(LIMITS, False, TEXT_ONLY)
+    said = "aé€😀" * 3
+    data = said.encode()
+    wire: list[bytes] = []
+    for at in range(0, len(data), size):
+        wire += server.encode_part(data[at : at + size], at == 0, at + size >= len(data))
+    found = parse(b"".join(wire))
+    assert {opcode for opcode, _, _, _ in found} == {TEXT}
+    assert "".join([payload.decode() for _, payload, _, _ in found]) == said
+
+
+def test_of_bytes_in_a_stream_of_text_nothing_is_lost_in_parts() -> None:
+    server = WebSocketConnection(LIMITS, False, TEXT_ONLY)
+    parts = [b"\xff", b"\xe2", b"\x80\x80\x80\x80", b"\xf0\x9f", b""]
+    wire: list[bytes] = []
+    for at, part in enumerate(parts):
+        wire += server.encode_part(part, at == 0, at == len(parts) - 1)
+    assert b"".join([payload for _, payload, _, _ in parse(b"".join(wire))]) == b"".join(parts)
 
 
 def test_a_stream_of_text_is_answered_in_text_while_it_is_that() -> None:
