@@ -102,16 +102,25 @@ class Expiring(Chore):
         contents = self._queue.contents
         # Not only at the end: were a step to fail, the next look would begin anew.
         contents.expiring = False
-        for delivery in self._waiting.next(LOOKED_AT_ONCE):
-            if delivery.message.expires_at_ms:
-                self._look_at(delivery)
+        try:
+            for delivery in self._waiting.next(LOOKED_AT_ONCE):
+                if delivery.message.expires_at_ms:
+                    self._look_at(delivery)
+        except Exception:
+            # Some have not been looked at, of which nobody knows.
+            self._look_again(self._now_ms)
+            raise
         if not self._waiting.over:
             contents.expiring = True
             return True
-        if self._next_ms and not self._queue.deleted:
-            contents.backlog.note_expiry(self._next_ms)
-            self._queue.plan_expiry(self._next_ms)
+        if self._next_ms:
+            self._look_again(self._next_ms)
         return False
+
+    def _look_again(self, due_ms: int) -> None:
+        if not self._queue.deleted:
+            self._queue.contents.backlog.note_expiry(due_ms)
+            self._queue.plan_expiry(due_ms)
 
     def _look_at(self, delivery: Delivery) -> None:
         expires_at_ms = delivery.message.expires_at_ms

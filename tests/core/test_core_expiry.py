@@ -1,8 +1,10 @@
 """gateway/core/expiry.py"""
 
+import pytest
 from core_messages import message
-from core_queues import broker_with
+from core_queues import broker_with, store_of
 
+from gateway.core.burying import LOOKED_AT_ONCE
 from gateway.core.expiry import QUEUES_AT_ONCE
 from gateway.core.timetable import VAIN_MIN
 
@@ -62,3 +64,25 @@ def test_what_is_known_of_due_queues_is_bounded_by_their_number() -> None:
         one.offer(message(broker, expires_at_ms=10_000_000))
         broker.delete_queue(one)
     assert len(broker.queue_expiry) <= 2 * (VAIN_MIN + 2)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_where_a_step_fails_what_is_left_goes_with_the_next_tick(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    queue = broker.queue("q")
+    for _ in range(5 * LOOKED_AT_ONCE):
+        queue.offer(message(broker, persistent=True, expires_at_ms=500))
+    broker.tick(1_000)
+    for _ in range(steps):
+        broker.chores.step()
+    with monkeypatch.context() as broken:
+        broken.setattr(store_of(broker), "append", None)
+        with pytest.raises(TypeError):
+            broker.chores.finish()
+    broker.chores.finish()
+    broker.tick(2_000)
+    broker.chores.finish()
+    assert queue.waiting == 0
