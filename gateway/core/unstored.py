@@ -14,6 +14,8 @@ by a reader that acknowledges nothing, needs no memory (`Queue.passes_on`).
 from collections import OrderedDict
 from typing import Final, final
 
+from mypy_extensions import i64
+
 from gateway.core.flow import Gate, Places, Publisher
 from gateway.core.message import Message
 
@@ -43,29 +45,32 @@ class Unstored:
         "pages",
         "places",
         "ticks",
+        "waiting",
         "wanting",
     )
 
     def __init__(self, bytes_max: int, places: Places, pages: bool) -> None:
-        self.bytes_max = bytes_max
-        self.for_moving = bytes_max // MOVING_PART
+        self.bytes_max: i64 = bytes_max
+        self.for_moving: i64 = bytes_max // MOVING_PART
         """Of that, what only queues that move may have."""
         self.places = places
         self.pages = pages
         """Does the store take over from memory what it keeps?  If not, all messages are such."""
-        self.bytes = 0
+        self.bytes: i64 = 0
         """What they take, about."""
-        self.holders = 0
+        self.holders: i64 = 0
         """Queues that have any."""
-        self.ticks = 0
+        self.ticks: i64 = 0
         """Rises about once a second."""
         self.wanting = 0
         """Messages that came where there was no memory for them: what then happened, the queue's policy says."""
         self.line: OrderedDict[Share, None] = OrderedDict()
         """Queues at which publishers wait for memory: whose turn it is to be looked at first."""
+        self.waiting: i64 = 0
+        """How many those are."""
 
     @property
-    def free(self) -> int:
+    def free(self) -> i64:
         """Bytes that there is room for; may be less than 0, by what one message was more than that."""
         return self.bytes_max - self.bytes
 
@@ -99,35 +104,40 @@ class Share:
         self._all = unstored
         self._gate: Gate | None = None
         # The tick at which something left last; -1 where nothing ever did.
-        self._moved = -1
-        self.bytes = 0
+        self._moved: i64 = -1
+        self.bytes: i64 = 0
 
     def came(self, message: Message) -> None:
         """The queue holds one more message that the store does not keep for it."""
         everything = self._all
+        size: i64 = message.size
         if self.bytes == 0:
             everything.holders += 1
+        self.bytes += size + RESIDENT_OVERHEAD
         if message.copies == 0:
-            everything.bytes += message.size
+            everything.bytes += size + RESIDENT_OVERHEAD
+        else:
+            everything.bytes += RESIDENT_OVERHEAD
         message.copies += 1
-        everything.bytes += RESIDENT_OVERHEAD
-        self.bytes += message.size + RESIDENT_OVERHEAD
 
     def left(self, message: Message) -> None:
         """Undo `came`."""
         everything = self._all
-        message.copies -= 1
-        if message.copies == 0:
-            everything.bytes -= message.size
-        everything.bytes -= RESIDENT_OVERHEAD
-        self.bytes -= message.size + RESIDENT_OVERHEAD
-        self._moved = everything.ticks
+        size: i64 = message.size
+        self.bytes -= size + RESIDENT_OVERHEAD
         if self.bytes == 0:
             everything.holders -= 1
-        if everything.line:
+        copies = message.copies - 1
+        message.copies = copies
+        if copies == 0:
+            everything.bytes -= size + RESIDENT_OVERHEAD
+        else:
+            everything.bytes -= RESIDENT_OVERHEAD
+        self._moved = everything.ticks
+        if everything.waiting > 0:
             everything.look()
 
-    def _free(self, has: int) -> int:
+    def _free(self, has: i64) -> i64:
         """What is left free, of which it may have what is even, when it has so much."""
         everything = self._all
         moves = self._moved >= 0 and (has == 0 or everything.ticks - self._moved < MOVING_TICKS)
@@ -135,9 +145,17 @@ class Share:
 
     def takes(self, more_bytes: int) -> bool:
         """Is there room for a message once `more_bytes` of others have come in?"""
-        has = self.bytes + more_bytes
-        holders = self._all.holders if self.bytes else self._all.holders + 1
-        return has * holders < self._free(has) - more_bytes
+        everything = self._all
+        more: i64 = more_bytes
+        has = self.bytes + more
+        # Mostly there is room whether it moves or not, and whether it is one of the holders or will be.
+        if (
+            has * (everything.holders + 1)
+            < everything.bytes_max - everything.bytes - everything.for_moving - more
+        ):
+            return True
+        holders = everything.holders if self.bytes > 0 else everything.holders + 1
+        return has * holders < self._free(has) - more
 
     def within(self, numerator: int, denominator: int) -> bool:
         """Has it less than this part of what it may have?  Where nothing is free it has not, be it empty."""
@@ -165,6 +183,7 @@ class Share:
             self._gate = Gate(self.again)
             self._all.places.shut += 1
             self._all.line[self] = None
+            self._all.waiting += 1
         return self._gate.hold(publisher)
 
     def again(self) -> None:
@@ -186,3 +205,4 @@ class Share:
         self._gate = None
         self._all.places.shut -= 1
         del self._all.line[self]
+        self._all.waiting -= 1

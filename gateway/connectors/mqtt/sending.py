@@ -118,7 +118,7 @@ class MqttSender(FrameConnector):
             and failures == 0
         ):
             frame = origin.publish.frame
-            if origin.publish.tail:
+            if len(origin.publish.tail) > 0:
                 if self._sends_long(Pieces([frame, origin.publish.tail]), False, NOTHING):
                     return
                 frame += origin.publish.tail
