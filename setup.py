@@ -140,7 +140,7 @@ if BUILDING & set(sys.argv) and (wanted == "1" or (wanted != "0" and compiler_fo
         # Nobody else calls into it: functions call each other directly, and literals are found without a table.
         extension.extra_compile_args = [*extension.extra_compile_args, "-fvisibility=hidden"]
         if sys.platform == "linux":
-            # No table of names that nobody looks up, and no pages for its own sake in two hundred small files.
-            extension.extra_link_args = [*extension.extra_link_args, "-Wl,-s", "-Wl,-z,noseparate-code"]
+            # No pages for each section's own sake, in two hundred small files.  Names stay: profilers want them.
+            extension.extra_link_args = [*extension.extra_link_args, "-Wl,-z,noseparate-code"]
 
 setup(ext_modules=extensions, cmdclass={"build_ext": ParallelBuild})
