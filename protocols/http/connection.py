@@ -314,11 +314,7 @@ class HttpConnection:
         length = [("content-length", str(len(body)))] if status != 204 and status != 304 else []
         if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             raise LocalProtocolError("a response has been sent already")
-        if self._failed:
-            headers = [*headers, ("connection", "close")]
-        self._say(
-            h11.Response(status_code=status, headers=[*headers, *length], reason=REASONS.get(status, b""))
-        )
+        self._say_head(status, [*headers, *length])
         if body and not head and length:
             self._say(h11.Data(data=body))
         self._say(h11.EndOfMessage())
@@ -351,7 +347,13 @@ class HttpConnection:
 
     def start_body(self, status: int, headers: list[tuple[str, str]]) -> None:
         """A response whose length is not known yet: its pieces are written by the caller, framed by `chunk_of`."""
-        self._say(h11.Response(status_code=status, headers=headers, reason=REASONS[status]))
+        self._say_head(status, headers)
+
+    def _say_head(self, status: int, headers: list[tuple[str, str]]) -> None:
+        if self._failed:
+            # RFC 9112 §9.6: it is the last.
+            headers = [*headers, ("connection", "close")]
+        self._say(h11.Response(status_code=status, headers=headers, reason=REASONS.get(status, b"")))
 
     def end_stream(self) -> None:
         """The body is complete."""

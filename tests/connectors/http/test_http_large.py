@@ -54,6 +54,22 @@ def test_who_speaks_http_1_0_has_them_up_to_the_end_of_the_connection() -> None:
     assert client.connector.closing
 
 
+def test_a_request_that_is_framed_twice_is_the_last_whatever_is_answered() -> None:
+    """RFC 9112 §6.1"""
+    world = World()
+    for body in (b"small", b"x" * RESUME_BYTES):
+        world.once("POST", "/queues/q", body, Content_Type="text/plain")
+        client = world.client()
+        client.raw(
+            b"GET /queues/q?ack=auto HTTP/1.1\r\nHost: localhost\r\nAccept: %b\r\n" % ENVELOPE.encode()
+            + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        )
+        head, _, answer = client.written().partition(b"\r\n\r\n")
+        assert b"\r\nconnection: close" in head.lower()
+        assert body[:1_000] in answer
+        assert client.connector.closing
+
+
 def test_a_large_event_is_one_event_in_its_place() -> None:
     world = World()
     client = world.client()
