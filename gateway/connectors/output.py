@@ -468,16 +468,17 @@ class Output(Valve):
         self.turn.mark(self)
 
     def _cut_off(self) -> bool:
-        """Give up what is written a part at a time; answers whether a part of one has been written."""
+        """Give up what is written a part at a time; answers whether a part of one has been written.
+
+        What was said behind it would be taken for what follows it: the end of its body, or the next event.
+        """
         line = self._parts
         if line is None:
             return False
         self._parts = None
-        ahead: list[bytes] = []
-        for frame in line:
-            ahead.extend(frame.ahead)
-        self.out = ahead + self.out
-        return line[0].begun
+        first = line[0]
+        self.out = first.ahead
+        return first.begun
 
     def keeps_waiting(self, publisher: Publisher) -> bool:
         """For its outlets: see Sink.

@@ -138,6 +138,20 @@ def test_who_reads_too_slowly_is_told_so_unless_that_would_stand_within_a_frame(
     assert not output.unwritten
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_stands_behind_a_frame_that_is_given_up_is_given_up_too(begun: bool) -> None:
+    """Whoever reads it would take what is missing for something that never was: an end of a body, an event's successor."""
+    output = Writing()
+    output.say(b"before")
+    output.push_parts(Slow([b"1", b"2"]), True)
+    output.say(b"behind")
+    output.push_parts(Slow([b"3"]), True)
+    output.say(b"last")
+    output.turns(2 if begun else 1)
+    output.give_up(0)
+    assert output.turns() == ([] if begun else [(WHOLE, b"too slow")])
+
+
 def test_answers_in_parts_count_as_answers() -> None:
     output = Writing(Limits(output_buffer=100))
     output.say_parts(Slow([b"x" * 200]))

@@ -70,6 +70,22 @@ def test_a_request_that_is_framed_twice_is_the_last_whatever_is_answered() -> No
         assert client.connector.closing
 
 
+def test_a_body_that_is_given_up_has_no_end() -> None:
+    """RFC 9112 §8: a body in chunks is whole once its last chunk has come."""
+    world = World()
+    world.once("POST", "/queues/q", b"x" * RESUME_BYTES, Content_Type="text/plain")
+    client = world.client()
+    connector = client.connector
+    connector.bytes_in(
+        b"GET /queues/q?ack=auto HTTP/1.1\r\nHost: localhost\r\nAccept: %b\r\n\r\n" % ENVELOPE.encode(), 0
+    )
+    head = b"".join(connector.bytes_out(world.broker.now_ms))
+    assert head.startswith(b"HTTP/1.1 200 ")
+    connector.give_up(world.broker.now_ms)
+    assert not client.written()
+    assert connector.closing
+
+
 def test_a_large_event_is_one_event_in_its_place() -> None:
     world = World()
     client = world.client()
