@@ -88,7 +88,8 @@ class Purging(Chore):
         contents = self._queue.contents
         for _ in range(PURGED_AT_ONCE):
             held = contents.held
-            if held is None or held.first().sequence > self._last:
+            # All of it may have made room for something else.
+            if held is None or not held.count or held.first().sequence > self._last:
                 return False
             self._let_go(held.drop())
             if not held.count:

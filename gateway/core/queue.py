@@ -33,7 +33,7 @@ from gateway.core.leaving import Discarding, Dismissing
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.overflow import drop_for, drop_oldest, hold, make_room
-from gateway.core.paging import PAGE_BYTES_MAX, RESIDENT_MIN, Paged, Stretch
+from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX, RESIDENT_MIN, Paged, Stretch
 from gateway.core.ports import NOTHING, Dequeued, Enqueued, Entry, Page, QueueFound, Redelivered
 from gateway.core.queue_key import NAMED, QueueKey
 from gateway.core.room import REFUSED, Room
@@ -295,10 +295,7 @@ class Queue(Sink):
         self._note_resident(delivery)
         if self.contents.held is not None or self.broker.holding is not None:
             self._hold_back(delivery)
-        else:
-            self._admit(delivery)
-
-    def _admit(self, delivery: Delivery) -> None:
+            return
         self.contents.backlog.push(delivery)
         self.plan_expiry(delivery.message.expires_at_ms)
         if self.selections is not None:
@@ -326,7 +323,10 @@ class Queue(Sink):
                 break
             count += 1
             delivery.state = READY
-            self._admit(delivery)
+            # In its place: what came behind it may have come back from the store by now.
+            self._put_back(delivery)
+            if not self._starved:
+                self.wake()
         if not held.count:
             self.contents.held = None
         return count
@@ -579,20 +579,20 @@ class Queue(Sink):
         if paged is None or paged.asked is not page:
             return
         whole = paged.whole(page)
+        if entries:
+            # What is held before them is safe too.
+            self.release(self.broker.store.durable, PAGE_MESSAGES_MAX)
         for delivery in paged.answered(page, entries):
             self._note_resident(delivery)
             if page.expired_by_ms:
                 bury_expired(self, delivery)
             else:
                 self._put_back(delivery)
-        if page.expired_by_ms and entries and self.contents.paged is not None:
-            # The next ones at once, not with the next tick.
-            self.contents.paged.ask_expired(page.expired_by_ms)
         if self.policy.when_full == DROP_OLDEST and not page.expired_by_ms:
             drop_oldest(self, False)
         if whole or entries or page.expired_by_ms:
             if whole:
-                # Else nothing is known of them before the disk has room: the next tick asks.
+                # The next ones; else nothing is known of them before the disk has room, and the next tick asks.
                 paged.ask_expired(page.expired_by_ms)
             self.wake()
         else:

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from gateway.core.contents import faults
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, FAILED, RELEASED
 from gateway.core.limits import DROP_OLDEST, CoreLimits, QueuePolicy
@@ -15,6 +16,7 @@ from gateway.core.paging import PAGE_MESSAGES_MAX, RESIDENT_MIN
 from gateway.core.ports import ANY_LANE, Authorizer, Page
 from gateway.core.purging import purge
 from gateway.core.queue import Queue
+from gateway.core.releasing import RELEASED_AT_ONCE
 from gateway.core.router import Broker
 from gateway.core.selector_parser import parse_selector
 from gateway.core.subscription import Consumer
@@ -407,3 +409,27 @@ class PagingMachine(RuleBasedStateMachine):
 
 TestPaging = PagingMachine.TestCase
 TestPaging.settings = settings(max_examples=settings().max_examples // 4, stateful_step_count=25)
+
+
+def test_what_was_held_comes_before_what_the_store_gives_back_of_later() -> None:
+    broker, store = paging_broker(1)
+    broker.chores.driven_by(lambda: None)
+    queue = broker.queue("q")
+    first, second = fill(queue, 2)
+    transaction = broker.transaction()
+    for _ in range(RELEASED_AT_ONCE):
+        transaction.publish(message(broker, "other", persistent=True))
+    held = message(broker, size=100)
+    transaction.publish(held)
+    transaction.commit()
+    (behind,) = fill(queue, 1)
+    assert queue.paged == 2
+    outlet = LogOutlet()
+    consume(queue, outlet, 2)
+    store.commit()
+    assert outlet.ids == [first, second]
+    broker.chores.finish()
+    assert [delivery.message.id for delivery in queue.browse()] == [held.id, behind]
+    assert not faults(queue)
+    purge(queue)
+    assert queue.depth == 2

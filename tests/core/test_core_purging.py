@@ -9,7 +9,7 @@ from core_queues import broker_with, consume, store_of, waiting_ids
 
 from gateway.core.contents import faults
 from gateway.core.delivery import ACCEPTED, RELEASED
-from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.limits import DROP_OLDEST, CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer
 from gateway.core.purging import PURGED_AT_ONCE, Purging, purge
 from gateway.core.queue import Queue
@@ -190,3 +190,17 @@ def test_a_queue_of_which_one_step_fails_delivers_again_and_who_asked_is_told(
     consume(queue, outlet, 1)
     broker.chores.finish()
     assert outlet.ids[-1] == later.id
+
+
+def test_what_was_held_may_have_made_room_for_something_else() -> None:
+    broker = broker_with(policy=QueuePolicy(messages_max=1, when_full=DROP_OLDEST))
+    queue = broker.queue("q")
+    transaction = broker.transaction()
+    transaction.publish(message(broker, persistent=True))
+    transaction.commit()
+    # There is no memory either, so this does not come in itself.
+    broker.unstored.bytes = 2 * broker.unstored.bytes_max
+    queue.offer(message(broker))
+    assert queue.waiting == 0
+    assert purge(queue).count == 0
+    assert not queue.fetching
