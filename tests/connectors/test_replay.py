@@ -35,7 +35,7 @@ class Reader:
     def read_all(self) -> bytes:
         """Turns until nothing more comes."""
         data = piece = self.read()
-        while piece or self.connector.marked:
+        while piece or self.connector.marked or self.connector.unwritten:
             piece = self.read()
             data += piece
         return data
