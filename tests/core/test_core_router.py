@@ -118,16 +118,6 @@ def test_named_queues_and_subscriptions_do_not_share_names() -> None:
     assert broker.queue("durable:1:c/x") is not broker.bound_queue(QueueKey(DURABLE, "c", "x"), QueuePolicy())
 
 
-def test_a_dead_letter_that_finds_no_queue_is_discarded_and_counted() -> None:
-    broker = broker_with(CoreLimits(queues_max=1), QueuePolicy(dead_letters="DLQ"))
-    queue = broker.queue("q")
-    queue.offer(message(broker, expires_at_ms=1))
-    broker.tick(1)
-    assert queue.depth == 0
-    assert broker.counters.discarded == 1
-    assert store_of(broker).depth == 0
-
-
 # -- virtual topics (ActiveMQ)
 
 
