@@ -202,8 +202,10 @@ class JsonText:
 
     def step(self) -> bool:
         """Read on for a moment; answers whether that was all.  Raises JsonError as `codec.load` does."""
-        if self._writing is not None:
-            self._write(self._writing)
+        # By another name: of itself mypyc would go on believing that there is none, whatever has been read meanwhile.
+        writing = self._writing
+        if writing is not None:
+            self._write(writing)
             return False
         tokens = TOKENS_AT_ONCE
         end = min(self._at + AT_ONCE, len(self._data))
