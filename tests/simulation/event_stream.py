@@ -2,34 +2,24 @@
 
 import json
 import random
-from collections.abc import Callable
 from typing import Final
 
 import h11
 
+from tests.simulation.client import Client, Say
 from tests.simulation.clock import Clock
 from tests.simulation.ledger import Ledger, Sent, Violation
 from tests.simulation.network import Connection
 from tests.simulation.stomp_client import TOPICS
 
 
-class EventStream:
+class EventStream(Client):
     """See the module."""
 
     port: Final = 61614
 
-    def __init__(
-        self, name: str, ledger: Ledger, clock: Clock, say: Callable[[str | Callable[[], str]], None]
-    ) -> None:
-        self.name = name
-        self.connection: Connection | None = None
-        self.connected = False
-        self.prompt = True
-        self.doomed = False
-        self._ledger = ledger
-        self._clock = clock
-        self._say = say
-        self._opened_s = 0.0
+    def __init__(self, name: str, ledger: Ledger, clock: Clock, say: Say) -> None:
+        super().__init__(name, ledger, clock, say)
         self._holder = ledger.holder(f"stream {name}")
         self._holder.may_take(_is_topic)
         self._wire = h11.Connection(h11.CLIENT)
@@ -39,13 +29,10 @@ class EventStream:
         self._fresh = True
 
     def connect(self, connection: Connection) -> None:
-        self.connection = connection
-        connection.on_bytes = lambda data: self._receive(connection, data)
-        connection.on_end = lambda: self._ended(connection)
+        self._begin_connection(connection)
         self._wire = h11.Connection(h11.CLIENT)
         self._text = b""
         self._fresh = True
-        self._opened_s = self._clock.served_s()
         headers = [("host", "localhost"), ("accept", "text/event-stream")]
         if self._id:
             headers.append(("last-event-id", self._id))

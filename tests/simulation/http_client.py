@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import h11
 
+from tests.simulation.client import Client, Say
 from tests.simulation.clock import Clock
 from tests.simulation.json_client import LIVES_MS, REMEMBERED_S
 from tests.simulation.ledger import NEVER, QUEUES, Copy, Group, Ledger, Sent, Violation
@@ -65,27 +66,14 @@ class Answer:
         return self.status < 300
 
 
-class HttpClient:
+class HttpClient(Client):
     """See the module."""
 
     port: Final = 61614
 
-    def __init__(
-        self, name: str, ledger: Ledger, clock: Clock, say: Callable[[str | Callable[[], str]], None]
-    ) -> None:
-        self.name = name
-        self.connection: Connection | None = None
-        self.connected = False
-        self.prompt = True
-        """Settles at once."""
-        self.doomed = False
-        """It has said what ends its connection."""
-        self._ledger = ledger
-        self._clock = clock
-        self._say = say
+    def __init__(self, name: str, ledger: Ledger, clock: Clock, say: Say) -> None:
+        super().__init__(name, ledger, clock, say)
         self._wire = h11.Connection(h11.CLIENT)
-        self._opened_s = 0.0
-        self._connections = 0
         self._waiting: deque[Request] = deque()
         self._request: Request | None = None
         self._response: h11.Response | None = None
@@ -99,16 +87,11 @@ class HttpClient:
     # -- what it does
 
     def connect(self, connection: Connection) -> None:
-        self.connection = connection
-        connection.on_bytes = lambda data: self._receive(connection, data)
-        connection.on_end = lambda: self._ended(connection)
+        self._begin_connection(connection)
         self._wire = h11.Connection(h11.CLIENT)
         self._response = None
         self._body = b""
-        self.doomed = False
         self.connected = True
-        self._connections += 1
-        self._opened_s = self._clock.served_s()
         for uid, (request, us, offset_s) in list(self._unsure.items()):
             if offset_s != self._clock.served_offset_s or self._clock.us - us > REMEMBERED_S * 1_000_000:
                 del self._unsure[uid]

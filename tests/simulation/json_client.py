@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from tests.simulation import websocket_frames as ws
+from tests.simulation.client import Client, Say, anything, confirm, no_more, nothing
 from tests.simulation.clock import Clock
 from tests.simulation.ledger import NEVER, QUEUES, VIRTUAL_TOPIC, Copy, Group, Holder, Ledger, Sent, Violation
 from tests.simulation.mqtt_client import matches
@@ -51,29 +52,16 @@ class Asked:
         self.refused = refused
 
 
-class JsonClient:
+class JsonClient(Client):
     """See the module."""
 
     port: Final = 61614
 
-    def __init__(
-        self, name: str, ledger: Ledger, clock: Clock, say: Callable[[str | Callable[[], str]], None]
-    ) -> None:
-        self.name = name
-        self.connection: Connection | None = None
-        self.prompt = True
-        """Acknowledges at once."""
-        self.connected = False
-        self.doomed = False
-        """It has said what ends its connection."""
-        self._ledger = ledger
-        self._clock = clock
-        self._say = say
+    def __init__(self, name: str, ledger: Ledger, clock: Clock, say: Say) -> None:
+        super().__init__(name, ledger, clock, say)
         # Of the answer to its handshake.
         self._data = b""
         self._messages = ws.Messages()
-        self._opened_s = 0.0
-        self._connections = 0
         self._number = 0
         self._asked: dict[int, Asked] = {}
         self._subscriptions: dict[str, Subscription] = {}
@@ -87,13 +75,8 @@ class JsonClient:
     # -- what it does
 
     def connect(self, connection: Connection) -> None:
-        self.connection = connection
-        connection.on_bytes = lambda data: self._receive(connection, data)
-        connection.on_end = lambda: self._ended(connection)
+        self._begin_connection(connection)
         self._data = b""
-        self.doomed = False
-        self._connections += 1
-        self._opened_s = self._clock.served_s()
         connection.say(ws.REQUEST)
 
     def send(self, chance: random.Random, size: int) -> None:
@@ -222,11 +205,11 @@ class JsonClient:
         self._number += 1
         holder.tries += 1
         id = f"j{self._number}"
-        subscription = self._subscriptions[id] = Subscription(id, kind, holder, mode, _anything)
+        subscription = self._subscriptions[id] = Subscription(id, kind, holder, mode, anything)
         if "credit" in words:
             self._credits[id] = words["credit"]
         ack = "auto" if mode == AUTO else "client"
-        self._op("subscribe", {"sub": id, "ack": ack, **words}, _nothing, partial(self._refused, id))
+        self._op("subscribe", {"sub": id, "ack": ack, **words}, nothing, partial(self._refused, id))
         return subscription
 
     def _refused(self, id: str) -> None:
@@ -242,10 +225,10 @@ class JsonClient:
         id = chance.choice(sorted(self._subscriptions))
         subscription = self._subscriptions[id]
         words: dict[str, Any] = {"sub": id}
-        then: Callable[[], object] = _nothing
+        then: Callable[[], object] = nothing
         if subscription.kind == LIVE and subscription.mode == AUTO:
             # What was confirmed before comes before the answer, so it is heard to the end.
-            subscription.holder.take_less(_no_more)
+            subscription.holder.take_less(no_more)
             then = partial(self._heard_out, subscription)
         else:
             del self._subscriptions[id]
@@ -285,7 +268,7 @@ class JsonClient:
     def _refuse(self, subscription: Subscription, at: int, outcome: str) -> None:
         tag, copy = subscription.owed.pop(at)
         subscription.holder.tries += 1
-        then: Callable[[], object] = _nothing
+        then: Callable[[], object] = nothing
         if outcome == "reject":
             copy.refused = copy.rejected = True
             then = partial(self._ledger.refused, copy)
@@ -320,7 +303,7 @@ class JsonClient:
             return
         for copy in copies:
             copy.acknowledged = True
-        self._op("ack", words, lambda: _confirm(copies))
+        self._op("ack", words, lambda: confirm(copies))
 
     def _within(
         self, transaction: Transaction, op: str, words: dict[str, Any], refused: Callable[[], object]
@@ -364,7 +347,7 @@ class JsonClient:
         if not commit:
             for sent in transaction.sends:
                 sent.state = NEVER
-            self._op("abort", {"tx": transaction.id}, _nothing)
+            self._op("abort", {"tx": transaction.id}, nothing)
             return
         # Of what was refused it has been told, or will be before the answer.
         sends = [sent for sent in transaction.sends if sent.state != NEVER]
@@ -444,7 +427,7 @@ class JsonClient:
         words = {"op": op, **words}
         if then is not None:
             words["id"] = self._number
-            self._asked[self._number] = Asked(then, refused or _nothing)
+            self._asked[self._number] = Asked(then, refused or nothing)
         data = json.dumps(words).encode()
         self._say(f"{self.name} > {data[:110].decode()}")
         if self.connection is not None and not self.doomed:
@@ -552,20 +535,3 @@ class JsonClient:
 def _not_committed(group: Group) -> None:
     """What cannot be done as a whole is aborted."""
     group.came_again()
-
-
-def _confirm(copies: list[Copy]) -> None:
-    for copy in copies:
-        copy.confirmations += 1
-
-
-def _anything(_: Sent) -> bool:
-    return True
-
-
-def _no_more(_: Sent) -> bool:
-    return False
-
-
-def _nothing() -> None:
-    pass

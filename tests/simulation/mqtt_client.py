@@ -8,6 +8,7 @@ from typing import Final
 from protocols.mqtt.decoder import PacketDecoder
 from protocols.mqtt.frames import Connack, Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback, Unsuback
 from tests.behaviour import mqtt_text
+from tests.simulation.client import Client, Say
 from tests.simulation.clock import Clock
 from tests.simulation.last_values import LastValues, Setting
 from tests.simulation.ledger import QUEUES, VIRTUAL_TOPIC, Copy, Holder, Ledger, Sent, Violation
@@ -58,7 +59,7 @@ def topic_of(target: str) -> str:
     return (QUEUE_PREFIX if kind == "queue" else "") + name
 
 
-class MqttClient:
+class MqttClient(Client):
     """See the module."""
 
     port: Final = 1883
@@ -74,33 +75,23 @@ class MqttClient:
         values: LastValues,
         clock: Clock,
         stays: Callable[[], bool],
-        say: Callable[[str | Callable[[], str]], None],
+        say: Say,
     ) -> None:
-        self.name = name
+        super().__init__(name, ledger, clock, say)
         self.version = version
         self.clean = clean
-        self.connection: Connection | None = None
-        self.prompt = True
-        """Acknowledges at once."""
-        self.doomed = False
-        """It has said what ends its connection."""
         self.asks_last = False
         """Has it asked for all last values, at the end?"""
         self._expiry_s = expiry_s
         self._packet_max = packet_max
         """Bytes of a packet that it takes; 0 is any."""
-        self._ledger = ledger
         self._values = values
-        self._clock = clock
         # Is the gateway there, and not about to end?
         self._stays = stays
-        self._say = say
         self._holder: Holder = ledger.holder(f"session {name}")
         self._holder.lossy = clean
         self._shared = ledger.holder("shared g")
         self._decoder = PacketDecoder(1 << 28, version, -1)
-        self.connected = False
-        self._opened_s = 0.0
         self._left = (0, 0)
         # What it has allowed this connection to have unacknowledged, and what is.
         self._window = 65_535
@@ -139,12 +130,8 @@ class MqttClient:
         """Over this one from now on; another that is there is taken over from."""
         if self.connection is not None:
             self._ended(self.connection, False)
-        self.connection = connection
-        self.doomed = False
-        connection.on_bytes = lambda data: self._receive(connection, data)
-        connection.on_end = lambda: self._ended(connection)
+        self._begin_connection(connection)
         chance = random.Random(connection.number)
-        self._opened_s = self._clock.served_s()
         self._owed.clear()
         self._repeated_to = 0
         if self.clean:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tests.behaviour import stomp_text
 from tests.behaviour.stomp_text import StompFrame
+from tests.simulation.client import Client, Say, anything, confirm, no_more, nothing
 from tests.simulation.clock import Clock
 from tests.simulation.ledger import (
     NEVER,
@@ -72,31 +73,18 @@ class Transaction:
         self.acks: list[Copy] = []
 
 
-class StompClient:
+class StompClient(Client):
     """See the module."""
 
     port: Final = 61613
 
-    def __init__(
-        self, name: str, ledger: Ledger, clock: Clock, say: Callable[[str | Callable[[], str]], None]
-    ) -> None:
-        self.name = name
+    def __init__(self, name: str, ledger: Ledger, clock: Clock, say: Say) -> None:
+        super().__init__(name, ledger, clock, say)
         self.version = VERSIONS[0]
-        self.connection: Connection | None = None
-        self.prompt = True
-        """Acknowledges at once."""
-        self.connected = False
-        self.doomed = False
-        """It has said what ends its connection."""
         self.refusals = 0
         self.drains = False
         """Has it begun to take all there is?"""
-        self._ledger = ledger
-        self._clock = clock
-        self._say = say
         self._data = b""
-        self._opened_s = 0.0
-        self._connections = 0
         self._replies = ""
         self._receipts: dict[str, Callable[[], object]] = {}
         self._number = 0
@@ -111,15 +99,10 @@ class StompClient:
     # -- what it does
 
     def connect(self, connection: Connection) -> None:
-        self.connection = connection
-        connection.on_bytes = lambda data: self._receive(connection, data)
-        connection.on_end = lambda: self._ended(connection)
+        self._begin_connection(connection)
         self._data = b""
-        self.doomed = False
         self._said = []
         self._leaving = False
-        self._connections += 1
-        self._opened_s = self._clock.served_s()
         self._replies = f"temporary:{self.name}-{connection.number}"
         self.version = VERSIONS[connection.number % len(VERSIONS)]
         # Who says nothing speaks 1.0.
@@ -163,7 +146,7 @@ class StompClient:
             target = self._replies
             holder = self._ledger.holder(f"replies to {target}")
             holder.may_take(lambda sent: sent.target == target)
-            self._subscriptions[REPLY_QUEUE] = Subscription(REPLY_QUEUE, REPLIES, holder, AUTO, _anything)
+            self._subscriptions[REPLY_QUEUE] = Subscription(REPLY_QUEUE, REPLIES, holder, AUTO, anything)
 
     def subscribe(self, chance: random.Random) -> None:
         """Read a queue, perhaps with a selector, or a topic, durably or not, or look into a queue."""
@@ -174,7 +157,7 @@ class StompClient:
         if kind == DURABLE:
             self.subscribe_durably(chance, mode)
             return
-        words, wants = "", _anything
+        words, wants = "", anything
         if chance.random() < 0.4:
             k = chance.randrange(KINDS)
             words = f" 'selector:k = {k}'"
@@ -196,7 +179,7 @@ class StompClient:
     ) -> None:
         """Read a queue."""
         holder = self._ledger.holder(f"queue {queue}")
-        subscription = self._subscribed(QUEUE, holder, mode, wants or _anything)
+        subscription = self._subscribed(QUEUE, holder, mode, wants or anything)
         if holder.is_virtual:
             words += self._receipt(
                 lambda: holder.take(is_for_virtual) if subscription.id in self._subscriptions else None
@@ -206,7 +189,7 @@ class StompClient:
     def browse(self, queue: str, words: str = "", wants: Callable[[Sent], bool] | None = None) -> None:
         """Look into a queue."""
         self._number += 1
-        browser = Browser(f"s{self._number}", self._ledger.holder(f"queue {queue}"), wants or _anything)
+        browser = Browser(f"s{self._number}", self._ledger.holder(f"queue {queue}"), wants or anything)
         self._subscriptions[browser.id] = browser
         self._write(f"SUBSCRIBE id:{browser.id} destination:/queue/{queue} browser:true{words}")
 
@@ -267,7 +250,7 @@ class StompClient:
         id = chance.choice(sorted(self._subscriptions))
         subscription = self._subscriptions.pop(id)
         words = f"UNSUBSCRIBE id:{id}"
-        then: Callable[[], object] = _nothing
+        then: Callable[[], object] = nothing
         if subscription.kind == DURABLE:
             words += " activemq.subscriptionName:d"
             subscription.holder.forget()
@@ -276,7 +259,7 @@ class StompClient:
         elif subscription.kind == LIVE and subscription.mode == AUTO:
             # What was confirmed before comes before the receipt, so it is heard to the end.
             self._subscriptions[id] = subscription
-            subscription.holder.take_less(_no_more)
+            subscription.holder.take_less(no_more)
             then = partial(self._heard_out, subscription)
         else:
             subscription.left()
@@ -303,7 +286,7 @@ class StompClient:
                     ack, copy = subscription.owed.pop(at)
                     again = chance.choice(("", "", " requeue:true", " requeue:false"))
                     subscription.holder.tries += 1
-                    then: Callable[[], object] = _nothing
+                    then: Callable[[], object] = nothing
                     if again != " requeue:true":
                         copy.refused = True
                         copy.rejected = copy.rejected or again == " requeue:false"
@@ -337,7 +320,7 @@ class StompClient:
             return
         for copy in copies:
             copy.acknowledged = True
-        self._write(self._named("ACK", subscription, ack) + self._receipt(lambda: _confirm(copies)))
+        self._write(self._named("ACK", subscription, ack) + self._receipt(lambda: confirm(copies)))
 
     def _named(self, command: str, subscription: Subscription, ack: str) -> str:
         """Each version names what it acknowledges in its own way."""
@@ -585,23 +568,6 @@ def _holder_of(origin: str) -> str:
         return ""
     # The length of the client's name comes first.
     return f"{kind} {rest.partition(':')[2].partition('/')[0]}"
-
-
-def _confirm(copies: list[Copy]) -> None:
-    for copy in copies:
-        copy.confirmations += 1
-
-
-def _anything(_: Sent) -> bool:
-    return True
-
-
-def _no_more(_: Sent) -> bool:
-    return False
-
-
-def _nothing() -> None:
-    pass
 
 
 def _only(k: int) -> Callable[[Sent], bool]:
