@@ -28,6 +28,10 @@ FOREVER: Final = -1
 REFUSED_AGAIN_MS: Final = 1_000
 """How long a delivery waits that its queue or the store has refused."""
 
+FAILED_AGAIN_MAX_MS: Final = 3_600_000
+"""One that has raised, a bug of ours, waits twice as long with each time, up to this: it is not lost, but some of those
+that are to have it may get it each time."""
+
 FIRED_AT_ONCE: Final = 16
 """Deliveries in one step; one to a topic counts once for each of its subscribers beyond the first few."""
 
@@ -68,7 +72,16 @@ class Timing:
 class _Job:
     """A message and when it is due next."""
 
-    __slots__ = ("due_ms", "message", "number", "remaining", "start_ms", "timing", "wait_ms")
+    __slots__ = (
+        "due_ms",
+        "failures",
+        "message",
+        "number",
+        "remaining",
+        "start_ms",
+        "timing",
+        "wait_ms",
+    )
 
     def __init__(self, message: Message, timing: Timing, number: int) -> None:
         self.message = message
@@ -80,7 +93,14 @@ class _Job:
         self.start_ms = -1
         """The time of the cron line that began this round."""
         self.wait_ms = 0
-        """Beyond `due_ms`, because it was refused then."""
+        """Beyond `due_ms`, because it was refused or has raised then."""
+        self.failures = 0
+        """How often it has raised since it was delivered last."""
+
+    def put_off(self, now_ms: int) -> None:
+        """It stays due, and the store knows of it as before: nobody is there to be told that it cannot be now."""
+        pause_ms = min(REFUSED_AGAIN_MS << min(self.failures, 16), FAILED_AGAIN_MAX_MS)
+        self.wait_ms = now_ms + pause_ms - self.due_ms
 
     @property
     def next_ms(self) -> int:
@@ -238,16 +258,25 @@ class Schedule(Chore):
             store.begin()
             try:
                 self._run_job(job, self._until_ms)
+            except Exception:
+                # Whatever is wrong with one of them, it is the turn of the next.
+                self.run(self._until_ms)
+                raise
             finally:
                 store.end()
         self._working = self._is_due()
         return self._working
 
     def _run_job(self, job: _Job, now_ms: int) -> None:
-        done = self._fire(job, now_ms)
+        try:
+            done = self._fire(job, now_ms)
+        except Exception:
+            job.failures += 1
+            job.put_off(now_ms)
+            heappush(self._heap, job)
+            raise
         if done == REFUSED:
-            # Nobody is there to be told: it stays due, and the store knows of it as before.
-            job.wait_ms = now_ms + REFUSED_AGAIN_MS - job.due_ms
+            job.put_off(now_ms)
             heappush(self._heap, job)
         elif done == FIRED and self._again(job, now_ms):
             heappush(self._heap, job)
@@ -258,6 +287,7 @@ class Schedule(Chore):
     def _again(self, job: _Job, now_ms: int) -> bool:
         """Set when `job` is due again; False when it is done."""
         job.wait_ms = 0
+        job.failures = 0
         if job.remaining:
             if job.remaining != FOREVER:
                 job.remaining -= 1

@@ -3,16 +3,39 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from core_messages import message
+from core_doubles import COMPILED, needs_outlet
+from core_messages import message, pattern, topic_message
 from core_queues import broker_with
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.cron import Cron, InvalidCron
 from gateway.core.limits import CoreLimits
+from gateway.core.message import Message
 from gateway.core.purging import purge
 from gateway.core.router import Broker
 from gateway.core.schedule import FOREVER, REFUSED_AGAIN_MS, ScheduleRefused, Timing
+from gateway.core.subscription import Binding
+
+if not COMPILED:
+    from core_doubles import LogOutlet
+
+    class BrokenOutlet(LogOutlet):
+        """Fails with each message until it works."""
+
+        __slots__ = ("asked", "works")
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked = 0
+            self.works = False
+
+        def offer(self, message: Message, binding: Binding) -> int:
+            self.asked += 1
+            if not self.works:
+                raise RuntimeError("a bug")
+            return super().offer(message, binding)
+
 
 NOW_MS = 1_700_000_000_000
 """2023-11-14 22:13:20 UTC, a Tuesday."""
@@ -87,6 +110,34 @@ def test_what_cannot_be_delivered_when_it_is_due_waits_and_is_tried_again() -> N
     assert not broker.has_queue("q")
     broker.tick(1_000 + REFUSED_AGAIN_MS)
     assert (len(broker.schedule), broker.queue("q").depth, broker.schedule.bytes) == (0, 1, 0)
+
+
+@needs_outlet
+def test_what_fails_when_it_is_due_is_tried_again_ever_later_and_the_others_come_on_time() -> None:
+    broker = broker_with()
+    broker.chores.driven_by(lambda: None)
+    broken = BrokenOutlet()
+    broker.bind(Binding(pattern("t"), broken))
+    broker.schedule.add(topic_message(broker, "t"), Timing(1_000))
+    broker.schedule.add(message(broker), Timing(1_000))
+    tried: list[int] = []
+    for now_ms in range(1_000, 20_000, 1_000):
+        broker.tick(now_ms)
+        before = broken.asked
+        while broker.chores:
+            try:
+                broker.chores.step()
+            except RuntimeError:
+                assert broken.asked > before
+        if broken.asked > before:
+            tried.append(now_ms)
+        assert broker.queue("q").depth == 1
+    assert tried == [1_000, 3_000, 7_000, 15_000]
+    assert len(broker.schedule) == 1
+    broken.works = True
+    broker.tick(31_000)
+    broker.chores.finish()
+    assert (len(broken.ids), len(broker.schedule), broker.schedule.bytes) == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
