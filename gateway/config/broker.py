@@ -98,7 +98,7 @@ class QueuesSection(Section):
     when_full: Literal["block", "reject", "drop-oldest", "drop-newest"] = "block"
     """block: producers are not read until there is room; reject: they are told no; drop-oldest; drop-newest."""
     topic_wait_max_ms: int = Field(10_000, ge=0)
-    """How long a full subscription that takes nothing may block its topic, in milliseconds; 0 is for ever."""
+    """How long a full queue that lets nothing go may block its topic, or readers that wait themselves; ms, 0 is for ever."""
     deliveries_max: int = Field(20, ge=0)
     """Failed deliveries after which a message is dead-lettered; 0 is never."""
     dead_letters: str = "DLQ"

@@ -98,10 +98,10 @@ class Checks:
             self._take_room(queue, message)
         elif (
             when_full == BLOCK
-            and queue.room.owned_by(self._publisher)
+            and queue.room.never_holds(self._publisher)
             and not queue.room.within_for(message, 2, 1)
         ):
-            # Who consumes there does not wait, and is told no instead (see `make_room`), unless this makes room.
+            # Such a one does not wait, and is told no instead (see `make_room`), unless this makes room.
             if self._settling is None:
                 self._settling = {delivery.queue for delivery, _ in self._outcomes}
             if queue not in self._settling:

@@ -45,7 +45,7 @@ class Publisher:
     keep a dead connection in memory.
     """
 
-    __slots__ = ("_behind", "_let_in", "address", "client_id", "id", "user", "valve")
+    __slots__ = ("_behind", "_let_in", "address", "client_id", "id", "overdue", "user", "valve")
 
     def __init__(self, id: str, valve: Valve | None) -> None:
         self.id = id
@@ -56,6 +56,8 @@ class Publisher:
         self.address = ""
         """Where it comes from, without the port; empty where that is not known."""
         self.valve = valve
+        self.overdue = False
+        """Others have waited too long for it, while it waited for room: what it says next waits no longer."""
         # The gates that make it wait, and those that have let it in and look on what it does.
         self._behind: list[Gate] | None = None
         self._let_in: list[Gate] | None = None
@@ -100,8 +102,23 @@ class Publisher:
         self.valve.throttle(False)
         return True
 
+    def wait_no_longer(self) -> bool:
+        """What it has to say next is taken or refused, whatever room there is; False where it did not wait for room."""
+        behind = self._behind
+        rooms = [] if behind is None else [gate for gate in behind if gate.room]
+        if behind is None or not rooms:
+            return False
+        self.overdue = True
+        for gate in rooms:
+            gate.forget(self)
+        self._behind = [gate for gate in behind if not gate.room] or None
+        if self._behind is None and self.valve is not None:
+            self.valve.throttle(False)
+        return True
+
     def went_on(self) -> None:
         """What it had to say is said, or waits at a gate again: it is the turn of those behind it."""
+        self.overdue = False
         gates = self._let_in
         if gates is not None:
             self._let_in = None
@@ -145,10 +162,12 @@ class Gate:
     there is room, each that goes on makes way for the next.
     """
 
-    __slots__ = ("_again", "_going", "_open", "_waiting")
+    __slots__ = ("_again", "_going", "_open", "_waiting", "room")
 
-    def __init__(self, again: Callable[[], None]) -> None:
+    def __init__(self, again: Callable[[], None], room: bool = False) -> None:
         self._again = again
+        self.room = room
+        """What is waited for here is room in a queue: others have to take something away."""
         # All may go on, some at a time all the same.
         self._open = False
         # Those that were let in and have not had their turn.

@@ -34,7 +34,7 @@ def make_room(queue: "Queue", message: Message, binding: "Binding | None") -> bo
             return True
     elif when_full == BLOCK:
         twice = room.within_for(message, 2, 1)
-        if not room.owned_by(message.publisher) or (binding is not None and not twice):
+        if not room.never_holds(message.publisher) or (binding is not None and not twice):
             hold(queue, message.publisher, message.persistent)
             return True
         # Its own acknowledgements would free the queue, so it must be read; but not without end.

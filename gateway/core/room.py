@@ -120,7 +120,7 @@ class Room:
         held = False
         if self.full:
             if self._gate is None:
-                self._gate = Gate(self.again)
+                self._gate = Gate(self.again, True)
                 self._places.shut += 1
             held = self._gate.hold(publisher)
         if self._needs_memory(persistent) and not self.share.takes(0) and self.share.hold(publisher):
@@ -137,7 +137,7 @@ class Room:
         waits = (self._gate is not None and self.full) or (
             not self.share.takes(0) and self._needs_memory(persistent)
         )
-        return waits and (not self.lax or self.full_of_kept) and not self.owned_by(publisher)
+        return waits and (not self.lax or self.full_of_kept) and not self.never_holds(publisher)
 
     def _needs_memory(self, persistent: bool) -> bool:
         return not (persistent and self.policy.durable and self.share.pages)
@@ -169,7 +169,7 @@ class Room:
         self._gate = None
         self._places.shut -= 1
 
-    # -- who must not wait: it would wait for itself
+    # -- who must not wait: it would wait for itself, or has waited so long that others wait for it
 
     def count_own(self, publisher: Publisher | None, change: int) -> None:
         """The client that publishes so has one consumer more or less."""
@@ -186,6 +186,8 @@ class Room:
             if not own:
                 self._own = None
 
-    def owned_by(self, publisher: Publisher | None) -> bool:
-        """Is it a client that consumes here, so that its own acknowledgements make room?"""
-        return self._own is not None and publisher is not None and publisher in self._own
+    def never_holds(self, publisher: Publisher | None) -> bool:
+        """Is it a client that consumes here, so that its own acknowledgements make room, or one that is overdue?"""
+        if publisher is None:
+            return False
+        return publisher.overdue or (self._own is not None and publisher in self._own)

@@ -567,6 +567,9 @@ class Broker(StoreListener):
         if accepting:
             self.values.catch_up()
             self.waking.wake_all()
+        else:
+            # A disk that is full may stay so: who waits for it hears that, and what they consume makes room.
+            self._let_publishers_in()
 
     def hold_publisher(self, publisher: Publisher | None) -> None:
         """The store is behind: make a publisher wait for it."""
@@ -575,9 +578,9 @@ class Broker(StoreListener):
         self._gate.hold(publisher)
 
     def _let_publishers_in(self) -> None:
-        """Some of those that wait for the store go on, as long as it keeps up."""
+        """Some of those that wait for the store go on, as long as it keeps up, or has no room at all."""
         gate = self._gate
-        if gate is not None and not self.store.congested:
+        if gate is not None and not (self.store.congested and self.store.accepting):
             gate.let_in()
             if not gate.waiting:
                 self._gate = None

@@ -1,7 +1,11 @@
-"""A topic waits for none of its queues without end.
+"""Whom others wait for waits for no room without end, and a topic waits for none of its queues without end.
+
+Where a full queue has let nothing go for so long while others waited, those of its readers that wait for room themselves
+do so no longer: what they say next is taken, up to twice as much as there may be, or refused.  They were not heard, so
+they could acknowledge nothing; were they to go on waiting, two that send to the queues of each other would do so for ever.
 
 A queue behind a topic (a durable, shared or private subscription, a virtual consumer) that is full makes all wait that
-publish there, whoever else listens.  Where nothing has left it for so long its readers are ended, and it becomes lax:
+publish there, whoever else listens.  Where nothing has left it for so long its other readers are ended, and it becomes lax:
 what is not kept makes room instead of making others wait.  Once it has been emptied by half it may make them wait again.
 What the store keeps was promised: for that alone they go on waiting, and only where the operator has limited how many
 messages or bytes a queue may hold beyond memory.
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.core.router import Broker
 
 ENDED_AT_ONCE: Final = 8
-"""Readers that are ended in one step."""
+"""Readers that are ended, or let go on, in one step."""
 
 LOOKED_AT_ONCE: Final = 64
 """Queues that are looked at in one tick; the others are with the next."""
@@ -25,7 +29,7 @@ LOOKED_AT_ONCE: Final = 64
 
 @final
 class Stalls:
-    """The queues behind topics that make publishers wait, or did: by when each is looked at."""
+    """The queues that make publishers wait, or did: by when each is looked at."""
 
     __slots__ = ("_broker", "_due")
 
@@ -42,7 +46,7 @@ class Stalls:
     def watch(self, queue: "Queue") -> None:
         """Somebody waits for room in `queue`: its time runs, unless it does already."""
         wait_ms = queue.policy.topic_wait_max_ms
-        if wait_ms and queue.bindings and queue not in self._due:
+        if wait_ms and queue not in self._due:
             queue.room.moved = False
             self._due[queue] = self._broker.now_ms + wait_ms
 
@@ -70,21 +74,24 @@ class Stalls:
         return True
 
     def _give_up(self, queue: "Queue") -> None:
-        queue.room.lax = True
-        ending = _Ending(queue)
+        behind_topic = len(queue.bindings) > 0
+        queue.room.lax = behind_topic
+        ending = _Ending(queue, behind_topic)
         if ending.go_on():
             self._broker.chores.add(ending)
-        if not queue.room.full_of_kept:
+        if behind_topic and not queue.room.full_of_kept:
             queue.room.close()
 
 
 @final
 class _Ending(Chore):
-    """Ends the readers of a queue that has let nothing go, some at a time."""
+    """Lets those readers of a queue go on that wait themselves, and ends the others that take nothing, some at a time."""
 
-    __slots__ = ("_queue", "_readers")
+    __slots__ = ("_ends", "_queue", "_readers")
 
-    def __init__(self, queue: "Queue") -> None:
+    def __init__(self, queue: "Queue", ends: bool) -> None:
+        """`ends`: the others are ended; if not, they are left alone."""
+        self._ends = ends
         self._queue = queue
         self._readers = queue.roster.all()
 
@@ -95,6 +102,10 @@ class _Ending(Chore):
         some_left = self._queue.waiting > 0
         for _ in range(min(ENDED_AT_ONCE, len(readers))):
             reader = readers.pop()
-            if not (reader.ready and some_left):
+            publisher = reader.outlet.publishes_as
+            if publisher is not None and publisher.wait_no_longer():
+                # It was not heard, whatever it has taken.
+                continue
+            if self._ends and not (reader.ready and some_left):
                 reader.outlet.holds_up()
         return len(readers) > 0

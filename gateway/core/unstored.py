@@ -180,7 +180,7 @@ class Share:
     def hold(self, publisher: Publisher | None) -> bool:
         """Have it wait until there is room; False for who cannot be stopped."""
         if self._gate is None:
-            self._gate = Gate(self.again)
+            self._gate = Gate(self.again, True)
             self._all.places.shut += 1
             self._all.line[self] = None
             self._all.waiting += 1

@@ -1,5 +1,6 @@
 """What clients of each protocol see of queues that are full, and of messages that come too late."""
 
+import pytest
 from harness import Gateway
 
 from gateway.connectors.limits import Limits
@@ -138,3 +139,87 @@ def test_nobody_sees_a_part_of_a_transaction_before_all_of_it_is_safe() -> None:
     gw.stomp("p") << "RECEIPT receipt-id:c"
     assert (gw.stomp("queue").bodies(), gw.stomp("topic").bodies()) == (["1"], ["2"])
     gw.mqtt("device") << "PUBLISH t 2"
+
+
+# -- clients that wait for each other
+
+WAIT_MS = 10_000
+
+
+def crossed(kept: bool) -> Gateway:
+    """Two clients move what they have of their own full queue to the full queue of the other."""
+    gw = Gateway(policy=QueuePolicy(messages_max=4, when_full=BLOCK, topic_wait_max_ms=WAIT_MS))
+    for name in ("a", "b"):
+        for number in range(4):
+            (
+                gw.stomp("p")
+                >> f"SEND destination:/queue/{name} persistent:{str(kept).lower()} body:{name}{number}"
+            )
+    for name, other in (("a", "b"), ("b", "a")):
+        stomp = gw.stomp(name)
+        stomp >> f"SUBSCRIBE id:1 destination:/queue/{name} ack:client prefetch-count:4"
+        frame = stomp.rest()[-1]
+        stomp >> "BEGIN transaction:t" >> f"ACK id:{frame.get('ack')} transaction:t"
+        for number in range(2):
+            stomp >> f"SEND destination:/queue/{other} transaction:t body:from {name}{number}"
+    return gw
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_two_that_consume_in_transactions_from_the_full_queue_of_the_other_do_not_wait_for_ever(
+    kept: bool,
+) -> None:
+    gw = crossed(kept)
+    # Somebody waits at each of the two queues: the first that is too much is taken, the next waits.
+    for name in ("a", "b"):
+        sender = gw.stomp(f"to {name}")
+        sender >> f"SEND destination:/queue/{name} receipt:1 body:1" << "RECEIPT receipt-id:1"
+        sender >> f"SEND destination:/queue/{name} receipt:2 body:2"
+    for name in ("a", "b"):
+        gw.stomp(name) >> "COMMIT transaction:t receipt:c"
+    for name in ("a", "b", "to a", "to b"):
+        gw.stomp(name).silent()
+    gw.advance(WAIT_MS - 1)
+    for name in ("a", "b", "to a", "to b"):
+        gw.stomp(name).silent()
+    gw.advance(1)
+    gw.go_on()
+    for name, other in (("a", "b"), ("b", "a")):
+        heard = gw.stomp(name).rest()
+        assert [frame.get("receipt-id") for frame in heard if frame.command == "RECEIPT"] == ["c"]
+        bodies = [frame.body for frame in heard if frame.command == "MESSAGE"]
+        assert bodies == ["1", f"from {other}0", f"from {other}1", "2"]
+        gw.stomp(f"to {name}") << "RECEIPT receipt-id:2"
+
+
+def test_who_waits_for_a_queue_that_nobody_empties_goes_on_waiting_where_nobody_waits_for_him() -> None:
+    gw = Gateway(policy=QueuePolicy(messages_max=1, when_full=BLOCK, topic_wait_max_ms=WAIT_MS))
+    gw.stomp("p") >> "SEND destination:/queue/q receipt:1 body:1" << "RECEIPT receipt-id:1"
+    gw.stomp("p") >> "SEND destination:/queue/q receipt:2 body:2" << "RECEIPT receipt-id:2"
+    gw.stomp("p") >> "SEND destination:/queue/q receipt:3 body:3"
+    for _ in range(10):
+        gw.advance(WAIT_MS)
+        gw.go_on()
+    gw.stomp("p").silent()
+    assert drain(gw, "q") == ["1", "2", "3"]
+
+
+def test_who_is_waited_for_and_has_filled_a_queue_twice_is_refused() -> None:
+    gw = Gateway(policy=QueuePolicy(messages_max=2, when_full=BLOCK, topic_wait_max_ms=WAIT_MS))
+    for number in range(3):
+        gw.stomp("p") >> f"SEND destination:/queue/a body:{number}"
+    mover = gw.stomp("mover")
+    mover >> "SUBSCRIBE id:1 destination:/queue/a ack:client prefetch-count:4"
+    assert len(mover.rest()) == 3
+    gw.stomp("p") >> "SEND destination:/queue/a receipt:late body:late"
+    mover >> b"".join(mover.write(f"SEND destination:/queue/b receipt:{n} body:{n}") for n in range(1, 9))
+    for _ in range(3):
+        gw.advance(WAIT_MS)
+        gw.go_on()
+    heard = [frame.get("receipt-id") for frame in mover.rest()]
+    assert heard[-1] == str(len(heard))
+    assert gw.broker.queue("b").depth == len(heard) - 1 <= 2 * 2 + 1
+    assert mover.closed
+    # What it had taken is there again, and waits for somebody who takes it away.
+    assert drain(gw, "a") == ["0", "1", "2", "late"]
+    gw.stomp("p") << "RECEIPT receipt-id:late"

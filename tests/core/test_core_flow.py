@@ -110,3 +110,23 @@ def test_a_publisher_that_goes_before_its_turn_makes_way_for_the_next() -> None:
     gate.let_in()
     publisher.leave()
     assert again == [0]
+
+
+@needs_outlet
+def test_who_waits_for_room_no_longer_goes_on_once_nothing_else_makes_it_wait() -> None:
+    valve = LogValve()
+    publisher = Publisher("p", valve)
+    rooms = [Gate(no_more, True), Gate(no_more, True)]
+    store = Gate(no_more)
+    store.hold(publisher)
+    assert not publisher.wait_no_longer()
+    for room in rooms:
+        room.hold(publisher)
+    assert publisher.wait_no_longer()
+    assert publisher.held and publisher.overdue
+    assert [room.waiting for room in rooms] == [0, 0]
+    store.let_in()
+    assert not publisher.held and publisher.overdue
+    publisher.went_on()
+    assert not publisher.overdue
+    assert valve.turns == [True, False]

@@ -113,6 +113,23 @@ def test_full_dead_letters_hold_nobody_whose_message_died() -> None:
 # -- who waits
 
 
+def test_who_waits_for_the_store_goes_on_when_its_disk_is_full_and_hears_it() -> None:
+    broker = broker_with()
+    store = store_of(broker)
+    valve = LogValve()
+    publisher = Publisher("p", valve)
+    store.congested = True
+    broker.queue("q").offer(message(broker, persistent=True, publisher=publisher))
+    assert valve.shut
+    broker.on_durable(0)
+    assert valve.shut
+    store.accepting = False
+    broker.on_accepting(False)
+    assert not valve.shut
+    assert broker.enqueue(message(broker, persistent=True, publisher=publisher), broker.queue("q")) == REFUSED
+    assert not valve.shut
+
+
 def test_a_purge_lets_producers_go_on() -> None:
     broker = broker_with(policy=QueuePolicy(messages_max=1, when_full=BLOCK))
     valve = LogValve()
