@@ -1,7 +1,9 @@
 """What is looked at before a transaction is carried out: then nothing stands in its way any more.
 
 Of a large one some messages are looked at in each turn, while its sender waits.  What others do meanwhile is as if they had
-done it behind it: queues and room were there when it was asked for.  Rules that change have all of it asked again.
+done it behind it: queues and room were there when it was asked for.  So where there is no room its sender waits for that one
+place, and then it goes on from there: however often it waits, each message is looked at once.  Rules that change have all
+of it asked again.
 """
 
 from typing import TYPE_CHECKING, Final, final
@@ -80,9 +82,10 @@ class Checks:
     def have_places(self, messages: list[Message]) -> None:
         """Have their queues, with room where they would refuse them.  Raises TransactionRefused and LimitReached."""
         for message in messages:
-            self._have_place(message)
+            self.have_place(message)
 
-    def _have_place(self, message: Message) -> None:
+    def have_place(self, message: Message) -> None:
+        """The same of one."""
         broker = self._broker
         destination = message.destination
         if destination.kind != QUEUE:
@@ -132,6 +135,7 @@ class Checking(Chore):
         "_publisher",
         "_scheduled",
         "_waits",
+        "_working",
         "generation",
         "refusal",
     )
@@ -151,10 +155,11 @@ class Checking(Chore):
         self._scheduled = scheduled
         self._checks = Checks(broker, publisher, generation, outcomes)
         self._at = 0
-        # Destinations of which it is known whether there is room.
+        # Destinations where there was room.
         self._passed: set[tuple[int, str, bool]] = set()
-        # At one there is none, and the publisher waits there too.
+        # There is no room for the next one, and the publisher waits there.
         self._waits = False
+        self._working = False
         self._gate = Gate(_nobody_is_next)
         self.generation = broker.authorizer.generation
         """Of the rules that are asked."""
@@ -166,20 +171,30 @@ class Checking(Chore):
         """Has all been looked at, as far as it had to be?"""
         return self.refusal is not None or self._at == len(self._messages) + len(self._scheduled)
 
-    def is_to_be_repeated(self, generation: int) -> bool:
-        """Has the publisher waited for room meanwhile, or are the rules others?"""
-        return self.over and self.refusal is None and (self._waits or self.generation != generation)
+    def is_outdated(self, generation: int) -> bool:
+        """Are the rules others than those that were asked?"""
+        return self.over and self.refusal is None and self.generation != generation
 
-    def begin(self) -> bool:
-        """Look at all of it; does the publisher wait for that, or for room?  Of who cannot wait nothing is looked at."""
+    def keeps_waiting(self) -> bool:
+        """Look at all of it that is left; does the publisher wait for that, or for room?
+
+        Of who cannot wait nothing is looked at.
+        """
+        if self._working:
+            return True
+        # A new one: the turn for which the last has let it go on may not be over.
+        self._gate = Gate(_nobody_is_next)
         if self.over or not self._gate.hold(self._publisher):
             return False
+        self._waits = False
+        self._working = True
         self._broker.chores.add(self)
-        # Where nobody drives the chores it is done by now.
-        return self._waits or not self.over
+        # Where nobody drives the chores it is done by now, or waits.
+        return not self.over
 
     def go_on(self) -> bool:
         """See Chore."""
+        self._working = False
         if self._publisher.valve is None:
             # It is gone, and its transaction aborted.
             return False
@@ -188,29 +203,32 @@ class Checking(Chore):
         except Exception as error:
             # Whoever commits is told.  What led here would refer to this.
             self.refusal = error.with_traceback(None)
-        if not self.over:
-            return True
-        self._gate.open()
-        return False
+        self._working = not self.over and not self._waits
+        if not self._working:
+            self._gate.open()
+        return self._working
 
     def _some(self) -> None:
         messages = self._messages[self._at : self._at + CHECKED_AT_ONCE]
         self._checks.may_send(messages)
-        self._checks.have_places(messages)
-        if self._broker.places.shut:
-            for message in messages:
-                self._look_for_room(message.destination, message.persistent)
+        for message in messages:
+            if self._broker.places.shut and not self._has_room(message.destination, message.persistent):
+                self._waits = True
+                return
+            self._checks.have_place(message)
+            self._at += 1
         behind = max(self._at - len(self._messages), 0)
         scheduled = self._scheduled[behind : behind + CHECKED_AT_ONCE - len(messages)]
         self._checks.may_send(scheduled)
-        self._at += len(messages) + len(scheduled)
+        self._at += len(scheduled)
 
-    def _look_for_room(self, destination: Destination, persistent: bool) -> None:
+    def _has_room(self, destination: Destination, persistent: bool) -> bool:
         key = (destination.kind, destination.name, persistent)
         if key not in self._passed:
-            self._passed.add(key)
             if self._broker.keeps_waiting_at(self._publisher, destination, persistent):
-                self._waits = True
+                return False
+            self._passed.add(key)
+        return True
 
 
 def _nobody_is_next() -> None:

@@ -135,17 +135,17 @@ class Transaction:
         if under_way is not None and self._operations > few and under_way.keeps_waiting(publisher):
             return True
         checking = self._checking
-        if checking is None or checking.is_to_be_repeated(generation):
-            return self._begin_checking(publisher)
-        return not checking.over
+        if checking is None or checking.is_outdated(generation):
+            checking = self._begin_checking(publisher)
+        return checking is not None and checking.keeps_waiting()
 
-    def _begin_checking(self, publisher: Publisher) -> bool:
+    def _begin_checking(self, publisher: Publisher) -> Checking | None:
+        """None where the commit will be refused."""
         if self._once is not None:
             try:
                 self._leave_out_repeated(self._once)
             except TransactionRefused:
-                # The commit will say so.
-                return False
+                return None
         self._checking = Checking(
             self._broker,
             publisher,
@@ -154,7 +154,7 @@ class Transaction:
             [message for message, _ in self._scheduled],
             self._outcomes,
         )
-        return self._checking.begin()
+        return self._checking
 
     def keeps_waiting(self, publisher: Publisher) -> bool:
         """Is there no room for something it would publish?  See Broker.keeps_waiting; the commit is to be tried again."""

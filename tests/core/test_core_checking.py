@@ -13,6 +13,7 @@ from gateway.core.destination import Destination
 from gateway.core.flow import Publisher
 from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer
+from gateway.core.purging import purge
 from gateway.core.queue import Queue
 from gateway.core.router import Broker, LimitReached
 from gateway.core.transaction import FEW_TO_ASK, Transaction
@@ -175,24 +176,43 @@ def test_a_queue_that_is_deleted_between_check_and_commit_is_made_again() -> Non
     assert sender.broker.queue("q.3").depth == 1
 
 
-def test_where_there_is_no_room_it_waits_for_that_and_is_looked_at_again() -> None:
+def test_where_there_is_no_room_it_waits_for_that_and_goes_on_from_there() -> None:
     sender = Sender()
     broker = sender.broker
-    full = broker.queue("q.5", QueuePolicy(messages_max=1))
-    full.offer(message(broker))
-    other = Publisher("other", LogValve())
-    full.room.hold(other, False)
+    sender.change_rules()
+    full = [broker.queue(f"q.{number}", QueuePolicy(messages_max=1)) for number in (5, 6, MANY - 1)]
+    others = [Publisher(queue.key.text, LogValve()) for queue in full]
+    for queue, other in zip(full, others, strict=True):
+        queue.offer(message(broker))
+        queue.room.hold(other, False)
+    for queue, other in zip(full, others, strict=True):
+        assert sender.waits()
+        broker.chores.finish()
+        assert sender.valve.shut
+        # Of what is behind it nothing has been looked at.
+        assert len(broker.queues) == max(int(queue.key.name[2:]), 6) + 1 + (queue is not full[-1])
+        purge(queue)
+        queue.room.again()
+        other.went_on()
+        assert not sender.valve.shut
     assert sender.waits()
-    broker.chores.finish()
-    assert sender.valve.shut
-    full.contents.backlog.remove(full.browse()[0])
-    full.room.again()
-    other.went_on()
-    assert not sender.valve.shut
+    # A turn that is over only now is not that of the last look.
     sender.publisher.went_on()
-    assert sender.waits()
+    assert sender.valve.shut
     sender.steps()
     assert not sender.waits()
+    # However often it has waited, each message was looked at once.
+    assert sender.rules.asked == MANY
+    sender.transaction.commit()
+    broker.chores.finish()
+    assert {queue.depth for queue in broker.queues.values()} == {1}
+
+
+def test_one_that_is_asked_about_while_it_is_looked_at_is_looked_at_once() -> None:
+    sender = Sender()
+    assert sender.waits() and sender.waits()
+    assert len(sender.broker.chores) == 1
+    assert sender.steps()[-1] == MANY
 
 
 def test_where_nobody_drives_the_chores_it_is_looked_at_at_once() -> None:
