@@ -10,7 +10,7 @@ from gateway.core.queue import Queue
 from gateway.core.queue_key import NAMED, BadKey, QueueKey, read_key, recovered
 from gateway.core.subscription import Binding
 from gateway.core.suspects import note_suspects, read_suspects, suspect_since
-from gateway.core.virtual import VIRTUAL_CONSUMER
+from gateway.core.virtual import bindings_of_name
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
@@ -38,9 +38,7 @@ class KeptQueues:
         """Give the queue a number and have the store remember it: there is something to keep.  Raises LimitReached."""
         number = queue.number = self._free_number()
         self._by_number[number] = queue
-        queue.noted_at = self._broker.store.append(
-            QueueMade(number, queue.key.text, stored_bindings(queue.bindings))
-        )
+        queue.noted_at = self._broker.store.append(QueueMade(number, queue.key.text, _note_of(queue)))
 
     def _free_number(self) -> int:
         used = self._used
@@ -95,11 +93,10 @@ class KeptQueues:
         broker.enter(queue)
         self._by_number[kept.number] = queue
         queue.recovered(kept, clean)
-        for binding in self._bindings_of(kept, queue):
-            broker.bind(binding)
+        for binding in bindings_of_name(queue) if is_named else self._bindings_of(kept, queue):
+            # Whatever the limit is by now: what is kept was within it.
+            broker.topics.bind(binding)
             queue.bindings.append(binding)
-        if is_named and key.name.startswith(VIRTUAL_CONSUMER):
-            broker.bind_virtual(queue, key.name)
         return queue
 
     def _key_of(self, kept: QueueFound) -> QueueKey:
@@ -119,3 +116,8 @@ class KeptQueues:
             self._broker.aside.keep(QUEUE_SPACE, kept.key, kept.note, str(error))
             self._broker.store.append(QueueMade(kept.number, kept.key, b""))
             return []
+
+
+def _note_of(queue: Queue) -> bytes:
+    """What the store is to remember of its bindings; those of a named queue are in its name."""
+    return b"" if queue.key.kind == NAMED else stored_bindings(queue.bindings)

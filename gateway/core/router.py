@@ -20,7 +20,7 @@ from gateway.core.last_values import LastValues
 from gateway.core.leaving import Leavers
 from gateway.core.limits import FEW_STEPS, CoreLimits, LimitReached, QueuePolicy
 from gateway.core.message import Message
-from gateway.core.pattern import Pattern, literal
+from gateway.core.pattern import Pattern
 from gateway.core.ports import (
     EPOCH_SHIFT,
     NOTHING,
@@ -50,7 +50,7 @@ from gateway.core.topics import Topic, topics_within
 from gateway.core.transaction import Transaction
 from gateway.core.unstored import Unstored
 from gateway.core.unused import UnusedQueues, is_unused
-from gateway.core.virtual import VIRTUAL_CONSUMER, VirtualConsumer, virtual_topic_of
+from gateway.core.virtual import bindings_of_name
 from gateway.core.waiters import Waiter, Waiters
 from gateway.core.waking import Waking
 from gateway.core.watching import QueueWatcher, Watching
@@ -423,9 +423,9 @@ class Broker(StoreListener):
                 self.counters.over_quota += 1
                 raise LimitReached("too many queues of one user or address")
             queue = self.bound_queue(named(name), policy or self.policy_for(name, owner), owner)
-            if name.startswith(VIRTUAL_CONSUMER):
+            for binding in bindings_of_name(queue):
                 try:
-                    self.bind_virtual(queue, name)
+                    self.bind_queue(queue, binding)
                 except LimitReached:
                     # A queue that seems to be there and gets nothing would be worse than none.
                     self.delete_queue(queue)
@@ -495,12 +495,6 @@ class Broker(StoreListener):
             if pattern.matches(name):
                 return self._relaxed_policy
         return self.policy
-
-    def bind_virtual(self, queue: Queue, name: str) -> None:
-        """`Consumer.NAME.VirtualTopic.X` gets what is sent to the topic `VirtualTopic.X` (ActiveMQ's virtual topics)."""
-        topic = virtual_topic_of(name)
-        if topic:
-            self.bind_queue(queue, Binding(literal(topic), VirtualConsumer(queue)))
 
     # -- transactions, time, durability
 

@@ -6,6 +6,7 @@ from typing import Final, final
 
 from gateway.core.flow import Publisher
 from gateway.core.message import Message
+from gateway.core.pattern import literal
 from gateway.core.queue import Queue
 from gateway.core.subscription import Binding, Sink
 
@@ -43,3 +44,9 @@ class VirtualConsumer(Sink):
     def refuser(self, message: Message, binding: Binding) -> Queue | None:
         """See Sink."""
         return self._queue.refuser(message, binding)
+
+
+def bindings_of_name(queue: Queue) -> list[Binding]:
+    """What a named queue is bound to by its name alone, and nothing else: a topic of which it is a virtual consumer."""
+    topic = virtual_topic_of(queue.key.name)
+    return [Binding(literal(topic), VirtualConsumer(queue))] if topic else []
