@@ -3,8 +3,12 @@
 from io import BytesIO
 from typing import Final, final
 
-SURE_BYTES: Final = 4_194_304
-"""Once so much has come of what is expected there is room for all of it: who only says that much will come takes none."""
+SURE_BYTES: Final = 2_097_152
+"""Once so much has come there is room for all that may come: who only says that much will come takes none."""
+
+MAPPED_BYTES: Final = 34_603_008
+"""Room of this size is a mapping of its own in every C library: it takes no memory before something is written there, and
+is cut to what it holds where it is."""
 
 
 @final
@@ -12,15 +16,16 @@ class Pieces:
     """Add pieces; `take` them as one.  Work and memory are linear in the bytes, however they are cut.
 
     Each is copied when it comes, to where the whole will be (BytesIO gives that away uncopied): joining them at the end
-    takes a millisecond a megabyte, in one go.
+    takes a millisecond a megabyte, in one go.  So does moving what is there because it has outgrown its place.
     """
 
-    __slots__ = ("_buffer", "_expected", "_first", "size")
+    __slots__ = ("_buffer", "_first", "_most", "size")
 
-    def __init__(self, first: bytes, expected: int = 0) -> None:
-        """`expected` bytes will come at most, if that is known."""
+    def __init__(self, first: bytes, most: int) -> None:
+        """`most` bytes will come at most, or about: what is told, or what may be taken."""
         self._first = first
-        self._expected = expected
+        # 0 once there is room for it.
+        self._most = most
         self._buffer: BytesIO | None = None
         self.size = len(first)
         """Bytes added."""
@@ -33,15 +38,15 @@ class Pieces:
             buffer.write(self._first)
             self._first = b""
         self.size += len(piece)
-        if self._expected > SURE_BYTES and self.size > SURE_BYTES:
+        if self._most > SURE_BYTES and self.size > SURE_BYTES:
             buffer = self._make_room(buffer)
         buffer.write(piece)
 
     def _make_room(self, buffer: BytesIO) -> BytesIO:
-        """Growing by and by, it would have to move once it is too large for where it began."""
+        """Growing by and by, it would have to move once it is too large for where it began, 30 MB at the worst."""
         # Zeros that are nowhere yet: the system finds room for a page of them when it is written.
-        whole = BytesIO(bytes(self._expected))
-        self._expected = 0
+        whole = BytesIO(bytes(max(self._most, MAPPED_BYTES)))
+        self._most = 0
         whole.write(buffer.getvalue())
         self._buffer = whole
         return whole

@@ -333,7 +333,8 @@ class JsonText:
         value = self._containers.pop()
         if self._member() == BODY:
             self._writing = JsonWriting(value)
-            self._buffer = Pieces(b"")
+            # As it is written here it is hardly longer than the text that it came in.
+            self._buffer = Pieces(b"", len(self._data))
         else:
             self._put(value)
 

@@ -207,7 +207,7 @@ class HttpConnection:
                 self._head = event
                 self._body = None
                 self._body_bytes = 0
-                self._length = 0
+                self._length = _length_of(event)
                 self._chunks = 0
             elif isinstance(event, h11.Data):
                 # h11 says bytes and means bytearray as well.
@@ -243,20 +243,16 @@ class HttpConnection:
     def _add(self, piece: bytes) -> None:
         body = self._body
         if body is None:
-            self._body = Pieces(piece, self._length)
+            self._body = Pieces(piece, self._length or self._limits.max_body_bytes)
         else:
             body.add(piece)
 
     def _look_ahead(self) -> list[Event]:
         """A body is to come: refuse one that is too long before it does, welcome the others (RFC 9110 §10.1.1)."""
-        assert self._head is not None
-        for name, value in self._head.headers:
-            if name == b"content-length":
-                if int(value) > self._limits.max_body_bytes:
-                    return self._fail(413, f"a body may have {self._limits.max_body_bytes} bytes")
-                self._length = int(value)
-                if self._length > self._limits.asked_body_bytes and not self._accepted:
-                    return self._ask()
+        if self._length > self._limits.max_body_bytes:
+            return self._fail(413, f"a body may have {self._limits.max_body_bytes} bytes")
+        if self._length > self._limits.asked_body_bytes and not self._accepted:
+            return self._ask()
         if self._h11.they_are_waiting_for_100_continue:
             self._say(h11.InformationalResponse(status_code=100, headers=[]))
         return []
@@ -393,6 +389,14 @@ class HttpConnection:
 def chunk_of(data: bytes) -> bytes:
     """A piece of a body in chunks (RFC 9112 §7.1); there must be something in it."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _length_of(head: h11.Request) -> int:
+    """What it says of its body; 0 when it says nothing.  Of several lengths h11 has made one (RFC 9112 §6.3)."""
+    for name, value in head.headers:
+        if name == b"content-length":
+            return int(value)
+    return 0
 
 
 def _head_bytes(head: h11.Request) -> int:

@@ -426,7 +426,7 @@ class FrameReader:
 
     def _keep_body(self, frame: Frame, need: int, data: bytes, start: int) -> None:
         self._frame = frame
-        self._body = Pieces(data[start:], max(need, 0))
+        self._body = Pieces(data[start:], need if need >= 0 else self._size_max)
         self._need = need
         if need < 0:
             self._check_unfinished(frame, data, start, len(data), len(data) - start)
@@ -446,7 +446,9 @@ class FrameReader:
         body.add(data[:stop])
         self._frame = None
         self._body = None
-        self._finish(frame, body.take(), data[stop], frames)
+        # What has come before has been looked at as it came.
+        self._check_unfinished(frame, data, 0, stop, body.size)
+        self._end(frame, body.take(), data[stop], frames)
         return stop + 1
 
     def _check_unfinished(self, frame: Frame, data: bytes, start: int, stop: int, size: int) -> None:
@@ -462,12 +464,16 @@ class FrameReader:
             raise
 
     def _finish(self, frame: Frame, body: bytes, mark: int, frames: list[Frame]) -> None:
+        """`frame` came whole, but for the byte `mark`."""
+        self._check_unfinished(frame, body, 0, len(body), len(body))
+        self._end(frame, body, mark, frames)
+
+    def _end(self, frame: Frame, body: bytes, mark: int, frames: list[Frame]) -> None:
         """`frame` is whole but for the byte `mark`, which must be its NUL."""
         if mark != _NUL:
             lying = MalformedFrame("no NUL where content-length says that the body ends")
             lying.receipt = frame.receipt
             raise lying
-        self._check_unfinished(frame, body, 0, len(body), len(body))
         self.state = self._follows
         if isinstance(frame, Send):
             frame.body = body

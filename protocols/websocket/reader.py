@@ -307,8 +307,9 @@ class FrameReader:
             return
         if self._whole:
             if self._pieces is None:
-                # What is compressed says nothing of how much it will be.
-                self._pieces = Pieces(piece) if self._compressed else Pieces(piece, int(self._size))
+                # What is compressed, or goes on in other frames, says nothing of how much it will be.
+                told = self._fin and not self._compressed
+                self._pieces = Pieces(piece, int(self._size if told else self._max_frame_size))
             else:
                 self._pieces.add(piece)
             return

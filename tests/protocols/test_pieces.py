@@ -35,12 +35,12 @@ def test_what_was_added_comes_out_whole_however_it_was_cut(parts: list[bytes], e
 
 def test_a_single_piece_is_kept_as_it_came() -> None:
     piece = b"x" * 10
-    assert Pieces(piece).take() is piece
+    assert Pieces(piece, 0).take() is piece
 
 
 def test_single_bytes_cost_little_more_than_they_hold() -> None:
     before, count = tracemalloc_bytes(), 262_144
-    pieces = Pieces(b"")
+    pieces = Pieces(b"", 0)
     for _ in range(count):
         pieces.add(b"x")
     assert tracemalloc_bytes() - before < 1.2 * count + 10_000
@@ -50,7 +50,7 @@ def test_single_bytes_cost_little_more_than_they_hold() -> None:
 def test_the_whole_is_not_copied_again() -> None:
     """A copy of many megabytes takes as many milliseconds, and others wait."""
     count = 4_000_000
-    pieces = Pieces(b"")
+    pieces = Pieces(b"", 0)
     for _ in range(40):
         pieces.add(bytes(count // 40))
     before = tracemalloc_bytes()
