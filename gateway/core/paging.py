@@ -33,7 +33,7 @@ EXPIRY_AGAIN_MS: Final = 1_000
 class Stretch:
     """The stored messages of one lane."""
 
-    __slots__ = ("bytes", "count", "expires_at_ms", "first", "lane", "last")
+    __slots__ = ("bytes", "count", "expired_from", "expires_at_ms", "first", "lane", "last")
 
     def __init__(self, lane: int, first: int, last: int, count: int, bytes: int, expires_at_ms: int) -> None:
         self.lane = lane
@@ -44,6 +44,8 @@ class Stretch:
         self.bytes = bytes
         self.expires_at_ms = expires_at_ms
         """When the store is to be asked for expired ones; 0 for never."""
+        self.expired_from = 0
+        """Before this sequence it has been asked for them already, the last time."""
 
 
 @final
@@ -146,7 +148,8 @@ class Paged:
     def ask(self) -> None:
         """Ask for the next messages to leave, unless a question is open or there is nothing."""
         if self.count and self.asked is None:
-            self._load(self._stretches[0], 0)
+            head = self._stretches[0]
+            self._load(head.lane, head.first, head.last, 0)
 
     @property
     def may_come_back(self) -> bool:
@@ -173,14 +176,37 @@ class Paged:
             return
         for stretch in self._stretches:
             if 0 < stretch.expires_at_ms <= now_ms:
-                self._load(stretch, now_ms)
-                return
+                first, last = self._together(stretch)
+                if first <= last:
+                    self._load(stretch.lane, first, last, now_ms)
+                    return
+                self._looked_through(stretch, now_ms)
 
-    def _load(self, stretch: Stretch, expired_by_ms: int) -> None:
+    def _together(self, stretch: Stretch) -> tuple[int, int]:
+        """What is to be asked for expired ones next: all, or as far as none was taken out.
+
+        Those that were, the store would give each time, for they are not told to leave; and they would fill the answer.
+        """
+        first = max(stretch.first, stretch.expired_from)
+        last = stretch.last
+        taken = self._elsewhere
+        if taken:
+            while first in taken:
+                first += 1
+            for sequence in taken:
+                if first < sequence <= last:
+                    last = sequence - 1
+        return first, last
+
+    def _looked_through(self, stretch: Stretch, now_ms: int) -> None:
+        """The store knows of none that have expired by now.  Nobody knows when the next one is due."""
+        stretch.expired_from = 0
+        stretch.expires_at_ms = now_ms + EXPIRY_AGAIN_MS
+
+    def _load(self, lane: int, first: int, last: int, expired_by_ms: int) -> None:
         queue = self._queue
-        first, last = stretch.first, stretch.last
         count_max = EXPIRED_MAX if expired_by_ms else PAGE_MESSAGES_MAX
-        page = Page(queue.number, stretch.lane, first, last, count_max, PAGE_BYTES_MAX, expired_by_ms)
+        page = Page(queue.number, lane, first, last, count_max, PAGE_BYTES_MAX, expired_by_ms)
         self.asked = page
         store = queue.broker.store
         self._asked_at = store.position
@@ -217,9 +243,16 @@ class Paged:
             if delivery is not None:
                 back.append(delivery)
         if page.expired_by_ms:
-            # There may be more: an answer can be short because of its bytes.  Nobody knows when the next one is due.
-            more = whole and len(entries) > 0
-            stretch.expires_at_ms = page.expired_by_ms + (0 if more else EXPIRY_AGAIN_MS)
+            if not whole:
+                stretch.expires_at_ms = page.expired_by_ms + EXPIRY_AGAIN_MS
+            elif entries:
+                # There may be more: an answer can be short because of its bytes.
+                stretch.expires_at_ms = page.expired_by_ms
+            elif self.elsewhere(page.last + 1):
+                stretch.expires_at_ms = page.expired_by_ms
+                stretch.expired_from = page.last + 1
+            else:
+                self._looked_through(stretch, page.expired_by_ms)
         elif not entries and whole and stretch.count:
             # Nothing is left of what was counted: it was lost with a damaged file.
             self._drop(stretch)

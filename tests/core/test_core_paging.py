@@ -12,7 +12,7 @@ from gateway.core.contents import faults
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, FAILED, RELEASED
 from gateway.core.limits import DROP_OLDEST, CoreLimits, QueuePolicy
-from gateway.core.paging import PAGE_MESSAGES_MAX, RESIDENT_MIN
+from gateway.core.paging import EXPIRED_MAX, PAGE_MESSAGES_MAX, RESIDENT_MIN
 from gateway.core.ports import ANY_LANE, Authorizer, Page
 from gateway.core.purging import purge
 from gateway.core.queue import Queue
@@ -276,6 +276,34 @@ def test_what_a_consumer_has_again_after_a_restart_does_not_expire_under_its_han
     delivery.settle(ACCEPTED)
     store.commit()
     assert (queue.depth, queue.bytes, broker.resident_bytes, store.kept.entries) == (0, 0, 0, {})
+
+
+def test_nor_is_the_store_asked_for_it_again_and_again_and_the_others_expire() -> None:
+    broker, store = paging_broker()
+    fill(broker.queue("q"), 3 * EXPIRED_MAX, size=20, expires_at_ms=1_000)
+    store.commit()
+    broker, store = restarted(store)
+    queue = broker.queue("q")
+    consumer = consume(queue, LogOutlet(), 0)
+    # More than an answer has, and those on either side of some.
+    again = [*range(1, 2 * EXPIRED_MAX), 2 * EXPIRED_MAX + 5, 3 * EXPIRED_MAX]
+    for sequence in again:
+        [entry] = store.kept.load(Page(queue.number, ANY_LANE, sequence, sequence, 1, SMALL))
+        queue.reacquire(entry, consumer)
+    answers = 0
+    for now_ms in (1_000, 2_000):
+        broker.tick(now_ms)
+        while asked := store.take_asked():
+            answers += len(asked)
+            for page in asked:
+                broker.on_loaded(page, store.kept.load(page))
+            store.commit()
+            assert answers < 10
+    assert (broker.counters.expired, queue.depth, queue.unsettled) == (
+        3 * EXPIRED_MAX - len(again),
+        len(again),
+        len(again),
+    )
 
 
 def test_what_cannot_be_read_when_a_consumer_is_to_have_it_again_is_set_aside() -> None:
