@@ -365,6 +365,35 @@ def test_an_incomplete_answer_makes_nobody_expire_twice() -> None:
     assert (queue.depth, queue.bytes, broker.resident_bytes, store.kept.entries) == (0, 0, 0, {})
 
 
+@pytest.mark.parametrize("some", [False, True])
+def test_while_a_batch_waits_for_the_disk_what_has_expired_is_asked_for_once_a_tick(some: bool) -> None:
+    """What the store answers then leaves as much to be asked for as before: to ask at once would never end."""
+    broker, store = paging_broker()
+    queue = broker.queue("q")
+    fill(queue, 1_200, expires_at_ms=1_000)
+    if some:
+        store.commit()
+    # This one waits for room.
+    fill(broker.queue("other"), 1)
+    paged = queue.paged
+    asked: list[int] = []
+    for now_ms in range(1_000, 6_000, 1_000):
+        broker.tick(now_ms)
+        asked.append(0)
+        while asked[-1] < 10 and (questions := store.take_asked()):
+            asked[-1] += len(questions)
+            for page in questions:
+                page.complete = False
+                broker.on_loaded(page, store.kept.load(page) if some else [])
+    assert asked == [1] * 5
+    assert queue.paged == paged > 0
+    # There is room again.
+    for now_ms in range(6_000, 12_000, 1_000):
+        broker.tick(now_ms)
+        store.commit()
+    assert (queue.depth, broker.counters.expired, len(store.kept.entries)) == (0, 1_200, 1)
+
+
 class PagingMachine(RuleBasedStateMachine):
     """Offers, deliveries, failures, commits and restarts on a queue that keeps almost nothing in memory."""
 
