@@ -1,16 +1,15 @@
 """What is looked at before a transaction is carried out: then nothing stands in its way any more.
 
 Of a large one some messages are looked at in each turn, while its sender waits.  What others do meanwhile is as if they had
-done it behind it: queues and room were there when it was asked for.  So where there is no room its sender waits for that one
-place, and then it goes on from there: however often it waits, each message is looked at once.  Rules that change have all
-of it asked again.
+done it behind it: queues and room were there when it was asked for.  So where it had to wait for room only those places are
+asked again: however often it waits, each message is looked at once.  Rules that change have all of it asked again.
 """
 
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore
 from gateway.core.delivery import Delivery
-from gateway.core.destination import QUEUE, Destination
+from gateway.core.destination import QUEUE
 from gateway.core.flow import Gate, Publisher
 from gateway.core.limits import BLOCK, REJECT
 from gateway.core.message import Message
@@ -82,10 +81,9 @@ class Checks:
     def have_places(self, messages: list[Message]) -> None:
         """Have their queues, with room where they would refuse them.  Raises TransactionRefused and LimitReached."""
         for message in messages:
-            self.have_place(message)
+            self._have_place(message)
 
-    def have_place(self, message: Message) -> None:
-        """The same of one."""
+    def _have_place(self, message: Message) -> None:
         broker = self._broker
         destination = message.destination
         if destination.kind != QUEUE:
@@ -126,15 +124,16 @@ class Checking(Chore):
     """All messages of a large transaction, for a publisher that waits."""
 
     __slots__ = (
+        "_again",
+        "_asked",
         "_at",
         "_broker",
         "_checks",
         "_gate",
         "_messages",
-        "_passed",
         "_publisher",
         "_scheduled",
-        "_waits",
+        "_waited",
         "_working",
         "generation",
         "refusal",
@@ -155,10 +154,11 @@ class Checking(Chore):
         self._scheduled = scheduled
         self._checks = Checks(broker, publisher, generation, outcomes)
         self._at = 0
-        # Destinations where there was room.
-        self._passed: set[tuple[int, str, bool]] = set()
-        # There is no room for the next one, and the publisher waits there.
-        self._waits = False
+        # Destinations of which it was asked whether there is room.
+        self._asked: set[tuple[int, str, bool]] = set()
+        # One for each where there was none: the publisher waits there, or did and they are to be asked again.
+        self._waited: list[Message] = []
+        self._again: list[Message] = []
         self._working = False
         self._gate = Gate(_nobody_is_next)
         self.generation = broker.authorizer.generation
@@ -168,8 +168,12 @@ class Checking(Chore):
 
     @property
     def over(self) -> bool:
-        """Has all been looked at, as far as it had to be?"""
-        return self.refusal is not None or self._at == len(self._messages) + len(self._scheduled)
+        """Has all been looked at, as far as it had to be, and was there room?"""
+        return self.refusal is not None or (self._is_through and not self._waited)
+
+    @property
+    def _is_through(self) -> bool:
+        return self._at == len(self._messages) + len(self._scheduled) and not self._again
 
     def is_outdated(self, generation: int) -> bool:
         """Are the rules others than those that were asked?"""
@@ -186,7 +190,7 @@ class Checking(Chore):
         self._gate = Gate(_nobody_is_next)
         if self.over or not self._gate.hold(self._publisher):
             return False
-        self._waits = False
+        self._again, self._waited = self._waited, []
         self._working = True
         self._broker.chores.add(self)
         # Where nobody drives the chores it is done by now, or waits.
@@ -203,32 +207,33 @@ class Checking(Chore):
         except Exception as error:
             # Whoever commits is told.  What led here would refer to this.
             self.refusal = error.with_traceback(None)
-        self._working = not self.over and not self._waits
+        self._working = self.refusal is None and not self._is_through
         if not self._working:
             self._gate.open()
         return self._working
 
     def _some(self) -> None:
+        if self._again:
+            for _ in range(min(CHECKED_AT_ONCE, len(self._again))):
+                self._look_for_room(self._again.pop())
+            return
         messages = self._messages[self._at : self._at + CHECKED_AT_ONCE]
         self._checks.may_send(messages)
-        for message in messages:
-            if self._broker.places.shut and not self._has_room(message.destination, message.persistent):
-                self._waits = True
-                return
-            self._checks.have_place(message)
-            self._at += 1
+        self._checks.have_places(messages)
+        if self._broker.places.shut:
+            for message in messages:
+                key = (message.destination.kind, message.destination.name, message.persistent)
+                if key not in self._asked:
+                    self._asked.add(key)
+                    self._look_for_room(message)
         behind = max(self._at - len(self._messages), 0)
         scheduled = self._scheduled[behind : behind + CHECKED_AT_ONCE - len(messages)]
         self._checks.may_send(scheduled)
-        self._at += len(scheduled)
+        self._at += len(messages) + len(scheduled)
 
-    def _has_room(self, destination: Destination, persistent: bool) -> bool:
-        key = (destination.kind, destination.name, persistent)
-        if key not in self._passed:
-            if self._broker.keeps_waiting_at(self._publisher, destination, persistent):
-                return False
-            self._passed.add(key)
-        return True
+    def _look_for_room(self, message: Message) -> None:
+        if self._broker.keeps_waiting_at(self._publisher, message.destination, message.persistent):
+            self._waited.append(message)
 
 
 def _nobody_is_next() -> None:

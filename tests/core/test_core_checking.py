@@ -176,7 +176,7 @@ def test_a_queue_that_is_deleted_between_check_and_commit_is_made_again() -> Non
     assert sender.broker.queue("q.3").depth == 1
 
 
-def test_where_there_is_no_room_it_waits_for_that_and_goes_on_from_there() -> None:
+def test_where_there_is_no_room_it_waits_for_that_and_only_there_it_is_looked_at_again() -> None:
     sender = Sender()
     broker = sender.broker
     sender.change_rules()
@@ -185,21 +185,32 @@ def test_where_there_is_no_room_it_waits_for_that_and_goes_on_from_there() -> No
     for queue, other in zip(full, others, strict=True):
         queue.offer(message(broker))
         queue.room.hold(other, False)
+    assert sender.waits()
+    sender.broker.chores.finish()
+    # It waits at all of them at the same time.
     for queue, other in zip(full, others, strict=True):
-        assert sender.waits()
-        broker.chores.finish()
         assert sender.valve.shut
-        # Of what is behind it nothing has been looked at.
-        assert len(broker.queues) == max(int(queue.key.name[2:]), 6) + 1 + (queue is not full[-1])
         purge(queue)
         queue.room.again()
         other.went_on()
-        assert not sender.valve.shut
+    assert not sender.valve.shut
+    # Others were faster at one of them.
+    full[1].offer(message(broker))
+    full[1].room.hold(others[1], False)
+    sender.publisher.went_on()
     assert sender.waits()
-    # A turn that is over only now is not that of the last look.
+    # Whose turn is over only now is not let go on by that.
     sender.publisher.went_on()
     assert sender.valve.shut
-    sender.steps()
+    broker.chores.step()
+    assert not broker.chores
+    assert sender.valve.shut
+    purge(full[1])
+    full[1].room.again()
+    others[1].went_on()
+    sender.publisher.went_on()
+    assert sender.waits()
+    assert sender.steps() == [MANY]
     assert not sender.waits()
     # However often it has waited, each message was looked at once.
     assert sender.rules.asked == MANY
