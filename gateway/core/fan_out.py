@@ -146,6 +146,7 @@ class FanOuts(Chore):
     def _join(self, fan_out: FanOut) -> None:
         publisher = fan_out.message.publisher
         if publisher is not None:
+            publisher.looks = None
             self._of[publisher] = self._of.get(publisher, 0) + 1
         fan_out.stop_publisher()
         self._line.append(fan_out)
@@ -193,9 +194,12 @@ class FanOuts(Chore):
         store = broker.store
         store.begin()
         broker.copying = fan_out.copying if fan_out.noted else None
+        # Whether a queue refuses it was asked before: its publisher is told nothing else any more.
+        assured, broker.assured = broker.assured, True
         try:
             self._offer(fan_out)
         finally:
+            broker.assured = assured
             broker.copying = None
             if fan_out.noted:
                 self._note_done(fan_out)

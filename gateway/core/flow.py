@@ -2,7 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
+
+if TYPE_CHECKING:
+    from gateway.core.looking import Look
 
 LET_IN_MAX: Final = 32
 """Publishers that one gate lets go on at a time: how much each of them has to say is seen only then."""
@@ -45,7 +48,7 @@ class Publisher:
     keep a dead connection in memory.
     """
 
-    __slots__ = ("_behind", "_let_in", "address", "client_id", "id", "overdue", "user", "valve")
+    __slots__ = ("_behind", "_let_in", "address", "client_id", "id", "looks", "overdue", "user", "valve")
 
     def __init__(self, id: str, valve: Valve | None) -> None:
         self.id = id
@@ -58,8 +61,10 @@ class Publisher:
         self.valve = valve
         self.overdue = False
         """Others have waited too long for it, while it waited for room: what it says next waits no longer."""
+        self.looks: dict[str, Look] | None = None
+        """What is known of the room on its way to topics with very many subscribers, by name, until it has published."""
         # The gates that make it wait, and those that have let it in and look on what it does.
-        self._behind: list[Gate] | None = None
+        self._behind: dict[Gate, None] | None = None
         self._let_in: list[Gate] | None = None
 
     def is_also(self, other: "Publisher | None") -> bool:
@@ -80,9 +85,9 @@ class Publisher:
         """One more gate makes it wait.  For gates."""
         behind = self._behind
         if behind is not None:
-            behind.append(gate)
+            behind[gate] = None
             return
-        self._behind = [gate]
+        self._behind = {gate: None}
         if self.valve is not None:
             self.valve.throttle(True)
 
@@ -90,7 +95,7 @@ class Publisher:
         """One gate fewer; True when it goes on, and `went_on` will be called.  For gates."""
         behind = self._behind
         assert behind is not None
-        behind.remove(gate)
+        del behind[gate]
         if behind:
             return False
         self._behind = None
@@ -111,9 +116,11 @@ class Publisher:
         self.overdue = True
         for gate in rooms:
             gate.forget(self)
-        self._behind = [gate for gate in behind if not gate.room] or None
-        if self._behind is None and self.valve is not None:
-            self.valve.throttle(False)
+            del behind[gate]
+        if not behind:
+            self._behind = None
+            if self.valve is not None:
+                self.valve.throttle(False)
         return True
 
     def went_on(self) -> None:
@@ -128,6 +135,7 @@ class Publisher:
     def leave(self) -> None:
         """Its connection is over: it waits nowhere, and nobody waits for it."""
         self.valve = None
+        self.looks = None
         gates = self._behind
         if gates is not None:
             self._behind = None

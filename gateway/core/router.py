@@ -12,13 +12,14 @@ from gateway.core.dedup import SPACE as DEDUP_SPACE
 from gateway.core.dedup import Dedup
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.expiry import QueueExpiry
-from gateway.core.fan_out import FEW, FanOuts
+from gateway.core.fan_out import FEW, WIDE, FanOuts
 from gateway.core.flow import Gate, Places, Publisher, tire
 from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.kept import KeptQueues
 from gateway.core.last_values import LastValues
 from gateway.core.leaving import Leavers
 from gateway.core.limits import FEW_STEPS, CoreLimits, LimitReached, QueuePolicy
+from gateway.core.looking import look
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.ports import (
@@ -229,7 +230,10 @@ class Broker(StoreListener):
         valve is opened.  Whoever publishes without asking has its message taken nevertheless.
         """
         waits = False
-        for binding in self.route(topic, publisher):
+        route = self.route(topic, publisher)
+        if len(route) > WIDE:
+            return look(self.chores, publisher, topic.name, route, persistent)
+        for binding in route:
             if not binding.is_own(publisher) and binding.sink.keeps_waiting(publisher, persistent):
                 waits = True
         return waits

@@ -1,0 +1,99 @@
+"""Whether there is room on the way to very many is looked at some at a time, while who is to publish waits.
+
+It waits at all places at once where there is none, and only those are asked again: however often it waits, each is looked
+at once.  What others do meanwhile is as if they had done it behind its message.
+"""
+
+from typing import Final, final
+
+from gateway.core.chores import Chore, Chores
+from gateway.core.flow import Gate, Publisher
+from gateway.core.subscription import Binding
+
+LOOKED_AT_ONCE: Final = 64
+"""Subscribers that are looked at in one step."""
+
+LOOKS_MAX: Final = 256
+"""Topics of which a client's connection may know that there was room, without having published there."""
+
+
+@final
+class Look(Chore):
+    """The way from one publisher to one topic."""
+
+    __slots__ = ("_at", "_chores", "_gate", "_persistent", "_publisher", "_to_ask", "_waited", "_working")
+
+    def __init__(
+        self, chores: Chores, publisher: Publisher, bindings: list[Binding], persistent: bool
+    ) -> None:
+        self._chores = chores
+        self._publisher = publisher
+        self._persistent = persistent
+        # Those to be asked in this round; not ours alone.
+        self._to_ask = bindings
+        self._at = 0
+        # Those of them that had no room: the publisher waits there, or did and they are to be asked again.
+        self._waited: list[Binding] = []
+        self._working = False
+        self._gate = Gate(_nobody_is_next)
+
+    def keeps_waiting(self) -> bool:
+        """Look at all that is left; does the publisher wait for that, or for room?
+
+        Of who cannot wait nothing is looked at.
+        """
+        if self._working:
+            return True
+        if self._at == len(self._to_ask):
+            self._to_ask, self._waited = self._waited, []
+            self._at = 0
+        # A new one: the turn for which the last has let it go on may not be over.
+        self._gate = Gate(_nobody_is_next)
+        if not self._to_ask or not self._gate.hold(self._publisher):
+            return False
+        self._working = True
+        self._chores.add(self)
+        # Where nobody drives the chores it is done by now.
+        return self._working or len(self._waited) > 0
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        publisher = self._publisher
+        self._working = publisher.valve is not None and self._at < len(self._to_ask)
+        try:
+            if self._working:
+                self._some(publisher)
+        except Exception:
+            # Whatever is wrong with one of them, it is the turn of the next.
+            self._chores.add(self)
+            raise
+        self._working = self._working and self._at < len(self._to_ask)
+        if not self._working:
+            self._gate.open()
+        return self._working
+
+    def _some(self, publisher: Publisher) -> None:
+        to_ask = self._to_ask
+        end = min(self._at + LOOKED_AT_ONCE, len(to_ask))
+        while self._at < end:
+            binding = to_ask[self._at]
+            self._at += 1
+            if not binding.is_own(publisher) and binding.sink.keeps_waiting(publisher, self._persistent):
+                self._waited.append(binding)
+
+
+def look(chores: Chores, publisher: Publisher, topic: str, bindings: list[Binding], persistent: bool) -> bool:
+    """Does `publisher` wait before it may publish to `topic`, and so to `bindings`?  Ask until it does not."""
+    looks = publisher.looks
+    if looks is None:
+        looks = publisher.looks = {}
+    found = looks.get(topic)
+    if found is None:
+        if len(looks) >= LOOKS_MAX:
+            del looks[next(iter(looks))]
+        found = looks[topic] = Look(chores, publisher, bindings, persistent)
+    return found.keeps_waiting()
+
+
+def _nobody_is_next() -> None:
+    """Whoever waits here waits for its own message alone."""
