@@ -254,8 +254,11 @@ class Schedule(Chore):
         while left > 0 and self._is_due():
             job = heappop(self._heap)
             left -= 1 + self._broker.reach(job.message.destination) // FEW
-            # The message and what is left of its job change together.
+            # The message and what is left of its job change together.  Seen before that is safe, the message would come
+            # again after a crash, as one that never came before.
             store.begin()
+            if job.message.persistent and not store.immediate:
+                self._broker.hold()
             try:
                 self._run_job(job, self._until_ms)
             except Exception:
@@ -263,6 +266,7 @@ class Schedule(Chore):
                 self.run(self._until_ms)
                 raise
             finally:
+                self._broker.release_hold()
                 store.end()
         self._working = self._is_due()
         return self._working

@@ -5,17 +5,21 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from core_doubles import COMPILED, needs_outlet
 from core_messages import message, pattern, topic_message
-from core_queues import broker_with
+from core_queues import broker_with, consume
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.cron import Cron, InvalidCron
-from gateway.core.limits import CoreLimits
+from gateway.core.delivery import ACCEPTED
+from gateway.core.destination import QUEUE, TOPIC
+from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import Message
+from gateway.core.ports import Authorizer
 from gateway.core.purging import purge
 from gateway.core.router import Broker
 from gateway.core.schedule import FOREVER, REFUSED_AGAIN_MS, ScheduleRefused, Timing
 from gateway.core.subscription import Binding
+from gateway.store.memory import MemoryStore
 
 if not COMPILED:
     from core_doubles import LogOutlet
@@ -77,6 +81,25 @@ def test_repeats_that_were_missed_are_made_up_for_but_not_those_without_end(brok
     broker.schedule.add(message(broker), Timing(1_000, 1_000, FOREVER))
     assert depth_at(broker, 500_000) == 1
     assert depth_at(broker, 501_000) == 2
+
+
+@needs_outlet
+@pytest.mark.parametrize("kind", [QUEUE, TOPIC])
+def test_what_was_scheduled_is_not_seen_before_it_is_safe_that_it_is_no_more(kind: int) -> None:
+    """Else a crash would bring it again, as a message that never came before."""
+    store = MemoryStore(held=True)
+    broker = Broker(store, Authorizer(), CoreLimits(), QueuePolicy())
+    store.listener = broker
+    outlet = LogOutlet(ACCEPTED)
+    consume(broker.queue("q"), outlet)
+    broker.bind(Binding(pattern("q"), outlet))
+    broker.schedule.add(message(broker, kind=kind, persistent=True), Timing(1_000))
+    broker.schedule.add(message(broker, kind=kind), Timing(1_000))
+    store.commit()
+    broker.tick(1_000)
+    assert outlet.messages == []
+    store.commit()
+    assert [one.persistent for one in outlet.messages] == [True, False]
 
 
 def test_messages_of_the_same_time_come_in_the_order_of_sending(broker: Broker) -> None:

@@ -556,8 +556,8 @@ class MqttClient(Client):
 
     def _look_at_order(self, publish: Publish, sent: Sent) -> None:
         """What comes again comes in the order in which it came first [MQTT-4.6.0-1], as far as the gateway can know it."""
-        if publish.retain:
-            # It comes once more each time that it is asked for: which of these comes again, nobody can tell.
+        if publish.retain or sent is self._ledger.nothing:
+            # It comes once more each time that it is asked for, or cleared: which of these comes again, nobody can tell.
             return
         place = self._came.setdefault((self._ledger.life, sent.uid), len(self._came) + 1)
         if publish.dup and not sent.others:
