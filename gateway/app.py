@@ -278,7 +278,7 @@ class Gateway:
         self.keeping = Keeping(config.pki)
         self.failed = asyncio.Event()
         """The store failed: nothing can be promised any more."""
-        self.reloading = Reloading(config, read, self.broker, self.guard)
+        self.reloading = Reloading(config, read, self.broker, self.guard, self.keeping)
         self.reloading.listeners = self.listeners
         self._services: dict[str, Service] = {}
         self.reloading.services = self._services

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, final
 
@@ -35,25 +36,43 @@ def passphrase_of(source: str) -> Callable[[], bytes | None]:
     return read if kind else lambda: None
 
 
+def _upkeep(section: PkiSection) -> Upkeep | None:
+    """What is to be made anew; None where that is nothing."""
+    if not section.renew_lists and not section.ocsp:
+        return None
+    return Upkeep(
+        Folder(section.dir),
+        passphrase_of(section.passphrase),
+        timedelta(hours=section.renew_within_h) if section.renew_lists else None,
+        section.ocsp,
+    )
+
+
+def _served(section: PkiSection) -> tuple[Folder, Responder | None]:
+    """What is served of which folder."""
+    folder = Folder(section.dir)
+    return folder, Responder(folder, timedelta(seconds=section.ocsp_valid_s)) if section.ocsp else None
+
+
+def _server(section: PkiSection) -> RevocationServer | None:
+    """Who serves it, once opened; None where nobody does."""
+    return RevocationServer(section.host, section.port, *_served(section)) if section.uri else None
+
+
+def _say_where(server: RevocationServer) -> None:
+    log.info("revocation lists are served on http://%s:%d/", server.host, server.port)
+
+
 @final
 class Keeping:
     """The folder of [pki]."""
 
     def __init__(self, section: PkiSection) -> None:
-        folder = Folder(section.dir)
-        self._upkeep: Upkeep | None = None
-        if section.renew_lists or section.ocsp:
-            self._upkeep = Upkeep(
-                folder,
-                passphrase_of(section.passphrase),
-                timedelta(hours=section.renew_within_h) if section.renew_lists else None,
-                section.ocsp,
-            )
-        self.server: RevocationServer | None = None
+        self._section = section
+        self._upkeep = _upkeep(section)
+        self.server = _server(section)
         """With its real port, once started."""
-        if section.uri:
-            responder = Responder(folder, timedelta(seconds=section.ocsp_valid_s)) if section.ocsp else None
-            self.server = RevocationServer(section.host, section.port, folder, responder)
+        self._closing: set[asyncio.Task[None]] = set()
         self._next_look_s = 0
         self._working: asyncio.Future[None] | None = None
         self._said: list[str] = []
@@ -64,12 +83,40 @@ class Keeping:
             await asyncio.to_thread(self._look, self._upkeep)
         if self.server is not None:
             await self.server.open()
-            log.info("revocation lists are served on http://%s:%d/", self.server.host, self.server.port)
+            _say_where(self.server)
+
+    async def prepare(self, section: PkiSection) -> Callable[[], None]:
+        """Open what another [pki] wants open: what is to be called to have it used.  Raises OSError."""
+        server = self.server
+        if section.uri != self._section.uri:
+            server = _server(section)
+            if server is not None:
+                await server.open()
+        return partial(self._use, section, server)
+
+    def _use(self, section: PkiSection, server: RevocationServer | None) -> None:
+        """What is due is looked for within a second."""
+        self._section = section
+        self._upkeep = _upkeep(section)
+        self._next_look_s = 0
+        self._said = []
+        before, self.server = self.server, server
+        if server is before:
+            if server is not None:
+                server.serve(*_served(section))
+            return
+        if server is not None:
+            _say_where(server)
+        if before is not None:
+            closing = asyncio.get_running_loop().create_task(before.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Stop serving; what is being written is written first."""
         if self.server is not None:
             await self.server.close()
+        await asyncio.gather(*self._closing)
         if self._working is not None:
             await asyncio.wait([self._working])
 

@@ -1,4 +1,4 @@
-"""Users, rules and TLS files are exchanged in the running gateway: all that was asked for, or nothing of it."""
+"""Users, rules, [pki] and TLS files are exchanged in the running gateway: all that was asked for, or nothing of it."""
 
 import asyncio
 import logging
@@ -10,11 +10,13 @@ from typing import Any, Final, final
 from pydantic import ValidationError
 
 from gateway.config import Config, ConfigError, ConnectorSection
+from gateway.config.section import Section
 from gateway.connectors.base import Limits
 from gateway.connectors.reading import Readings
 from gateway.connectors.reconsidering import Reconsidered, Reconsidering
 from gateway.connectors.service import Service
 from gateway.core.router import Broker
+from gateway.keeping import Keeping
 from gateway.net.identity import Keeper
 from gateway.net.listener import Listener
 from gateway.net.tls import TlsError
@@ -23,7 +25,7 @@ from gateway.security.rules import Area, Rule, Rules
 
 log = logging.getLogger("gateway")
 
-RELOADED: Final = ("user", "rule")
+RELOADED: Final = ("user", "rule", "pki")
 """Tables of the file that are taken over; for the rest a restart is needed."""
 
 
@@ -61,7 +63,12 @@ class Reloading:
     """See the module."""
 
     def __init__(
-        self, config: Config, read: Callable[[], Config] | None, broker: Broker, guard: Guard
+        self,
+        config: Config,
+        read: Callable[[], Config] | None,
+        broker: Broker,
+        guard: Guard,
+        keeping: Keeping,
     ) -> None:
         """`read` gives the configuration as it is now, or raises ConfigError; None where there is no file."""
         self.config = config
@@ -73,6 +80,7 @@ class Reloading:
         self._read = read
         self._broker = broker
         self._guard = guard
+        self._keeping = keeping
         self._lock = asyncio.Lock()
         self._working: set[asyncio.Task[str]] = set()
         self._next: asyncio.Task[str] | None = None
@@ -125,8 +133,12 @@ class Reloading:
         config, users, rules = await loop.run_in_executor(None, partial(self._prepare, found))
         keepers = [listener.keeper for listener in self.listeners if listener.keeper is not None]
         exchanges = await _read_files(keepers)
-        # Nothing waits from here on, and nothing fails: nobody sees one half of it.
         before = self.config
+        others = _keys(before.pki, config.pki)
+        if others:
+            # The last that may fail: what it has opened is used.
+            exchanges.append(await self._prepare_pki(config))
+        # Nothing waits from here on, and nothing fails: nobody sees one half of it.
         self.config = config
         for exchange in exchanges:
             exchange()
@@ -142,6 +154,8 @@ class Reloading:
             parts += _counted(found_out)
         else:
             parts.append("users and rules are as they were")
+        if others:
+            parts.append(f"[pki] with another {', '.join(others)}")
         if keepers:
             parts.append(f"TLS files of {', '.join(keeper.name for keeper in keepers)}")
         changed = changed_keys(config, found)
@@ -150,7 +164,7 @@ class Reloading:
         return "; ".join(parts)
 
     def _prepare(self, found: Config) -> tuple[Config, dict[str, User], Rules]:
-        """What is to be in use: the users and rules of `found`, the rest as it is.  Raises NotReloaded."""
+        """What is to be in use: RELOADED of `found`, the rest as it is.  Raises NotReloaded."""
         values: dict[str, Any] = {name: getattr(self.config, name) for name in Config.model_fields}
         for name in RELOADED:
             values[name] = getattr(found, name)
@@ -164,6 +178,12 @@ class Reloading:
         if opened:
             raise NotReloaded(opened)
         return config, users_of(config), rules_of(config)
+
+    async def _prepare_pki(self, config: Config) -> Callable[[], None]:
+        try:
+            return await self._keeping.prepare(config.pki)
+        except OSError as error:
+            raise NotReloaded([f"pki.uri = {config.pki.uri!r}: {error.strerror or error}"]) from None
 
     async def _reconsider(self, kept: frozenset[str]) -> Reconsidered:
         """Ask who is connected, and all that is read, again; a little at a time."""
@@ -251,21 +271,17 @@ def changed_keys(used: Config, found: Config) -> list[str]:
             continue
         here, there = getattr(used, name), getattr(found, name)
         if name != "connector":
-            keys += [
-                f"{name}.{key}"
-                for key in type(here).model_fields
-                if getattr(here, key) != getattr(there, key)
-            ]
+            keys += [f"{name}.{key}" for key in _keys(here, there)]
             continue
         old, new = {one.name: one for one in here}, {one.name: one for one in there}
         for one in dict.fromkeys((*old, *new)):
             if one not in old or one not in new:
                 keys.append(f"connector[{one}]")
             else:
-                fields = ConnectorSection.model_fields
-                keys += [
-                    f"connector[{one}].{key}"
-                    for key in fields
-                    if getattr(old[one], key) != getattr(new[one], key)
-                ]
+                keys += [f"connector[{one}].{key}" for key in _keys(old[one], new[one])]
     return keys
+
+
+def _keys(used: Section, found: Section) -> list[str]:
+    """The keys of one section that have another value in `found`."""
+    return [key for key in type(used).model_fields if getattr(used, key) != getattr(found, key)]

@@ -115,6 +115,7 @@ RULES: dict[str, set[str]] = {
         "gateway.config",
         "gateway.connectors",
         "gateway.core",
+        "gateway.keeping",
         "gateway.net",
         "gateway.security",
     },

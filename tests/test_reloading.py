@@ -1,10 +1,11 @@
-"""Reload in a running gateway: users, rules and TLS files at once, or nothing of it; who lost by it is sent away."""
+"""Reload in a running gateway: users, rules, [pki] and TLS files at once, or nothing of it; who lost by it is sent away."""
 
 import asyncio
 import gc
 import logging
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from gateway.app import Gateway
 from gateway.config import Config, ConfigError
 from gateway.connectors.reconsidering import Reconsidering
 from gateway.net.tls import TlsError
+from gateway.pki.folder import Folder, Plan
 from gateway.reloading import NotReloaded, changed_keys
 from gateway.security.passwords import hash_password
 
@@ -195,6 +197,71 @@ async def test_where_everybody_is_let_in_anyway_the_last_user_may_go() -> None:
         file.now = config(connector=everybody, user=[], rule=[FOR_ALL])
         assert "0 users, 0 new, 1 gone" in await gateway.reloading.ask()
         assert (await Stomp(gateway).open()).said.startswith(b"CONNECTED")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    made = Folder(tmp_path / "certs")
+    made.init(Plan())
+    return made
+
+
+async def fetched(address: tuple[str, int], path: str) -> int:
+    """The status that is answered there; 0 where nobody listens any more."""
+    try:
+        reader, writer = await asyncio.open_connection(*address)
+    except ConnectionRefusedError:
+        return 0
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: pki\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    return int(answer.split()[1])
+
+
+async def test_the_pki_folder_is_looked_after_and_published_from_a_reload_on(folder: Folder) -> None:
+    folder.crl_path("intermediate-ca").unlink()
+    file = File(config())
+    async with Gateway(file.read(), file.read) as gateway:
+        pki = {"dir": folder.path, "uri": "http://127.0.0.1:0", "renew_lists": True}
+        file.now = config(pki=pki)
+        line = await gateway.reloading.ask()
+        assert "[pki] with another dir, renew_lists, uri" in line
+        assert "restart" not in line
+        assert gateway.keeping.server is not None
+        first = ("127.0.0.1", gateway.keeping.server.port)
+        async with asyncio.timeout(10):
+            while not folder.crl_path("intermediate-ca").exists():
+                await asyncio.sleep(0.01)
+        assert await fetched(first, "/intermediate-ca.crl") == 200
+        assert await fetched(first, "/ocsp") == 404
+        # The address is the same: it stays open, and answers otherwise.
+        file.now = config(pki=pki | {"ocsp": True})
+        assert "[pki] with another ocsp" in await gateway.reloading.ask()
+        assert await fetched(first, "/ocsp") == 200
+        file.now = config(pki=pki | {"uri": "http://localhost:0"})
+        assert "[pki] with another uri, ocsp" in await gateway.reloading.ask()
+        assert await fetched(("localhost", gateway.keeping.server.port), "/intermediate-ca.crl") == 200
+        async with asyncio.timeout(10):
+            while await fetched(first, "/intermediate-ca.crl"):
+                await asyncio.sleep(0.01)
+        file.now = config()
+        await gateway.reloading.ask()
+        assert gateway.keeping.server is None
+
+
+async def test_an_address_of_pki_that_is_taken_leaves_all_as_it_was(folder: Folder) -> None:
+    pki = {"dir": folder.path, "uri": "http://127.0.0.1:0"}
+    file = File(config("ann", pki=pki))
+    async with Gateway(file.read(), file.read) as gateway:
+        assert gateway.keeping.server is not None
+        address = ("127.0.0.1", gateway.keeping.server.port)
+        taken = gateway.listeners[0].port
+        file.now = config("bob", pki=pki | {"uri": f"http://127.0.0.1:{taken}"})
+        with pytest.raises(NotReloaded, match=r"pki\.uri = 'http://127\.0\.0\.1:.*in use"):
+            await gateway.reloading.ask()
+        assert await fetched(address, "/intermediate-ca.crl") == 200
+        assert (await Stomp(gateway).open("ann")).said.startswith(b"CONNECTED")
 
 
 async def test_keys_for_which_a_restart_is_needed_are_named() -> None:

@@ -47,6 +47,11 @@ class RevocationServer(Endpoint):
         self._responder = responder
         self._thread = ThreadPoolExecutor(1, "gateway-pki")
 
+    def serve(self, folder: Folder, responder: Responder | None) -> None:
+        """Serve another folder, or with another responder, from the next request on."""
+        self._folder = folder
+        self._responder = responder
+
     async def close(self) -> None:
         """Stop listening and end the open connections."""
         await super().close()

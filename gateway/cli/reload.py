@@ -1,4 +1,4 @@
-"""`gateway reload`: have a running gateway read its users, rules and TLS files again."""
+"""`gateway reload`: have a running gateway read its users, rules, [pki] and TLS files again."""
 
 import json
 from typing import Annotated
@@ -17,7 +17,8 @@ def reload(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
 ) -> None:
-    """Have the running gateway read users, rules and TLS files again, as SIGHUP does: all of them, or nothing.
+    """Have the running gateway read users, rules, [pki] and TLS files again, as SIGHUP does: all of
+    them, or nothing.  Other keys that have changed are named: for those a restart is needed.
 
     Who may not be connected any more, or reads what it may not read any more, is ended and told so.
     Exit code 0; 1 when no gateway answers; 2 when something is wrong and all stays as it was.

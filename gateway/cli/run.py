@@ -26,7 +26,7 @@ FILES_MAX: Final = 1_048_576
 def run(config: ConfigPath = None) -> None:
     """Start the gateway.  SIGTERM or SIGINT stops it gracefully (0), a second one at once (128 + its number).
 
-    SIGHUP, or `gateway reload`, has users, rules and TLS files read again.
+    SIGHUP, or `gateway reload`, has users, rules, [pki] and TLS files read again.
     """
     settings = _load(config)
     as_json = settings.log.format == "json"

@@ -59,6 +59,7 @@ class Config(Section):
         ]
         if self.admin.enabled:
             wanted.append(("admin", _address(self.admin.host, self.admin.port)))
+        wanted.append(("pki", _address(self.pki.host, self.pki.port)))
         for who, place in wanted:
             if place and place in places:
                 raise ValueError(f"{places[place]} and {who} would both listen on {place}")
