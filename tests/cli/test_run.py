@@ -1,6 +1,7 @@
 """`gateway run` as a process: what it says at the start, and how it stops."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -214,19 +215,38 @@ def test_a_signal_while_it_starts_ends_it_without_a_traceback(start, number: sig
     assert "Traceback" not in "".join(lines) + rest
 
 
-def test_ctrl_c_while_it_is_imported_is_no_traceback() -> None:
-    # The module that it begins with, which has what there is to it ready before it imports the rest.  What is started in
-    # the background by a shell without job control inherits that SIGINT is ignored.
+def _signalled(command: str, number: signal.Signals, module: str) -> subprocess.CompletedProcess[str]:
+    """`gateway COMMAND`, to which the signal comes when it is about to import `module`, which may not even be there."""
+    # What is started in the background by a shell without job control inherits that SIGINT is ignored.
     code = (
-        "import os, signal, sys; sys.argv = ['gateway', 'run']; import gateway.__main__ as entry\n"
+        f"import signal, sys; sys.argv = ['gateway', {command!r}]; import gateway.__main__ as entry\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Interrupting:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'gateway.cli.main': signal.raise_signal(signal.SIGINT)\n"
+        f"        if name == {module!r}: signal.raise_signal({int(number)})\n"
         "sys.meta_path.insert(0, Interrupting())\n"
         "entry.main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=os.environ | {"GATEWAY_STORE__PATH": ""},
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# The module that it begins with, which has what there is to it ready before it imports the rest; and the last one
+# before it takes signals in its loop.
+@pytest.mark.parametrize("module", ["gateway.cli.main", "uvloop"])
+def test_a_signal_before_anything_is_open_is_an_orderly_stop(number: signal.Signals, module: str) -> None:
+    done = _signalled("run", number, module)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_ctrl_c_while_a_command_is_imported_is_no_traceback() -> None:
+    done = _signalled("status", signal.SIGINT, "gateway.cli.main")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
