@@ -1,6 +1,7 @@
 """Connectors on Unix sockets: who may connect, whose file it is, and what becomes of it."""
 
 import asyncio
+import logging
 import socket
 import stat
 import tempfile
@@ -52,6 +53,21 @@ async def test_every_protocol_is_spoken_on_unix_sockets(directory: Path) -> None
         posted = b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx"
         assert b" 202 " in await says(paths["ws"], posted, b"\r\n")
         assert gateway.broker.queues["queue:q"].depth == 1
+
+
+async def test_who_speaks_nothing_that_is_known_is_refused_and_logged(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "gateway")
+    path = directory / "auto.sock"
+    async with Gateway(config(f"auto+unix://{path}")) as gateway:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b"\1\2\3\4nothing\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+        assert gateway.listeners[0].counters.protocol_errors == 1
+    assert "c0: local: speaks no protocol that is known" in caplog.text
 
 
 @pytest.mark.parametrize(("option", "mode"), [("", 0o600), ("?socketMode=660", 0o660)])

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, cast, final
 
 from gateway.net import detect
 from gateway.net.deadlines import Timed
+from gateway.net.peers import end_output, peer_name
 from gateway.net.reports import ENDED
 from gateway.net.secure import SecureSocket
 from gateway.net.transport import Transport
@@ -106,8 +107,7 @@ class Doorway(asyncio.Protocol, Timed):
         assert target is not None
         known = ", ".join(sorted(listener.doors))
         what = f"speaks {found}, which is not spoken here" if found else "speaks no protocol that is known"
-        name = target.get_extra_info("peername")
-        listener.reports.add(ENDED, f"{listener.acceptor.name}: {name[0]}:{name[1]}: {what} (but {known})")
+        listener.reports.add(ENDED, f"{listener.acceptor.name}: {peer_name(target)}: {what} (but {known})")
         listener.counters.protocol_errors += 1
         if found == detect.HTTP:
             text = f"This port speaks {known}, and no HTTP.\n".encode()
@@ -117,10 +117,8 @@ class Doorway(asyncio.Protocol, Timed):
             )
         self._head = b""
         self._refused = True
-        if target.is_closing() or not target.can_write_eof():
+        if not end_output(target):
             target.close()
             return
-        # Only our direction ends now: a reset would overtake the answer.
-        target.write_eof()
         self._due_ms = listener.clock.now_ms() + LINGER_MS
         listener.deadlines.watch(self)

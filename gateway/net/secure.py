@@ -17,6 +17,7 @@ from gateway.net import tls
 from gateway.net.deadlines import Timed
 from gateway.net.hello import Hello
 from gateway.net.identity import Keeper
+from gateway.net.peers import end_output, peer_name
 from gateway.net.reports import HANDSHAKES
 
 if TYPE_CHECKING:
@@ -268,11 +269,9 @@ class SecureSocket(asyncio.Protocol, Timed):
         self._send()
         self._state = CLOSING
         target = self._socket
-        if target is None or target.is_closing() or not target.can_write_eof():
+        if target is None or not end_output(target):
             self.abort()
             return
-        # What the client has sent meanwhile is still read: a reset would overtake the alert that says why.
-        target.write_eof()
         self._due_ms = self._listener.clock.now_ms() + LINGER_MS
         self._listener.deadlines.watch(self)
 
@@ -282,8 +281,7 @@ class SecureSocket(asyncio.Protocol, Timed):
         )
 
     def _peer_name(self) -> str:
-        name = None if self._socket is None else self._socket.get_extra_info("peername")
-        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "local"
+        return peer_name(self._socket)
 
     # -- bytes in
 

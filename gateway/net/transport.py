@@ -9,6 +9,7 @@ from gateway.connectors.base import CAME, Connector
 from gateway.connectors.carriage import Handover
 from gateway.connectors.service import Acceptor
 from gateway.net.deadlines import Timed
+from gateway.net.peers import end_output, peer_name
 from gateway.net.reports import ENDED, LEFT
 from gateway.net.tls import Chain
 from gateway.net.websocket import Carrier
@@ -483,10 +484,9 @@ class Transport(asyncio.Protocol, Timed):
             return
         self._end(CLOSED if self._finish_by_ms and not connector.closing else "")
         self._kept = b""
-        if self._finish_by_ms or target.is_closing() or not target.can_write_eof():
+        if self._finish_by_ms or not end_output(target):
             target.close()
         else:
-            target.write_eof()
             self._read(True)
         self._close_by_ms = self._listener.clock.now_ms() + CLOSE_TIMEOUT_MS
         self._listener.deadlines.watch(self)
@@ -543,10 +543,7 @@ class Transport(asyncio.Protocol, Timed):
 
     def peer_name(self) -> str:
         """The client's address as host:port."""
-        name = None if self._socket is None else self._socket.get_extra_info("peername")
-        if not isinstance(name, tuple):
-            return "local"
-        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+        return peer_name(self._socket)
 
 
 def _earlier(one_ms: int | None, other_ms: int | None) -> int | None:

@@ -1,6 +1,7 @@
 """The socket's side of a connection: reading, writing once a turn, back-pressure, and every way to end."""
 
 import asyncio
+import errno
 import logging
 
 import pytest
@@ -265,6 +266,33 @@ async def test_a_client_that_never_reads_is_cut_off(net, monkeypatch: pytest.Mon
     writer.write(b"big %d\nfail slow\n" % (64 << 20))
     await net.until(lambda: net.acceptor.made and net.acceptor.made[0].ends == 1)
     await net.until(lambda: not net.listener.transports)
+
+
+async def test_a_client_that_has_gone_when_it_is_ended_takes_no_answers_from_others(net) -> None:
+    """As asyncio's own loop says it: shutdown(2) of a socket that was reset is an error."""
+    gone_reader, gone = await net.client()
+    reader, writer = await net.client()
+    gone.write(b"a\n")
+    await gone_reader.readline()
+    writer.write(b"a\n")
+    await reader.readline()
+    transport, other = list(net.listener.transports)
+    socket = transport._socket
+
+    class Gone:
+        def write_eof(self) -> None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(socket, name)
+
+    transport._socket = Gone()
+    # Both are written in the same turn, who has gone first.
+    transport.data_received(b"fail gone\n")
+    other.data_received(b"b\n")
+    async with asyncio.timeout(5):
+        assert await reader.readline() == b"ok b\n"
+    await net.until(lambda: list(net.listener.transports) == [other])
 
 
 async def test_a_client_that_closes_its_side_still_gets_its_answers(net) -> None:
