@@ -10,6 +10,7 @@ import pytest
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.core.counters import DEATHS_MAX, CoreCounters
+from gateway.net.reports import LINE_MAX
 from gateway.security.passwords import hash_password
 
 SECRET = "s3cret-of-bob"
@@ -42,10 +43,16 @@ async def said_to(gateway: Gateway, at: int, data: bytes) -> bytes:
     return answer
 
 
-def mqtt(user: str, password: str, client_id: str) -> bytes:
-    parts = [part.encode() for part in (client_id, user, password)]
-    body = b"\0\4MQTT\4\xc2\0\x3c" + b"".join(len(part).to_bytes(2) + part for part in parts)
+def mqtt(user: str, password: str, client_id: str, will: str = "") -> bytes:
+    parts = [part.encode() for part in (client_id, *((will, "gone") if will else ()), user, password)]
+    flags = 0xC6 if will else 0xC2
+    body = b"\0\4MQTT\4%c\0\x3c" % flags + b"".join(len(part).to_bytes(2) + part for part in parts)
     return bytes([0x10, len(body)]) + body
+
+
+def publish(topic: str) -> bytes:
+    body = len(topic).to_bytes(2) + topic.encode() + b"\0\1secret"
+    return bytes([0x32, len(body)]) + body
 
 
 def stomp(user: str, password: str) -> bytes:
@@ -88,6 +95,48 @@ async def test_who_is_not_let_in_is_named_in_every_protocol_and_no_secret_is(
     whole = "\n".join(record.getMessage() for record in caplog.records)
     assert "wrong" not in whole
     assert SECRET not in whole
+
+
+NOBODY_MQTT = b"\x10\x10\0\4MQTT\4\2\0\x3c\0\4door"
+NOBODY_STOMP = b"CONNECT\naccept-version:1.2\nhost:h\nclient-id:script\n\n\0"
+
+
+@pytest.mark.parametrize(
+    ("at", "data", "line"),
+    [
+        (0, mqtt("bob", SECRET, "d", "no/go"), " 'bob' as 'd': not allowed to publish its will to 'no/go'"),
+        (0, mqtt("bob", SECRET, "d", "$SYS/x"), " 'bob' as 'd': its will: nobody may publish to $SYS/x"),
+        (0, mqtt("bob", SECRET, "d") + publish("no/go"), " 'bob' as 'd': not allowed to publish to 'no/go'"),
+        (0, NOBODY_MQTT, ": somebody without a name as 'door' is not let in: anonymous clients are not allowed"),
+        (1, NOBODY_STOMP, ": somebody without a name as 'script' is not let in: anonymous clients are not allowed"),
+        (1, stomp("bob", SECRET), ": 'bob' as 'script' is not let in: unknown virtual host 'x'"),
+        (
+            1,
+            stomp("bob", SECRET).replace(b":x\n", b":h\n") + b"SEND\ndestination:/queue/no\n\nsecret\0",
+            " 'bob' as 'script': not allowed to send to /queue/no",
+        ),
+    ],
+)  # fmt: skip
+async def test_who_is_refused_something_and_what_is_in_the_one_line_that_says_so(
+    at: int, data: bytes, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "gateway.net")
+    rule = {"allow": ["publish", "subscribe"], "users": ["*"], "destinations": ["topic:ok.>"]}
+    more = {"mqtt": {"publish_denied": "disconnect"}, "stomp": {"virtual_hosts": ["h"]}, "rule": [rule]}
+    async with Gateway(config(**more)) as gateway:
+        await said_to(gateway, at, data)
+    assert [said.split(":", 2)[2].lstrip("0123456789") for said in lines(caplog, logging.INFO)] == [line]
+    assert "secret" not in caplog.text
+
+
+async def test_a_line_of_the_log_is_not_as_long_as_a_name_may_be(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gateway.net")
+    async with Gateway(config(rule=[{"deny": ["publish"], "destinations": ["queue:>"]}])) as gateway:
+        send = b"SEND\ndestination:/queue/%b\n\nx\0" % (b"n" * 30_000)
+        await said_to(gateway, 1, stomp("bob", SECRET) + send)
+    (line,) = lines(caplog, logging.INFO)
+    assert "not allowed to send to /queue/nnn" in line
+    assert len(line) <= LINE_MAX + 1
 
 
 async def test_who_comes_and_goes_is_said_at_debug_and_a_failure_at_info(

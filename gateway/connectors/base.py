@@ -48,6 +48,12 @@ def shown(name: str) -> str:
     return repr(name if len(name) <= NAME_SHOWN_MAX else name[:NAME_SHOWN_MAX] + "…")
 
 
+def introduced(user: str | None, client_id: str) -> str:
+    """Who a client says that it is, for the log: it need not be true."""
+    name = "somebody without a name" if user is None else shown(user)
+    return f"{name} as {shown(client_id)}" if client_id else name
+
+
 class Connector(Output):
     """One client's connection, between its wire room and the core.
 
@@ -248,6 +254,12 @@ class Connector(Output):
         name = "" if user is None else shown(user)
         return f"{name} as {shown(client_id)}".lstrip() if client_id else name
 
+    def turn_away(self, user: str | None, client_id: str, why: str = "") -> None:
+        """Have it put into the log that a client is not let in that says it is this one; once, by its first reason."""
+        if not self.reported:
+            self.reported = True
+            self.notice(LOGINS, f"{introduced(user, client_id)} is not let in{': ' if why else ''}{why}")
+
     def notice(self, kind: str, line: str) -> None:
         """Have this put into the log: as one of many, if there are many of its kind."""
         if self.notices is None:
@@ -341,8 +353,7 @@ class Connector(Output):
             # Whatever it has shown, it is nobody in particular.
             granted = False
         if not granted and asker is not None:
-            self.reported = True
-            self.notice(LOGINS, f"{asker.said} is not let in")
+            self.turn_away(asker.user, asker.client_id)
         self.known = granted
         self.identified(granted, user)
         if granted and not self.closing:
@@ -356,18 +367,13 @@ class Connector(Output):
 class _ConnectionAsker(Asker):
     """Carries the authorizer's answer to a connector, if that is still there."""
 
-    __slots__ = ("_client_id", "_user", "connector")
+    __slots__ = ("client_id", "connector", "user")
 
     def __init__(self, connector: Connector, user: str | None, client_id: str) -> None:
         self.connector: Connector | None = connector
-        self._user = user
-        self._client_id = client_id
-
-    @property
-    def said(self) -> str:
-        """Who the client says that it is, for the log."""
-        user = "somebody without a name" if self._user is None else shown(self._user)
-        return f"{user} as {shown(self._client_id)}" if self._client_id else user
+        self.user = user
+        """Who the client says that it is."""
+        self.client_id = client_id
 
     def answer(self, granted: bool, user: str | None) -> None:
         """See Asker."""

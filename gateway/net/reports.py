@@ -13,6 +13,9 @@ HANDSHAKES: Final = "failed TLS handshakes"
 LINES_MAX: Final = 10
 INTERVAL_MS: Final = 10_000
 
+LINE_MAX: Final = 1_000
+"""Characters of a line: what a client was refused for may be a name of many kilobytes."""
+
 
 @final
 class Reports:
@@ -39,6 +42,8 @@ class Reports:
         """Log `line`, or count it as one of its kind."""
         if not log.isEnabledFor(level):
             return
+        if len(line) > LINE_MAX:
+            line = line[:LINE_MAX] + "…"
         known = self._kinds.get(kind)
         if known is None:
             known = self._kinds[kind] = _Kind(self._lines_max, level)

@@ -243,11 +243,11 @@ class MqttConnector(MqttPublishing):
             properties is None or properties.request_problem_information != 0
         )
         self._packet_size_max = self._wire.send_max
+        handshake = self._handshake = Handshake(self, connect)
         if self._refusing:
-            self.refuse_connect(ReasonCode.QUOTA_EXCEEDED, "maximumConnections is reached")
-            return
-        self._handshake = Handshake(self, connect)
-        self._handshake.begin()
+            handshake.refuse(ReasonCode.QUOTA_EXCEEDED, "maximumConnections is reached")
+        else:
+            handshake.begin()
 
     def identified(self, granted: bool, user: str | None) -> None:
         """See Connector."""

@@ -3,6 +3,7 @@
 import secrets
 from typing import TYPE_CHECKING, final
 
+from gateway.connectors.base import shown
 from gateway.connectors.mqtt.addresses import destination_of
 from gateway.connectors.mqtt.publishing import reason_for
 from gateway.connectors.mqtt.settings import NEVER, NO_REDIRECT, SERVER_MOVED
@@ -127,9 +128,12 @@ class Handshake:
         connect = self.connect
         connector = self._connector
         will = None if connect.will is None else WillMessage(connect.will, connect.protocol_version)
+        client_id = connect.client_id
+        # Who is refused from here on is known, and named in the log.
+        connector.publisher.user = user
+        connector.publisher.client_id = client_id
         if not self._keep_alive_allowed():
             return
-        client_id = connect.client_id
         if not client_id:
             if connect.protocol_version != VERSION_5 and not connect.clean_start:
                 # MQTT 3.1.1 [MQTT-3.1.3-8]: return code 2.
@@ -149,7 +153,6 @@ class Handshake:
             self._refuse_small()
             return
         try:
-            connector.publisher.user = user
             session, present = connector.sessions.open(
                 client_id, connect.clean_start, will, connector.broker.now_ms, connector.publisher
             )
@@ -196,7 +199,10 @@ class Handshake:
             self.refuse(ReasonCode.QOS_NOT_SUPPORTED, "the will's QoS is above the maximum")
             return False
         if will.retain and not settings.retain_available:
-            self.refuse(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
+            self.refuse(
+                ReasonCode.RETAIN_NOT_SUPPORTED,
+                "retained messages are not available, and its will would be one",
+            )
             return False
         says_text = bool(will.properties) and decode_properties(will.properties).payload_format == 1
         if settings.check_payload_format and says_text and not is_utf8(will.payload):
@@ -205,10 +211,10 @@ class Handshake:
         try:
             destination = destination_of(will.topic)
         except InvalidName as error:
-            self.refuse(reason_for(error), str(error))
+            self.refuse(reason_for(error), f"its will: {error}")
             return False
         if not authorizer.may_publish(publisher, destination):
-            self.refuse(ReasonCode.NOT_AUTHORIZED, "not allowed to publish the will there")
+            self.refuse(ReasonCode.NOT_AUTHORIZED, f"not allowed to publish its will to {shown(will.topic)}")
             return False
         return True
 
@@ -250,5 +256,7 @@ class Handshake:
         connector = self._connector
         if connector.session is not None:
             connector.fail(reason, why)
-        else:
-            connector.refuse_connect(reason, why)
+            return
+        if not connector.known:
+            connector.turn_away(self.connect.username, self.connect.client_id, why)
+        connector.refuse_connect(reason, why)

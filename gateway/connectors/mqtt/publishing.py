@@ -4,7 +4,7 @@ from collections import deque
 from typing import Final, final
 from zlib import crc32
 
-from gateway.connectors.base import Counters, Limits, Turn
+from gateway.connectors.base import Counters, Limits, Turn, shown
 from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.addresses import NAME_REMEMBERED_MAX, Reserved, destination_of
 from gateway.connectors.mqtt.mapping import has_items, message_from, take_items
@@ -88,7 +88,8 @@ class MqttPublishing(MqttSender):
             self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "it claims to be from another user")
             return
         if publish.retain and not self.settings.retain_available:
-            self.fail(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
+            why = f"retained messages are not available, as to {shown(publish.topic)}"
+            self.fail(ReasonCode.RETAIN_NOT_SUPPORTED, why)
             return
         if self.settings.check_payload_format and not self._is_what_it_says(publish):
             return
@@ -161,7 +162,8 @@ class MqttPublishing(MqttSender):
             self._refuse_publish(publish, reason_for(error), str(error))
             return None
         if not self.broker.authorizer.may_publish(self.publisher, destination):
-            self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, "not allowed to publish there")
+            why = f"not allowed to publish to {shown(publish.topic)}"
+            self._refuse_publish(publish, ReasonCode.NOT_AUTHORIZED, why)
             return None
         return destination
 
@@ -273,7 +275,10 @@ class MqttPublishing(MqttSender):
     def _begin_exchange(self, publish: Publish) -> bool:
         """Look whether a QoS 1 or 2 PUBLISH is to be published; False when it is a repeat, or too much."""
         if publish.qos > self.settings.qos_max:
-            self.fail(ReasonCode.QOS_NOT_SUPPORTED, "the QoS is above the maximum")
+            self.fail(
+                ReasonCode.QOS_NOT_SUPPORTED,
+                f"QoS {publish.qos} to {shown(publish.topic)} is above the maximum",
+            )
             return False
         received = self._session().received
         if received is not None and publish.packet_id in received:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final, cast, final
 
-from gateway.connectors.base import Counters, Limits, Turn
+from gateway.connectors.base import Counters, Limits, Turn, shown
 from gateway.connectors.bound import NotHad
 from gateway.connectors.ending import end_all
 from gateway.connectors.hearing import TIRING_BYTES
@@ -291,13 +291,13 @@ class StompConnector(StompSender):
             self.settings.room(),
         )
         if self._refusing:
-            self._refuse("maximumConnections is reached")
+            self._turn_away(connect, "maximumConnections is reached")
             return
         if connect.login is None and self.certificate_user is None and not self.limits.allow_anonymous:
-            self._refuse("anonymous clients are not allowed")
+            self._turn_away(connect, "anonymous clients are not allowed")
             return
         if not self.settings.serves(connect.host):
-            self._refuse("unknown virtual host")
+            self._turn_away(connect, f"unknown virtual host {shown(connect.host or '')}")
             return
         self.client_id = connect.client_id or ""
         secret = None if connect.passcode is None else connect.passcode.encode()
@@ -392,6 +392,10 @@ class StompConnector(StompSender):
         self._collect()
         self._let_go()
         self.hang_up()
+
+    def _turn_away(self, connect: Connect, why: str) -> None:
+        self.turn_away(connect.login, connect.client_id or "", why)
+        self._refuse(why)
 
     def _refuse(self, why: str) -> None:
         self.failure = why

@@ -345,9 +345,6 @@ class JsonConnector(FrameConnector):
     def _who(self, first: Operation) -> None:
         """The first operation says who this is; if it is no `connect`, the HTTP request did, or it is anonymous."""
         self._asked = True
-        if self._refusing:
-            self._end(c.LIMIT, "maximumConnections is reached")
-            return
         offered = self.offered
         user = None if offered is None else offered.user
         secret = None if offered is None else offered.secret
@@ -358,8 +355,11 @@ class JsonConnector(FrameConnector):
             if first.user is not None or first.secret is not None:
                 user = first.user
                 secret = None if first.secret is None else first.secret.encode("utf-8", "replace")
+        if self._refusing:
+            self._turn_away(user, c.LIMIT, "maximumConnections is reached")
+            return
         if self.says_too_little(user, secret):
-            self._end(c.UNAUTHORIZED, "anonymous clients are not allowed")
+            self._turn_away(user, c.UNAUTHORIZED, "anonymous clients are not allowed")
             return
         self.ask(Credentials(user, secret, self.client_id, self.peer, self.certificate_user))
 
@@ -617,6 +617,10 @@ class JsonConnector(FrameConnector):
         self._ok(position, transact.id)
 
     # -- the end
+
+    def _turn_away(self, user: str | None, code: str, reason: str) -> None:
+        self.turn_away(user, self.client_id, reason)
+        self._end(code, reason)
 
     def _end(self, code: str, reason: str) -> None:
         """Say why, and close."""

@@ -273,7 +273,7 @@ class Rules(Authorizer):
 def test_not_authorized_5_is_0x87_per_packet_and_per_filter() -> None:
     client = World(authorizer=Rules()).client(version=5)
     client.received()
-    why = because("not allowed to publish there")
+    why = because("not allowed to publish to 'secret'")
     assert client.publish("secret", b"x", 1, 1).received() == [Puback(1, 0x87, why)]
     assert client.publish("secret", b"x", 2, 2).received() == [Pubrec(2, 0x87, why)]
     assert client.publish("secret").received() == []
