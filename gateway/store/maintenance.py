@@ -16,7 +16,7 @@ from gateway.store.errors import StoreDamaged, StoreError, StoreFailed, StoreRef
 from gateway.store.fanout import Fanout
 from gateway.store.lock import StoreLock
 from gateway.store.old_keys import new_keys
-from gateway.store.recovery import prepare
+from gateway.store.recovery import is_unbegun, prepare
 from gateway.store.replace import BEFORE_RESTORE, BESIDE, finish, kept_for, part_of, remove, replace
 from gateway.store.schema import FANOUT_SINCE, KEYS_SINCE, PARTS_SINCE, look, missing_from, sync_directory
 from gateway.store.segments import KEPT_SUFFIX, Place, directory_of, name_of, read_at, segments_in
@@ -72,7 +72,7 @@ class Stats:
 
 def _reader(path: Path) -> Database:
     """The store, for reading.  Raises StoreRefused for what is none."""
-    if not path.exists():
+    if not path.exists() or is_unbegun(path):
         raise StoreRefused(f"{path}: there is no store")
     look(path)
     return Database(str(path), read_only=True)

@@ -40,7 +40,10 @@ class OpenedStore:
         self.damages: list[str] = []
         """What could not be read, one line each; empty for a sound store."""
         recovery.prepare(path)
+        unbegun = recovery.is_unbegun(path)
         self._lock = StoreLock(path)
+        if unbegun and path.stat().st_size == 0:
+            path.unlink()
         self.segments = segments or Segments(path)
         self._check_bytes_max = check_bytes_max
         # Segments beside a file that is not there belong to one that was moved away.

@@ -97,6 +97,13 @@ def prepare(path: Path) -> None:
             raise StoreRefused(f"{needed}: not writable")
 
 
+def is_unbegun(path: Path) -> bool:
+    """Is there an empty file with nothing beside it?  No store was ever there, which leaves its lock at the least."""
+    if not path.is_file() or path.stat().st_size:
+        return False
+    return not any(one.name.startswith(path.name) and one != path for one in path.parent.iterdir())
+
+
 def refusal(path: Path) -> str:
     """Why the file at `path` would be refused, as no store of ours; empty when it would not.  Raises StoreRefused."""
     fault = check_header(path)

@@ -27,7 +27,7 @@ from typing import Final
 
 from gateway.core.ports import SEQUENCE_BITS
 from gateway.store.database import Database
-from gateway.store.errors import StoreError, StoreFailed, StoreRefused
+from gateway.store.errors import StoreDamaged, StoreError, StoreFailed, StoreRefused
 from gateway.store.old_keys import rename_queues
 
 APPLICATION_ID: Final = 0x4D58_4757
@@ -142,10 +142,10 @@ def begin(path: Path, opener: Opener, version: int) -> Database:
 
 
 def look(path: Path) -> None:
-    """Refuse what is no store of ours, before anything touches it.  Raises StoreRefused."""
+    """Refuse what is no store of ours, before anything touches it.  Raises StoreRefused, StoreDamaged."""
     fault = check_header(path)
     if fault:
-        raise StoreRefused(fault)
+        raise (StoreDamaged if is_cut_short(path) else StoreRefused)(fault)
 
 
 def check_header(path: Path) -> str:

@@ -15,8 +15,9 @@ from store_doubles import WAIT_S, SqliteHarness, everything, make, put, sequence
 from gateway.core.journal import OPERATION_BYTES
 from gateway.core.ports import Dequeued, Quarantined, QueueDeleted
 from gateway.core.record import BadRecord, Decoder
+from gateway.store import maintenance
 from gateway.store.database import Database
-from gateway.store.errors import StoreFailed, StoreFull, StoreRefused
+from gateway.store.errors import StoreDamaged, StoreFailed, StoreFull, StoreRefused
 from gateway.store.schema import VERSION
 from gateway.store.sqlite import FEW, SqliteStore
 
@@ -170,10 +171,40 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 def test_what_is_left_of_a_store_that_was_cut_off_at_once_is_kept(
     tmp_path: Path, content: bytes, why: str
 ) -> None:
-    (tmp_path / "store.db").write_bytes(content)
-    harness, _ = damaged(tmp_path / "store.db")
+    path = tmp_path / "store.db"
+    path.write_bytes(content)
+    # Whoever had a store there has left this at the least.
+    path.with_name("store.db.lock").touch()
+    with pytest.raises(StoreDamaged, match=why):
+        maintenance.check(path, lambda done, total: None)
+    harness, _ = damaged(path)
     assert why in harness.sqlite.damages[0]
     assert harness.sqlite.recover().queues == []
+    harness.close()
+
+
+def test_an_empty_file_with_nothing_beside_it_is_a_store_that_has_not_begun(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.touch()
+    with pytest.raises(StoreRefused, match="there is no store"):
+        maintenance.check(path, lambda done, total: None)
+    harness = SqliteHarness(path)
+    assert harness.sqlite.damages == []
+    assert harness.sqlite.recover().epoch == 1
+    harness.close()
+    assert not list(tmp_path.glob("*.damaged-*"))
+
+
+@pytest.mark.parametrize("beside", ["store.db-segments/1.seg", "store.db-wal", "store.db-reserve"])
+def test_an_empty_file_with_anything_of_a_store_beside_it_is_all_that_is_left_of_it(
+    tmp_path: Path, beside: str
+) -> None:
+    path = tmp_path / "store.db"
+    path.touch()
+    (tmp_path / beside).parent.mkdir(exist_ok=True)
+    (tmp_path / beside).touch()
+    harness = SqliteHarness(path)
+    assert "an empty file" in harness.sqlite.damages[0]
     harness.close()
 
 
