@@ -7,6 +7,7 @@ ends early behind a frame that took long, when the client has had its share of t
 from typing import Final
 
 from gateway.connectors.base import Connector, Counters, Limits, Turn
+from gateway.core.dedup import Content
 from gateway.core.router import Broker
 
 TIRING_BYTES: Final = 8_192
@@ -21,7 +22,7 @@ class FrameConnector(Connector):
     has to (`_collect`), and what is too much (`beyond_rate`).
     """
 
-    __slots__ = ("_beyond", "_undone", "tired")
+    __slots__ = ("_beyond", "_content", "_undone", "tired")
 
     def __init__(self, broker: Broker, turn: Turn, limits: Limits, counters: Counters, peer: str) -> None:
         super().__init__(broker, turn, limits, counters, peer)
@@ -29,6 +30,8 @@ class FrameConnector(Connector):
         self._undone: list[object] | None = None
         # The first frame that it may not send: told so once what it might send is done.
         self._beyond: object | None = None
+        # Of what is said under a key, while it is long and being summed up.
+        self._content: Content | None = None
         self.tired = False
         """The client has had its share of this turn."""
 
@@ -73,6 +76,22 @@ class FrameConnector(Connector):
         """See Valve."""
         if self.turn.over:
             self.tired = True
+
+    def goes_on(self) -> None:
+        """There is more to do for the frame that is handled: it is handled again, from its beginning, in a further step."""
+        self.untaken = True
+        self.tired = True
+
+    def content_of(self, parts: list[bytes]) -> bytes:
+        """What tells a frame that is to be carried out once from others; empty if it `goes_on`."""
+        content = self._content
+        if content is None or not content.says(parts):
+            content = self._content = Content(parts)
+        if not content.step():
+            self.goes_on()
+            return b""
+        self._content = None
+        return content.digest
 
     def _take(self, data: bytes, now_ms: int) -> None:
         undone = self._undone

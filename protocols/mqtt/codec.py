@@ -468,7 +468,7 @@ def decode_control(frame: bytes, version: int, accepted: Accepted) -> Packet:
 def encode_packet(packet: Packet, version: int) -> bytes:
     """Any packet, for who has it as a record: tests and clients.  A PUBLISH is its own frame."""
     if isinstance(packet, Publish):
-        return packet.frame + packet.tail
+        return packet.whole()
     if isinstance(packet, Connect):
         return encode_connect(packet)
     if isinstance(packet, Connack):

@@ -7,7 +7,7 @@ from protocols.mqtt.accepted import ANYTHING, Accepted
 from protocols.mqtt.codec import check_first, decode_control
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.errors import MalformedPacket, ProtocolViolation
-from protocols.mqtt.frames import Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel
+from protocols.mqtt.frames import LongPayload, Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel
 from protocols.mqtt.framing import NEED_MORE, body_start, frame_end
 from protocols.mqtt.properties import decode_properties, refuse_control_characters
 from protocols.mqtt.strings import check_minimal, decode_varint
@@ -202,8 +202,9 @@ class PacketDecoder:
                 return self.next_frame()
             self._whole = None
             publish = self._decode_publish(whole)
-            publish.tail = self._tail
-            self._tail = b""
+            if self._tail:
+                publish.tail = LongPayload(self._tail)
+                self._tail = b""
             packets.append(publish)
             if self.enough(packets):
                 return None

@@ -96,6 +96,23 @@ class Connack(Packet):
 
 @final
 @mypyc_attr(acyclic=True)
+class LongPayload:
+    """A payload so large that it is kept beside the head of its packet, and what has been found out about it, which takes a
+    while."""
+
+    __slots__ = ("checksum", "content", "data", "is_utf8")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.is_utf8: bool | None = None
+        self.checksum = -1
+        """CRC-32 of the topic and of it."""
+        self.content = b""
+        """What tells the message from others, where it is to be published once."""
+
+
+@final
+@mypyc_attr(acyclic=True)
 @dataclass(init=False, slots=True)
 class Publish(Packet):
     """PUBLISH (§3.3), with the packet as it came, so that it can go on as it is."""
@@ -118,8 +135,8 @@ class Publish(Packet):
     expiry_s: int
     """Message expiry interval; -1 for none."""
     protocol_version: int
-    tail: bytes
-    """The payload of a packet so large that it is kept beside its head; else empty."""
+    tail: LongPayload | None
+    """The payload, if that is a long one."""
 
     def __init__(
         self,
@@ -146,15 +163,28 @@ class Publish(Packet):
         self.topic_alias = topic_alias
         self.expiry_s = expiry_s
         self.protocol_version = protocol_version
-        self.tail = b""
+        self.tail = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole packet."""
+        tail = self.tail
+        return len(self.frame) if tail is None else len(self.frame) + len(tail.data)
 
     def payload(self) -> bytes:
         """The application message."""
-        return self.tail or self.frame[self.payload_start :]
+        tail = self.tail
+        return self.frame[self.payload_start :] if tail is None else tail.data
 
     def view(self) -> memoryview:
         """The same without a copy of it."""
-        return memoryview(self.tail or self.frame)[0 if self.tail else self.payload_start :]
+        tail = self.tail
+        return memoryview(self.frame)[self.payload_start :] if tail is None else memoryview(tail.data)
+
+    def whole(self) -> bytes:
+        """The packet in one piece."""
+        tail = self.tail
+        return self.frame if tail is None else self.frame + tail.data
 
 
 @final

@@ -10,7 +10,7 @@ from core_messages import message, pattern, topic_message
 from core_queues import broker_with, consume, store_of, waiting_ids
 
 from gateway.core.committing import CARRIED_OUT_AT_ONCE, SMALL, SMALL_DEAR, Committing
-from gateway.core.dedup import Once
+from gateway.core.dedup import Once, summed
 from gateway.core.delivery import ACCEPTED, REJECTED
 from gateway.core.destination import Destination
 from gateway.core.flow import Publisher
@@ -268,7 +268,7 @@ def test_a_client_that_leaves_meanwhile_has_committed() -> None:
 def test_to_others_its_keys_are_used_from_the_beginning() -> None:
     broker = broker_with()
     client = Committer(broker)
-    once = broker.dedup.once(client.publisher, "key", [b"content"])
+    once = broker.dedup.once(client.publisher, "key", summed([b"content"]))
     client.send(persistent=True)
     once.messages = [client.sent[0].id]
     client.transaction.remember(once)
@@ -286,7 +286,7 @@ def test_to_others_its_keys_are_used_from_the_beginning() -> None:
 def test_a_key_whose_time_was_over_is_used_too_from_the_beginning() -> None:
     broker = broker_with()
     client = Committer(broker)
-    once = broker.dedup.once(client.publisher, "key", [])
+    once = broker.dedup.once(client.publisher, "key", summed([]))
     publish_once(broker, Once(once.name, once.producer, once.content), [message(broker)], None)
     broker.now_ms += broker.limits.dedup_window_ms
     client.send(persistent=True)

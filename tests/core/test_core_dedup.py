@@ -3,7 +3,7 @@
 import pytest
 from core_messages import message as new_message
 
-from gateway.core.dedup import SPACE, KeyReused, Once
+from gateway.core.dedup import SPACE, KeyReused, Once, summed
 from gateway.core.flow import Publisher
 from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.message import Message
@@ -33,7 +33,7 @@ class Life:
     ) -> bool:
         """Send once; was it a repetition?"""
         broker = self.broker
-        once = broker.dedup.once(who or someone("u"), key, [text])
+        once = broker.dedup.once(who or someone("u"), key, summed([text]))
         message = new_message(broker, "q", text, persistent=persistent)
         return publish_once(broker, once, [message], None).repeated
 
@@ -66,7 +66,10 @@ def test_a_repetition_has_the_number_of_the_first_message_and_its_position() -> 
     broker = life.broker
     outcomes = [
         publish_once(
-            broker, broker.dedup.once(someone("u"), "k", []), [new_message(broker, persistent=True)], None
+            broker,
+            broker.dedup.once(someone("u"), "k", summed([])),
+            [new_message(broker, persistent=True)],
+            None,
         )
         for _ in range(2)
     ]
@@ -81,7 +84,7 @@ def test_a_transaction_that_repeats_what_is_not_safe_yet_is_safe_when_that_is(be
     broker = life.broker
 
     def once() -> tuple[Once, list[Message]]:
-        return broker.dedup.once(someone("u"), "k", []), [new_message(broker, persistent=True)]
+        return broker.dedup.once(someone("u"), "k", summed([])), [new_message(broker, persistent=True)]
 
     transaction = broker.transaction()
     if before:
@@ -200,7 +203,7 @@ def test_what_is_not_stored_is_not_remembered_over_a_restart() -> None:
 def test_where_a_queue_confirms_at_once_its_keys_are_stored_all_the_same() -> None:
     life = Life()
     life.broker.asynchronous = [literal("q")]
-    once = life.broker.dedup.once(someone("u"), "k", [b"x"])
+    once = life.broker.dedup.once(someone("u"), "k", summed([b"x"]))
     outcome = publish_once(life.broker, once, [new_message(life.broker, persistent=True)], None)
     assert outcome.position == 0
     life.store.commit()
@@ -260,7 +263,7 @@ def test_a_key_counts_from_the_commit_on() -> None:
     life = Life()
     broker = life.broker
     transaction = broker.transaction()
-    once = broker.dedup.once(someone("u"), "k", [b"x"])
+    once = broker.dedup.once(someone("u"), "k", summed([b"x"]))
     hold_once(broker, transaction, once, [new_message(broker, persistent=True)], None)
     # Said twice in one transaction, it is a part of it once.
     hold_once(broker, transaction, once, [new_message(broker, persistent=True)], None)
@@ -270,7 +273,7 @@ def test_a_key_counts_from_the_commit_on() -> None:
     hold_once(
         broker,
         transaction,
-        broker.dedup.once(someone("u"), "l", [b"x"]),
+        broker.dedup.once(someone("u"), "l", summed([b"x"])),
         [new_message(broker, persistent=True)],
         None,
     )
@@ -283,7 +286,7 @@ def test_what_another_connection_has_done_meanwhile_is_left_out_of_the_commit() 
     life = Life()
     broker = life.broker
     transaction = broker.transaction()
-    once = broker.dedup.once(someone("u"), "k", [b"x"])
+    once = broker.dedup.once(someone("u"), "k", summed([b"x"]))
     hold_once(broker, transaction, once, [new_message(broker, persistent=True)], None)
     transaction.publish(new_message(broker, "q", b"other", persistent=True))
     life.say("k")
@@ -298,7 +301,7 @@ def test_a_key_that_means_something_else_meanwhile_undoes_the_transaction() -> N
     hold_once(
         broker,
         transaction,
-        broker.dedup.once(someone("u"), "k", [b"x"]),
+        broker.dedup.once(someone("u"), "k", summed([b"x"])),
         [new_message(broker, persistent=True)],
         None,
     )

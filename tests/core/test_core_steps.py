@@ -7,7 +7,7 @@ from core_messages import message, pattern, topic_message
 from core_queues import broker_with, consume, waiting_ids
 
 from gateway.core.contents import faults
-from gateway.core.dedup import FORGOTTEN_AT_ONCE
+from gateway.core.dedup import FORGOTTEN_AT_ONCE, summed
 from gateway.core.delivery import ACCEPTED
 from gateway.core.flow import Publisher
 from gateway.core.leaving import DISMISSED_AT_ONCE
@@ -196,11 +196,11 @@ def test_keys_whose_time_is_over_are_forgotten_some_a_step_but_not_one_that_is_u
     publisher = Publisher("p", None)
     publisher.client_id = "p"
     for number in range(4 * FORGOTTEN_AT_ONCE):
-        broker.dedup.done(broker.dedup.once(publisher, str(number), []), 0, True)
+        broker.dedup.done(broker.dedup.once(publisher, str(number), summed([])), 0, True)
     broker.now_ms = broker.limits.dedup_window_ms
     broker.tick(broker.now_ms)
     broker.chores.step()
-    anew = broker.dedup.once(publisher, str(4 * FORGOTTEN_AT_ONCE - 1), [])
+    anew = broker.dedup.once(publisher, str(4 * FORGOTTEN_AT_ONCE - 1), summed([]))
     assert broker.dedup.find(anew) is None
     broker.dedup.done(anew, 0, True)
     left = [broker.dedup.count]

@@ -4,10 +4,11 @@ from email.utils import formatdate
 from typing import Final
 
 from gateway.connectors.base import RESUME_BYTES, Connector, Counters, Limits, Turn
-from gateway.connectors.http.requests import MESSAGE_ID, META
+from gateway.connectors.http.requests import MESSAGE_ID, META, once_parts
 from gateway.connectors.http.stream_parts import StreamParts
 from gateway.connectors.parts import Parts, Pieces
 from gateway.connectors.text import LONG_TEXT, Looking
+from gateway.core.dedup import Content
 from gateway.core.message import Message
 from gateway.core.router import Broker
 from gateway.core.schedule import Timing
@@ -38,6 +39,7 @@ class Answering(Connector):
     """See the module.  One request is answered at a time."""
 
     __slots__ = (
+        "_content",
         "_looking",
         "_text",
         "body_is_utf8",
@@ -74,6 +76,7 @@ class Answering(Connector):
         # The request's JSON, while it is read.
         self._text: JsonText | None = None
         self._looking: Looking | None = None
+        self._content: Content | None = None
         self.body_is_utf8: bool | None = None
         """Whether the request's body is, where `has_looked` has looked."""
         self.json: object = None
@@ -122,8 +125,21 @@ class Answering(Connector):
             self.body_is_utf8 = looking.found
         return True
 
+    def content_of(self, request: Request) -> bytes:
+        """What tells a request that is to be carried out once from others; empty as long as it `goes_on`."""
+        content = self._content
+        if content is None:
+            content = self._content = Content(once_parts(request))
+        elif content.digest:
+            # It had to wait for something else since.
+            return content.digest
+        if not content.step():
+            self.goes_on()
+        return content.digest
+
     def forget_request(self) -> None:
         """It has been answered, or nobody waits for that any more."""
+        self._content = None
         self._looking = None
         self.body_is_utf8 = None
         self.request = None

@@ -11,7 +11,6 @@ from gateway.connectors.http.requests import (
     envelope_in,
     idempotency_key,
     is_envelope,
-    once_parts,
 )
 from gateway.connectors.websocket.addresses import destination_of
 from gateway.connectors.websocket.messages import HTTP, message_from
@@ -38,8 +37,9 @@ def post(connector: Answering, request: Request, destination: Destination, value
             return
     elif not connector.has_looked(request.body):
         return
-    once = _once(connector, request)
-    if once is not None and _done(connector, once):
+    key = idempotency_key(request)
+    once = None if key is None else _once(connector, request, key)
+    if connector.untaken or (once is not None and _done(connector, once)):
         return
     coding = coding_of(request)
     envelope = envelope_in(
@@ -70,12 +70,10 @@ def post(connector: Answering, request: Request, destination: Destination, value
     connector.stored(position, named)
 
 
-def _once(connector: Answering, request: Request) -> Once | None:
-    """What the request is, if it is to be done once."""
-    key = idempotency_key(request)
-    if key is None:
-        return None
-    return connector.broker.dedup.once(connector.publisher, key, once_parts(request))
+def _once(connector: Answering, request: Request, key: str) -> Once | None:
+    """What the request is, which is to be done once; None while it goes on."""
+    content = connector.content_of(request)
+    return connector.broker.dedup.once(connector.publisher, key, content) if content else None
 
 
 def _done(connector: Answering, once: Once) -> bool:
@@ -102,8 +100,9 @@ def post_many(connector: Answering, request: Request, messages_max: int, values_
         raise HttpRefusal(413, f"one request may bring {messages_max} messages")
     if not _made(connector, items, len(request.body) // max(len(items), 1)):
         return
-    once = _once(connector, request)
-    if once is not None and _done(connector, once):
+    key = idempotency_key(request)
+    once = None if key is None else _once(connector, request, key)
+    if connector.untaken or (once is not None and _done(connector, once)):
         return
     transaction = connector.broker.transaction(connector.publisher)
     try:

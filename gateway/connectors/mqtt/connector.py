@@ -83,7 +83,7 @@ class MqttConnector(MqttPublishing):
         for packet in frames:
             if isinstance(packet, Publish):
                 self._on_publish(packet)
-                if len(packet.frame) + len(packet.tail) >= TIRING_BYTES:
+                if len(packet.frame) >= TIRING_BYTES or packet.tail is not None:
                     self.tire()
             else:
                 assert isinstance(packet, Packet)

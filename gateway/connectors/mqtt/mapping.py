@@ -115,11 +115,12 @@ class MqttOrigin(Origin):
         """See Origin."""
         block = self.publish.properties
         body = self.body()
+        is_utf8 = None if self.publish.tail is None else self.publish.tail.is_utf8
         if not block:
             fields = Fields()
-            fields.body_kind = mqtt_kind(None, None, None, body)
+            fields.body_kind = mqtt_kind(None, None, None, body, is_utf8)
             return fields
-        known = _fields_for(block, body)
+        known = _fields_for(block, body, is_utf8)
         if known is not None:
             return known
         fields = Fields()
@@ -144,7 +145,9 @@ class MqttOrigin(Origin):
             if taken.btypes is not None:
                 side.leave(fields, "btypes", taken.btypes)
             content_type = fields.content_type
-            fields.body_kind = mqtt_kind(content_type, fields.content_encoding, fields.payload_format, body)
+            fields.body_kind = mqtt_kind(
+                content_type, fields.content_encoding, fields.payload_format, body, is_utf8
+            )
             if fields.body_kind == OBJECT and not taken.ct:
                 fields.content_type = None
             if taken.body is None:
@@ -181,12 +184,13 @@ def _note_filled(block: bytes) -> tuple[str, ...]:
     return filled
 
 
-def _fields_for(block: bytes, body: bytes) -> Fields | None:
+def _fields_for(block: bytes, body: bytes, is_utf8: bool | None) -> Fields | None:
     """The fields of a PUBLISH with these properties, if one whose body is of the same kind was decoded before."""
     shared = _shared.get(block)
     if shared is None:
         return None
-    return shared.get(mqtt_kind(shared.content_type, shared.content_encoding, shared.payload_format, body))
+    kind = mqtt_kind(shared.content_type, shared.content_encoding, shared.payload_format, body, is_utf8)
+    return shared.get(kind)
 
 
 def _keep(block: bytes, fields: Fields, content_type: str | None) -> None:
@@ -232,7 +236,7 @@ def take_items(publish: Publish) -> side.Routing:
             publish.topic, len(payload), publish.qos, publish.retain, publish.dup, publish.packet_id, block
         )
         publish.payload_start = len(publish.frame)
-        if not publish.tail:
+        if publish.tail is None:
             publish.frame += payload
         publish.properties = block
     return found
@@ -251,7 +255,7 @@ def message_from(
         broker.next_message_id(),
         destination,
         MqttOrigin(publish, forwardable),
-        len(publish.frame) + len(publish.tail),
+        publish.size,
         broker.now_ms,
         qos > 0,
         qos,
@@ -337,7 +341,7 @@ def qos0_frame(
     dynamic = five and (message.expires_at_ms != 0 or bool(binding.identifiers) or failures != 0)
     if binding.plain and not dynamic:
         if isinstance(origin, MqttOrigin) and origin.forwardable == (5 if five else 3):
-            return origin.publish.frame + origin.publish.tail
+            return origin.publish.whole()
         variant = target.plain
         known = message.form(variant)
         if isinstance(known, bytes):
@@ -453,6 +457,8 @@ def fitted_frame(
     enough, or if it came by MQTT and must stay as it is (§3.1.2.11.4), but for the count of earlier deliveries."""
     if not target.five or binding.json:
         return None
+    if message.origin.raw() and len(message.origin.view()) > maximum:
+        return None
     retain = retain_flag(message, binding)
     if isinstance(message.origin, MqttOrigin):
         if failures == 0:
@@ -467,11 +473,12 @@ def fitted_frame(
     body = body_out(message, message.fields())[0]
     made.add_failures(failures)
     while True:
-        frame = encode_publish(topic, body, qos, retain, dup, packet_id, made.encode() + behind)
-        if len(frame) <= maximum:
+        head = publish_head(topic, len(body), qos, retain, dup, packet_id, made.encode() + behind)
+        above = len(head) + len(body) - maximum
+        if above <= 0:
             made.count(message, target)
-            return frame
-        if not made.leave_out(len(frame) - maximum):
+            return head + body
+        if not made.leave_out(above):
             return None
 
 

@@ -7,12 +7,13 @@ from zlib import crc32
 from gateway.connectors.base import Counters, Limits, Turn, shown
 from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.addresses import NAME_REMEMBERED_MAX, Reserved, destination_of
+from gateway.connectors.mqtt.looks import Looks
 from gateway.connectors.mqtt.mapping import has_items, message_from, take_items
 from gateway.connectors.mqtt.sending import MqttSender
 from gateway.connectors.mqtt.settings import ACKNOWLEDGE, MqttSettings
 from gateway.connectors.side import Routing
 from gateway.connectors.text import is_utf8
-from gateway.core.dedup import KeyReused
+from gateway.core.dedup import KeyReused, summed
 from gateway.core.destination import QUEUE, Destination, InvalidName
 from gateway.core.message import Message
 from gateway.core.once import publish_once
@@ -24,7 +25,7 @@ from gateway.core.topics import Topic
 from gateway.core.transaction import TransactionRefused, TransactionTooLarge
 from protocols.mqtt.codec import encode_puback, encode_pubcomp, encode_pubrec
 from protocols.mqtt.constants import ReasonCode
-from protocols.mqtt.frames import Publish, Pubrel
+from protocols.mqtt.frames import LongPayload, Publish, Pubrel
 from protocols.mqtt.properties import decode_properties
 
 TOPICS_SHARED_MAX: Final = 65_536
@@ -43,7 +44,7 @@ def reason_for(error: InvalidName) -> ReasonCode:
 class MqttPublishing(MqttSender):
     """The half of a connection that publishes."""
 
-    __slots__ = ("_answers", "_itemless", "_shared_topics", "_summed", "_topic_sum", "_topics")
+    __slots__ = ("_answers", "_itemless", "_looks", "_shared_topics", "_summed", "_topic_sum", "_topics")
 
     def __init__(
         self,
@@ -59,6 +60,8 @@ class MqttPublishing(MqttSender):
         super().__init__(broker, turn, limits, counters, peer, settings, now_ms)
         # Properties in which nothing has a reserved name.
         self._itemless = b""
+        # At the long payload of the next PUBLISH, while they go on.
+        self._looks: Looks | None = None
         # The topic whose checksum was made last, and that.
         self._summed = ""
         self._topic_sum = 0
@@ -76,6 +79,8 @@ class MqttPublishing(MqttSender):
     @final
     def _on_publish(self, publish: Publish) -> None:
         if self.broker.places.shut and self._must_wait(publish):
+            return
+        if publish.tail is not None and not self._has_looked(publish, publish.tail):
             return
         items: Routing | None = None
         if publish.properties and publish.properties is not self._itemless:
@@ -120,6 +125,18 @@ class MqttPublishing(MqttSender):
                 self._confirm_publish(publish, broker.publish(message, topic))
             finally:
                 broker.store.end()
+
+    @final
+    def _has_looked(self, publish: Publish, tail: LongPayload) -> bool:
+        """Find out what is to be known of a long payload: some of it, and False, as long as it `goes_on`."""
+        looks = self._looks
+        if looks is None or looks.tail is not tail:
+            looks = self._looks = Looks(publish, tail)
+        if not looks.step():
+            self.goes_on()
+            return False
+        self._looks = None
+        return True
 
     @final
     def _publish_later(self, publish: Publish, timing: Timing) -> None:
@@ -256,10 +273,12 @@ class MqttPublishing(MqttSender):
         message = self._begin_special(publish)
         if message is None:
             return
-        parts = [publish.topic.encode(), publish.payload()]
+        content = b"" if publish.tail is None else publish.tail.content
+        if not content:
+            content = summed([publish.topic.encode(), publish.payload()])
         broker.store.begin()
         try:
-            once = broker.dedup.once(self.publisher, key, parts)
+            once = broker.dedup.once(self.publisher, key, content)
             position = publish_once(broker, once, [message], timing).position
             if publish.qos:
                 self._confirm_publish(publish, position)
@@ -306,13 +325,22 @@ class MqttPublishing(MqttSender):
         In one connection it is sent again as the same packet, whose hash is made at once.
         """
         session = self._session()
-        if session.noted or session.expiry_s or publish.dup or publish.topic_alias or publish.tail:
+        if (
+            session.noted
+            or session.expiry_s
+            or publish.dup
+            or publish.topic_alias
+            or publish.tail is not None
+        ):
             return self._checksum(publish)
         return hash(publish.frame)
 
     @final
     def _checksum(self, publish: Publish) -> int:
         """The same in every connection and in every run, whatever the packet and its alias are like."""
+        tail = publish.tail
+        if tail is not None and tail.checksum >= 0:
+            return tail.checksum
         topic = publish.topic
         if topic != self._summed:
             self._summed = topic

@@ -111,6 +111,7 @@ class MqttSender(FrameConnector):
     ) -> None:
         """Send a QoS 0 delivery, or let the slow-consumer policy have it."""
         origin = message.origin
+        frame: bytes | None
         if (
             binding.plain
             and isinstance(origin, MqttOrigin)
@@ -118,23 +119,22 @@ class MqttSender(FrameConnector):
             and failures == 0
         ):
             frame = origin.publish.frame
-            if len(origin.publish.tail) > 0:
-                if self._sends_long(Pieces([frame, origin.publish.tail]), False, NOTHING):
-                    return
-                frame += origin.publish.tail
-        elif is_long(message, binding) and self._sends_long(
-            long_frame(message, binding, self._target, 0, 0, False, self.broker.now_ms, failures),
-            False,
-            NOTHING,
-        ):
-            return
+            tail = origin.publish.tail
+            if tail is not None:
+                if not self._sends_long(Pieces([frame, tail.data]), False, NOTHING):
+                    self.counters.dropped_large += 1
+                return
+        elif is_long(message, binding):
+            long = long_frame(message, binding, self._target, 0, 0, False, self.broker.now_ms, failures)
+            if self._sends_long(long, False, NOTHING):
+                return
+            frame = None
         else:
             frame = qos0_frame(message, binding, self._target, self.broker.now_ms, failures, redelivered)
-        if len(frame) > self._packet_size_max:
-            fitted = self._fitted(message, binding, 0, 0, False, failures)
-            if fitted is None:
+        if frame is None or len(frame) > self._packet_size_max:
+            frame = self._fitted(message, binding, 0, 0, False, failures)
+            if frame is None:
                 return
-            frame = fitted
         if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
             frame = self._aliases.shorten(frame, not self.congested)
         self.counters.messages_out += 1
@@ -148,6 +148,7 @@ class MqttSender(FrameConnector):
 
         False when it is larger than the client takes (§3.1.2.11.4).
         """
+        frame: bytes | None
         if is_long(delivery.message, binding):
             long = long_frame(
                 delivery.message,
@@ -161,22 +162,23 @@ class MqttSender(FrameConnector):
             )
             if self._sends_long(long, True, position):
                 return True
-        frame = acknowledged_frame(
-            delivery.message,
-            binding,
-            self._target,
-            qos,
-            packet_id,
-            dup,
-            self.broker.now_ms,
-            delivery.failures,
-            binding.json and delivery.redelivered,
-        )
-        if len(frame) > self._packet_size_max:
-            fitted = self._fitted(delivery.message, binding, qos, packet_id, dup, delivery.failures)
-            if fitted is None:
+            frame = None
+        else:
+            frame = acknowledged_frame(
+                delivery.message,
+                binding,
+                self._target,
+                qos,
+                packet_id,
+                dup,
+                self.broker.now_ms,
+                delivery.failures,
+                binding.json and delivery.redelivered,
+            )
+        if frame is None or len(frame) > self._packet_size_max:
+            frame = self._fitted(delivery.message, binding, qos, packet_id, dup, delivery.failures)
+            if frame is None:
                 return False
-            frame = fitted
         behind = self._behind
         waits = behind is not None or position > self.broker.store.durable
         if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:

@@ -251,8 +251,12 @@ class StompSender(FrameConnector):
         """A SEND with `x-mx-dedup`: what was sent under this key is not sent again, and has its RECEIPT again."""
         destinations = self._allowed(send)
         broker = self.broker
+        content = self.content_of([send.destination.encode(), send.body])
+        if not content:
+            self.counters.messages_in -= 1
+            return
         try:
-            once = broker.dedup.once(self.publisher, key, [send.destination.encode(), send.body])
+            once = broker.dedup.once(self.publisher, key, content)
             if send.transaction is not None:
                 transaction = self._transaction(send.transaction)
                 hold_once(broker, transaction, once, self._messages(send, destinations), timing)

@@ -380,7 +380,6 @@ class JsonConnector(FrameConnector):
     # -- publishing
 
     def _on_publish(self, publish: Publish) -> None:
-        self.counters.messages_in += 1
         broker = self.broker
         destinations: list[Destination] = []
         for name in publish.to:
@@ -397,7 +396,11 @@ class JsonConnector(FrameConnector):
             return
         once: Once | None = None
         if publish.dedup is not None:
-            once = broker.dedup.once(self.publisher, publish.dedup, once_parts(publish))
+            content = self.content_of(once_parts(publish))
+            if not content:
+                return
+            once = broker.dedup.once(self.publisher, publish.dedup, content)
+        self.counters.messages_in += 1
         members = publish.envelope
         members["to"] = publish.to
         envelope = envelope_from(members)

@@ -7,6 +7,8 @@ from http_client import World
 from json_client import HoldingStore
 from test_http_connector import Rules, basic
 
+from gateway.core.dedup import SUMMED_AT_ONCE
+
 ENVELOPE = "application/vnd.mx+json"
 KEY = '"8e03978e-40d5-43dd-bc93-6894a57f9324"'
 
@@ -27,6 +29,23 @@ def test_a_repeated_request_has_the_same_outcome_and_is_marked() -> None:
     # Also when it has been consumed since.
     assert world.once("POST", "/queues/q", b"x", Idempotency_Key=KEY).headers["idempotent-replayed"] == "true"
     assert world.once("GET", "/queues/q").status == 204
+
+
+def test_a_large_request_is_told_from_others_some_of_it_at_a_time() -> None:
+    world = World()
+    body = b"x" * (8 * SUMMED_AT_ONCE)
+    head = b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k\r\nContent-Length: %d\r\n\r\n"
+    for replayed in (False, True):
+        client = world.client()
+        client.raw(head % len(body) + body[1:])
+        client.connector.bytes_in(body[:1], world.now_ms)
+        steps = 1
+        while client.connector.resumes:
+            client.connector.go_on(world.now_ms)
+            steps += 1
+        assert steps >= 8
+        assert (b"Idempotent-Replayed: true" in client.written()) is replayed
+    assert depth(world) == 1
 
 
 def test_a_key_may_be_bare_as_stripes_clients_send_it() -> None:

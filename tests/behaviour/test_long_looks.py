@@ -1,0 +1,90 @@
+"""What has to be known of all of a large body is found out some of it at a time: others have their turn in between."""
+
+import pytest
+from harness import Gateway, Party
+
+from gateway.connectors.mqtt.looks import SUMMED_AT_ONCE as CHECKED_AT_ONCE
+from gateway.connectors.text import LONG_TEXT
+from gateway.core.dedup import SUMMED_AT_ONCE
+from gateway.core.message import BYTES, TEXT
+from protocols.mqtt.codec import encode_publish
+
+BODY = "é".encode() * 1_500_000 + b"end"
+READ = 262_144
+
+
+def steps_for(party: Party, data: bytes) -> int:
+    """Say it as it is read, and count the steps that the last read takes."""
+    connector = party.connector
+    for at in range(0, len(data), READ):
+        assert not connector.unheard
+        connector.bytes_in(data[at : at + READ], party.gateway.now_ms)
+    steps = 1
+    while connector.resumes:
+        connector.go_on(party.gateway.now_ms)
+        steps += 1
+    return steps
+
+
+def properties(*pairs: tuple[bytes, bytes]) -> bytes:
+    found = b""
+    for name, value in pairs:
+        found += b"\x26" + len(name).to_bytes(2, "big") + name + len(value).to_bytes(2, "big") + value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [(BODY, TEXT), (BODY + b"\xff", BYTES), (b"\0" + BODY, BYTES)],
+    ids=["text", "cut", "NUL"],
+)
+def test_whether_a_payload_is_text(body: bytes, kind: int) -> None:
+    gw = Gateway()
+    mqtt = gw.mqtt("m") >> "CONNECT m" << "CONNACK 0 present=0"
+    assert (
+        steps_for(mqtt, encode_publish("$queue/q", body, 0, False, False, 0, None)) >= len(body) // LONG_TEXT
+    )
+    assert [delivery.message.fields().body_kind for delivery in gw.broker.queues["queue:q"].browse()] == [
+        kind
+    ]
+
+
+def test_the_checksum_that_tells_a_repeated_publish_of_qos_2() -> None:
+    """MQTT 5.0 §4.3.3"""
+    gw = Gateway()
+    mqtt = gw.mqtt("m") >> "CONNECT m" << "CONNACK 0 present=0"
+    for payload in (BODY, BODY, BODY[:-1] + b"!"):
+        packet = encode_publish("$queue/q", payload, 2, False, False, 7, None)
+        at_least = len(payload) // LONG_TEXT + len(payload) // CHECKED_AT_ONCE
+        assert steps_for(mqtt, packet) >= at_least
+        if payload is BODY:
+            mqtt << "PUBREC 7"
+    # Another message under its packet id is none (which ends the connection before MQTT 5).
+    assert gw.broker.queues["queue:q"].depth == 1
+    assert mqtt.closed
+
+
+def test_what_is_said_under_a_key_by_mqtt() -> None:
+    gw = Gateway()
+    mqtt = gw.mqtt("m", 5) >> "CONNECT m" << "CONNACK 0 present=0"
+    block = properties((b"x-mx-dedup", b"k"), (b"a", b"b"))
+    for packet_id in (1, 2):
+        packet = encode_publish("$queue/q", BODY, 1, False, False, packet_id, block)
+        assert steps_for(mqtt, packet) >= len(BODY) // LONG_TEXT + len(BODY) // SUMMED_AT_ONCE
+        mqtt << f"PUBACK {packet_id}"
+    message = next(iter(gw.broker.queues["queue:q"].browse())).message
+    assert gw.broker.queues["queue:q"].depth == 1
+    assert message.fields().properties == [("a", "b")]
+    assert message.origin.body() == BODY
+
+
+def test_what_is_said_under_a_key_by_stomp() -> None:
+    gw = Gateway()
+    stomp = gw.stomp("s")
+    head = b"SEND\ndestination:/queue/q\nx-mx-dedup:k\nreceipt:r\ncontent-length:%d\n\n" % len(BODY)
+    for _ in range(2):
+        assert steps_for(stomp, head + BODY + b"\0") >= len(BODY) // SUMMED_AT_ONCE
+        stomp << "RECEIPT receipt-id:r"
+    assert gw.broker.queues["queue:q"].depth == 1
+    # Neither is counted twice, however often it was begun.
+    assert stomp.connector.counters.messages_in == 2
