@@ -33,6 +33,14 @@ class Looks:
 
     def step(self) -> bool:
         """Go on for a moment; answers whether that was all."""
+        self._go_on()
+        return self._over
+
+    @property
+    def _over(self) -> bool:
+        return self._text is None and self._content is None and self._at == len(self.tail.data)
+
+    def _go_on(self) -> None:
         tail = self.tail
         text = self._text
         if text is not None:
@@ -49,4 +57,3 @@ class Looks:
             self._at = end
             if end == len(tail.data):
                 tail.checksum = self._sum
-        return self._text is None and self._content is None and self._at == len(tail.data)
