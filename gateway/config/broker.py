@@ -42,10 +42,6 @@ class CoreSection(Section):
     lookup_steps_max: int = Field(5_000, ge=1_000)
     """Steps that it may take to find who is to have what goes to one name, some 0.4 µs each.  Filters with a wildcard where
     others have a level add to it: `sensors/+/x` and `sensors/a/+` do, a hundred thousand like `sensors/+/x` do not."""
-    lookup_steps_per_user_max: int = Field(2_500, ge=0)
-    """What the filters of one user may add to it; 0 is no limit but that for all."""
-    lookup_steps_per_address_max: int = Field(2_500, ge=0)
-    """The same for the clients of one address."""
     topics_cached_bytes_max: int = Field(67_108_864, ge=1_024)
     """Bytes of topics that are remembered with their routes; above that the oldest are forgotten, until their next use."""
     route_bindings_max: int = Field(1_000_000, ge=1)

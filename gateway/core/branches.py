@@ -5,10 +5,13 @@ one, so the dearest counts; a wildcard for one level is followed as well.  Behin
 there all count.  It is kept up as levels come and go, at a cost of the levels of one pattern.
 """
 
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 from gateway.core.pattern import MANY, ONE
 from gateway.core.routes import Claims
+
+Made: TypeAlias = tuple[str, str]
+"""A user and an address, each empty where it is not known."""
 
 NOT_COUNTED: Final = 0
 """The steps of a node that is not part of its parent's yet."""
@@ -18,7 +21,19 @@ NOT_COUNTED: Final = 0
 class Node:
     """What ends here, and the levels that follow."""
 
-    __slots__ = ("_below", "_counts", "behind", "children", "claims", "many", "one", "repeats", "steps")
+    __slots__ = (
+        "_below",
+        "_counts",
+        "_dearest",
+        "behind",
+        "children",
+        "claims",
+        "made",
+        "many",
+        "one",
+        "repeats",
+        "steps",
+    )
 
     def __init__(self, repeats: bool, behind: bool) -> None:
         """`behind`: it stands for MANY (`repeats`), or behind one."""
@@ -30,8 +45,12 @@ class Node:
         """It stands for MANY: any number of levels."""
         self.behind = behind
         self.steps = NOT_COUNTED
+        self.made: Made | None = None
+        """By whom, if by anybody in particular."""
         # What the literal levels that follow cost.
         self._below = 0
+        # Which of them that is, where one counts and it is known.
+        self._dearest: Node | None = None
         # How many of these cost how much, where there are several and the dearest counts.
         self._counts: dict[int, int] | None = None
 
@@ -72,7 +91,8 @@ class Node:
             self.many = None
         else:
             assert self.children is not None
-            self._weigh(self.children.pop(level).steps, NOT_COUNTED)
+            child = self.children.pop(level)
+            self._weigh(child, child.steps, NOT_COUNTED)
 
     def count(self) -> int:
         """Steps from here on, by what is known of the nodes below."""
@@ -86,9 +106,19 @@ class Node:
     def changed(self, level: str, before: int, steps: int) -> None:
         """The node one pattern level below costs `steps` now; it cost `before`."""
         if level != ONE and level != MANY:
-            self._weigh(before, steps)
+            assert self.children is not None
+            self._weigh(self.children[level], before, steps)
 
-    def _weigh(self, before: int, steps: int) -> None:
+    def dearest(self) -> "Node | None":
+        """Of the literal levels that follow the one that costs most; None where there is none."""
+        if self._dearest is None and self.children:
+            for child in self.children.values():
+                if child.steps == self._below:
+                    self._dearest = child
+                    break
+        return self._dearest
+
+    def _weigh(self, child: "Node", before: int, steps: int) -> None:
         """One of the literal levels below costs `steps` now; it cost `before`."""
         if self.behind:
             self._below += steps - before
@@ -98,6 +128,7 @@ class Node:
             assert self.children is not None
             if len(self.children) <= 1:
                 self._below = steps
+                self._dearest = None
                 return
             counts = self._counts = {self._below: 1}
         if steps != NOT_COUNTED:
@@ -106,11 +137,15 @@ class Node:
             counts[before] -= 1
             if not counts[before]:
                 del counts[before]
+        if child is self._dearest:
+            self._dearest = None
         if steps >= self._below:
             self._below = steps
+            self._dearest = child if steps != NOT_COUNTED else None
         elif self._below not in counts:
             # As many different ones as fit in a tree: very few.
             self._below = max(counts, default=0)
+            self._dearest = None
 
 
 def grow(root: Node, levels: tuple[str, ...]) -> tuple[list[Node], int]:
@@ -139,15 +174,14 @@ def find(root: Node, levels: tuple[str, ...]) -> list[Node] | None:
     return path
 
 
-def prune(path: list[Node], levels: tuple[str, ...]) -> list[Node]:
-    """Forget the nodes of a pattern for which there is no use; answers which those were."""
+def prune(path: list[Node], levels: tuple[str, ...]) -> None:
+    """Forget the nodes of a pattern for which there is no use."""
     depth = len(levels)
     while depth and path[depth].empty():
         depth -= 1
         path[depth].cut(levels[depth])
     if depth < len(levels):
         _count(path, levels, depth)
-    return path[depth + 1 :]
 
 
 def _count(path: list[Node], levels: tuple[str, ...], depth: int) -> None:

@@ -125,9 +125,6 @@ class CoreLimits:
     """Those of them that one user, or one address, may have; 0 for no limit of its own."""
     lookup_steps_max: int
     """Steps that it may take to find who is to have what goes to one name; see TopicTree.steps."""
-    lookup_steps_per_user_max: int
-    lookup_steps_per_address_max: int
-    """What the subscriptions of one user, or one address, may add to that; 0 for no limit of its own."""
     topics_cached_bytes_max: int
     """Bytes of topics that are remembered with their routes."""
     route_bindings_max: int
@@ -190,8 +187,6 @@ class CoreLimits:
         followed_queues_per_user_max: int = 500_000,
         followed_queues_per_address_max: int = 500_000,
         lookup_steps_max: int = LOOKUP_STEPS_MAX,
-        lookup_steps_per_user_max: int = LOOKUP_STEPS_MAX // 2,
-        lookup_steps_per_address_max: int = LOOKUP_STEPS_MAX // 2,
         unstored_bytes_max: int = 536_870_912,
     ) -> None:
         self.queues_max = queues_max
@@ -203,8 +198,6 @@ class CoreLimits:
         self.followed_queues_per_user_max = followed_queues_per_user_max
         self.followed_queues_per_address_max = followed_queues_per_address_max
         self.lookup_steps_max = lookup_steps_max
-        self.lookup_steps_per_user_max = lookup_steps_per_user_max
-        self.lookup_steps_per_address_max = lookup_steps_per_address_max
         self.topics_cached_bytes_max = topics_cached_bytes_max
         self.route_bindings_max = route_bindings_max
         self.retained_messages_max = retained_messages_max

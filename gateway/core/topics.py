@@ -6,11 +6,11 @@ from typing import Final, final
 from gateway.core.branches import Node, find, grow, prune
 from gateway.core.chores import Chores
 from gateway.core.destination import TEMPORARY_LEVELS, TEMPORARY_PREFIX, TOPIC, Destination
-from gateway.core.flow import Publisher
+from gateway.core.even_parts import ASKED_PART, has_even_part, made_by
+from gateway.core.flow import Publisher, tire
 from gateway.core.limits import LOOKUP_STEPS_MAX, CoreLimits, LimitReached
 from gateway.core.pattern import Pattern
 from gateway.core.ports import Authorizer
-from gateway.core.quota import Quota
 from gateway.core.routes import BINDINGS_REMEMBERED_MAX, OVER, Claims, Route, Routes
 from gateway.core.subscription import Binding
 
@@ -53,7 +53,6 @@ class TopicTree:
         "_hides_temporary",
         "_order",
         "_root",
-        "_steps_by",
         "_steps_max",
         "_topics",
         "bindings_count",
@@ -69,14 +68,12 @@ class TopicTree:
         chores: Chores | None = None,
         hides_temporary: bool = True,
         steps_max: int = LOOKUP_STEPS_MAX,
-        steps_by: Quota | None = None,
     ) -> None:
         """`hides_temporary`: wildcards do not reach temporary names, which are their owner's alone.
 
-        `steps_max` bounds `steps`; `steps_by`: what each user and address may add to them.
+        `steps_max` bounds `steps`.
         """
         self._steps_max = steps_max
-        self._steps_by = Quota(0, 0) if steps_by is None else steps_by
         self._hides_temporary = hides_temporary
         self._root = Node(False, False)
         self._root.steps = 1
@@ -129,14 +126,13 @@ class TopicTree:
         levels = binding.pattern.levels
         before = self._root.steps
         path, known = grow(self._root, levels)
-        more = self._root.steps - before
-        if more > 0 and maker is not None:
-            if self._root.steps > self._steps_max or not self._steps_by.has_room(maker):
+        if known < len(path):
+            made = made_by(binding.owner if maker is None else maker)
+            for new in path[known:]:
+                new.made = made
+            if self._root.steps > before and maker is not None and not self._may_add(maker):
                 prune(path, levels)
                 raise LimitReached("too many filters that match the same names")
-            # A node adds one at most.  It counts for who has made it while it is there, whoever uses it by then.
-            for new in path[known : known + more]:
-                self._steps_by.made(new, maker)
         node = path[-1]
         claims = node.claims
         if claims is None:
@@ -161,8 +157,15 @@ class TopicTree:
         if claims.bindings:
             return
         path[-1].claims = None
-        for gone in prune(path, levels):
-            self._steps_by.gone(gone)
+        prune(path, levels)
+
+    def _may_add(self, maker: Publisher) -> bool:
+        """May `maker` have made the longest way as long as it is now?"""
+        steps = self._root.steps
+        if steps * ASKED_PART <= self._steps_max:
+            return True
+        tire(maker)
+        return steps <= self._steps_max and has_even_part(self._root, maker, self._steps_max)
 
     def _appeared(self, pattern: Pattern) -> None:
         """There are bindings of a pattern that had none: who it matches must be looked up again."""
@@ -297,13 +300,7 @@ def topics_within(limits: CoreLimits, chores: Chores) -> TopicTree:
         limits.route_bindings_max,
         chores,
         steps_max=limits.lookup_steps_max,
-        steps_by=steps_by(limits),
     )
-
-
-def steps_by(limits: CoreLimits) -> Quota:
-    """What each user and address may add to the steps of a look-up."""
-    return Quota(limits.lookup_steps_per_user_max, limits.lookup_steps_per_address_max)
 
 
 def _cost(name: str) -> int:

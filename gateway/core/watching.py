@@ -11,7 +11,7 @@ from gateway.core.queue_key import NAMED
 from gateway.core.quota import Quota
 from gateway.core.roll import Roll, Round
 from gateway.core.subscription import Binding, Sink
-from gateway.core.topics import TopicTree, steps_by
+from gateway.core.topics import TopicTree
 
 QUEUES_AT_ONCE: Final = 64
 """Queues that a new subscription is told of, or asked about, in one step."""
@@ -47,9 +47,7 @@ class Watching:
         self.followed = 0
         """Queues that watchers read, counted once for each that does."""
         # Who watches looks itself whose a temporary queue is.
-        self._tree = TopicTree(
-            hides_temporary=False, steps_max=limits.lookup_steps_max, steps_by=steps_by(limits)
-        )
+        self._tree = TopicTree(hides_temporary=False, steps_max=limits.lookup_steps_max)
 
     def begin(self, watcher: QueueWatcher, pattern: Pattern, maker: Publisher | None = None) -> Binding:
         """Tell `watcher` of the queues that match, in this turn or, where there are many, later ones; and of each that

@@ -1,6 +1,7 @@
 """gateway/core/branches.py: what a look-up costs at the worst is known, and bounded."""
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 from core_messages import pattern
@@ -8,9 +9,11 @@ from core_queues import broker_with
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.even_parts import ORDINARY
 from gateway.core.flow import Publisher
 from gateway.core.limits import CoreLimits, LimitReached
 from gateway.core.pattern import MANY, ONE, Pattern
+from gateway.core.router import Broker
 from gateway.core.subscription import Binding, Outlet
 from gateway.core.topics import TopicTree
 
@@ -57,19 +60,23 @@ def someone(address: str = "10.0.0.1", user: str | None = None) -> Publisher:
     return publisher
 
 
-def test_filters_whose_names_have_many_ways_are_refused_beyond_the_steps_that_a_look_up_may_take() -> None:
-    broker = broker_with(
-        CoreLimits(lookup_steps_max=1_000, lookup_steps_per_user_max=0, lookup_steps_per_address_max=0)
-    )
-    asked = someone()
-    broker.bind(Binding(pattern("sensors.*.x"), Outlet()), asked)
+def take_all(broker: Broker, filters: Iterator[Pattern], publisher: Publisher) -> list[Binding]:
+    """As many as are let in."""
     taken: list[Binding] = []
     with pytest.raises(LimitReached, match="match the same names"):
-        for one in crossing(10):
+        for one in filters:
             binding = Binding(one, Outlet())
-            broker.bind(binding, asked)
+            broker.bind(binding, publisher)
             taken.append(binding)
-    assert 990 <= broker.topics.steps <= 1_000
+    return taken
+
+
+def test_filters_whose_names_have_many_ways_are_refused_beyond_the_steps_that_a_look_up_may_take() -> None:
+    broker = broker_with(CoreLimits(lookup_steps_max=1_000))
+    asked = someone()
+    broker.bind(Binding(pattern("sensors.*.x"), Outlet()), asked)
+    taken = take_all(broker, iter(crossing(10)), asked)
+    assert 360 <= broker.topics.steps <= 376
     # The one that was refused has left nothing, and those that are there go on.
     assert broker.topics.bindings_count == len(taken) + 1
     assert len(broker.topics.match("a." * 10 + "z")) == len(taken)
@@ -82,62 +89,96 @@ def test_filters_whose_names_have_many_ways_are_refused_beyond_the_steps_that_a_
     broker.bind(Binding(crossing(10)[5], Outlet()), asked)
 
 
-def test_nobody_uses_up_the_steps_of_a_look_up_alone() -> None:
-    broker = broker_with(
-        CoreLimits(lookup_steps_max=1_000, lookup_steps_per_user_max=200, lookup_steps_per_address_max=100)
-    )
-    filters = iter(crossing(9))
+@pytest.mark.parametrize("apart", ["user", "address"])
+def test_however_many_use_the_steps_of_a_look_up_each_has_an_even_part_and_others_find_some(
+    apart: str,
+) -> None:
+    broker = broker_with(CoreLimits(lookup_steps_max=1_000))
+    filters = iter(crossing(10))
+    taken: list[list[Binding]] = []
+    for count in range(1, 21):
+        greedy = someone(f"10.0.0.{count}") if apart == "address" else someone("", f"u{count}")
+        taken.append(take_all(broker, filters, greedy))
+        assert broker.topics.steps <= 750 * count / (count + 1) + ORDINARY * count
+    # A client with ordinary filters is served.
+    honest = someone("10.0.1.1", "honest")
+    for text in ("devices.*.status", "devices.7.>", "a.*.>", "*.*.z"):
+        broker.bind(Binding(pattern(text), Outlet()), honest)
+    for bindings in taken:
+        for binding in bindings:
+            broker.unbind(binding)
+    # What is free again, anybody may have.
+    assert len(take_all(broker, iter(crossing(10)), greedy)) > 50
 
-    def uses_up(publisher: Publisher) -> list[Binding]:
-        bindings: list[Binding] = []
-        with pytest.raises(LimitReached):
-            while True:
-                binding = Binding(next(filters), Outlet())
-                broker.bind(binding, publisher)
-                bindings.append(binding)
-        return bindings
 
-    before = broker.topics.steps
-    first = uses_up(someone("10.0.0.1", "u"))
-    # As much as one filter more than its share.
-    assert broker.topics.steps - before <= 110
-    uses_up(someone("10.0.0.2", "u"))
-    assert broker.topics.steps - before <= 220
-    with pytest.raises(LimitReached):
-        broker.bind(Binding(next(filters), Outlet()), someone("10.0.0.3", "u"))
-    broker.bind(Binding(next(filters), Outlet()), someone("10.0.0.4", "v"))
-    for binding in first:
+def test_who_has_no_name_and_no_address_is_one_with_all_like_that() -> None:
+    broker = broker_with(CoreLimits(lookup_steps_max=1_000))
+    filters = iter(crossing(10))
+    take_all(broker, filters, someone(""))
+    assert broker.topics.steps <= 376
+    assert take_all(broker, filters, someone("")) == []
+    broker.bind(Binding(next(filters), Outlet()), someone("", "u"))
+
+
+def test_what_is_added_beside_something_longer_counts_once_it_is_the_longest_itself() -> None:
+    """Else somebody might hide it there, and add as much once more."""
+    broker = broker_with(CoreLimits(lookup_steps_max=1_000))
+    greedy = someone()
+
+    def beside(name: str) -> Iterator[Pattern]:
+        return iter([Pattern((name, *one.levels)) for one in crossing(10)])
+
+    longest = take_all(broker, beside("first"), greedy)
+    hidden = [Binding(one, Outlet()) for one, _ in zip(beside("second"), longest, strict=False)]
+    for binding in hidden:
+        broker.bind(binding, greedy)
+    steps = broker.topics.steps
+    for binding in longest:
         broker.unbind(binding)
-    broker.bind(Binding(next(filters), Outlet()), someone("10.0.0.1", "u"))
+    assert broker.topics.steps == steps
+    # On top of both, and as part of either.
+    for filters in (iter([Pattern((ONE, *one.levels)) for one in crossing(10)]), beside("second")):
+        take_all(broker, filters, greedy)
+        assert broker.topics.steps <= 376
+    broker.bind(Binding(pattern("*.*.z"), Outlet()), someone("10.0.0.2"))
 
 
 @pytest.mark.parametrize("leaving", ["the same", "longer"])
 def test_what_somebody_has_added_counts_for_as_long_as_it_is_there_whoever_uses_it_by_then(
     leaving: str,
 ) -> None:
-    broker = broker_with(
-        CoreLimits(lookup_steps_max=1_000, lookup_steps_per_user_max=100, lookup_steps_per_address_max=0)
-    )
+    broker = broker_with(CoreLimits(lookup_steps_max=266))
     asked = someone(user="u")
-    before = broker.topics.steps
+    other = someone("10.0.0.2")
 
     def take(number: int) -> None:
         one = Binding(Pattern((MANY, *[f"l{number}"] * 9, "a")), Outlet())
         broker.bind(one, asked)
         # Another uses all of its levels, or all but the last.
         broker.bind(
-            Binding(Pattern(one.pattern.levels[: 11 if leaving == "the same" else 10]), Outlet()), asked
+            Binding(Pattern(one.pattern.levels[: 11 if leaving == "the same" else 10]), Outlet()), other
         )
         broker.unbind(one)
 
     with pytest.raises(LimitReached):
         for number in range(100):
             take(number)
-    assert 90 <= broker.topics.steps - before <= 110
+    assert 90 <= broker.topics.steps <= 110
+
+
+def test_what_an_earlier_run_has_left_counts_for_whose_it_is() -> None:
+    broker = broker_with(CoreLimits(lookup_steps_max=1_000))
+    filters = iter(crossing(10))
+    owner = someone("", "u")
+    for _ in range(300):
+        broker.bind(Binding(next(filters), Outlet(), owner=owner))
+    assert broker.topics.steps > 376
+    assert take_all(broker, filters, someone("10.0.0.1", "u")) == []
+    broker.bind(Binding(next(filters), Outlet()), someone("10.0.0.1", "v"))
 
 
 def test_who_comes_and_goes_has_added_nothing() -> None:
-    broker = broker_with(CoreLimits(lookup_steps_max=1_000, lookup_steps_per_user_max=20))
+    broker = broker_with(CoreLimits(lookup_steps_max=50))
     asked = someone(user="u")
     before = broker.topics.steps
     stays = Binding(pattern(">.a.b"), Outlet())

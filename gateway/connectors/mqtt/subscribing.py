@@ -36,11 +36,16 @@ class ManyFilters(Chore):
         self._at = 0
         self._gate = Gate(_nobody_is_next)
 
+    @property
+    def _at_once(self) -> int:
+        # Where look-ups are long, what one filter adds to them may take as long to count.
+        return 1 if self.connector.broker.looks_up_long else FILTERS_AT_ONCE
+
     @final
     def begin(self) -> None:
         """Carry it out, at once unless it is too much for that."""
         connector = self.connector
-        if self._count <= FILTERS_AT_ONCE:
+        if self._count <= self._at_once:
             self._some()
             self.answer()
         else:
@@ -64,7 +69,7 @@ class ManyFilters(Chore):
 
     @final
     def _some(self) -> None:
-        end = min(self._at + FILTERS_AT_ONCE, self._count)
+        end = min(self._at + self._at_once, self._count)
         while self._at < end:
             self.codes.append(self.one(self._at))
             self._at += 1
