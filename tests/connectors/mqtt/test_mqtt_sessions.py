@@ -370,7 +370,7 @@ def test_messages_of_all_sessions_are_counted_a_part_at_a_time() -> None:
 
 def test_filters_that_would_make_a_look_up_too_long_are_refused_and_those_of_a_kept_session_stay() -> None:
     disk = Kept()
-    world = World(store=MemoryStore(disk), core=CoreLimits(lookup_steps_max=200))
+    world = World(store=MemoryStore(disk), core=CoreLimits(lookup_steps_max=530))
     client = world.client("k", 5, clean_start=False, properties=kept(3_600))
     answer(client)
     client.subscribe(*[("/".join(levels), 0) for levels in product("+a", repeat=7)])

@@ -199,7 +199,7 @@ def test_one_address_reads_no_more_queues_by_patterns_than_its_share_and_others_
 def test_who_asks_for_very_many_patterns_that_the_same_names_match_is_told_so_and_others_go_on(
     kind: str, ack: str
 ) -> None:
-    world = World(core=CoreLimits(lookup_steps_max=200))
+    world = World(core=CoreLimits(lookup_steps_max=530))
     client = world.client()
     tree = world.broker.topics if kind == "topic" else world.broker.watching
     most = 0
