@@ -245,7 +245,7 @@ def _copy_whole(path: Path, source: Database, part: Path, progress: Progress) ->
     # A file that is open can be read though it is removed.
     with ExitStack() as stack:
         files: dict[int, BinaryIO] = {}
-        for number, file in sorted(segments_in(directory_of(path)).items())[:SEGMENTS_HELD_MAX]:
+        for number, file in list(segments_in(directory_of(path)).items())[:SEGMENTS_HELD_MAX]:
             with suppress(FileNotFoundError):
                 files[number] = stack.enter_context(file.open("rb"))
         _copy(source, part, progress)

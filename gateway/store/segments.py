@@ -93,14 +93,14 @@ def name_of(segment: int) -> str:
 
 
 def segments_in(directory: Path, suffix: str = SUFFIX) -> dict[int, Path]:
-    """The segments that are there, by number."""
+    """The segments that are there, by number, in its order: whatever else the file system says first."""
     found: dict[int, Path] = {}
     if directory.is_dir():
         for path in directory.iterdir():
             number = path.name.removesuffix(suffix)
             if number != path.name and number.isdecimal():
                 found[int(number)] = path
-    return found
+    return dict(sorted(found.items()))
 
 
 @final

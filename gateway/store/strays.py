@@ -77,7 +77,7 @@ def _likely(strays: list[Stray], queue: str) -> list[Stray]:
 
 
 def _strays(store: Path, copy: Database) -> Iterator[Stray]:
-    for number, path in sorted(segments_in(directory_of(store)).items()):
+    for number, path in segments_in(directory_of(store)).items():
         try:
             data = path.read_bytes()
         except OSError:

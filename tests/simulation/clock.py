@@ -88,10 +88,15 @@ def installed(clock: Clock, chance: random.Random) -> Iterator[None]:
     def token_bytes(count: int = 32) -> bytes:
         return chance.randbytes(count)
 
+    def strftime(form: str) -> str:
+        return real_strftime(form, time.gmtime(clock.wall()))
+
+    real_strftime = time.strftime
     with (
         mock.patch.object(time, "monotonic", clock.monotonic),
         mock.patch.object(time, "perf_counter", clock.monotonic),
         mock.patch.object(time, "time", clock.wall),
+        mock.patch.object(time, "strftime", strftime),
         mock.patch.object(secrets, "token_bytes", token_bytes),
         mock.patch.object(secrets, "token_hex", lambda count=32: token_bytes(count).hex()),
         mock.patch.object(secrets, "token_urlsafe", lambda count=32: token_bytes(count).hex()),

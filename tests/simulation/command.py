@@ -2,10 +2,7 @@
 
 import argparse
 import gc
-import hashlib
 import multiprocessing
-import os
-import sys
 import time
 import traceback
 from collections.abc import Iterable
@@ -61,9 +58,18 @@ def run(seed: int, operations: list[Operation], traced: bool = True) -> Result:
     finally:
         gc.enable()
     world.say(failure or "all came out")
-    digest = hashlib.sha256("\n".join(world.lines).encode()).hexdigest()[:16] if traced else ""
     took_s = time.process_time() - began_s
-    return Result(seed, failure, world.lines, len(operations), world.frames, world.steps, took_s, digest)
+    record = world.record
+    return Result(
+        seed,
+        failure,
+        record.lines,
+        len(operations),
+        world.frames,
+        world.steps,
+        took_s,
+        record.digest(),
+    )
 
 
 def _planned(count: int, dense: bool, traced: bool, seed: int) -> Result:
@@ -90,10 +96,6 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--digests", action="store_true", help="print what tells one run from another")
     options = parser.parse_args(arguments)
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        # The order of a set of texts is no part of the seed.
-        command = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
-        os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
     if options.check is not None:
         return _check(options)
     if options.seed is not None:

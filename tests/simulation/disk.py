@@ -40,6 +40,9 @@ DISK_BYTES: Final = 1 << 40
 
 STORE: Final = "store.db"
 
+REAL: Final = apsw.vfs_names()[0]
+"""SQLite's own file layer."""
+
 # Extended result codes of SQLite.
 IOERR_WRITE: Final = 778
 IOERR_FSYNC: Final = 1_034
@@ -74,7 +77,7 @@ class Disk:
         self.platter = Platter()
         self.descriptors: dict[int, None] = {}
         """What the process has opened by itself, and not closed."""
-        self._vfs = FaultyVfs(f"sim-{id(self)}", self)
+        self._vfs = FaultyVfs(self.directory.name, self)
         self._databases: list[ApswDatabase] = []
         # The log's index, which lies in memory that is shared and not written.
         self._indexes: dict[Path, bytes] = {}
@@ -149,6 +152,10 @@ class Disk:
             file.sync()
             self.platter.sync_names(HERE)
 
+    def random_bytes(self, count: int) -> bytes:
+        """What SQLite's random numbers begin with."""
+        return self._chance.randbytes(count)
+
     def boot_id(self) -> str:
         """Which run of the machine this is."""
         return f"boot-{self.boots}"
@@ -212,7 +219,12 @@ class FaultyVfs(apsw.VFS):  # type: ignore[misc]
     def __init__(self, name: str, disk: Disk) -> None:
         self.name = name
         self.disk = disk
-        super().__init__(name, "", iVersion=3)
+        # SQLite asks whichever is the default for what its random numbers begin with, when it has forgotten the last.
+        super().__init__(name, REAL, makedefault=True, iVersion=3)
+        apsw.randomness(0)
+
+    def xRandomness(self, count: int) -> bytes:
+        return self.disk.random_bytes(count)
 
     def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:
         return FaultyFile(name, flags, self.disk)
@@ -231,7 +243,7 @@ class FaultyFile(apsw.VFSFile):  # type: ignore[misc]
 
     def __init__(self, name: Any, flags: list[int], disk: Disk) -> None:
         self._disk = disk
-        super().__init__("", name, flags)
+        super().__init__(REAL, name, flags)
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         self._file = disk.platter.file(Path(path).name) if path else File()
         # The name of a log or journal is synced with what is written first.

@@ -20,6 +20,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.servers: dict[int, Callable[[], asyncio.Protocol]] = {}
         self.failures: list[str] = []
         """What was raised where nobody handled it."""
+        # In their order: asyncio's own set of them has none.
+        self._tasks: list[asyncio.Task[Any]] = []
         self.set_exception_handler(self._on_failure)
 
     def _on_failure(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -70,13 +72,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def drop(self) -> None:
         """End what was killed where it is, or before it began, and close."""
-        for task in asyncio.all_tasks(self):
-            coroutine = task.get_coro()
-            assert coroutine is not None
-            coroutine.close()
+        for task in self._tasks:
+            if not task.done():
+                coroutine = task.get_coro()
+                assert coroutine is not None
+                coroutine.close()
         self.close()
 
     # -- what the gateway asks of a loop
+
+    def create_task(self, coroutine: Any, **named: Any) -> asyncio.Task[Any]:
+        task = super().create_task(coroutine, **named)
+        self._tasks.append(task)
+        return task
 
     async def create_server(self, factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         self.servers[port] = factory

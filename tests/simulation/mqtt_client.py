@@ -339,7 +339,9 @@ class MqttClient(Client):
 
     def waits_for(self) -> str:
         """For people."""
-        state = f"sent {sorted(self._sent)}, asked {self._asked}, owes {len(self._owed)}, due {self._due}"
+        state = (
+            f"sent {sorted(self._sent)}, asked {self._asked}, owes {len(self._owed)}, due {sorted(self._due)}"
+        )
         return f"{self.name}: connected {self.connected}, doomed {self.doomed}, {state}"
 
     # -- the wire

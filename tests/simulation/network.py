@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tests.simulation.loop import VirtualLoop
+from tests.simulation.record import Record
 
 KERNEL_BYTES: Final = (2_000, 20_000, 200_000)
 """What lies between the two sides at most, before a writer's own buffer fills."""
@@ -17,10 +18,11 @@ PIECE_BYTES: Final = (3, 40, 500, 5_000, 100_000)
 class Connection(asyncio.Transport):
     """The gateway's socket as asyncio shows it, and the client's end of it."""
 
-    def __init__(self, loop: VirtualLoop, number: int, chance: random.Random) -> None:
+    def __init__(self, loop: VirtualLoop, number: int, chance: random.Random, record: Record) -> None:
         super().__init__()
         self._loop = loop
         self._chance = chance
+        self._record = record
         self.number = number
         self.protocol: Any = None
         self.on_bytes: Callable[[bytes], None] = lambda _: None
@@ -129,6 +131,7 @@ class Connection(asyncio.Transport):
         if self._coming:
             data = bytes(self._coming[:size])
             del self._coming[:size]
+            self._record.heard("gateway", self.number, data)
             self.protocol.data_received(data)
         elif self._client_ended and not self._told_eof:
             self._told_eof = True
@@ -145,6 +148,7 @@ class Connection(asyncio.Transport):
         data = bytes(self._going[:size])
         del self._going[:size]
         self._look_at_room()
+        self._record.heard("client", self.number, data)
         self.on_bytes(data)
         self._look_whether_through()
 

@@ -23,6 +23,7 @@ from tests.simulation.clock import Clock
 from tests.simulation.disk import Disk, SegmentFiles, SimulatedRoom
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import Connection
+from tests.simulation.record import Record
 from tests.simulation.threads import Hub, Threads
 
 MQTT_PORT: Final = 1883
@@ -115,12 +116,12 @@ class Process:
         ):
             yield
 
-    def connect(self, port: int, number: int) -> Connection | None:
+    def connect(self, port: int, number: int, record: Record) -> Connection | None:
         """A connection of a client; None where nobody listens."""
         factory = self.loop.servers.get(port)
         if factory is None:
             return None
-        connection = Connection(self.loop, number, self._chance)
+        connection = Connection(self.loop, number, self._chance, record)
         connection.begin(factory)
         self.connections.append(connection)
         return connection

@@ -106,7 +106,7 @@ class System:
         directory = self._disk.directory
         if os.path.samestat(found, directory.stat()):
             return HERE
-        for path in directory.rglob("*"):
+        for path in sorted(directory.rglob("*")):
             if os.path.samestat(found, path.stat()):
                 return str(path.relative_to(directory))
         return None

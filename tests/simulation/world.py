@@ -24,6 +24,7 @@ from tests.simulation.mqtt_client import NEVER_EXPIRES, MqttClient
 from tests.simulation.network import Connection
 from tests.simulation.operations import DENSE, STEPS_MAX, Operation
 from tests.simulation.process import MQTT_PORT, STOMP_PORT, WS_PORT, Process
+from tests.simulation.record import Record
 from tests.simulation.stomp_client import AUTO_QUEUE, DEAD, StompClient
 
 DRAIN_S: Final = 300.0
@@ -59,17 +60,13 @@ class World:
 
     def __init__(self, seed: int, traced: bool = True) -> None:
         self.seed = seed
-        self._traced = traced
+        self.record = Record(traced)
         self._chance = random.Random(f"world {seed}")
         self.clock = Clock(random.Random(f"clock {seed}"))
         self.disk = Disk(random.Random(f"disk {seed}"))
         self.ledger = Ledger()
         self.ledger.now_s = self.clock.served_s
         self.values = LastValues()
-        self.lines: list[str] = []
-        """What happened, for people, if it is `traced`."""
-        self.said = 0
-        """How much did."""
         self.steps = 0
         self.dies_told = 0
         """How often a client reads something before the process dies; 0 is never."""
@@ -137,10 +134,7 @@ class World:
 
     def say(self, line: str | Callable[[], str]) -> None:
         """Add to the trace; a line that takes time to write is written if somebody reads it."""
-        self.said += 1
-        if self._traced:
-            text = line if isinstance(line, str) else line()
-            self.lines.append(f"{self.clock.us / 1_000_000:12.6f} {text}")
+        self.record.say(self.clock.us, line)
 
     @property
     def frames(self) -> int:
@@ -189,6 +183,7 @@ class World:
             process = self._over(False)
             process.kill(power_loss)
             self._patches.close()
+            self.record.left(self.disk.directory)
 
     def _over(self, in_order: bool) -> Process:
         """There is no process any more."""
@@ -208,7 +203,7 @@ class World:
         if self.process is None:
             return
         self._numbers += 1
-        connection = self.process.connect(client.port, self._numbers)
+        connection = self.process.connect(client.port, self._numbers, self.record)
         if connection is not None:
             self._connections.append(connection)
             client.connect(connection)
@@ -268,6 +263,7 @@ class World:
             self._over(not process.store_failed)
             process.end()
             self._patches.close()
+            self.record.left(self.disk.directory)
         return True
 
     def _dies_told(self, step: Any) -> bool:
@@ -315,15 +311,15 @@ class World:
                 if client.connection is None:
                     self.connect(client)
             self._read_all()
-            before = self.said
+            before = self.record.said
             self.let_pass(2.0)
             idle = all(client.idle for client in self.clients)
-            if self.said == before:
+            if self.record.said == before:
                 self._look_who_waits()
             for client in self.mqtt:
                 if client.connection is None:
                     client.refused()
-            quiet = quiet + 1 if idle and self.said == before else 0
+            quiet = quiet + 1 if idle and self.record.said == before else 0
         process = self.process
         assert process is not None
         if found := process.miscounted(self.ledger.heard):
