@@ -4,6 +4,7 @@ The bodies may be in the store alone: a client that is away for long does not ke
 """
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.connectors.mqtt.binding import binding_of
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 FETCHED_AT_ONCE: Final = 256
 """Bodies that are asked of the store at a time, at most."""
+
+ASKED_AFTER: Final = 4 * FETCHED_AT_ONCE
+"""And of how many exchanges, from the first one on."""
 
 LOOKED_AT_ONCE: Final = 64
 """Unfinished exchanges that are looked at in one step, and sent again if that may be."""
@@ -53,7 +57,9 @@ class Resending(PageReader):
 
     def begin(self) -> None:
         """Send what may be sent, in this turn of the loop or later ones."""
-        self._unseen.extend(self._session.inflight or ())
+        session = self._session
+        self._unseen.extend(sorted(session.left_ids or ()))
+        self._unseen.extend(session.inflight or ())
         if self._look_at_some():
             self._session.broker.chores.add(_Looking(self))
 
@@ -75,7 +81,7 @@ class Resending(PageReader):
         unseen = self._unseen
         for _ in range(min(LOOKED_AT_ONCE, len(unseen))):
             packet_id = unseen.popleft()
-            if session.awaiting_pubcomp is not None and packet_id in session.awaiting_pubcomp:
+            if self._is_received(packet_id):
                 connector.send_pubrel(packet_id)
             else:
                 self._unsent.append(packet_id)
@@ -103,11 +109,16 @@ class Resending(PageReader):
     def _open_delivery(self, packet_id: int) -> Delivery | None:
         """The delivery, unless the client has answered meanwhile: after its PUBREC it is not sent again [MQTT-4.3.3-6]."""
         session = self._session
-        if session.inflight is None:
-            return None
-        if session.awaiting_pubcomp is not None and packet_id in session.awaiting_pubcomp:
+        if session.inflight is None or self._is_received(packet_id):
             return None
         return session.inflight.get(packet_id)
+
+    def _is_received(self, packet_id: int) -> bool:
+        """Has the client the QoS 2 message, so that only its PUBCOMP is missing?  It may have had it of an earlier run."""
+        session = self._session
+        awaiting = session.awaiting_pubcomp
+        left = session.left_ids
+        return (awaiting is not None and packet_id in awaiting) or (left is not None and packet_id in left)
 
     def _send(self, packet_id: int, delivery: Delivery) -> bool:
         session = self._session
@@ -128,7 +139,7 @@ class Resending(PageReader):
         wanted = self._wanted
         wanted.clear()
         last = first.sequence
-        for packet_id in self._unsent:
+        for packet_id in islice(self._unsent, ASKED_AFTER):
             delivery = inflight.get(packet_id)
             if delivery is not None and delivery.message.hollow and delivery.sequence >= first.sequence:
                 wanted[delivery.sequence] = packet_id

@@ -518,11 +518,8 @@ class MqttSession(Outlet):
         """Send again what is unfinished, in its order (§4.4), then what has been waiting."""
         inflight = self.inflight
         self.resending = None
-        for packet_id in sorted(self.left_ids or ()):
-            assert self.connector is not None
-            self.connector.send_pubrel(packet_id)
-        if inflight:
-            self.resending = Resending(self, self.credit.available + len(inflight))
+        if inflight or self.left_ids:
+            self.resending = Resending(self, self.credit.available + len(inflight or ()))
             self.resending.begin()
         self.went_on()
 

@@ -10,7 +10,16 @@ from gateway.connectors.mqtt.resending import LOOKED_AT_ONCE
 from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.core.limits import DROP_OLDEST
 from gateway.core.searching import NODES_AT_ONCE
-from protocols.mqtt.frames import Connect, Puback, Pubcomp, Publish, Pubrec, Suback, SubscriptionRequest
+from protocols.mqtt.frames import (
+    Connect,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
+    Suback,
+    SubscriptionRequest,
+)
 from protocols.mqtt.properties import Properties
 
 
@@ -259,6 +268,36 @@ def test_4_4_very_many_are_sent_again_some_a_step_and_what_is_newer_comes_behind
     every = [one for some in came for one in some] + client.publishes()
     assert payloads(every) == [b"%d" % number for number in range(count)] + [b"newer"]
     assert [one.dup for one in every] == [True] * count + [False]
+
+
+def test_4_3_3_very_many_packet_ids_of_an_earlier_run_are_released_some_a_step_and_before_what_is_newer() -> (
+    None
+):
+    world = World()
+    count = 3 * LOOKED_AT_ONCE
+    client = connected(world, clean=False, session_expiry_s=100).subscribe(("t", 2))
+    session = client.connector.session
+    assert session is not None
+    client.lose()
+    # What recovery finds of messages that were not kept.
+    session.left_ids = set(range(1, count + 1))
+    world.broker.chores.driven_by(lambda: None)
+    client = connected_again(world)
+    came = [client.received()[1:]]
+    world.client("p").publish("t", b"newer", 2, 1)
+    # One is answered before its turn.
+    client.send(Pubcomp(count))
+    while world.broker.chores:
+        world.broker.chores.step()
+        came.append(client.received())
+    assert max(len(some) for some in came) <= LOOKED_AT_ONCE + 1
+    every = [packet for some in came for packet in some]
+    assert every[:-1] == [Pubrel(number) for number in range(1, count)]
+    assert isinstance(every[-1], Publish) and every[-1].payload() == b"newer"
+    assert every[-1].packet_id == count
+    for number in range(1, count):
+        client.send(Pubcomp(number))
+    assert session.left_ids == set()
 
 
 def test_4_3_3_what_the_client_answers_between_two_steps_is_not_sent_again() -> None:
