@@ -11,7 +11,7 @@ from gateway.connectors.confirmations import FRAME_BYTES, Confirmations
 from gateway.connectors.limits import Counters, Limits
 from gateway.connectors.parts import BEGINS, ENDS, WHOLE, Parts, Pieces
 from gateway.core.flow import Gate, Publisher, Valve
-from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST
+from gateway.core.limits import BLOCK, DISCONNECT, DROP_OLDEST
 from gateway.core.ports import NOTHING
 from gateway.core.quota import address_of
 from gateway.core.router import Broker
@@ -22,6 +22,18 @@ HEARD_MS: Final = 4
 
 RESUME_BYTES: Final = 262_144
 """Bytes of what a slow client was to have that are handed over at a time, once it reads again."""
+
+RESUME_FRAMES: Final = 2_048
+"""And frames, however small they are."""
+
+HELD_FRAME_MIN: Final = 64
+"""A frame that is held takes at least so many bytes of what may be held: tiny ones cost their objects."""
+
+HELD_FRAMES_MIN: Final = 1_024
+"""Frames that may be held however small that is."""
+
+DROPPED_AT_ONCE: Final = 1_024
+"""Of those so many make way for one that comes; where that is not enough it does not come in itself."""
 
 TOO_SLOW: Final = "reads too slowly"
 
@@ -426,7 +438,7 @@ class Output(Valve):
         if held is None:
             held = self._held = deque()
         size = _bytes_of(frame)
-        room = self.limits.output_buffer - self._held_bytes
+        room = self._room_for(held)
         if self.limits.slow_consumer == BLOCK:
             # Nothing is dropped: who publishes waits from here on.
             if size >= room and not self.shut:
@@ -436,18 +448,28 @@ class Output(Valve):
         held.append(frame)
         self._held_bytes += size
 
+    def _room_for(self, held: deque[bytes | Parts]) -> int:
+        """Bytes that may be held more."""
+        limit = self.limits.output_buffer
+        if len(held) >= HELD_FRAMES_MIN and len(held) * HELD_FRAME_MIN >= limit:
+            return 0
+        return limit - self._held_bytes
+
     def _make_room(self, held: deque[bytes | Parts], size: int) -> bool:
         """Something has to go; False when it is the frame."""
         policy = self.limits.slow_consumer
+        if policy == DROP_OLDEST and size <= self.limits.output_buffer:
+            for _ in range(DROPPED_AT_ONCE):
+                if not held or size <= self._room_for(held):
+                    break
+                self.counters.dropped_slow += 1
+                self._held_bytes -= _bytes_of(held.popleft())
+            if size <= self._room_for(held):
+                return True
         self.counters.dropped_slow += 1
         if policy == DISCONNECT:
             self.give_up(self.broker.now_ms)
-            return False
-        if policy == DROP_NEWEST or not held:
-            return False
-        while held and self._held_bytes + size > self.limits.output_buffer:
-            self._held_bytes -= _bytes_of(held.popleft())
-        return True
+        return False
 
     def give_up(self, now_ms: int, why: str = TOO_SLOW) -> None:
         """Others have waited too long for the client, which is told so, in case it reads that."""
@@ -530,7 +552,7 @@ class Output(Valve):
         held = self._held
         if held:
             self._hand_over(held)
-            if self.shut and self._held_bytes < self.limits.output_buffer:
+            if self.shut and self._room_for(held) > 0:
                 self._open_up()
             if held:
                 return
@@ -541,7 +563,9 @@ class Output(Valve):
 
     def _hand_over(self, held: deque[bytes | Parts]) -> None:
         size = 0
-        while held and size < RESUME_BYTES:
+        for _ in range(RESUME_FRAMES):
+            if not held or size >= RESUME_BYTES:
+                break
             frame = held.popleft()
             size += _bytes_of(frame)
             if isinstance(frame, Parts):

@@ -14,6 +14,7 @@ from gateway.connectors.base import (
     Limits,
     Turn,
 )
+from gateway.connectors.output import DROPPED_AT_ONCE, HELD_FRAME_MIN, HELD_FRAMES_MIN, RESUME_FRAMES
 from gateway.connectors.service import Acceptor, Service
 from gateway.core.flow import LET_IN_MAX, Publisher
 from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, CoreLimits, QueuePolicy
@@ -241,6 +242,60 @@ def test_held_bytes_are_bounded_whatever_the_sizes(policy: str) -> None:
         connector.push(b"x" * size)
     connector.writable(True)
     assert 0 < len(connector.take()) <= 10
+
+
+@needs_connector
+def test_a_large_frame_makes_few_small_ones_go_at_a_time_or_goes_itself() -> None:
+    connector = PlainConnector(Limits(output_buffer=10_000, slow_consumer=DROP_OLDEST))
+    connector.writable(False)
+    for _ in range(2_000):
+        connector.push(b"12345")
+    # Tiny ones are not only their bytes.
+    assert connector.counters.dropped_slow == 2_000 - HELD_FRAMES_MIN
+    # All of them are not as much as this one, more than the limit is nobody's, and then there is one large one.
+    for frame, dropped in ((b"x" * 9_000, HELD_FRAMES_MIN - 200), (b"y" * 10_001, 1), (b"z" * 9_500, 201)):
+        connector.counters.dropped_slow = 0
+        connector.push(frame)
+        assert connector.counters.dropped_slow == dropped
+    connector.writable(True)
+    assert connector.take() == b"z" * 9_500
+
+
+@needs_connector
+def test_what_too_many_small_ones_would_have_to_make_way_for_is_dropped_itself() -> None:
+    connector = PlainConnector(Limits(output_buffer=200_000, slow_consumer=DROP_OLDEST))
+    connector.writable(False)
+    count = 200_000 // HELD_FRAME_MIN + 1
+    for _ in range(count):
+        connector.push(b"x" * HELD_FRAME_MIN)
+    connector.counters.dropped_slow = 0
+    for dropped in (
+        DROPPED_AT_ONCE + 1,
+        DROPPED_AT_ONCE + 1,
+        DROPPED_AT_ONCE + 1,
+        count - 1 - 3 * DROPPED_AT_ONCE,
+    ):
+        before = connector.counters.dropped_slow
+        connector.push(b"y" * 199_999)
+        assert connector.counters.dropped_slow - before == dropped
+    connector.writable(True)
+    assert connector.take() == b"y" * 199_999
+
+
+@needs_connector
+def test_what_was_held_is_handed_over_some_a_turn_however_small_it_is() -> None:
+    connector = PlainConnector(Limits(slow_consumer=BLOCK, output_buffer=1_000_000))
+    producer = PlainConnector(Limits())
+    connector.writable(False)
+    for _ in range(3 * RESUME_FRAMES):
+        connector.push(b"1")
+    assert not connector.keeps_waiting(producer.publisher)
+    for _ in range(1_000_000 // HELD_FRAME_MIN):
+        connector.push(b"1")
+    assert connector.keeps_waiting(producer.publisher)
+    connector.writable(True)
+    assert len(connector.flush()) == RESUME_FRAMES
+    assert len(connector.flush()) == RESUME_FRAMES
 
 
 @needs_connector
