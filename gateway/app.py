@@ -46,6 +46,7 @@ from gateway.net.tls import load as load_tls
 from gateway.net.turn import Caretaker, Flusher
 from gateway.net.unfinished import Unfinished
 from gateway.net.unix import UnixSocket
+from gateway.observe.bugs import BUGS
 from gateway.reloading import Reloading, rules_of, users_of
 from gateway.security.guard import Guard
 from gateway.security.passwords import PasswordChecks
@@ -456,6 +457,7 @@ class Gateway:
         except Exception:
             log.exception("internal error while time passed")
         if machinery.reports.tick(now_ms):
+            BUGS.sum_up()
             self._report_deaths()
         now = datetime.now(UTC)
         for listener in self.listeners:
@@ -518,6 +520,7 @@ class Gateway:
             self._caretaker.finish()
         machinery.deadlines.close()
         machinery.reports.sum_up()
+        BUGS.sum_up()
         self._report_deaths()
         if self.admin is not None:
             await self.admin.close()

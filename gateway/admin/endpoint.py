@@ -18,6 +18,8 @@ EXCHANGE_TIMEOUT_S: Final = 10.0
 REQUEST_BYTES_MAX: Final = 16_384
 """Request line and headers."""
 
+HEAD: Final = b"HEAD "
+
 
 @final
 @dataclass(slots=True)
@@ -86,13 +88,21 @@ class Endpoint:
     async def _exchange(self, reader: asyncio.StreamReader) -> bytes:
         """The answer to one request; nobody asks so often that connections would be worth keeping."""
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES_MAX)
+        # h11 forgets the method of what it refuses.
+        head = False
         try:
+            opening = await reader.read(REQUEST_BYTES_MAX)
+            while len(opening) < len(HEAD) and (more := await reader.read(REQUEST_BYTES_MAX)):
+                opening += more
+            head = opening.startswith(HEAD)
+            connection.receive_data(opening)
             request = await _event(connection, reader)
             if not isinstance(request, h11.Request):
                 return b""
+            head = request.method == b"HEAD"
             body = await self._body(connection, reader) if self._body_bytes_max else b""
         except h11.RemoteProtocolError as error:
-            return _response(connection, self.wrong(error.error_status_hint, str(error)))
+            return _response(connection, self.wrong(error.error_status_hint, str(error)), head)
         try:
             if body is None:
                 answer = self.wrong(413, f"a body may have {self._body_bytes_max} bytes")
@@ -101,7 +111,7 @@ class Endpoint:
         except Exception:
             log.exception("internal error in an answer")
             answer = self.wrong(500, "internal error")
-        return _response(connection, answer, request.method == b"HEAD")
+        return _response(connection, answer, head)
 
     async def _body(self, connection: h11.Connection, reader: asyncio.StreamReader) -> bytes | None:
         """What follows a request's head; None where that is too much."""
@@ -123,8 +133,8 @@ async def _event(connection: h11.Connection, reader: asyncio.StreamReader) -> ob
     return event
 
 
-def _response(connection: h11.Connection, answer: Answer, head: bool = False) -> bytes:
-    """A whole response as bytes, after which the connection is closed."""
+def _response(connection: h11.Connection, answer: Answer, head: bool) -> bytes:
+    """A whole response as bytes, after which the connection is closed; to HEAD without its body (RFC 9110 §9.3.2)."""
     headers = [
         ("Content-Type", answer.content_type),
         ("Content-Length", str(len(answer.body))),
@@ -133,6 +143,6 @@ def _response(connection: h11.Connection, answer: Answer, head: bool = False) ->
         *answer.headers,
     ]
     data = connection.send(h11.Response(status_code=answer.code, headers=headers)) or b""
-    if not head and answer.code != 304:
-        data += connection.send(h11.Data(data=answer.body)) or b""
-    return data + (connection.send(h11.EndOfMessage()) or b"")
+    if head or answer.code == 304:
+        return data
+    return data + (connection.send(h11.Data(data=answer.body)) or b"")

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Final, final
 
+from gateway.observe.bugs import BUGS
+
 LEVELS: Final = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -69,6 +71,7 @@ def set_up(level: str, format: str) -> None:
     else:
         handler.setFormatter(TextFormatter())
         handler.addFilter(_add_zone)
+    handler.addFilter(BUGS)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     log.setLevel(LEVELS[level])

@@ -44,6 +44,10 @@ CHUNK_BYTES: Final = 64
 hundreds of bytes do (RFC 9112 §7.1 leaves it to the recipient)."""
 
 
+HEAD: Final = b"HEAD "
+"""What a request begins with whose response has no body, whatever else is said of it (RFC 9110 §9.3.2)."""
+
+
 FED_AT_ONCE: Final = 4_096
 """Bytes that h11 is given between two bodies: it looks at all it has, and copies it, with each of the requests that may have
 come in one read."""
@@ -89,6 +93,7 @@ class HttpConnection:
         "_held",
         "_length",
         "_limits",
+        "_opening",
         "_rest",
         "_rest_at",
         "closing",
@@ -101,6 +106,8 @@ class HttpConnection:
         self._head: h11.Request | None = None
         # Nothing has come of the next request.
         self._between = True
+        # What it begins with, as far as that tells a HEAD: h11 forgets what it refuses.
+        self._opening = b""
         self._body: Pieces | None = None
         self._body_bytes = 0
         # What its head says of that; 0 when it says nothing.
@@ -176,6 +183,8 @@ class HttpConnection:
                 piece = piece.lstrip(b"\r\n")
             if piece:
                 self._between = False
+                if len(self._opening) < len(HEAD):
+                    self._opening += piece[: len(HEAD) - len(self._opening)]
                 self._h11.receive_data(piece)
                 return True
         self._rest = b""
@@ -303,14 +312,18 @@ class HttpConnection:
 
     # -- to the peer
 
-    def send_response(
-        self, status: int, headers: list[tuple[str, str]], body: bytes, head: bool = False
-    ) -> None:
-        """A whole response; `head` leaves the body out (RFC 9110 §9.3.2).  The connection stays if it can."""
+    def send_response(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        """A whole response; to HEAD, or to what was meant as one, without its body.  The connection stays if it can."""
         length = [("content-length", str(len(body)))] if status != 204 and status != 304 else []
         if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             raise LocalProtocolError("a response has been sent already")
         self._say_head(status, [*headers, *length])
+        head = self._opening == HEAD
+        if head and self._failed:
+            # It is the last, and complete; h11 may wait for a body, as it need not have seen the method.
+            self._busy = False
+            self.closing = True
+            return
         if body and not head and length:
             self._say(h11.Data(data=body))
         self._say(h11.EndOfMessage())
@@ -368,9 +381,11 @@ class HttpConnection:
         """What has come already begins with the next request; see `receive_data`."""
         waiting = bytes(self._h11.trailing_data[0])
         self._between = not waiting
+        self._opening = waiting[: len(HEAD)]
         if waiting.startswith((b"\r", b"\n")):
             waiting = waiting.lstrip(b"\r\n")
             self._between = not waiting
+            self._opening = waiting[: len(HEAD)]
             self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.max_header_bytes)
             if waiting:
                 self._h11.receive_data(waiting)

@@ -86,6 +86,30 @@ async def test_headers_without_end_are_answered_431_and_not_kept(admin: AdminSer
     assert code == 431
 
 
+@pytest.mark.parametrize(
+    "behind", [b"\r\n", b"Host: a\r\nHost: b\r\n\r\n", b"x: " + b"y" * (REQUEST_BYTES_MAX * 2)]
+)
+@pytest.mark.parametrize("opening", [[b"HEAD /status HTTP/1.1\r\n"], [b"HE", b"AD /status HTTP/1.1\r\n"]])
+async def test_a_head_that_is_refused_has_no_body(
+    admin: AdminServer, opening: list[bytes], behind: bytes
+) -> None:
+    """RFC 9110 §9.3.2"""
+    reader, writer = await asyncio.open_connection("127.0.0.1", admin.port)
+    for piece in opening:
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0)
+    writer.write(behind)
+    # Of what is too long the end is not read, and the connection may be reset behind the answer.
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert head.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+    try:
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    except ConnectionResetError:
+        pass
+    writer.close()
+
+
 async def test_a_client_that_says_nothing_is_closed(
     admin: AdminServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

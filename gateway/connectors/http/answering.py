@@ -185,10 +185,8 @@ class Answering(Connector):
         policy: str = SANDBOX,
     ) -> None:
         """Answer the request, whole."""
-        request = self.request
         self.forget_request()
-        head = request is not None and request.method == "HEAD"
-        self.wire.send_response(status, self.headers(content_type, more, policy), body, head)
+        self.wire.send_response(status, self.headers(content_type, more, policy), body)
 
     def respond_parts(self, status: int, content_type: str, body: Parts) -> None:
         """The same with a body that is made and written a part at a time."""

@@ -149,6 +149,19 @@ def test_9110_9_3_2_head_says_what_get_would_say_without_the_body() -> None:
     assert f"content-length: {get.headers['content-length']}".encode() in said
 
 
+def test_9110_9_3_2_head_that_is_not_whole_or_takes_too_long_has_no_body_either() -> None:
+    for behind in (b"Host: a/b\r\n\r\n", HOST + b"Content-Length: 200000000\r\n\r\n", HOST):
+        world = World()
+        head = world.client()
+        head.raw(b"HEAD /queues/q HTTP/1.1\r\n" + behind)
+        if behind is HOST:
+            head.pass_time(60_000)
+        said = head.written()
+        assert said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 413 ", b"HTTP/1.1 408 "))
+        assert said.endswith(b"\r\n\r\n")
+        assert said.count(b"\r\n\r\n") == 1
+
+
 def test_9110_10_1_1_a_client_that_waits_is_told_to_go_on_and_an_older_one_is_not() -> None:
     head = b"POST /queues/q HTTP/1.%d\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 1\r\n\r\n"
     assert answers(head % 1)[0] == [100]

@@ -89,7 +89,7 @@ def test_a_connection_that_is_to_end_ends(version: bytes) -> None:
 def test_head_has_no_body_and_an_upgrade_leaves_the_rest() -> None:
     connection = HttpConnection(HttpLimits())
     connection.receive_data(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
-    connection.send_response(200, [], b"body", head=True)
+    connection.send_response(200, [], b"body")
     assert b"content-length: 4" in connection.out[0]
     assert b"body" not in b"".join(connection.out)
     switch = HttpConnection(HttpLimits())
@@ -97,6 +97,59 @@ def test_head_has_no_body_and_an_upgrade_leaves_the_rest() -> None:
     assert one(switch.receive_data(asked)).wants_upgrade()
     switch.send_switch([("Upgrade", "websocket")])
     assert switch.upgraded() == b"\x81\x00"
+
+
+@pytest.mark.parametrize(
+    ("behind", "status"),
+    [
+        (b"Host: a/b\r\n\r\n", 400),
+        (b"Host: a b\r\n\r\n", 400),
+        (b"\r\n", 400),
+        (b"Host: h\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", 431),
+        (b"Host: h\r\nContent-Length: 4\r\n\r\n", 413),
+        (b"Host: h\r\nContent-Length: x\r\n\r\n", 400),
+        (b"Host: h\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"Host: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    ],
+)
+@pytest.mark.parametrize("at_once", [1, 3, 100_000])
+@pytest.mark.parametrize("before", [b"", b"\r\n", GET, GET + b"\r\n"])
+def test_a_head_that_fails_is_answered_without_a_body(
+    before: bytes, at_once: int, behind: bytes, status: int
+) -> None:
+    """RFC 9110 §9.3.2, whoever refuses it, and whatever has come of it."""
+    connection = HttpConnection(HttpLimits(max_body_bytes=3))
+    data = before + b"HEAD / HTTP/1.1\r\n" + behind
+    failed = None
+    for at in range(0, len(data), at_once):
+        events = connection.receive_data(data[at : at + at_once])
+        while events:
+            if isinstance(events[0], RequestFailed):
+                failed = events[0]
+                break
+            connection.send_response(200, [], b"first")
+            events = connection.receive_data(b"")
+    assert failed is not None
+    assert failed.status == status
+    connection.out.clear()
+    connection.send_response(failed.status, [], b"why not\n")
+    answer = b"".join(connection.out)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert answer.endswith(b"\r\n\r\n")
+    assert b"content-length: 8" in answer
+    assert b"connection: close" in answer
+    assert b"why not" not in answer
+    assert connection.closing
+
+
+def test_what_fails_after_a_head_on_the_same_connection_has_its_body() -> None:
+    connection = HttpConnection(HttpLimits())
+    connection.receive_data(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n" + b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n")
+    connection.send_response(200, [], b"body")
+    [failed] = connection.receive_data(b"")
+    assert isinstance(failed, RequestFailed)
+    connection.send_response(failed.status, [], b"why not\n")
+    assert b"".join(connection.out).endswith(b"\r\n\r\nwhy not\n")
 
 
 def test_a_stream() -> None:
