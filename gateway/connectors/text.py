@@ -95,10 +95,10 @@ _SLICE: Final = 65_536
 class Looking:
     """Finds out whether a long body is UTF-8, some of it at a time.  Call `step` until it says that it has `found` that."""
 
-    __slots__ = ("_at", "_body", "_decoder", "found")
+    __slots__ = ("_at", "_decoder", "body", "found")
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self.body = body
         self._at = 0
         self._decoder = getincrementaldecoder("utf-8")()
         self.found = False
@@ -111,8 +111,8 @@ class Looking:
         try:
             while at < self._at:
                 end = at + _SLICE
-                last = end >= len(self._body)
-                self._decoder.decode(self._body[at:end], last)
+                last = end >= len(self.body)
+                self._decoder.decode(self.body[at:end], last)
                 if last:
                     self.found = True
                     return True

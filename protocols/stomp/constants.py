@@ -79,6 +79,10 @@ SPECIAL_MESSAGE_ID: Final = 2
 """A message-id, which is for servers to give (§SEND)."""
 SPECIAL_SCHEDULED: Final = 4
 """A header of ActiveMQ's that asks for delivery later."""
+SPECIAL_UTF8: Final = 8
+"""The body, which is long, has been looked at and is UTF-8."""
+SPECIAL_NOT_UTF8: Final = 16
+"""It has been, and is not."""
 
 TEMPORARY_QUEUE: Final = b"/temp-queue/"
 

@@ -9,6 +9,8 @@ from typing import final
 
 from mypy_extensions import mypyc_attr
 
+from protocols.stomp.constants import SPECIAL_NOT_UTF8, SPECIAL_UTF8
+
 
 class AckMode(Enum):
     """How deliveries of a subscription are acknowledged (§SUBSCRIBE ack Header)."""
@@ -133,6 +135,12 @@ class Send(Frame):
         self.content_type = content_type
         self.version = version
         self.special = special
+
+    @property
+    def is_utf8(self) -> bool | None:
+        """Is the body, as far as that has been found out?"""
+        looked = self.special & (SPECIAL_UTF8 | SPECIAL_NOT_UTF8)
+        return looked == SPECIAL_UTF8 if looked else None
 
     def with_lines(self, lines: list[bytes]) -> "Send":
         """The same with other header lines."""

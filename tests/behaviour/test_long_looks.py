@@ -33,11 +33,28 @@ def properties(*pairs: tuple[bytes, bytes]) -> bytes:
     return found
 
 
-@pytest.mark.parametrize(
+kinds_of_body = pytest.mark.parametrize(
     ("body", "kind"),
     [(BODY, TEXT), (BODY + b"\xff", BYTES), (b"\0" + BODY, BYTES)],
     ids=["text", "cut", "NUL"],
 )
+
+
+@kinds_of_body
+def test_whether_the_body_of_a_send_is_text(body: bytes, kind: int) -> None:
+    gw = Gateway()
+    stomp = gw.stomp("s")
+    head = b"SEND\ndestination:/queue/q\ncontent-length:%d\n\n" % len(body)
+    # The second has the head of the one before, which is remembered.
+    for _ in range(2):
+        assert steps_for(stomp, head + body + b"\0") >= len(body) // LONG_TEXT
+    stomp >> "SEND destination:/queue/q body:small"
+    kinds = [delivery.message.fields().body_kind for delivery in gw.broker.queues["queue:q"].browse()]
+    assert kinds == [kind, kind, TEXT]
+    assert stomp.connector.counters.messages_in == 3
+
+
+@kinds_of_body
 def test_whether_a_payload_is_text(body: bytes, kind: int) -> None:
     gw = Gateway()
     mqtt = gw.mqtt("m") >> "CONNECT m" << "CONNACK 0 present=0"

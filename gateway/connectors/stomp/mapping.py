@@ -157,7 +157,9 @@ class Head:
         if shared is None:
             return None
         by_length = self.by_length and send.content_length
-        kind = stomp_kind(shared.content_type, shared.content_encoding, shared.hint, by_length, send.body)
+        kind = stomp_kind(
+            shared.content_type, shared.content_encoding, shared.hint, by_length, send.body, send.is_utf8
+        )
         return shared.get(kind)
 
     def keep(self, fields: Fields, content_type: str | None, hint: str | None) -> None:
@@ -267,7 +269,8 @@ class StompOrigin(Origin):
             side.leave(fields, "btypes", taken.btypes)
         by_length = self.head.by_length and self.send.content_length
         content_type = fields.content_type
-        fields.body_kind = stomp_kind(content_type, fields.content_encoding, hint, by_length, body)
+        is_utf8 = self.send.is_utf8
+        fields.body_kind = stomp_kind(content_type, fields.content_encoding, hint, by_length, body, is_utf8)
         if fields.body_kind == OBJECT and not taken.ct:
             fields.content_type = None
         if taken.body is None:

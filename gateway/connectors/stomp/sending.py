@@ -9,6 +9,7 @@ from gateway.connectors.stomp.addresses import Spelling, destinations_of, tempor
 from gateway.connectors.stomp.mapping import Head, StompOrigin, message_from
 from gateway.connectors.stomp.refusal import StompRefusal
 from gateway.connectors.stomp.settings import StompSettings
+from gateway.connectors.text import LONG_TEXT, Looking
 from gateway.core.dedup import KeyReused
 from gateway.core.destination import QUEUE, TOPIC, Destination
 from gateway.core.message import Message
@@ -21,7 +22,13 @@ from gateway.core.schedule import Timing
 from gateway.core.topics import Topic
 from gateway.core.transaction import Transaction
 from protocols.stomp.codec import encode_receipt
-from protocols.stomp.constants import SPECIAL_MESSAGE_ID, SPECIAL_REPLY_TO, SPECIAL_SCHEDULED
+from protocols.stomp.constants import (
+    SPECIAL_MESSAGE_ID,
+    SPECIAL_NOT_UTF8,
+    SPECIAL_REPLY_TO,
+    SPECIAL_SCHEDULED,
+    SPECIAL_UTF8,
+)
 from protocols.stomp.frames import Begin, Send
 from protocols.stomp.headers import decode_headers, first
 
@@ -36,6 +43,7 @@ class StompSender(FrameConnector):
     __slots__ = (
         "_head",
         "_held_receipts",
+        "_looking",
         "_queues",
         "_temporary",
         "_topics",
@@ -63,6 +71,8 @@ class StompSender(FrameConnector):
         self.owner = owner
         """This connection, in the names of its temporary queues."""
         self.version = ""
+        # At the long body of the next SEND, while that goes on.
+        self._looking: Looking | None = None
         # Made when first used.
         self._head: Head | None = None
         self._topics: dict[str, Topic] | None = None
@@ -91,6 +101,8 @@ class StompSender(FrameConnector):
 
     def _on_send(self, send: Send) -> None:
         if self.broker.places.shut and self._must_wait(send):
+            return
+        if len(send.body) > LONG_TEXT and not self._has_looked(send):
             return
         self.counters.messages_in += 1
         broker = self.broker
@@ -121,6 +133,19 @@ class StompSender(FrameConnector):
                 self.confirm_frame(self._enqueue(send, queue, StompOrigin(send, head)), send.receipt)
                 return
         self._send_anywhere(send)
+
+    def _has_looked(self, send: Send) -> bool:
+        """Find out whether a long body is UTF-8: a part of it, and False, as long as it `goes_on`."""
+        if send.is_utf8 is None:
+            looking = self._looking
+            if looking is None or looking.body is not send.body:
+                looking = self._looking = Looking(send.body)
+            if not looking.step():
+                self.goes_on()
+                return False
+            send.special |= SPECIAL_UTF8 if looking.found else SPECIAL_NOT_UTF8
+            self._looking = None
+        return True
 
     def _must_wait(self, send: Send) -> bool:
         """Is there no room for the message where it is to go?  Then it is handled when there is."""
