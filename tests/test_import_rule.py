@@ -36,6 +36,7 @@ SHARED = {
         "ids",
         "json_bodies",
         "long_bodies",
+        "long_json",
         "owners",
         "parts",
         "reading",
@@ -65,6 +66,9 @@ RULES: dict[str, set[str]] = {
     "protocols.http": PURE | {"protocols.errors", "protocols.pieces", "ext:h11", "std:urllib"},
     "gateway.core": PURE,
     "gateway.connectors": PURE | {"gateway.core", "protocols.json_writing"},
+    "gateway.connectors.long_json": PURE
+    | {"gateway.core", "protocols.json_writing", "protocols.gatewayjson"}
+    | {f"gateway.connectors.{name}" for name in ("envelope", "json_bodies", "long_bodies")},
     "gateway.connectors.carriage": PURE
     | {"gateway.core", "gateway.connectors.service", "protocols.websocket"},
     "gateway.connectors.websocket": PURE

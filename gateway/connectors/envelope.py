@@ -37,6 +37,10 @@ from protocols.json_writing import Base64
 
 # -- out
 
+# Under which a message remembers its JSON, without and with who published it.
+VARIANT: Final = 0x70
+VARIANT_IDENTITY: Final = 0x71
+
 
 def json_envelope(message: Message) -> bytes:
     """The message as UTF-8 JSON, the same for every subscriber."""
@@ -80,6 +84,19 @@ def envelope_of(message: Message, long: LongBody | None = None) -> dict[str, obj
         members["deaths"] = deaths
     if ext:
         members["ext"] = ext
+    return members
+
+
+def members_of(message: Message, identity: bool, long: LongBody | None = None) -> dict[str, object]:
+    """The same, with who published it where `identity` says so: `ext.auth`, the user, and `ext.client`."""
+    members = envelope_of(message, long)
+    publisher = message.publisher
+    if identity and publisher is not None:
+        ext = members.setdefault("ext", {})
+        assert isinstance(ext, dict)
+        ext["client"] = publisher.id
+        if publisher.user is not None:
+            ext["auth"] = publisher.user
     return members
 
 

@@ -20,6 +20,7 @@ from gateway.connectors.mqtt.addresses import (
     topic_of,
 )
 from gateway.connectors.mqtt.binding import MqttBinding
+from gateway.connectors.mqtt.json_packet import JsonPacket
 from gateway.connectors.mqtt.properties_out import (
     LOST_3,
     MqttTarget,
@@ -404,11 +405,35 @@ def _json_frame(
         envelope = json_envelope(message)
         message.remember(_JSON, envelope)
     if redelivered:
-        count = b'"delivery_count":%d,' % failures if failures else b""
-        envelope = b'{"redelivered":true,' + count + envelope[1:]
+        envelope = _json_begin(failures, True) + envelope[1:]
     block = _JSON_BLOCK + _dynamic(message, binding, now_ms) if target.five else None
     topic = JSON_PREFIX + _topic_text(message)
     return encode_publish(topic, envelope, qos, retain_flag(message, binding), False, packet_id, block)
+
+
+def json_packet(
+    message: Message,
+    binding: MqttBinding,
+    target: MqttTarget,
+    qos: int,
+    packet_id: int,
+    dup: bool,
+    now_ms: int,
+    failures: int,
+    redelivered: bool,
+) -> JsonPacket:
+    """The same for a message of LONG bytes and more."""
+    block = _JSON_BLOCK + _dynamic(message, binding, now_ms) if target.five else None
+    topic = JSON_PREFIX + _topic_text(message)
+    begin = _json_begin(failures, redelivered)
+    return JsonPacket(message, topic, qos, retain_flag(message, binding), dup, packet_id, block, begin)
+
+
+def _json_begin(failures: int, redelivered: bool) -> bytes:
+    """How the envelope of a delivery begins."""
+    if not redelivered:
+        return b"{"
+    return b'{"redelivered":true,' + (b'"delivery_count":%d,' % failures if failures else b"")
 
 
 def is_long(message: Message, binding: MqttBinding) -> bool:

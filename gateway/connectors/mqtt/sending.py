@@ -11,12 +11,13 @@ from gateway.connectors.mqtt.mapping import (
     acknowledged_frame,
     fitted_frame,
     is_long,
+    json_packet,
     long_frame,
     qos0_frame,
 )
 from gateway.connectors.mqtt.properties_out import MqttTarget
 from gateway.connectors.mqtt.settings import MqttSettings
-from gateway.connectors.parts import Pieces
+from gateway.connectors.parts import LONG, Parts, Pieces
 from gateway.core.delivery import Delivery
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
@@ -93,7 +94,7 @@ class MqttSender(FrameConnector):
         self._aliases: TopicAliases | None = None
         # QoS 2 deliveries whose packet id is not safe yet, each with the position to wait for, and all of QoS 1 and 2
         # behind them: what was sent first comes first when it is sent again (§4.6).
-        self._behind: deque[tuple[int, bytes | Pieces]] | None = None
+        self._behind: deque[tuple[int, bytes | Parts]] | None = None
         self._promised: _DeliveriesWaiter | None = None
         self.session: MqttSession | None = None
 
@@ -124,6 +125,9 @@ class MqttSender(FrameConnector):
                 if not self._sends_long(Pieces([frame, tail.data]), False, NOTHING):
                     self.counters.dropped_large += 1
                 return
+        elif binding.json and message.size >= LONG:
+            self._send_json(message, binding, 0, 0, False, failures, redelivered, NOTHING)
+            return
         elif is_long(message, binding):
             long = long_frame(message, binding, self._target, 0, 0, False, self.broker.now_ms, failures)
             if self._sends_long(long, False, NOTHING):
@@ -149,6 +153,18 @@ class MqttSender(FrameConnector):
         False when it is larger than the client takes (§3.1.2.11.4).
         """
         frame: bytes | None
+        if binding.json and delivery.message.size >= LONG:
+            self._send_json(
+                delivery.message,
+                binding,
+                qos,
+                packet_id,
+                dup,
+                delivery.failures,
+                delivery.redelivered,
+                position,
+            )
+            return True
         if is_long(delivery.message, binding):
             long = long_frame(
                 delivery.message,
@@ -198,6 +214,43 @@ class MqttSender(FrameConnector):
         """Send it, unless it is larger than the client takes; no alias pays for it."""
         if frame.size > self._packet_size_max:
             return False
+        self._send_parts(frame, sure, position)
+        return True
+
+    @final
+    def _send_json(
+        self,
+        message: Message,
+        binding: MqttBinding,
+        qos: int,
+        packet_id: int,
+        dup: bool,
+        failures: int,
+        redelivered: bool,
+        position: int,
+    ) -> None:
+        """Send a large message as its JSON; whether the client takes it is known only when all of that has been made."""
+        now_ms = self.broker.now_ms
+        packet = json_packet(
+            message, binding, self._target, qos, packet_id, dup, now_ms, failures, redelivered
+        )
+        packet.ask(self._takes)
+        self._send_parts(packet, qos > 0, position)
+
+    @final
+    def _takes(self, packet_id: int, size: int) -> bool:
+        """Does the client take a packet of so many bytes?  One that is larger is done with (§3.1.2.11.4)."""
+        if size <= self._packet_size_max:
+            return True
+        self.counters.dropped_large += 1
+        self.counters.messages_out -= 1
+        session = self.session
+        if packet_id and session is not None and session.inflight and packet_id in session.inflight:
+            session.skip(packet_id)
+        return False
+
+    @final
+    def _send_parts(self, frame: Parts, sure: bool, position: int) -> None:
         self.counters.messages_out += 1
         if not sure:
             self.push_parts(frame, False)
@@ -207,10 +260,9 @@ class MqttSender(FrameConnector):
             self._wait_with(position, frame)
         else:
             self.push_parts(frame, True)
-        return True
 
     @final
-    def _wait_with(self, position: int, frame: bytes | Pieces) -> None:
+    def _wait_with(self, position: int, frame: bytes | Parts) -> None:
         """The first delivery that waits: all that come now are behind it."""
         self._behind = deque([(position, frame)])
         self._promised = _DeliveriesWaiter(self)
@@ -224,7 +276,7 @@ class MqttSender(FrameConnector):
             if behind[0][0] > durable:
                 return True
             frame = behind.popleft()[1]
-            if isinstance(frame, Pieces):
+            if isinstance(frame, Parts):
                 self.push_parts(frame, True)
             else:
                 self.push_sure(frame)

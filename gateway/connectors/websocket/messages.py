@@ -14,12 +14,14 @@ from gateway.connectors.bodies import (
     stomp_kind,
 )
 from gateway.connectors.envelope import (
+    VARIANT,
+    VARIANT_IDENTITY,
     Envelope,
     EnvelopeOrigin,
     InvalidEnvelope,
     envelope_from,
-    envelope_of,
     json_envelope,
+    members_of,
 )
 from gateway.connectors.long_bodies import LongBody
 from gateway.core.destination import Destination
@@ -28,10 +30,6 @@ from gateway.core.message import BYTES, NONE, OBJECT, TEXT, Message
 from gateway.core.router import Broker
 from protocols.gatewayjson.frames import Publish
 from protocols.json_writing import Base64, Ready, Utf8
-
-# Under which a message remembers its JSON, without and with who published it.
-VARIANT: Final = 0x70
-VARIANT_IDENTITY: Final = 0x71
 
 BYTES_TYPE: Final = "application/octet-stream"
 
@@ -51,19 +49,6 @@ def json_of(message: Message, identity: bool) -> bytes:
     data = dump(members_of(message, identity)) if identity else json_envelope(message)
     message.remember(variant, data)
     return data
-
-
-def members_of(message: Message, identity: bool, long: LongBody | None = None) -> dict[str, object]:
-    """The same before it is text; `long`: see `envelope_of`."""
-    members = envelope_of(message, long)
-    publisher = message.publisher
-    if identity and publisher is not None:
-        ext = members.setdefault("ext", {})
-        assert isinstance(ext, dict)
-        ext["client"] = publisher.id
-        if publisher.user is not None:
-            ext["auth"] = publisher.user
-    return members
 
 
 def message_from(
