@@ -43,11 +43,18 @@ class Flusher:
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self.flush)
+            self._loop.call_soon(self._end_of_turn)
+
+    def _end_of_turn(self) -> None:
+        self._scheduled = False
+        self.flush()
 
     def flush(self) -> None:
-        """Write what has been said."""
-        self._scheduled = False
+        """Write what has been said.
+
+        Whoever calls it before the end of the turn, since many have just been confirmed, does not take the place of that:
+        were another one arranged for then, each would go on having clients heard, and a turn would have ever more of them.
+        """
         now_ms = self._clock.now_ms()
         self._broker.now_ms = now_ms
         transports = self.transports

@@ -1,9 +1,20 @@
-"""The core's chores, between two looks at the sockets."""
+"""The end of a turn of the loop, and the core's chores between two looks at the sockets."""
 
 import asyncio
+from collections.abc import Callable
 
 from gateway.core.chores import Chore
-from gateway.net.turn import Caretaker
+from gateway.net.turn import Caretaker, Flusher
+
+
+class Loop:
+    """Of a loop what is to be called soon."""
+
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], None]] = []
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self.soon.append(call)
 
 
 class Endless(Chore):
@@ -21,6 +32,23 @@ class Endless(Chore):
 class Broken(Chore):
     def go_on(self) -> bool:
         raise ValueError
+
+
+async def test_a_turn_has_one_end_however_often_is_written_before_it(net) -> None:
+    loop = Loop()
+    flusher = Flusher(loop, net.machinery.clock, net.machinery.broker)
+    connector = net.acceptor.accept("somebody", flusher.turn, 0)
+    for _ in range(3):
+        # As when the store has confirmed something: what others have marked is written with it.
+        flusher.turn.mark(connector)
+        flusher.flush()
+    assert len(loop.soon) == 1
+    flusher.turn.mark(connector)
+    assert len(loop.soon) == 1
+    loop.soon.pop()()
+    assert not connector.marked
+    flusher.turn.mark(connector)
+    assert len(loop.soon) == 1
 
 
 async def test_clients_are_answered_while_a_chore_goes_on(net) -> None:
