@@ -24,7 +24,7 @@ from gateway.core.flow import Gate, Publisher, Valve
 from gateway.core.holding import HoldPoint
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Noted, Recovered
-from gateway.core.record import BadRecord, encode_record
+from gateway.core.record import BadRecord, record_of
 from gateway.core.subscription import Binding
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class FanOuts(Chore):
 
     def _note(self, fan_out: FanOut) -> int:
         try:
-            record = encode_record(fan_out.message)
+            record = record_of(fan_out.message)
         except Exception:
             # No copy of it can be kept either: its publisher will hear that.
             return NOTHING

@@ -28,7 +28,7 @@ from gateway.core.ports import (
     Retained,
     Store,
 )
-from gateway.core.record import LONG_RECORD, LongRecord, encode_record
+from gateway.core.record import LONG_RECORD, LongRecord, encode_record, record_of
 
 OPERATION_BYTES: Final = 256
 """Bytes of memory that an operation takes beside what it carries, about."""
@@ -106,7 +106,7 @@ class Batch:
         """Runs of keys, first and last."""
         self.cleared: list[Cleared] = []
         self.retained: dict[str, bytes | LongRecord | None] = {}
-        self.notes: dict[tuple[str, str], bytes | None] = {}
+        self.notes: dict[tuple[str, str], bytes | LongRecord | None] = {}
 
     def add(self, operation: Operation) -> None:
         """Take one operation in, behind the others.  Raises whatever error shows that it cannot be written."""
@@ -124,7 +124,7 @@ class Batch:
         elif isinstance(operation, Retained):
             message = operation.message
             check_text(operation.topic)
-            self.retained[operation.topic] = None if message is None else _record_of(message)
+            self.retained[operation.topic] = None if message is None else record_of(message)
         elif isinstance(operation, QueueMade):
             check_text(operation.key)
             self.queues_made.append(operation)
@@ -144,7 +144,7 @@ class Batch:
             self._repeat(len(self.entries) // ENTRY_COLUMNS)
         else:
             ahead = operation.record
-            record = self._record = _record_of(message) if ahead is None else ahead
+            record = self._record = record_of(message) if ahead is None else ahead
             if isinstance(record, LongRecord):
                 self.long = True
             self._message = message
@@ -178,10 +178,6 @@ class Batch:
                 removed[-1] = (first, key)
                 return
         removed.append((key, key))
-
-
-def _record_of(message: Message) -> bytes | LongRecord:
-    return encode_record(message) if message.size < LONG_RECORD else LongRecord(message)
 
 
 def lane_of(message: Message) -> int:

@@ -11,6 +11,7 @@ from gateway.core.pattern import Pattern
 
 if TYPE_CHECKING:
     from gateway.core.flow import Publisher
+    from gateway.core.record import LongRecord
 
 
 class Operation:
@@ -154,9 +155,9 @@ class Noted(Operation):
     space: str
     """Who reads it back: a protocol and a kind, such as `mqtt.session`."""
     key: str
-    value: bytes | None
+    value: "bytes | LongRecord | None"
 
-    def __init__(self, space: str, key: str, value: bytes | None) -> None:
+    def __init__(self, space: str, key: str, value: "bytes | LongRecord | None") -> None:
         self.space = space
         self.key = key
         self.value = value

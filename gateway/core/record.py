@@ -104,13 +104,14 @@ class LongRecord:
     The checksum of 90 MB takes 36 ms, and each copy of them more; summing up holds no other thread up, and nor does writing.
     """
 
-    __slots__ = ("_parts", "_size")
+    __slots__ = ("_before", "_parts", "_size")
 
-    def __init__(self, message: Message) -> None:
-        """Raises what `encode_record` raises."""
+    def __init__(self, message: Message, before: bytes = b"") -> None:
+        """`before`: what a note says ahead of it.  Raises what `encode_record` raises."""
+        self._before = before
         parts: list[bytes | memoryview] = [b"".join(_head_of_record(message)), *message.origin.stored_parts()]
         self._parts = parts
-        self._size = _INDEX_AT + sum([len(part) for part in parts])
+        self._size = len(before) + _INDEX_AT + sum([len(part) for part in parts])
 
     def __len__(self) -> int:
         return self._size
@@ -123,11 +124,19 @@ class LongRecord:
         checksum = 0
         for part in self._parts:
             checksum = crc32(part, checksum)
-        return [_CRC.pack(checksum), *self._parts]
+        return [self._before + _CRC.pack(checksum), *self._parts]
 
     def whole(self) -> bytes:
         """The whole record."""
         return b"".join(self.sealed())
+
+
+def record_of(message: Message, before: bytes = b"") -> bytes | LongRecord:
+    """`message` as the store keeps it, behind what a note says `before` it."""
+    if message.size >= LONG_RECORD:
+        return LongRecord(message, before)
+    record = encode_record(message)
+    return before + record if before else record
 
 
 def encode_record(message: Message) -> bytes:

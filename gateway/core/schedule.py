@@ -14,7 +14,7 @@ from gateway.core.destination import QUEUE
 from gateway.core.fan_out import FEW
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Noted
-from gateway.core.record import encode_record
+from gateway.core.record import record_of
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
@@ -170,7 +170,7 @@ class Schedule(Chore):
             "start_ms": job.start_ms,
         }
         head = json.dumps(state).encode()
-        value = len(head).to_bytes(4, "little") + head + encode_record(job.message)
+        value = record_of(job.message, len(head).to_bytes(4, "little") + head)
         return store.append(Noted(SPACE, str(job.number), value))
 
     def _forget(self, job: _Job) -> None:

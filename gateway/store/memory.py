@@ -64,7 +64,7 @@ class Kept:
         for topic, record in batch.retained.items():
             _put(self.retained, topic, record.whole() if isinstance(record, LongRecord) else record)
         for place, value in batch.notes.items():
-            _put(self.notes, place, value)
+            _put(self.notes, place, value.whole() if isinstance(value, LongRecord) else value)
 
     def _keys(self, queue: int, lane: int, first: int, last: int) -> list[int]:
         base = queue << SEQUENCE_BITS

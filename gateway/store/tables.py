@@ -288,7 +288,9 @@ class Tables:
         else:
             self.database.execute("INSERT OR REPLACE INTO retained VALUES (?,?)", (topic, record))
 
-    def _note(self, space: str, key: str, value: bytes | None) -> None:
+    def _note(self, space: str, key: str, value: bytes | LongRecord | None) -> None:
+        if isinstance(value, LongRecord):
+            value = value.whole()
         if value is None:
             self.database.execute("DELETE FROM note WHERE space = ? AND key = ?", (space, key))
         else:

@@ -5,7 +5,15 @@ import pytest
 from gateway.core.destination import QUEUE, TOPIC, Destination
 from gateway.core.flow import Publisher
 from gateway.core.message import Death, Message
-from gateway.core.record import BadRecord, BareOrigin, Decoder, LongRecord, encode_record
+from gateway.core.record import (
+    LONG_RECORD,
+    BadRecord,
+    BareOrigin,
+    Decoder,
+    LongRecord,
+    encode_record,
+    record_of,
+)
 
 
 def message(publisher: Publisher | None = None, expires_at_ms: int = 0) -> Message:
@@ -53,3 +61,19 @@ def test_a_record_in_parts_is_the_same_record() -> None:
     long = LongRecord(message(Publisher("p", None)))
     assert long.whole() == encode_record(message(Publisher("p", None)))
     assert len(long) == len(long.whole())
+
+
+@pytest.mark.parametrize("before", [b"", b"head"])
+def test_what_a_note_says_before_it_is_not_summed_up_with_it(before: bytes) -> None:
+    long = LongRecord(message(), before)
+    assert long.whole() == before + encode_record(message())
+    assert len(long) == len(long.whole())
+
+
+def test_that_of_a_large_message_is_put_together_by_whoever_writes_it() -> None:
+    one = message()
+    assert record_of(one, b"head") == b"head" + encode_record(one)
+    one.size = LONG_RECORD
+    record = record_of(one, b"head")
+    assert isinstance(record, LongRecord)
+    assert record.whole() == b"head" + encode_record(one)

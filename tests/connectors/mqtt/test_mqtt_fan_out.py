@@ -12,6 +12,7 @@ from gateway.core.fan_out import DONE_SPACE, OFFERED_AT_ONCE, PART, SPACE, WIDE
 from gateway.core.message import Message
 from gateway.core.purging import purge
 from gateway.core.queue_key import SESSION, QueueKey
+from gateway.core.record import LONG_RECORD
 from gateway.store.memory import Kept, MemoryStore
 from protocols.mqtt.frames import Pingreq, Pingresp, Puback, Pubrec, Pubrel, SubscriptionRequest
 
@@ -244,6 +245,21 @@ def test_after_a_kill_all_have_it_and_nobody_has_it_twice(
         or "session:2:s0/" not in world.broker.queues
         or not world.broker.queues["session:2:s0/"].depth
     )
+    assert notes(world) == []
+
+
+def test_a_large_one_is_whole_after_a_kill(world: World, kept: Kept) -> None:
+    """Its note is put together by whoever writes it."""
+    body = bytes(range(256)) * 80
+    assert len(body) >= LONG_RECORD
+    world.client("p").publish("t", body, 1, 1)
+    step(world)
+    commit(world)
+    assert len(notes(world)) == 2
+    world = begin(kept)
+    finish(world)
+    commit(world)
+    assert [came(world, n) for n in (0, COUNT - 1)] == [[body], [body]]
     assert notes(world) == []
 
 
