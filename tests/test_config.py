@@ -1,13 +1,15 @@
 """The configuration: what may be written, what is said about what may not, and that the shipped file is complete."""
 
+import asyncio
 import dataclasses
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from gateway.app import http_settings, json_settings
+from gateway.app import Gateway, http_settings, json_settings
 from gateway.config import OPTIONS, Config, ConfigError, ConnectorSection, load
+from gateway.config.section import NUMBER_MAX
 from gateway.connectors.base import Limits
 from gateway.connectors.http.settings import HttpSettings
 from gateway.connectors.mqtt.settings import MqttSettings
@@ -202,7 +204,7 @@ MISTAKES = [
     ('[store]\nasynchronous = ["a", "b\\u0000"]', "store.asynchronous[1]: there is U+0000 in its value"),
     (f"x = {'[' * 2000}", "lists and tables are nested too deeply"),
     ("[core]\nqueues_max = true", "core.queues_max"),
-    ("[core]\nqueues_max = 99999999999999999999999999999", "a number of at most 9223372036854775807"),
+    ("[core]\nqueues_max = 99999999999999999999999999999", "a number of at most 9007199254740991"),
     ("[websocket]\npaths = []", "websocket.paths"),
     ("[queues]\ndead_letters = 'a.>'", "a wildcard is no queue"),
     ("[queues]\ndead_letters = 'queue:DLQ'", "without queue:"),
@@ -220,6 +222,7 @@ MISTAKES = [
         + CONNECTOR.replace('"m"', '"n"').format("stomp://localhost:1"),
         "connector[m] and connector[n] would both listen on 127.0.0.1:1",
     ),
+    ('[pki]\nuri = "http://127.0.0.1:8161"', "admin and pki would both listen on 127.0.0.1:8161"),
     (CONNECTOR.format("mqtt://127.0.0.1:8161"), "connector[m] and admin would both listen on 127.0.0.1:8161"),
     ("[gateway]\n\nname = '\udcff'", "not UTF-8: byte 0xff (at line 3)"),
 ]
@@ -230,6 +233,41 @@ def test_each_mistake_names_file_key_and_what_would_be_right(tmp_path: Path, tex
     problems = _problems(tmp_path, text)
     assert said in problems
     assert "g.toml" in problems
+
+
+def largest(name: str) -> dict[str, int]:
+    """Each number of a section that may be as large as can be, so large."""
+    fields = Config.model_fields[name].annotation.model_fields  # type: ignore[union-attr]
+    unbounded = [
+        key
+        for key, field in fields.items()
+        if field.annotation is int and not any(hasattr(one, "le") for one in field.metadata)
+    ]
+    return dict.fromkeys(unbounded, NUMBER_MAX)
+
+
+async def test_with_the_largest_numbers_that_may_be_written_every_protocol_is_served() -> None:
+    sections = {name: largest(name) for name in ("core", "queues", "mqtt", "stomp", "websocket", "http")}
+    assert "headers_max" in sections["stomp"]
+    uris = {name: f"{name}://127.0.0.1:0" for name in ("mqtt", "stomp", "ws")}
+    config = Config.model_validate(
+        {"connector": [{"name": name, "uri": uri} for name, uri in uris.items()]}
+        | {"admin": {"enabled": False}, "store": {"path": ""}}
+        | sections
+    )
+    says = [
+        (b"\x10\x0d\0\4MQTT\4\2\0\0\0\1c\x32\6\0\1t\0\1x", b"\x40\2\0\1"),
+        (b"CONNECT\naccept-version:1.2\nhost:x\n\n\0SEND\ndestination:/queue/q\nreceipt:1\n\nx\0", b"RECEIPT\n"),
+        (b"POST /queues/q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx", b" 202 "),
+    ]  # fmt: skip
+    async with Gateway(config) as gateway:
+        for listener, (said, wanted) in zip(gateway.listeners, says, strict=True):
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write(said)
+            async with asyncio.timeout(10):
+                await reader.readuntil(wanted)
+            writer.close()
+            assert listener.internal_errors == 0
 
 
 def test_a_mistake_never_shows_a_password(tmp_path: Path) -> None:

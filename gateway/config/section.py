@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-NUMBER_MAX: Final = (1 << 63) - 1
-"""What counters and sizes are, everywhere."""
+NUMBER_MAX: Final = (1 << 53) - 1
+"""Whatever is calculated from it, a thousand times as much too, fits 64 bits; and JSON's readers know it exactly."""
 
 
 class Section(BaseModel):
