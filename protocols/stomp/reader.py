@@ -29,6 +29,9 @@ from protocols.stomp.state import CLOSING, CONNECTED, NEW, after
 _NUL: Final = 0
 _LF: Final = 10
 _CR: Final = 13
+_HYPHEN: Final = 45
+_DIGIT_0: Final = 48
+_DIGIT_9: Final = 57
 _BETWEEN: Final = b"\n\r\0"
 _BACKSLASH: Final = 92
 _UPPER_A: Final = 65
@@ -491,15 +494,23 @@ def _no_connect(head: bytes) -> bool:
 def _plain_ack_end(data: bytes, pos: int) -> int:
     """Where the id ends of a whole ACK of 1.2 that has nothing but a usual id; -1 for any other frame.
 
-    There is one for each message, so it is worth knowing at a glance.
+    There is one for each message, so it is worth knowing at a glance: byte by byte, since compiled, one call of a method of
+    bytes that is given places costs as much as fifty bytes that are looked at so.
     """
-    if not data.startswith(_PLAIN_ACK, pos):
-        return -1
     start = pos + len(_PLAIN_ACK)
-    stop = data.find(b"\n", start, start + _HANDLE_LENGTH_MAX)
-    if stop < 0 or stop + 2 >= len(data) or data[stop + 1] != _LF or data[stop + 2] != _NUL:
+    if data[pos:start] != _PLAIN_ACK:
         return -1
-    return stop if data[start:stop].replace(b"-", b"").isdigit() else -1
+    # Behind the id there are its EOL, the blank line's, and the NUL.
+    last = min(len(data) - 2, start + _HANDLE_LENGTH_MAX)
+    stop = start
+    while stop < last:
+        byte = data[stop]
+        if byte == _LF:
+            return stop if stop > start and data[stop + 1] == _LF and data[stop + 2] == _NUL else -1
+        if byte != _HYPHEN and not _DIGIT_0 <= byte <= _DIGIT_9:
+            return -1
+        stop += 1
+    return -1
 
 
 def _blank_line_end(data: bytes, pos: int, last: int) -> int:

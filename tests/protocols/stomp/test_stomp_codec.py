@@ -395,6 +395,20 @@ def test_ack_known_at_a_glance_and_others_are_the_same(data: bytes) -> None:
         assert frames == [Ack("1-1", None, None, None)]
 
 
+@pytest.mark.parametrize(
+    "id", ["1", "12-345", "-", "1-", "9" * 47, "9" * 48, "9" * 49, "1:1", "1/1", "1 1", "a-1", "1-1\x1f"]
+)
+def test_ack_has_the_same_id_whether_or_not_it_is_known_at_a_glance(id: str) -> None:
+    glance, looked_at = connected().receive_data(f"ACK\nid:{id}\n\n\0ACK\nid:{id}\nx:y\n\n\0".encode(), 0)
+    assert glance == looked_at == Ack(id, None, None, None)
+
+
+@pytest.mark.parametrize("data", [b"ACK\nid:\n\n\0", b"ACK\nid:1\n\n1\0", b"ACK\nid:1\0\n\n\0"])
+def test_ack_that_begins_as_a_plain_one_is_looked_at_to_its_end(data: bytes) -> None:
+    (failed,) = connected().receive_data(data + b"\n", 0)
+    assert isinstance(failed, ConnectionFailed)
+
+
 def test_connect_that_is_left_out_stands_before_the_first_frame() -> None:
     connection = StompConnection(StompLimits(implicit_connect=True), 0)
     (connect,) = connection.receive_data(b"SEND\ndestination:q\n\nx\0\n", 0)
