@@ -222,3 +222,59 @@ class Gate:
     def forget(self, publisher: Publisher) -> None:
         """It does not wait any more.  For Publisher."""
         self._waiting.pop(publisher, None)
+
+
+class Place:
+    """Where publishers wait for room: its gate is there, and it counts among `Places`, as long as anybody does."""
+
+    __slots__ = ("_gate", "_places")
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._gate: Gate | None = None
+
+    def again(self) -> None:
+        """There may be room, or somebody that was let in has had its turn: let publishers go on if there is some."""
+        raise NotImplementedError
+
+    def shut_changed(self, shut: bool) -> None:
+        """Somebody waits, and nobody did; or the other way round."""
+
+    @final
+    @property
+    def shut(self) -> bool:
+        """Does anybody wait?"""
+        return self._gate is not None
+
+    @final
+    def keep_out(self, publisher: Publisher | None) -> bool:
+        """Have it wait until there is room; False for who cannot be stopped."""
+        gate = self._gate
+        if gate is None:
+            gate = self._gate = Gate(self.again, True)
+            self._places.shut += 1
+            self.shut_changed(True)
+        return gate.hold(publisher)
+
+    @final
+    def let_in(self) -> None:
+        """There is some room: let those go on that have waited longest."""
+        gate = self._gate
+        if gate is not None:
+            gate.let_in()
+            if not gate.waiting:
+                self._forget_gate()
+
+    @final
+    def let_all_in(self) -> None:
+        """There is room for everybody, or none for anybody any more."""
+        gate = self._gate
+        if gate is not None:
+            self._forget_gate()
+            gate.open()
+
+    @final
+    def _forget_gate(self) -> None:
+        self._gate = None
+        self._places.shut -= 1
+        self.shut_changed(False)

@@ -3,7 +3,7 @@
 from typing import Final, final
 
 from gateway.core.contents import Contents
-from gateway.core.flow import Gate, Places, Publisher
+from gateway.core.flow import Place, Places, Publisher
 from gateway.core.limits import BLOCK, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.unstored import Share, Unstored
@@ -13,14 +13,18 @@ REFUSED: Final = -2
 
 
 @final
-class Room:
-    """The limits of one queue's policy, and of memory, against what is in it."""
+class Room(Place):
+    """The limits of one queue's policy, and of memory, against what is in it.
 
-    __slots__ = ("_contents", "_gate", "_own", "_places", "lax", "moved", "policy", "share")
+    Publishers wait here for what the policy leaves, and at `share` for memory: whoever sends what the store takes over has
+    nothing to do with that.
+    """
+
+    __slots__ = ("_contents", "_own", "lax", "moved", "policy", "share")
 
     def __init__(self, contents: Contents, policy: QueuePolicy, places: Places, unstored: Unstored) -> None:
+        super().__init__(places)
         self._contents = contents
-        self._places = places
         self.policy = policy
         self.share = Share(unstored)
         """What it has of the memory for messages that the store does not keep."""
@@ -28,7 +32,6 @@ class Room:
         """Others have waited too long for it: what is not kept makes room.  See Stalls."""
         self.moved = False
         """Something has left while others waited, since this was last set to False."""
-        self._gate: Gate | None = None
         # Who publishes as one client with a consumer of this queue, and how many consumers those are.
         self._own: dict[Publisher, int] | None = None
 
@@ -108,22 +111,14 @@ class Room:
     # -- who waits
 
     @property
-    def shut(self) -> bool:
-        """Does anybody wait?"""
-        return self._gate is not None or self.share.shut
+    def anybody_waits(self) -> bool:
+        """For what the policy leaves, or for memory?"""
+        return self.shut or self.share.shut
 
     def hold(self, publisher: Publisher | None, persistent: bool) -> bool:
-        """Have it wait until there is room for what it sends; False for who cannot be stopped.
-
-        For memory it waits at a gate of its own: whoever sends what the store takes over has nothing to do with that.
-        """
-        held = False
-        if self.full:
-            if self._gate is None:
-                self._gate = Gate(self.again, True)
-                self._places.shut += 1
-            held = self._gate.hold(publisher)
-        if self._needs_memory(persistent) and not self.share.takes(0) and self.share.hold(publisher):
+        """Have it wait until there is room for what it sends; False for who cannot be stopped."""
+        held = self.full and self.keep_out(publisher)
+        if self._needs_memory(persistent) and not self.share.takes(0) and self.share.keep_out(publisher):
             held = True
         return held
 
@@ -134,40 +129,26 @@ class Room:
         """
         if self.policy.when_full != BLOCK:
             return False
-        waits = (self._gate is not None and self.full) or (
-            not self.share.takes(0) and self._needs_memory(persistent)
-        )
+        waits = (self.shut and self.full) or (not self.share.takes(0) and self._needs_memory(persistent))
         return waits and (not self.lax or self.full_of_kept) and not self.never_holds(publisher)
 
     def _needs_memory(self, persistent: bool) -> bool:
         return not (persistent and self.policy.durable and self.share.pages)
 
     def again(self) -> None:
-        """Something has left, or somebody that was let in has had its turn: let producers go on while a good part of the
-        queue is free."""
+        """See Place.  Something has left too: let producers go on while a good part of the queue is free."""
         if self.share.shut:
             self.moved = True
             self.share.again()
-        gate = self._gate
-        if gate is None:
-            return
-        self.moved = True
-        if self.within(3, 4):
-            gate.let_in()
-            if not gate.waiting:
-                self._forget_gate()
+        if self.shut:
+            self.moved = True
+            if self.within(3, 4):
+                self.let_in()
 
     def close(self) -> None:
         """Nothing comes here any more: let everybody go on."""
-        self.share.close()
-        gate = self._gate
-        if gate is not None:
-            self._forget_gate()
-            gate.open()
-
-    def _forget_gate(self) -> None:
-        self._gate = None
-        self._places.shut -= 1
+        self.share.let_all_in()
+        self.let_all_in()
 
     # -- who must not wait: it would wait for itself, or has waited so long that others wait for it
 

@@ -67,7 +67,7 @@ class Stalls:
         if room.lax:
             room.lax = not (room.within(1, 2) and room.share.within(1, 2))
             return room.lax
-        if not room.shut:
+        if not room.anybody_waits:
             return False
         if not room.moved:
             self._give_up(queue)

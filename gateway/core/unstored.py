@@ -16,7 +16,7 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from gateway.core.flow import Gate, Places, Publisher
+from gateway.core.flow import Place, Places
 from gateway.core.message import Message
 
 RESIDENT_OVERHEAD: Final = 600
@@ -95,14 +95,14 @@ class Unstored:
 
 
 @final
-class Share:
+class Share(Place):
     """What one queue has of it, and who waits there for more."""
 
-    __slots__ = ("_all", "_gate", "_moved", "bytes")
+    __slots__ = ("_all", "_moved", "bytes")
 
     def __init__(self, unstored: Unstored) -> None:
+        super().__init__(unstored.places)
         self._all = unstored
-        self._gate: Gate | None = None
         # The tick at which something left last; -1 where nothing ever did.
         self._moved: i64 = -1
         self.bytes: i64 = 0
@@ -168,41 +168,21 @@ class Share:
 
     # -- who waits
 
-    @property
-    def shut(self) -> bool:
-        """Does anybody wait?"""
-        return self._gate is not None
-
     def want(self) -> None:
         """Count a message for which there is no room."""
         self._all.wanting += 1
 
-    def hold(self, publisher: Publisher | None) -> bool:
-        """Have it wait until there is room; False for who cannot be stopped."""
-        if self._gate is None:
-            self._gate = Gate(self.again, True)
-            self._all.places.shut += 1
-            self._all.line[self] = None
-            self._all.waiting += 1
-        return self._gate.hold(publisher)
-
     def again(self) -> None:
-        """There may be room: let publishers go on while a good part of the share is free."""
-        gate = self._gate
-        if gate is not None and self.within(3, 4):
-            gate.let_in()
-            if not gate.waiting:
-                self._forget_gate()
+        """See Place.  Whoever waits goes on while a good part of the share is free."""
+        if self.shut and self.within(3, 4):
+            self.let_in()
 
-    def close(self) -> None:
-        """Nobody waits here any more: let everybody go on."""
-        gate = self._gate
-        if gate is not None:
-            self._forget_gate()
-            gate.open()
-
-    def _forget_gate(self) -> None:
-        self._gate = None
-        self._all.places.shut -= 1
-        del self._all.line[self]
-        self._all.waiting -= 1
+    def shut_changed(self, shut: bool) -> None:
+        """See Place."""
+        everything = self._all
+        if shut:
+            everything.line[self] = None
+            everything.waiting += 1
+        else:
+            del everything.line[self]
+            everything.waiting -= 1

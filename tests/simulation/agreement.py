@@ -34,7 +34,7 @@ def disagreements(gateway: Gateway) -> list[str]:
     if resident != broker.resident_bytes:
         found.append(f"{resident} bytes are in memory, counted {broker.resident_bytes}")
     rooms = [queue.room for queue in broker.queues.values()]
-    shut = sum((room._gate is not None) + room.share.shut for room in rooms)
+    shut = sum(room.shut + room.share.shut for room in rooms)
     shut += broker.committing is not None
     shut += sum(connector.shut for connector in connectors(gateway))
     if shut != broker.places.shut:
