@@ -13,6 +13,7 @@ from gateway.core.destination import QUEUE
 from gateway.core.flow import Gate, Publisher
 from gateway.core.limits import BLOCK, REJECT
 from gateway.core.message import Message
+from gateway.core.mishap import Mishap
 from gateway.core.unstored import RESIDENT_OVERHEAD
 
 if TYPE_CHECKING:
@@ -163,13 +164,13 @@ class Checking(Chore):
         self._gate = Gate(_nobody_is_next)
         self.generation = broker.authorizer.generation
         """Of the rules that are asked."""
-        self.refusal: Exception | None = None
+        self.refusal = Mishap()
         """What stands in its way."""
 
     @property
     def over(self) -> bool:
         """Has all been looked at, as far as it had to be, and was there room?"""
-        return self.refusal is not None or (self._is_through and not self._waited)
+        return self.refusal.there or (self._is_through and not self._waited)
 
     @property
     def _is_through(self) -> bool:
@@ -177,7 +178,7 @@ class Checking(Chore):
 
     def is_outdated(self, generation: int) -> bool:
         """Are the rules others than those that were asked?"""
-        return self.over and self.refusal is None and self.generation != generation
+        return self.over and not self.refusal.there and self.generation != generation
 
     def keeps_waiting(self) -> bool:
         """Look at all of it that is left; does the publisher wait for that, or for room?
@@ -206,8 +207,8 @@ class Checking(Chore):
             self._some()
         except Exception as error:
             # Whoever commits is told.  What led here would refer to this.
-            self.refusal = error.with_traceback(None)
-        self._working = self.refusal is None and not self._is_through
+            self.refusal.keep(error.with_traceback(None))
+        self._working = not self.refusal.there and not self._is_through
         if not self._working:
             self._gate.open()
         return self._working

@@ -19,6 +19,7 @@ from gateway.core.destination import QUEUE
 from gateway.core.flow import Gate, Publisher, Valve
 from gateway.core.holding import HoldPoint
 from gateway.core.message import Message
+from gateway.core.mishap import Mishap
 from gateway.core.ports import NOTHING, Noted
 from gateway.core.schedule import Timing
 
@@ -47,11 +48,11 @@ class Committing(Chore):
         "_began",
         "_brings",
         "_broker",
-        "_error",
         "_gate",
         "_kept",
         "_keys",
         "_messages",
+        "_mishap",
         "_once",
         "_outcomes",
         "_over",
@@ -86,8 +87,8 @@ class Committing(Chore):
         self._at = 0
         self._began = 0
         self._over = False
-        # The first thing that has gone wrong.
-        self._error: Exception | None = None
+        # A bug of ours: its sender ends with nothing confirmed.
+        self._mishap = Mishap()
         self._point: HoldPoint | None = None
         self._position = waits_for
         self._valve: Valve | None = None
@@ -105,7 +106,7 @@ class Committing(Chore):
             self._open(self._kept and not broker.store.immediate)
             self._carry_out(self._count)
             self._close()
-            self._raise()
+            self._mishap.come_out()
             return self._position
         self._valve = valve
         valve.suspend()
@@ -134,7 +135,7 @@ class Committing(Chore):
         if self._at < self._count:
             return True
         self._end()
-        self._raise()
+        self._mishap.come_out()
         return False
 
     def _open(self, holds: bool) -> None:
@@ -169,21 +170,11 @@ class Committing(Chore):
         if self._keys:
             self._broker.dedup.ended(self._once)
         if self._valve is not None:
-            if self._error is not None:
+            if self._mishap.there:
                 # Before it resumes: what waited may be confirmed by that.
                 self._valve.cut_off("its transaction could not be carried out")
             self._valve.resume()
         self._gate.open()
-
-    def _raise(self) -> None:
-        """If something has gone wrong, a bug of ours: its sender ends with nothing confirmed."""
-        error, self._error = self._error, None
-        if error is not None:
-            try:
-                raise error
-            finally:
-                # Its traceback knows this frame: together they would stay, with all that was to be published.
-                del error
 
     def _carry_out(self, end: int) -> None:
         """The operations up to this one.
@@ -195,8 +186,7 @@ class Committing(Chore):
             try:
                 self._go_through(end)
             except Exception as error:
-                if self._error is None:
-                    self._error = error
+                self._mishap.keep(error)
 
     def _go_through(self, end: int) -> None:
         """The same, until one fails."""
@@ -218,14 +208,14 @@ class Committing(Chore):
                     position = broker.schedule.add(message, timing)
                 elif at < keys:
                     delivery, outcome = self._outcomes[at - outcomes]
-                    position = delivery.settle(outcome if self._error is None else FAILED)
-                elif self._error is not None:
+                    position = delivery.settle(FAILED if self._mishap.there else outcome)
+                elif self._mishap.there:
                     continue
                 else:
                     position = broker.dedup.done(self._keys[at - keys], self._position, self._brings)
                 if position > self._position:
                     self._position = position
-            if self._at == self._count and self._error is None:
+            if self._at == self._count and not self._mishap.there:
                 broker.counters.transactions_committed += 1
         finally:
             broker.holding = None

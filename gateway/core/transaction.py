@@ -243,13 +243,7 @@ class Transaction:
         checking = self._checking
         if checking is None or not checking.over:
             return False
-        refusal, checking.refusal = checking.refusal, None
-        if refusal is not None:
-            try:
-                raise refusal
-            finally:
-                # Its traceback knows this frame: together they would stay, with all that was to be published.
-                del refusal
+        checking.refusal.come_out()
         return checking.generation == self._broker.authorizer.generation
 
     def _check_schedule(self) -> None:
