@@ -7,6 +7,7 @@ the queue itself holds of the stored messages is older than the stretch.
 from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.backlog import Backlog
+from gateway.core.crowding import RESIDENT_MIN, crowded
 from gateway.core.delivery import Delivery
 from gateway.core.journal import lane_of
 from gateway.core.ports import Cleared, Entry, LaneFound, Page, Quarantined
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 PAGE_MESSAGES_MAX: Final = 1_024
 PAGE_BYTES_MAX: Final = 1_048_576
 """Messages, and bytes of them, that are asked of the store at once."""
-
-RESIDENT_MIN: Final = 256
-"""Waiting messages that a queue holds before it lets go of any; when fewer are left, the next page is asked for."""
 
 EXPIRED_MAX: Final = 256
 """Expired messages that are asked for at once: each is buried, which holds up the loop."""
@@ -159,7 +157,7 @@ class Paged:
         wanted in the store.
         """
         queue = self._queue
-        if not self.count or not queue.crowded:
+        if not self.count or not crowded(queue):
             return self.count > 0
         head = self._stretches[0]
         before = queue.contents.backlog.after(head.lane, 0, head.first - 1, RESIDENT_MIN)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 
 from gateway.core.burying import LOOKED_AT_ONCE, Expiring, bury, bury_expired
 from gateway.core.contents import Contents
+from gateway.core.crowding import is_for_store_alone
 from gateway.core.delivery import (
     ACCEPTED,
     ACQUIRED,
@@ -28,12 +29,11 @@ from gateway.core.delivery import (
 from gateway.core.destination import QUEUE, Destination
 from gateway.core.flow import Publisher
 from gateway.core.holding import HeldDeliveries
-from gateway.core.journal import lane_of
 from gateway.core.leaving import Discarding, Dismissing
 from gateway.core.limits import BLOCK, DROP_NEWEST, DROP_OLDEST, REJECT, QueuePolicy
 from gateway.core.message import Message
 from gateway.core.overflow import drop_for, drop_oldest, hold, make_room
-from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX, RESIDENT_MIN, Paged, Stretch
+from gateway.core.paging import PAGE_MESSAGES_MAX, Paged, Stretch
 from gateway.core.ports import NOTHING, Dequeued, Enqueued, Entry, Page, QueueFound, Redelivered
 from gateway.core.queue_key import NAMED, QueueKey
 from gateway.core.room import REFUSED, Room
@@ -59,7 +59,6 @@ class Queue(Sink):
         "_dispatching",
         "_looks_again",
         "_sequence",
-        "_starved",
         "_stops",
         "bindings",
         "broker",
@@ -77,6 +76,7 @@ class Queue(Sink):
         "room",
         "roster",
         "selections",
+        "starved",
         "suspect_through",
     )
 
@@ -105,7 +105,8 @@ class Queue(Sink):
         self.roster = Roster()
         # Made when first used: most queues have no selectors.
         self.selections: Selections | None = None
-        self._starved = True
+        self.starved = True
+        """Nobody was ready when it looked last: what comes need not have it look again."""
         # It will look in a later turn: nobody makes it deliver before that.
         self._looks_again = False
         self.left = 0
@@ -235,7 +236,7 @@ class Queue(Sink):
             self._wait(delivery)
             return NOTHING
         position = self._keep(delivery)
-        if (self.contents.paged is not None or self._starved) and self._lets_go(message):
+        if (self.contents.paged is not None or self.starved) and is_for_store_alone(self, message):
             self._page_out(delivery)
         else:
             self._wait(delivery)
@@ -255,31 +256,6 @@ class Queue(Sink):
             broker.hold_publisher(delivery.message.publisher)
         return position
 
-    def _lets_go(self, message: Message) -> bool:
-        """Is this new message, which the store has, to be left to the store alone?"""
-        if not self.broker.store.pages:
-            return False
-        paged = self.contents.paged
-        if paged is not None and paged.holds(lane_of(message)):
-            # Whatever else is to be said of it: in memory it would be newer than what is to leave before it.
-            return True
-        if not self._starved or self.contents.held is not None or self.broker.holding is not None:
-            return False
-        few = self.contents.backlog.count < RESIDENT_MIN and self.contents.resident_bytes < PAGE_BYTES_MAX
-        # A few are not worth the way, unless a few of each of very many queues have filled the memory once more.
-        if few and self.broker.resident_bytes < 2 * self.broker.limits.memory_max:
-            return False
-        return self.crowded
-
-    @property
-    def crowded(self) -> bool:
-        """Is so much in memory, here or in all queues, that what the store has had better stay there?"""
-        broker = self.broker
-        bytes_max = self.policy.bytes_max
-        return broker.resident_bytes >= broker.limits.memory_max or (
-            bytes_max != 0 and self.contents.resident_bytes >= bytes_max // 2
-        )
-
     def _page_out(self, delivery: Delivery) -> None:
         """Leave it to the store.  It comes back when it is safe, so there is no need to hold it back."""
         paged = self.contents.paged
@@ -287,7 +263,7 @@ class Queue(Sink):
             paged = self.contents.paged = Paged(self)
         paged.add(delivery)
         self.plan_expiry(delivery.message.expires_at_ms)
-        if not self._starved:
+        if not self.starved:
             self.wake()
 
     def _wait(self, delivery: Delivery) -> None:
@@ -300,7 +276,7 @@ class Queue(Sink):
         self.plan_expiry(delivery.message.expires_at_ms)
         if self.selections is not None:
             self.selections.offer(delivery)
-        if not self._starved:
+        if not self.starved:
             self.wake()
 
     def _hold_back(self, delivery: Delivery) -> None:
@@ -325,7 +301,7 @@ class Queue(Sink):
             delivery.state = READY
             # In its place: what came behind it may have come back from the store by now.
             self._put_back(delivery)
-            if not self._starved:
+            if not self.starved:
                 self.wake()
         if not held.count:
             self.contents.held = None
@@ -384,7 +360,7 @@ class Queue(Sink):
         try:
             starved = not self._dispatch(expired_max)
         finally:
-            self._starved = starved
+            self.starved = starved
             self._dispatching = self._stops > 0
         if self.left <= 0 or counters.expired >= expired_max:
             self._looks_again = True
@@ -545,7 +521,7 @@ class Queue(Sink):
         if consumer.selector is not None:
             if self.selections is None:
                 self.selections = Selections(self)
-                self._starved = False
+                self.starved = False
             self.selections.begin(consumer, consumer.selector)
         if self.roster.add(consumer):
             self.wake()

@@ -16,8 +16,8 @@ from gateway.core.backlog import Backlog
 from gateway.core.burying import bury_expired
 from gateway.core.chores import Chore
 from gateway.core.credit import Line
+from gateway.core.crowding import RESIDENT_MIN
 from gateway.core.delivery import ACQUIRED, READY, Delivery
-from gateway.core.paging import RESIDENT_MIN
 from gateway.core.passage import Passage
 from gateway.core.ports import SEQUENCE_MAX
 from gateway.core.selection_index import SelectionIndex

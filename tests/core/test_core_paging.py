@@ -10,9 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from gateway.core.contents import faults
 from gateway.core.credit import Credit
+from gateway.core.crowding import RESIDENT_MIN, crowded
 from gateway.core.delivery import ACCEPTED, FAILED, RELEASED
 from gateway.core.limits import DROP_OLDEST, CoreLimits, QueuePolicy
-from gateway.core.paging import EXPIRED_MAX, PAGE_MESSAGES_MAX, RESIDENT_MIN
+from gateway.core.paging import EXPIRED_MAX, PAGE_MESSAGES_MAX
 from gateway.core.ports import ANY_LANE, Authorizer, Page
 from gateway.core.purging import purge
 from gateway.core.queue import Queue
@@ -162,7 +163,7 @@ def test_where_memory_is_full_a_selector_gets_what_the_store_has_before_what_nob
         passing = message(broker, size=SMALL // RESIDENT_MIN)
         queue.offer(passing)
         ids.append(passing.id)
-    assert queue.crowded
+    assert crowded(queue)
     outlet = LogOutlet(ACCEPTED)
     select(queue, outlet, "JMSPriority < 9")
     assert drain(store, outlet, len(ids)) == ids
