@@ -152,4 +152,4 @@ class EventStream(Client):
 
 
 def _is_topic(sent: Sent) -> bool:
-    return sent.target[6:] in TOPICS and sent.target.startswith("topic:")
+    return sent.topic in TOPICS

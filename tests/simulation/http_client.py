@@ -27,8 +27,8 @@ VISIBLE_AGAIN_S: Final = 31
 GARBAGE: Final = (
     b"GET\r\n\r\n",
     b"GET / HTTP/1.1\r\n\r\n",  # no Host
-    b"POST /queues/q1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
-    b"POST /queues/q1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST /queues/q.1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+    b"POST /queues/q.1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     b"\x16\x03\x01\x00\x00",
 )
 """Each ends the connection that it comes by."""

@@ -183,7 +183,7 @@ class JsonClient(Client):
 
         def wish(sent: Sent) -> bool:
             mine = no_local and sent.sender == name
-            return sent.target[:6] == "topic:" and matches(filter, sent.target[6:]) and not mine
+            return matches(filter, sent.topic) and not mine
 
         words = {"from": "topic:" + filter.replace("/", ".").replace("+", "*"), "no_local": no_local}
         return wish, words
@@ -515,7 +515,7 @@ class JsonClient(Client):
         else:
             sent = self._ledger.find(body)
             sent.look_at_time(self._clock.served_s(), self._opened_s, self._clock.served_offset_s)
-            if message["to"] != sent.target.replace("/", "."):
+            if message["to"].replace(".", "/") not in [to.replace(".", "/") for to in sent.targets]:
                 raise Violation(f"{reader}: {sent} came as {message['to']}")
             redelivered, failures = message.get("redelivered", False), message.get("delivery_count", 0)
             copy = subscription.received(body, sent, reader, redelivered, failures)

@@ -34,7 +34,8 @@ UNREPRESENTABLE: Final = "unrepresentable"
 """Reasons of dead letters (manual, dead letters)."""
 
 
-QUEUES: Final = ("q1", "q2")
+QUEUES: Final = ("q.1", "q.2")
+"""Which `/queue/q.*` means too."""
 VIRTUAL_TOPIC: Final = "VirtualTopic/v"
 VIRTUAL_QUEUE: Final = "Consumer.a.VirtualTopic.v"
 """Gets copies of what is sent to that topic (ActiveMQ)."""
@@ -71,6 +72,7 @@ class Sent:
         "stamp",
         "state",
         "target",
+        "targets",
         "uid",
         "wanted",
     )
@@ -84,6 +86,8 @@ class Sent:
         """By which it was sent: what two of a sender say may come in any order."""
         self.target = target
         """`queue:NAME` or `topic:a/b`."""
+        self.targets: tuple[str, ...] = (target,)
+        """All of them: a SEND may name several, of which no two are topics."""
         self.qos = qos
         self.persistent = persistent
         self.k = k
@@ -119,6 +123,14 @@ class Sent:
         """Where replies go; empty is nowhere."""
 
     @property
+    def topic(self) -> str:
+        """The topic to which it goes, as MQTT writes it; empty for none."""
+        for target in self.targets:
+            if target.startswith("topic:"):
+                return target[6:]
+        return ""
+
+    @property
     def mortal(self) -> bool:
         """May its time run out?"""
         return self.expires_s is not None
@@ -142,7 +154,7 @@ class Sent:
         return max(self.repetitions, self.repetitions_of_any_qos)
 
     def __str__(self) -> str:
-        return f"message {self.uid} of {self.sender} to {self.target} ({self.state})"
+        return f"message {self.uid} of {self.sender} to {' and '.join(self.targets)} ({self.state})"
 
 
 class Copy:
@@ -363,7 +375,7 @@ class Holder:
 
 def is_for_virtual(sent: Sent) -> bool:
     """Does the queue behind the virtual topic want it?"""
-    return sent.target == f"topic:{VIRTUAL_TOPIC}"
+    return f"topic:{VIRTUAL_TOPIC}" in sent.targets
 
 
 def _is_owed(copy: Copy) -> bool:
@@ -407,7 +419,9 @@ class Group:
         if self.loose:
             return []
         return [
-            sent for sent in self.sends if sent.persistent and not sent.mortal and sent.target in KEPT_TARGETS
+            sent
+            for sent in self.sends
+            if sent.persistent and not sent.mortal and KEPT_TARGETS.issuperset(sent.targets)
         ]
 
 
@@ -605,6 +619,21 @@ class Ledger:
             missing = [sent for sent in whole if not self._came(sent)]
             if missing and (group.done or len(missing) < len(whole)):
                 raise Violation(f"{missing[0]} never came, but its transaction was carried out")
+
+    def look_at_composites(self) -> None:
+        """To be called at the end: what names several queues comes to all of them, or none.  Raises Violation."""
+        if self.dropping:
+            return
+        for sent in self.sent.values():
+            if len(sent.targets) > 1 and sent.persistent and not sent.mortal:
+                kept = [target for target in sent.targets if target in KEPT_TARGETS]
+                there = [target for target in kept if self._came_out_of(sent, f"queue {target[6:]}")]
+                if there and len(there) < len(kept):
+                    raise Violation(f"{sent} came out of {', '.join(there)} only")
+
+    def _came_out_of(self, sent: Sent, holder: str) -> bool:
+        copy = self.holders[holder].copies.get(sent.uid)
+        return copy is not None and bool(copy.deliveries or copy.buried)
 
     def _came(self, sent: Sent) -> bool:
         return any(

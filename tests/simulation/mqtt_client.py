@@ -19,7 +19,7 @@ SHARED_TOPIC: Final = "u/s"
 """Nobody subscribes to it but in the group, so that what comes of it is the group's."""
 SHARED: Final = "$share/g/u/s"
 QUEUE_PREFIX: Final = "$queue/"
-FILTERS: Final = ("t/a", "t/+", "t/#", "t/b", SHARED, "$queue/q1", "$queue/q2")
+FILTERS: Final = ("t/a", "t/+", "t/#", "t/b", SHARED, *(f"$queue/{name}" for name in QUEUES))
 
 NEVER_EXPIRES: Final = 4_294_967_295
 LIVES_S: Final = (1, 10, 100)
@@ -134,6 +134,7 @@ class MqttClient(Client):
         chance = random.Random(connection.number)
         self._owed.clear()
         self._repeated_to = 0
+        self._shared.tries += 1
         if self.clean:
             self._begin_again()
         words = f"CONNECT {self.name} clean={int(self.clean)} keepalive=0"
@@ -255,7 +256,8 @@ class MqttClient(Client):
         packet_id = self._next_id()
         self._asked[packet_id] = ("SUBSCRIBE", filter, qos, self._values.now())
         if filter == SHARED:
-            self._shared.may_take(_is_shared)
+            self._shared.may_take(is_shared)
+            self._shared.tries += 1
         elif not filter.startswith("$"):
             self._holder.may_take(_wish({filter: qos}, 0))
             for topic in TOPICS:
@@ -484,7 +486,7 @@ class MqttClient(Client):
         if filter == SHARED:
             if self._expiry_s == NEVER_EXPIRES and not self.clean:
                 self._shared.members.add(self.name)
-                self._shared.take(_is_shared)
+                self._shared.take(is_shared)
         elif not filter.startswith("$"):
             self._holder.take(self._wishes())
             # Some may have come before the answer only if it had asked before; they count.
@@ -533,7 +535,7 @@ class MqttClient(Client):
                 raise Violation(f"{self.name}: nobody has cleared {topic}")
             return Copy(self._ledger.nothing)
         sent = self._ledger.find(body)
-        if target_of(topic) != sent.target:
+        if target_of(topic) not in sent.targets:
             raise Violation(f"{self.name}: {sent} came as {topic}")
         if not publish.dup:
             # Else its delivery had begun before, which ends only with an acknowledgement (MQTT 5.0 §3.3.2.3.3, §4.4).
@@ -546,9 +548,9 @@ class MqttClient(Client):
         late = self.connection is None or self.connection.is_ended
         # What was sent at another QoS may overtake (MQTT 5.0 §4.6).
         reader = f"{self.name} at QoS {publish.qos}"
-        if sent.target.startswith("queue:"):
+        if topic.startswith(QUEUE_PREFIX):
             # That another reader has had it before, MQTT has no word for: it may come behind later ones.
-            holder = self._ledger.holder(f"queue {sent.target[6:]}")
+            holder = self._ledger.holder(f"queue {topic.removeprefix(QUEUE_PREFIX)}")
             return holder.received(body, reader, True, False, flagged=False, late=late)
         if topic == SHARED_TOPIC:
             return self._shared.received(body, reader, True, False, flagged=False, late=late)
@@ -581,16 +583,13 @@ PACKET_HEAD_MAX: Final = 100
 """Bytes of a PUBLISH beside its body: topic, properties."""
 
 
-def _is_shared(sent: Sent) -> bool:
-    return sent.target == f"topic:{SHARED_TOPIC}"
+def is_shared(sent: Sent) -> bool:
+    """Does the group want it?"""
+    return sent.topic == SHARED_TOPIC
 
 
 def _wish(filters: dict[str, int], packet_max: int) -> Callable[[Sent], bool]:
     """Takes what one of them matches, and is kept; with a limit, only what is sure to be within it."""
     mine = dict(filters)
     body_max = packet_max - PACKET_HEAD_MAX if packet_max else 1 << 30
-    return lambda sent: (
-        sent.target.startswith("topic:")
-        and len(sent.body) <= body_max
-        and any(matches(filter, sent.target[6:]) for filter in mine)
-    )
+    return lambda sent: len(sent.body) <= body_max and any(matches(filter, sent.topic) for filter in mine)

@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from tests.behaviour import stomp_text
 from tests.behaviour.stomp_text import StompFrame
@@ -23,9 +23,19 @@ from tests.simulation.ledger import (
     Violation,
     is_for_virtual,
 )
-from tests.simulation.mqtt_client import matches
+from tests.simulation.mqtt_client import is_shared, matches
 from tests.simulation.network import Connection
-from tests.simulation.stomp_sending import dressed
+from tests.simulation.stomp_frames import (
+    GARBAGE,
+    destination_of,
+    holder_of,
+    only,
+    shown,
+    target_of,
+    to,
+    tried,
+)
+from tests.simulation.stomp_sending import composite, dressed
 from tests.simulation.subscription import (
     AUTO,
     BROWSER,
@@ -35,9 +45,12 @@ from tests.simulation.subscription import (
     LIVE,
     QUEUE,
     REPLIES,
+    SEVERAL,
     Browser,
+    Several,
     Subscription,
 )
+from tests.simulation.transaction import Transaction
 
 AUTO_QUEUE: Final = "q3"
 """Where readers that acknowledge nothing may lose what they were sent."""
@@ -48,29 +61,24 @@ DEAD: Final = "DLQ"
 
 VERSIONS: Final = ("1.2", "1.1", "1.2", "1.0")
 
-GARBAGE: Final = (
-    b"NONSENSE\n\n\0",
-    b"SEND\n\nno destination\0",
-    b"SEND\ndestination\n\n\0",  # a header without a colon
-    b"SEND\ndestination:/queue/\n\n\0",
-    b"ACK\nid:never\nmessage-id:never\nsubscription:never\n\n\0",
-    b"COMMIT\ntransaction:never\n\n\0",
-    b"SEND\ndestination:/queue/q1\ncontent-length:1\n\nlonger\0",
-    b"CONNECT\n\n\0",
-)
-"""Each ends the connection that it comes by."""
-
 REPLY_QUEUE: Final = "/temp-queue/replies"
 """By this name it is the connection's own."""
 
 
-class Transaction:
-    """What is held back until it is committed."""
+OTHERS: Final = "others"
+"""A durable subscription of somebody else."""
+OWNERS: Final = ("s1", "s2", "j1")
+SHARED: Final = "shared"
 
-    def __init__(self, id: str) -> None:
-        self.id = id
-        self.sends: list[Sent] = []
-        self.acks: list[Copy] = []
+QUEUE_PATTERNS: Final = ("/queue/q.*", "/queue/q.>")
+SEVERAL_AT_ONCE: Final = (
+    QUEUE_PATTERNS[:1],
+    QUEUE_PATTERNS[1:],
+    ("/queue/q.2", "/queue/q.1"),
+    ("/queue/q.1", "/topic/t.a"),
+    ("/topic/t.b", f"/queue/{AUTO_QUEUE}", "/queue/q.*"),
+)
+PLAIN: Final = (QUEUE, DURABLE, LIVE, SEVERAL, OTHERS, SHARED)
 
 
 class StompClient(Client):
@@ -93,6 +101,8 @@ class StompClient(Client):
         # Sent in this connection, outside of transactions: the receipt of DISCONNECT confirms all of it.
         self._said: list[Sent] = []
         self._leaving = False
+        self.has_durable = False
+        """May it have a durable subscription?"""
         self._durable_wish: Callable[[Sent], bool] | None = None
         self._durable_words = ""
 
@@ -114,15 +124,16 @@ class StompClient(Client):
         if not self.connected:
             return
         if chance.random() < 0.6:
-            name = chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE))
-            destination, target = f"/queue/{name}", f"queue:{name}"
+            target = f"queue:{chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE))}"
         else:
-            topic = chance.choice((*TOPICS, *TOPICS, VIRTUAL_TOPIC))
-            destination, target = "/topic/" + topic.replace("/", "."), f"topic:{topic}"
+            target = f"topic:{chance.choice((*TOPICS, *TOPICS, VIRTUAL_TOPIC))}"
         k = chance.randrange(KINDS)
         persistent = chance.random() < 0.85
         sent = self._ledger.new(self.name, target, 1, persistent, k, size)
         sent.connection = self._connections
+        if chance.random() < 0.12:
+            composite(sent, chance)
+        destination = ",".join(map(destination_of, sent.targets))
         words = f"SEND destination:{destination}" + dressed(sent, chance, self._clock)
         if chance.random() < 0.15:
             self._expect_replies()
@@ -145,7 +156,7 @@ class StompClient(Client):
         if REPLY_QUEUE not in self._subscriptions:
             target = self._replies
             holder = self._ledger.holder(f"replies to {target}")
-            holder.may_take(lambda sent: sent.target == target)
+            holder.may_take(lambda sent: target in sent.targets)
             self._subscriptions[REPLY_QUEUE] = Subscription(REPLY_QUEUE, REPLIES, holder, AUTO, anything)
 
     def subscribe(self, chance: random.Random) -> None:
@@ -153,7 +164,9 @@ class StompClient(Client):
         if not self.connected or len(self._subscriptions) >= 4:
             return
         mode = chance.choice((CLIENT, INDIVIDUAL, INDIVIDUAL))
-        kind = chance.choices((DURABLE, QUEUE, AUTO, LIVE, BROWSER), (7, 10, 2, 4, 2))[0]
+        kind = chance.choices(
+            (DURABLE, QUEUE, AUTO, LIVE, BROWSER, SEVERAL, OTHERS, SHARED), (7, 10, 2, 4, 2, 4, 2, 2)
+        )[0]
         if kind == DURABLE:
             self.subscribe_durably(chance, mode)
             return
@@ -161,12 +174,19 @@ class StompClient(Client):
         if chance.random() < 0.4:
             k = chance.randrange(KINDS)
             words = f" 'selector:k = {k}'"
-            wants = _only(k)
+            wants = only(k)
         if chance.random() < 0.2:
             words += f" consumer-window-size:{chance.choice((0, 1_000, 100_000))}"
         words += f" {chance.choice(('prefetch-count', 'activemq.prefetchSize'))}:{chance.choice((1, 3, 100))}"
         if kind == BROWSER:
             self.browse(chance.choice((*QUEUES, AUTO_QUEUE)), words, wants)
+        elif kind == SEVERAL:
+            self._read_several(chance.choice(SEVERAL_AT_ONCE), mode, words, wants)
+        elif kind == OTHERS:
+            self._read_of_other(chance.choice(OWNERS), mode, words)
+        elif kind == SHARED:
+            # A selector would be the whole group's.
+            self._share(mode)
         elif kind == LIVE:
             self._listen(chance.choice(("t/a", "t/+")), chance.choice((AUTO, AUTO, mode)), words, wants)
         elif kind == AUTO:
@@ -186,6 +206,40 @@ class StompClient(Client):
             )
         self._write(f"SUBSCRIBE id:{subscription.id} destination:/queue/{queue} ack:{mode}{words}")
 
+    def _read_several(
+        self, destinations: tuple[str, ...], mode: str, words: str, wants: Callable[[Sent], bool]
+    ) -> None:
+        """Read several by one subscription, named one by one or by a pattern."""
+        holders: dict[str, Holder] = {}
+        for destination in destinations:
+            if destination in QUEUE_PATTERNS:
+                holders |= {f"queue:{name}": self._ledger.holder(f"queue {name}") for name in QUEUES}
+            elif destination.startswith("/queue/"):
+                name = destination.removeprefix("/queue/")
+                holders[f"queue:{name}"] = self._ledger.holder(f"queue {name}")
+            else:
+                target = target_of(destination)
+                holder = holders[target] = self._ledger.holder(f"live {self.name} {self._number}")
+                holder.may_take(to(target, wants))
+        self._number += 1
+        subscription = Several(f"s{self._number}", holders, mode, wants)
+        subscription.tries()
+        self._subscriptions[subscription.id] = subscription
+        destination = ",".join(destinations)
+        self._write(f"SUBSCRIBE id:{subscription.id} destination:{destination} ack:{mode}{words}")
+
+    def _read_of_other(self, owner: str, mode: str, words: str) -> None:
+        """Read a durable subscription of somebody else, if it is there."""
+        subscription = self._subscribed(OTHERS, self._ledger.holder(f"durable {owner}"), mode, anything)
+        self._write(f"SUBSCRIBE id:{subscription.id} destination:/dsub/{owner}/d ack:{mode}{words}")
+
+    def _share(self, mode: str) -> None:
+        """Read what clients of MQTT share."""
+        holder = self._ledger.holder("shared g")
+        holder.may_take(is_shared)
+        subscription = self._subscribed(SHARED, holder, mode, anything)
+        self._write(f"SUBSCRIBE id:{subscription.id} destination:/share/g/u.s ack:{mode}")
+
     def browse(self, queue: str, words: str = "", wants: Callable[[Sent], bool] | None = None) -> None:
         """Look into a queue."""
         self._number += 1
@@ -198,7 +252,7 @@ class StompClient(Client):
         holder = self._ledger.holder(f"live {self.name} {self._number}")
 
         def wish(sent: Sent) -> bool:
-            return sent.target[:6] == "topic:" and matches(filter, sent.target[6:]) and wants(sent)
+            return matches(filter, sent.topic) and wants(sent)
 
         holder.may_take(wish)
         subscription = self._subscribed(LIVE, holder, mode, wants)
@@ -222,11 +276,10 @@ class StompClient(Client):
             self._durable_words = "/topic/" + filter.replace("/", ".").replace("+", "*")
             if k >= 0:
                 self._durable_words += f" 'selector:k = {k}'"
-            self._durable_wish = lambda sent: (
-                sent.target[:6] == "topic:" and matches(filter, sent.target[6:]) and k in (-1, sent.k)
-            )
+            self._durable_wish = lambda sent: matches(filter, sent.topic) and k in (-1, sent.k)
             holder.may_take(self._durable_wish)
         wish = self._durable_wish
+        self.has_durable = True
         subscription = self._subscribed(DURABLE, holder, mode, wish)
         receipt = self._receipt(lambda: holder.take(wish) if self._durable_wish is wish else None)
         self._write(
@@ -238,8 +291,8 @@ class StompClient(Client):
         self, kind: str, holder: Holder, mode: str, wants: Callable[[Sent], bool]
     ) -> Subscription:
         self._number += 1
-        holder.tries += 1
         subscription = Subscription(f"s{self._number}", kind, holder, mode, wants)
+        subscription.tries()
         self._subscriptions[subscription.id] = subscription
         return subscription
 
@@ -256,6 +309,7 @@ class StompClient(Client):
             subscription.holder.forget()
             # Until it is known to be gone, the old one may still be there.
             self._durable_wish = None
+            then = self._has_no_durable
         elif subscription.kind == LIVE and subscription.mode == AUTO:
             # What was confirmed before comes before the receipt, so it is heard to the end.
             self._subscriptions[id] = subscription
@@ -264,6 +318,10 @@ class StompClient(Client):
         else:
             subscription.left()
         self._write(words + self._receipt(then))
+
+    def _has_no_durable(self) -> None:
+        """Its durable subscription is gone for good."""
+        self.has_durable = False
 
     def _heard_out(self, subscription: Subscription) -> None:
         """A live subscription is over."""
@@ -283,17 +341,34 @@ class StompClient(Client):
             if subscription.owed:
                 at = chance.randrange(len(subscription.owed))
                 if chance.random() < 0.15 and subscription.mode == INDIVIDUAL and self.version != "1.0":
-                    ack, copy = subscription.owed.pop(at)
-                    again = chance.choice(("", "", " requeue:true", " requeue:false"))
-                    subscription.holder.tries += 1
-                    then: Callable[[], object] = nothing
-                    if again != " requeue:true":
-                        copy.refused = True
-                        copy.rejected = copy.rejected or again == " requeue:false"
-                        then = partial(self._ledger.refused, copy)
-                    self._write(self._named("NACK", subscription, ack) + again + self._receipt(then))
+                    self._refuse(subscription, at, chance)
                 else:
                     self._settle(subscription, at, chance)
+
+    def _refuse(self, subscription: Subscription, at: int, chance: random.Random) -> None:
+        """NACK one, in the transaction if there is one."""
+        ack, copy = subscription.owed.pop(self._first_of(subscription, at))
+        again = chance.choice(("", "", " requeue:true", " requeue:false"))
+        subscription.tries()
+        words = self._named("NACK", subscription, ack) + again
+        final, rejected = again != " requeue:true", again == " requeue:false"
+        transaction = self._transaction
+        if transaction is not None and chance.random() < 0.7:
+            if final:
+                transaction.refusals.append((copy, rejected))
+            self._write(f"{words} transaction:{transaction.id}")
+            return
+        then: Callable[[], object] = nothing
+        if final:
+            copy.refused = True
+            copy.rejected = copy.rejected or rejected
+            then = partial(self._ledger.refused, copy)
+        self._write(words + self._receipt(then))
+
+    def _first_of(self, subscription: Subscription, at: int) -> int:
+        """Before 1.2, what has come twice by one subscription is acknowledged in the order in which it came."""
+        ack = subscription.owed[at][0]
+        return next(place for place, (other, _) in enumerate(subscription.owed) if other == ack)
 
     def acknowledge_all(self) -> None:
         """Acknowledge what it has, and end its transaction."""
@@ -307,6 +382,7 @@ class StompClient(Client):
 
     def _settle(self, subscription: Subscription, at: int, chance: random.Random) -> None:
         """Acknowledge one, with all before it in mode `client`."""
+        at = self._first_of(subscription, at)
         ack = subscription.owed[at][0]
         first = 0 if subscription.mode == CLIENT else at
         taken = subscription.owed[first : at + 1]
@@ -315,7 +391,7 @@ class StompClient(Client):
         transaction = self._transaction
         if transaction is not None and chance.random() < 0.7:
             transaction.acks += copies
-            subscription.holder.tries += 1
+            subscription.tries()
             self._write(self._named("ACK", subscription, ack) + f" transaction:{transaction.id}")
             return
         for copy in copies:
@@ -346,12 +422,16 @@ class StompClient(Client):
             self._write(f"ABORT transaction:{transaction.id}")
             return
         group = self._ledger.committed(transaction.sends, transaction.acks)
-        self._write(f"COMMIT transaction:{transaction.id}" + self._receipt(lambda: self._committed(group)))
+        refused = transaction.refuse()
+        then = partial(self._committed, group, refused)
+        self._write(f"COMMIT transaction:{transaction.id}" + self._receipt(then))
 
-    def _committed(self, group: Group) -> None:
+    def _committed(self, group: Group, refused: list[Copy]) -> None:
         for sent in group.sends:
             self._ledger.confirmed(sent)
         group.confirm()
+        for copy in refused:
+            self._ledger.refused(copy)
 
     def talk_nonsense(self, chance: random.Random) -> None:
         """Say what ends the connection."""
@@ -422,10 +502,6 @@ class StompClient(Client):
     def reads_durably(self) -> bool:
         return any(subscription.kind == DURABLE for subscription in self._subscriptions.values())
 
-    @property
-    def has_durable(self) -> bool:
-        return self._durable_wish is not None
-
     def waits_for(self) -> str:
         """For people."""
         return f"{self.name}: connected {self.connected}, receipts {sorted(self._receipts)}"
@@ -467,7 +543,7 @@ class StompClient(Client):
             self._data = self._data[end:]
             if frame is None:
                 return
-            self._say(partial(_shown, self.name, frame))
+            self._say(partial(shown, self.name, frame))
             self._handle(frame)
 
     def _handle(self, frame: StompFrame) -> None:
@@ -505,14 +581,21 @@ class StompClient(Client):
         if isinstance(subscription, Browser):
             subscription.show(sent, reader)
             return
-        redelivered, failures = _tried(frame)
-        copy = subscription.received(frame.body, sent, reader, redelivered, failures, self._is_late)
+        redelivered, failures = tried(frame)
+        target = target_of(frame.get("destination") or "") if self._is_plain(subscription) else ""
+        copy = subscription.received(
+            frame.body, sent, reader, redelivered, failures, self._is_late, target=target
+        )
         if sent.reply_to and subscription.kind == QUEUE and sent.uid % 2:
             self._reply(sent, frame.get("reply-to") or "")
         if subscription.mode == AUTO:
             copy.acknowledged = True
             return
         self._owe(subscription, frame, copy)
+
+    def _is_plain(self, subscription: Subscription) -> bool:
+        """Does what comes say where it was sent to, whoever made it so?"""
+        return subscription.kind in PLAIN and not subscription.holder.is_virtual
 
     @property
     def _is_late(self) -> bool:
@@ -524,12 +607,12 @@ class StompClient(Client):
         deaths = json.loads(frame.get("x-death") or "[]")
         if not deaths:
             raise Violation(f"{reader} got {sent} from the dead letters, without a cause")
-        origin = _holder_of(deaths[0]["queue"])
+        origin = holder_of(deaths[0]["queue"])
         if not origin:
             return Copy(sent)
         grave = self._ledger.dead_letters(origin)
         grave.tries = subscription.holder.tries
-        redelivered, failures = _tried(frame)
+        redelivered, failures = tried(frame)
         copy = grave.received(frame.body, reader, redelivered, False, failures, late=self._is_late)
         self._ledger.dead(sent, origin, deaths[0]["reason"], deaths[0]["count"])
         return copy
@@ -552,30 +635,3 @@ class _Never(random.Random):
 
     def random(self) -> float:
         return 0.99
-
-
-def _tried(frame: StompFrame) -> tuple[bool, int]:
-    """Does it say that it has come before, and how often in vain?"""
-    return frame.get("redelivered") == "true", int(frame.get("x-mx-delivery-count") or "0")
-
-
-def _holder_of(origin: str) -> str:
-    """The holder of which a dead letter says that it died there, by the key of its queue; empty for one of no name."""
-    kind, colon, rest = origin.partition(":")
-    if not colon:
-        return f"queue {origin}"
-    if kind == "private":
-        return ""
-    # The length of the client's name comes first.
-    return f"{kind} {rest.partition(':')[2].partition('/')[0]}"
-
-
-def _only(k: int) -> Callable[[Sent], bool]:
-    return lambda sent: sent.k == k
-
-
-def _shown(reader: str, frame: StompFrame) -> str:
-    headers: Any = dict(frame.headers)
-    names = ("receipt-id", "subscription", "ack", "redelivered", "message", "destination")
-    words = [f"{name}:{headers[name]}" for name in names if name in headers]
-    return " ".join([reader, "<", frame.command, *words, frame.body[:20].replace("\n", " ")])

@@ -4,12 +4,18 @@ import random
 from typing import Final
 
 from tests.simulation.clock import Clock
-from tests.simulation.ledger import Sent
+from tests.simulation.ledger import QUEUES, Sent
 
 PRIORITIES: Final = (0, 4, 5, 9)
 LIVES_S: Final = (0.05, 1, 10, 100)
 DELAYS_MS: Final = (1, 50, 1_000, 4_000)
 PERIODS_MS: Final = (100, 1_500)
+
+
+def composite(sent: Sent, chance: random.Random) -> None:
+    """It goes to further queues too, all of which have it, or none."""
+    further = [f"queue:{name}" for name in QUEUES if chance.random() < 0.7]
+    sent.targets = tuple(dict.fromkeys((*sent.targets, *further)))
 
 
 def dressed(sent: Sent, chance: random.Random, clock: Clock) -> str:
@@ -26,7 +32,7 @@ def dressed(sent: Sent, chance: random.Random, clock: Clock) -> str:
         expires_ms = round((clock.served_s() + chance.choice(LIVES_S)) * 1_000)
         sent.expires_s = expires_ms / 1_000
         words += f" expires:{expires_ms}"
-    elif rare < 0.24 and sent.target.startswith("queue:"):
+    elif rare < 0.24 and not sent.topic:
         # To queues only: who wants a topic when it is sent may not when it is delivered.
         delay_ms = chance.choice(DELAYS_MS)
         sent.due_s = clock.served_s() + delay_ms / 1_000

@@ -11,6 +11,7 @@ LIVE: Final = "live"
 """On a topic, as long as the connection lasts."""
 REPLIES: Final = "replies"
 BROWSER: Final = "browser"
+SEVERAL: Final = "several"
 
 AUTO: Final = "auto"
 CLIENT: Final = "client"
@@ -30,11 +31,28 @@ class Subscription:
         self.owed: list[tuple[str, Copy]] = []
         """Ack id and copy of what is not acknowledged yet, oldest first."""
 
+    def holder_of(self, target: str) -> Holder:
+        """Which holder that comes out of which was sent to `target`."""
+        return self.holder
+
+    def tries(self) -> None:
+        """What it has may have been delivered in vain."""
+        self.holder.tries += 1
+
     def received(
-        self, body: str, sent: Sent, reader: str, redelivered: bool, failures: int, late: bool = False
+        self,
+        body: str,
+        sent: Sent,
+        reader: str,
+        redelivered: bool,
+        failures: int,
+        late: bool = False,
+        target: str = "",
     ) -> Copy:
-        """A message has come; see Holder.received.  Raises Violation."""
-        copy = self.holder.received(body, reader, redelivered, False, failures, late=late)
+        """A message has come, as sent to `target` if that is known; see Holder.received.  Raises Violation."""
+        if target and target not in sent.targets:
+            raise Violation(f"{reader}: {sent} came as one to {target}")
+        copy = self.holder_of(target).received(body, reader, redelivered, False, failures, late=late)
         if not self.wants(sent):
             raise Violation(f"{reader} got {sent}, which its selector does not want")
         return copy
@@ -50,6 +68,32 @@ class Subscription:
         elif self.mode == AUTO:
             # Whatever was on its way is gone: it counted as read when it was written.
             self.holder.lossy = True
+
+
+class Several(Subscription):
+    """Reads several queues and topics; what comes says by where it was sent to out of which."""
+
+    def __init__(self, id: str, holders: dict[str, Holder], mode: str, wants: Callable[[Sent], bool]) -> None:
+        super().__init__(id, SEVERAL, next(iter(holders.values())), mode, wants)
+        self._holders = holders
+
+    def holder_of(self, target: str) -> Holder:
+        """See Subscription."""
+        holder = self._holders.get(target)
+        if holder is None:
+            raise Violation(f"{self.id} reads {', '.join(self._holders)}, and is given something of {target}")
+        return holder
+
+    def tries(self) -> None:
+        """See Subscription."""
+        for holder in self._holders.values():
+            holder.tries += 1
+
+    def left(self) -> None:
+        """See Subscription: it acknowledges all that it takes, and what it has of topics goes with it."""
+        for target, holder in self._holders.items():
+            if target.startswith("topic:"):
+                holder.forget()
 
 
 class Browser(Subscription):

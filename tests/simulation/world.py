@@ -102,7 +102,7 @@ class World:
             holder = self.ledger.holder(f"queue {name}")
             target = f"queue:{name}"
             wants = (
-                (lambda sent: True) if name == DEAD else (lambda sent, target=target: sent.target == target)
+                (lambda sent: True) if name == DEAD else (lambda sent, target=target: target in sent.targets)
             )
             holder.may_take(wants)
             holder.keeps_passing = True
@@ -325,6 +325,7 @@ class World:
         if found := process.miscounted(self.ledger.heard):
             raise Failed(found[0])
         self.ledger.look_at_groups()
+        self.ledger.look_at_composites()
         self.ledger.look_for_losses(self._dropped + process.dropped, process.dropped)
 
     def _settle(self) -> None:
