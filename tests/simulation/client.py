@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from tests.simulation.clock import Clock
-from tests.simulation.ledger import Copy, Ledger, Sent
+from tests.simulation.ledger import Ledger
+from tests.simulation.messages import Copy, Sent
 from tests.simulation.network import Connection
 
 Say = Callable[[str | Callable[[], str]], None]

@@ -40,6 +40,7 @@ from gateway.store.errors import StoreFull
 from gateway.store.segments import Segments
 from gateway.store.writer import Writer
 from protocols.mqtt.codec import encode_pubrel
+from tests.simulation.deliberate_services import SERVICES
 from tests.simulation.disk import FaultyFile, SegmentFiles
 
 ALWAYS: Final = 1 << 60
@@ -276,6 +277,7 @@ def _forgets_segments(self: Any, number: int) -> None:
 
 
 FAULTS: Final[dict[str, Fault]] = {
+    **SERVICES,
     # What is called safe.
     "confirmations leave before they are safe": _all(
         _in_place(Confirmations, "take", lambda take: lambda self, _: take(self, ALWAYS)),

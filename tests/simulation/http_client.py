@@ -12,7 +12,8 @@ import h11
 from tests.simulation.client import Client, Say
 from tests.simulation.clock import Clock
 from tests.simulation.json_client import LIVES_MS, REMEMBERED_S
-from tests.simulation.ledger import NEVER, QUEUES, Copy, Group, Ledger, Sent, Violation
+from tests.simulation.ledger import Ledger
+from tests.simulation.messages import NEVER, QUEUES, Copy, Group, Sent, Violation
 from tests.simulation.network import Connection
 from tests.simulation.stomp_client import AUTO_QUEUE, KINDS, TOPICS
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 from tests.simulation import websocket_frames as ws
 from tests.simulation.client import Client, Say, anything, confirm, no_more, nothing
 from tests.simulation.clock import Clock
-from tests.simulation.ledger import NEVER, QUEUES, VIRTUAL_TOPIC, Copy, Group, Holder, Ledger, Sent, Violation
+from tests.simulation.ledger import Holder, Ledger
+from tests.simulation.messages import NEVER, QUEUES, VIRTUAL_TOPIC, Copy, Group, Sent, Violation
 from tests.simulation.mqtt_client import matches
 from tests.simulation.network import Connection
 from tests.simulation.stomp_client import AUTO_QUEUE, KINDS, TOPICS

@@ -5,7 +5,7 @@ there again after a crash; so what is exact is this: one that was confirmed befo
 before somebody asked, is over; and where a confirmed one is over by nothing, the topic has a value.
 """
 
-from tests.simulation.ledger import Sent, Violation
+from tests.simulation.messages import Sent, Violation
 
 
 class Setting:

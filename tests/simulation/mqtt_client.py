@@ -11,8 +11,10 @@ from tests.behaviour import mqtt_text
 from tests.simulation.client import Client, Say
 from tests.simulation.clock import Clock
 from tests.simulation.last_values import LastValues, Setting
-from tests.simulation.ledger import QUEUES, VIRTUAL_TOPIC, Copy, Holder, Ledger, Sent, Violation
+from tests.simulation.ledger import Holder, Ledger
+from tests.simulation.messages import QUEUES, VIRTUAL_TOPIC, Copy, Sent, Violation
 from tests.simulation.network import Connection
+from tests.simulation.wills import Will
 
 TOPICS: Final = ("t/a", "t/b")
 SHARED_TOPIC: Final = "u/s"
@@ -119,7 +121,11 @@ class MqttClient(Client):
         # Received at QoS 1 and 2, and not acknowledged yet.
         self._owed: list[tuple[Publish, Copy]] = []
         self._known: dict[int, Copy] = {}
-        self._will: Sent | None = None
+        self.wills: list[Will] = []
+        """All that it has ever had; the last is that of its connection, if that has one."""
+        self._has_will = False
+        # It has said that it leaves.
+        self._in_order = False
         # Messages of QoS 1 and 2 in the order in which they came first, and how far this connection repeats them.
         self._came: dict[tuple[int, int], int] = {}
         self._repeated_to = 0
@@ -130,6 +136,9 @@ class MqttClient(Client):
         """Over this one from now on; another that is there is taken over from."""
         if self.connection is not None:
             self._ended(self.connection, False)
+        for will in self.wills:
+            will.returned(self._clock.now_s)
+        self._has_will = False
         self._begin_connection(connection)
         chance = random.Random(connection.number)
         self._owed.clear()
@@ -170,7 +179,8 @@ class MqttClient(Client):
         # Where a crash undoes that it was published, it is once more.
         will.repetitions_of_any_qos = 1
         self._ledger.written(will)
-        self._will = will
+        self.wills.append(Will(will, delay_s, connection, self._ledger))
+        self._has_will = True
         return f" will={topic} will_qos={qos} will_body={will.body}" + (
             f" will_delay={delay_s}" if delay_s else ""
         )
@@ -313,6 +323,7 @@ class MqttClient(Client):
         self._say(f"{self.name} leaves: {how}")
         if how == "in order" and self.connected:
             self._write("DISCONNECT")
+            self._in_order = True
             connection.leave()
         elif how == "closes":
             connection.leave()
@@ -367,6 +378,9 @@ class MqttClient(Client):
             connection.leave()
         self.connection = None
         self.connected = False
+        if self._has_will:
+            self.wills[-1].left(self._in_order)
+        self._in_order = False
         # Where the gateway has ended it, that may have been long ago.
         self._left = (0 if connection.given_up else self._clock.us, self._clock.served_changes)
         self._owed.clear()
@@ -425,6 +439,8 @@ class MqttClient(Client):
         if connack.code:
             return
         self.connected = True
+        if self._has_will:
+            self.wills[-1].told()
         self._send_window = 65_535
         self._alias_max = 0
         if self.version == 5 and connack.properties is not None:

@@ -42,6 +42,10 @@ class Connection(asyncio.Transport):
         self._write_ended = False
         self._closing = False
         self._lost = False
+        self.ended_s: float | None = None
+        """When the gateway had no connection any more."""
+        self.died = False
+        """Was that since its process was gone?"""
         self.client_reads = True
         """A client that stands still reads nothing."""
         self.said = 0
@@ -229,11 +233,13 @@ class Connection(asyncio.Transport):
     def _lose(self, error: Exception | None) -> None:
         if not self._lost:
             self._lost = True
+            self.ended_s = self._loop.time()
             self._loop.call_soon(self.protocol.connection_lost, error)
             self.on_end()
 
     def die(self) -> None:
         """The gateway's process is gone: the client sees its end."""
-        self._lost = True
+        self._lost = self.died = True
+        self.ended_s = self._loop.time()
         self._going.clear()
         self.on_end()

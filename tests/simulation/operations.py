@@ -50,7 +50,7 @@ def connect(world: "World", chance: random.Random) -> None:
 
 def gather(world: "World", chance: random.Random) -> None:
     """The gateway runs, on a disk that has room; everybody comes, and reads something."""
-    world.disk.full = False
+    world.fill_disk(False)
     world.start()
     world.let_pass(0.1)
     for client in world.clients:
@@ -171,7 +171,7 @@ def set_clock(world: "World", chance: random.Random) -> None:
 
 def fill_disk(world: "World", chance: random.Random) -> None:
     """The disk is full, or has room again."""
-    world.disk.full = not world.disk.full
+    world.fill_disk(not world.disk.full)
 
 
 def doubt(world: "World", chance: random.Random) -> None:

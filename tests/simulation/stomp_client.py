@@ -10,15 +10,14 @@ from tests.behaviour import stomp_text
 from tests.behaviour.stomp_text import StompFrame
 from tests.simulation.client import Client, Say, anything, confirm, no_more, nothing
 from tests.simulation.clock import Clock
-from tests.simulation.ledger import (
+from tests.simulation.ledger import Holder, Ledger
+from tests.simulation.messages import (
     NEVER,
     QUEUES,
     VIRTUAL_QUEUE,
     VIRTUAL_TOPIC,
     Copy,
     Group,
-    Holder,
-    Ledger,
     Sent,
     Violation,
     is_for_virtual,

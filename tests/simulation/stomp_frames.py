@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tests.behaviour.stomp_text import StompFrame
-from tests.simulation.ledger import Sent
+from tests.simulation.messages import Sent
 
 GARBAGE: Final = (
     b"NONSENSE\n\n\0",

@@ -4,7 +4,7 @@ import random
 from typing import Final
 
 from tests.simulation.clock import Clock
-from tests.simulation.ledger import QUEUES, Sent
+from tests.simulation.messages import QUEUES, Sent
 
 PRIORITIES: Final = (0, 4, 5, 9)
 LIVES_S: Final = (0.05, 1, 10, 100)

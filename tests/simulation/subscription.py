@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from tests.simulation.ledger import HELD, NEVER, Copy, Holder, Sent, Violation
+from tests.simulation.ledger import Holder
+from tests.simulation.messages import HELD, NEVER, Copy, Sent, Violation
 
 QUEUE: Final = "queue"
 DURABLE: Final = "durable"

@@ -1,6 +1,6 @@
 """What a client holds back until it is committed."""
 
-from tests.simulation.ledger import Copy, Sent
+from tests.simulation.messages import Copy, Sent
 
 
 class Transaction:

@@ -19,7 +19,8 @@ from tests.simulation.event_stream import EventStream
 from tests.simulation.http_client import HttpClient
 from tests.simulation.json_client import JsonClient
 from tests.simulation.last_values import LastValues
-from tests.simulation.ledger import QUEUES, VIRTUAL_QUEUE, Ledger, is_for_virtual
+from tests.simulation.ledger import Ledger
+from tests.simulation.messages import QUEUES, VIRTUAL_QUEUE, is_for_virtual
 from tests.simulation.mqtt_client import NEVER_EXPIRES, MqttClient
 from tests.simulation.network import Connection
 from tests.simulation.operations import DENSE, STEPS_MAX, Operation
@@ -35,6 +36,9 @@ STEPS_MAX_OF_A_RUN: Final = 400_000
 
 SETTLING_S: Final = 10.0
 """Virtual time in which those who wait for a slow reader are let go on: `slowConsumerTimeout`, and more."""
+
+AWAY_S: Final = 100.0
+"""Virtual time for which nobody is there, perhaps: more than any will waits."""
 
 KEPT_SPACES: Final = {"mqtt.session", "mqtt.subscription", "core.dedup"}
 """Notes that stay while there are sessions, and keys of what was sent once."""
@@ -70,6 +74,8 @@ class World:
         self.steps = 0
         self.dies_told = 0
         """How often a client reads something before the process dies; 0 is never."""
+        # Whether the disk has ever been full.
+        self._was_full = False
         self._numbers = 0
         self._patches = ExitStack()
         self._log = _Log(self)
@@ -198,6 +204,11 @@ class World:
         if self.process is not None:
             self.process.stop()
 
+    def fill_disk(self, full: bool) -> None:
+        """The disk is full, or has room again."""
+        self.disk.full = full
+        self._was_full = self._was_full or full
+
     def connect(self, client: Client) -> None:
         """Connect a client, if somebody listens."""
         if self.process is None:
@@ -285,7 +296,7 @@ class World:
     def _drain(self) -> None:
         """Faults have stopped: everybody comes back and takes all there is."""
         self.say("-- faults stop, all comes out")
-        self.disk.full = False
+        self.fill_disk(False)
         self.disk.fails_after = 0
         self.disk.dies_after = 0
         self.dies_told = 0
@@ -301,6 +312,9 @@ class World:
                 client.leave(random.Random(1))
                 if client.connection is not None:
                     client.connection.break_off()
+        if self._chance.random() < 0.3:
+            # Whatever waits for somebody's return waits no longer.
+            self.let_pass(AWAY_S)
         until_s = self.clock.now_s + DRAIN_S
         quiet = 0
         while quiet < 3:
@@ -324,6 +338,11 @@ class World:
         assert process is not None
         if found := process.miscounted(self.ledger.heard):
             raise Failed(found[0])
+        if not self._was_full:
+            # Where the store has no room nobody can be told so who is not there.
+            for client in self.mqtt:
+                for will in client.wills:
+                    will.look()
         self.ledger.look_at_groups()
         self.ledger.look_at_composites()
         self.ledger.look_for_losses(self._dropped + process.dropped, process.dropped)
