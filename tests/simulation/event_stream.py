@@ -9,9 +9,8 @@ import h11
 from tests.simulation.client import Client, Say
 from tests.simulation.clock import Clock
 from tests.simulation.ledger import Ledger
-from tests.simulation.messages import Sent, Violation
+from tests.simulation.messages import TOPICS, Sent, Violation
 from tests.simulation.network import Connection
-from tests.simulation.stomp_client import TOPICS
 
 
 class EventStream(Client):

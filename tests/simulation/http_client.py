@@ -13,9 +13,20 @@ from tests.simulation.client import Client, Say
 from tests.simulation.clock import Clock
 from tests.simulation.json_client import LIVES_MS, REMEMBERED_S
 from tests.simulation.ledger import Ledger
-from tests.simulation.messages import NEVER, QUEUES, Copy, Group, Sent, Violation
+from tests.simulation.messages import (
+    AUTO_QUEUE,
+    GUARDED_QUEUE,
+    GUARDED_TOPIC,
+    KINDS,
+    NEVER,
+    QUEUES,
+    TOPICS,
+    Copy,
+    Group,
+    Sent,
+    Violation,
+)
 from tests.simulation.network import Connection
-from tests.simulation.stomp_client import AUTO_QUEUE, KINDS, TOPICS
 
 ENVELOPES: Final = "application/vnd.mx+json"
 
@@ -142,8 +153,9 @@ class HttpClient(Client):
 
     def _new(self, chance: random.Random, size: int) -> tuple[Sent, dict[str, Any]]:
         """A message, and what is said beside its body."""
-        name = chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE))
-        target = f"queue:{name}" if chance.random() < 0.6 else f"topic:{chance.choice(TOPICS)}"
+        name = chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE, GUARDED_QUEUE))
+        topic = chance.choice((*TOPICS, *TOPICS, GUARDED_TOPIC))
+        target = f"queue:{name}" if chance.random() < 0.6 else f"topic:{topic}"
         k = chance.randrange(KINDS)
         persistent = chance.random() < 0.85
         sent = self._ledger.new(self.name, target, 1, persistent, k, size)
@@ -173,7 +185,7 @@ class HttpClient(Client):
         """Pull from a queue."""
         if not self.connected or len(self._waiting) > WAITING_MAX:
             return
-        queue = chance.choice((*QUEUES, AUTO_QUEUE))
+        queue = chance.choice((*QUEUES, AUTO_QUEUE, GUARDED_QUEUE))
         wait_ms = chance.choice((0, 0, 100, 2_000))
         words = f"?wait={wait_ms}"
         automatic = queue == AUTO_QUEUE and chance.random() < 0.5
@@ -182,7 +194,11 @@ class HttpClient(Client):
         several = chance.random() < 0.4
         if several:
             words += f"&max={chance.choice((1, 3, 20))}"
-        request = Request("GET", f"/queues/{queue}{words}", partial(self._pulled, queue, automatic))
+        request = Request(
+            "GET",
+            f"/queues/{queue}{words}",
+            partial(self._pulled, queue, automatic, self._ledger.rights.epoch),
+        )
         request.takes = queue
         self._ledger.holder(f"queue {queue}").tries += 1
         if several:
@@ -196,8 +212,11 @@ class HttpClient(Client):
         """A request is a transaction of its own."""
         self.send(chance, 100)
 
-    def _pulled(self, queue: str, automatic: bool, answer: Answer) -> None:
-        if answer.status == 204 or not answer.good:
+    def _pulled(self, queue: str, automatic: bool, epoch: int, answer: Answer) -> None:
+        if not answer.good:
+            return
+        self._ledger.rights.granted(f"queue:{queue}", epoch, self.name)
+        if answer.status == 204:
             return
         if answer.headers.get("content-type") == ENVELOPES:
             for envelope in json.loads(answer.body):

@@ -10,10 +10,22 @@ from tests.simulation import websocket_frames as ws
 from tests.simulation.client import Client, Say, anything, confirm, no_more, nothing
 from tests.simulation.clock import Clock
 from tests.simulation.ledger import Holder, Ledger
-from tests.simulation.messages import NEVER, QUEUES, VIRTUAL_TOPIC, Copy, Group, Sent, Violation
+from tests.simulation.messages import (
+    AUTO_QUEUE,
+    GUARDED_QUEUE,
+    GUARDED_TOPIC,
+    KINDS,
+    NEVER,
+    QUEUES,
+    TOPICS,
+    VIRTUAL_TOPIC,
+    Copy,
+    Group,
+    Sent,
+    Violation,
+)
 from tests.simulation.mqtt_client import matches
 from tests.simulation.network import Connection
-from tests.simulation.stomp_client import AUTO_QUEUE, KINDS, TOPICS
 from tests.simulation.subscription import AUTO, DURABLE, INDIVIDUAL, LIVE, QUEUE, Subscription
 
 LIVES_MS: Final = (50, 1_000, 10_000, 100_000)
@@ -84,8 +96,8 @@ class JsonClient(Client):
         """Send a message, in the transaction if there is one."""
         if not self.connected:
             return
-        name = chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE))
-        topic = chance.choice((*TOPICS, *TOPICS, VIRTUAL_TOPIC))
+        name = chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE, GUARDED_QUEUE))
+        topic = chance.choice((*TOPICS, *TOPICS, VIRTUAL_TOPIC, GUARDED_TOPIC))
         target = f"queue:{name}" if chance.random() < 0.6 else f"topic:{topic}"
         k = chance.randrange(KINDS)
         persistent = chance.random() < 0.85
@@ -154,7 +166,7 @@ class JsonClient(Client):
                 QUEUE, self._ledger.holder(f"queue {AUTO_QUEUE}"), AUTO, {"from": f"queue:{AUTO_QUEUE}"}
             )
         else:
-            self.read(chance.choice((*QUEUES, AUTO_QUEUE)), chance)
+            self.read(chance.choice((*QUEUES, AUTO_QUEUE, GUARDED_QUEUE)), chance)
 
     def read(self, queue: str, chance: random.Random | None = None) -> None:
         """Read a queue."""
@@ -162,6 +174,8 @@ class JsonClient(Client):
         if chance is not None:
             words |= chance.choice(({}, {"window": 1}, {"window": 3}, {"credit": 2}, {"credit": 0}))
         self._begin(QUEUE, self._ledger.holder(f"queue {queue}"), INDIVIDUAL, words)
+        rights = self._ledger.rights
+        self._asked[self._number].then = partial(rights.granted, f"queue:{queue}", rights.epoch, self.name)
 
     def _listen(self, chance: random.Random) -> None:
         """Read a topic for as long as the connection lasts."""

@@ -30,6 +30,7 @@ from tests.simulation.messages import (
     Sent,
     Violation,
 )
+from tests.simulation.rights import Rights
 
 REJECTED: Final = "rejected"
 MAXLEN: Final = "maxlen"
@@ -150,6 +151,7 @@ class Holder:
             raise Violation(f"{self.name}: {sent} was received by {reader}")
         if sent.hidden is not None and sent.hidden():
             raise Violation(f"{self.name}: {sent} was received by {reader} before it was to be sent")
+        self._ledger.rights.received(sent, reader)
         if sent.group is not None:
             sent.group.came()
         if not any(wants(sent) for wants in self.ever):
@@ -230,6 +232,7 @@ class Ledger:
         """Failures after which a message is given up on; 0 for never."""
         self.refusing = False
         """A refusal (NACK) is final, and no failure that is tried again."""
+        self.rights = Rights()
         self.now_s: Callable[[], float] = lambda: 0.0
         """The gateway's wall clock."""
         self.dropping = False
@@ -264,6 +267,7 @@ class Ledger:
         sent.life = self.life
         self.stamp += 1
         sent.stamp = sent.again = self.stamp
+        self.rights.sent(sent)
         self.wanted(sent)
 
     def wanted(self, sent: Sent) -> None:
@@ -310,6 +314,7 @@ class Ledger:
         """Its sender was told that it is safe."""
         if sent.state == NEVER:
             raise Violation(f"{sent} was confirmed, though its transaction came to nothing")
+        self.rights.confirmed(sent)
         sent.state = CONFIRMED
         if sent.persistent and sent.target.startswith("queue:"):
             # There is one order for all that is written to the disk.

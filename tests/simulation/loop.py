@@ -93,13 +93,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run_in_executor(self, executor: Any, work: Any, *arguments: Any) -> Any:
         done = self.create_future()
 
+        def settle(how: Callable[[Any], None], result: Any) -> None:
+            # Who waited for it may be gone, as in asyncio.
+            if not done.cancelled():
+                how(result)
+
         def carry_out() -> None:
             try:
                 result = work(*arguments)
             except Exception as error:
-                self.call_soon_threadsafe(done.set_exception, error)
+                self.call_soon_threadsafe(settle, done.set_exception, error)
             else:
-                self.call_soon_threadsafe(done.set_result, result)
+                self.call_soon_threadsafe(settle, done.set_result, result)
 
         self._hub.spawn("executor", carry_out)
         return done

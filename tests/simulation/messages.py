@@ -19,6 +19,16 @@ QUEUES: Final = ("q.1", "q.2")
 VIRTUAL_TOPIC: Final = "VirtualTopic/v"
 VIRTUAL_QUEUE: Final = "Consumer.a.VirtualTopic.v"
 """Gets copies of what is sent to that topic (ActiveMQ)."""
+AUTO_QUEUE: Final = "q3"
+"""Where readers that acknowledge nothing may lose what they were sent."""
+TOPICS: Final = ("t/a", "t/b")
+KINDS: Final = 3
+"""Values of the property that selectors ask for."""
+DEAD: Final = "DLQ"
+GUARDED_TOPIC: Final = "g/a"
+GUARDED_QUEUE: Final = "g.q"
+GUARDED: Final = frozenset((f"topic:{GUARDED_TOPIC}", f"queue:{GUARDED_QUEUE}"))
+"""Where rules say who may send and read, now this, now that."""
 KEPT_TARGETS: Final = frozenset(f"queue:{name}" for name in QUEUES)
 """Where nobody reads who could lose what he was sent."""
 

@@ -12,16 +12,28 @@ from tests.simulation.client import Client, Say
 from tests.simulation.clock import Clock
 from tests.simulation.last_values import LastValues, Setting
 from tests.simulation.ledger import Holder, Ledger
-from tests.simulation.messages import QUEUES, VIRTUAL_TOPIC, Copy, Sent, Violation
+from tests.simulation.messages import (
+    GUARDED_QUEUE,
+    GUARDED_TOPIC,
+    NEVER,
+    QUEUES,
+    TOPICS,
+    VIRTUAL_TOPIC,
+    Copy,
+    Sent,
+    Violation,
+)
 from tests.simulation.network import Connection
 from tests.simulation.wills import Will
 
-TOPICS: Final = ("t/a", "t/b")
 SHARED_TOPIC: Final = "u/s"
 """Nobody subscribes to it but in the group, so that what comes of it is the group's."""
 SHARED: Final = "$share/g/u/s"
 QUEUE_PREFIX: Final = "$queue/"
-FILTERS: Final = ("t/a", "t/+", "t/#", "t/b", SHARED, *(f"$queue/{name}" for name in QUEUES))
+FILTERS: Final = (
+    *("t/a", "t/+", "t/#", "t/b", SHARED, GUARDED_TOPIC),
+    *(f"$queue/{name}" for name in (*QUEUES, GUARDED_QUEUE)),
+)
 
 NEVER_EXPIRES: Final = 4_294_967_295
 LIVES_S: Final = (1, 10, 100)
@@ -111,8 +123,8 @@ class MqttClient(Client):
         self._sent: dict[int, tuple[Sent, bool]] = {}
         # Those that set a last value, or clear one.
         self._settings: dict[int, Setting] = {}
-        # Packet id → kind, filter, QoS, and when.
-        self._asked: dict[int, tuple[str, str, int, int]] = {}
+        # Packet id → kind, filter, QoS, when, and under which rules.
+        self._asked: dict[int, tuple[str, str, int, int, int]] = {}
         # Topics whose last values are to come yet.
         self._due: set[str] = set()
         # When it asked last, by topic.
@@ -202,6 +214,8 @@ class MqttClient(Client):
             return
         topic = chance.choice(
             (*TOPICS, *TOPICS, SHARED_TOPIC, VIRTUAL_TOPIC, QUEUE_PREFIX + chance.choice(QUEUES))
+            if chance.random() < 0.9
+            else (GUARDED_TOPIC, QUEUE_PREFIX + GUARDED_QUEUE)
         )
         qos = chance.choice((0, 1, 1, 2, 2))
         rare = chance.random()
@@ -264,7 +278,7 @@ class MqttClient(Client):
 
     def _subscribe(self, filter: str, qos: int) -> None:
         packet_id = self._next_id()
-        self._asked[packet_id] = ("SUBSCRIBE", filter, qos, self._values.now())
+        self._asked[packet_id] = ("SUBSCRIBE", filter, qos, self._values.now(), self._ledger.rights.epoch)
         if filter == SHARED:
             self._shared.may_take(is_shared)
             self._shared.tries += 1
@@ -293,7 +307,7 @@ class MqttClient(Client):
             self._leave_group()
         elif not filter.startswith("$"):
             self._holder.take_less(self._wishes())
-        self._asked[packet_id] = ("UNSUBSCRIBE", filter, 0, 0)
+        self._asked[packet_id] = ("UNSUBSCRIBE", filter, 0, 0, 0)
         self._write(f"UNSUBSCRIBE {packet_id} {filter}")
 
     def acknowledge(self, chance: random.Random) -> None:
@@ -388,7 +402,7 @@ class MqttClient(Client):
         self._asked_at.clear()
         self._aliases.clear()
         self._unfinished.clear()
-        for kind, filter, _, _ in self._asked.values():
+        for kind, filter, *_ in self._asked.values():
             # Whether it was carried out nobody knows.
             self._filters.pop(filter, None)
             self._say(f"{self.name} does not know of {kind} {filter}")
@@ -484,19 +498,27 @@ class MqttClient(Client):
     def _confirmed(self, packet_id: int, code: int) -> None:
         sent, received = self._sent.pop(packet_id)
         setting = self._settings.pop(packet_id, None)
-        if code >= 0x80 or received:
+        if received:
+            return
+        if code >= 0x80:
+            if not sent.others and sent is not self._ledger.nothing:
+                # It has arrived nowhere.
+                sent.state = NEVER
             return
         if sent.life_s:
             sent.expires_s = self._clock.served_s() + sent.life_s
         if setting is not None:
             self._values.confirm(setting)
-        if sent is not self._ledger.nothing:
+        # Before MQTT 5 what may not be sent is acknowledged too (MQTT 3.1.1 §3.3.5).
+        taken = self.version == 5 or self._ledger.rights.surely_taken(sent)
+        if sent is not self._ledger.nothing and taken:
             self._ledger.confirmed(sent)
 
     def _answered(self, packet_id: int, codes: list[int]) -> None:
-        kind, filter, qos, asked = self._asked.pop(packet_id)
+        kind, filter, qos, asked, epoch = self._asked.pop(packet_id)
         if kind != "SUBSCRIBE" or codes[0] >= 0x80:
             return
+        self._ledger.rights.granted(target_of(filter), epoch, self.name)
         self._filters[filter] = qos
         self._kept = not self.clean
         if filter == SHARED:
@@ -592,7 +614,9 @@ class MqttClient(Client):
         self._write(f"{'PUBREC' if publish.qos == 2 else 'PUBACK'} {publish.packet_id}")
 
     def _wishes(self) -> Callable[[Sent], bool]:
-        return _wish(self._filters, self._packet_max)
+        """What it certainly gets: what is guarded may be taken from it."""
+        sure = {filter: qos for filter, qos in self._filters.items() if filter != GUARDED_TOPIC}
+        return _wish(sure, self._packet_max)
 
 
 PACKET_HEAD_MAX: Final = 100

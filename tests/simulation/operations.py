@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.simulation.mqtt_client import MqttClient
+from tests.simulation.rights import KINDS as KINDS_OF_RIGHTS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -156,7 +157,8 @@ def start(world: "World", chance: random.Random) -> None:
 
 
 def reload(world: "World", chance: random.Random) -> None:
-    world.reload(chance.random() < 0.5)
+    """Rules change, perhaps while what they are about is under way."""
+    world.reload(chance.choice(KINDS_OF_RIGHTS))
 
 
 def pause(world: "World", chance: random.Random) -> None:
@@ -204,7 +206,7 @@ KINDS: Final[dict[str, tuple[int, Callable[["World", random.Random], None]]]] = 
     "die_writing": (1, die_writing),
     "stop": (1, stop),
     "start": (12, start),
-    "reload": (1, reload),
+    "reload": (4, reload),
     "pause": (1, pause),
     "set_clock": (1, set_clock),
     "fill_disk": (1, fill_disk),

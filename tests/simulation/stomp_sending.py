@@ -4,7 +4,7 @@ import random
 from typing import Final
 
 from tests.simulation.clock import Clock
-from tests.simulation.messages import QUEUES, Sent
+from tests.simulation.messages import GUARDED_QUEUE, QUEUES, Sent
 
 PRIORITIES: Final = (0, 4, 5, 9)
 LIVES_S: Final = (0.05, 1, 10, 100)
@@ -15,6 +15,8 @@ PERIODS_MS: Final = (100, 1_500)
 def composite(sent: Sent, chance: random.Random) -> None:
     """It goes to further queues too, all of which have it, or none."""
     further = [f"queue:{name}" for name in QUEUES if chance.random() < 0.7]
+    if chance.random() < 0.2:
+        further.append(f"queue:{GUARDED_QUEUE}")
     sent.targets = tuple(dict.fromkeys((*sent.targets, *further)))
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.config import Config
-from gateway.config.access import RuleSection
 from gateway.store.errors import StoreError
 from tests.simulation import system
 from tests.simulation.agreement import left_over, stored
@@ -20,13 +19,14 @@ from tests.simulation.http_client import HttpClient
 from tests.simulation.json_client import JsonClient
 from tests.simulation.last_values import LastValues
 from tests.simulation.ledger import Ledger
-from tests.simulation.messages import QUEUES, VIRTUAL_QUEUE, is_for_virtual
+from tests.simulation.messages import AUTO_QUEUE, DEAD, GUARDED_QUEUE, QUEUES, VIRTUAL_QUEUE, is_for_virtual
 from tests.simulation.mqtt_client import NEVER_EXPIRES, MqttClient
 from tests.simulation.network import Connection
 from tests.simulation.operations import DENSE, STEPS_MAX, Operation
 from tests.simulation.process import MQTT_PORT, STOMP_PORT, WS_PORT, Process
 from tests.simulation.record import Record
-from tests.simulation.stomp_client import AUTO_QUEUE, DEAD, StompClient
+from tests.simulation.rights import OPEN, RULES
+from tests.simulation.stomp_client import StompClient
 
 DRAIN_S: Final = 300.0
 """Virtual time in which all must come out once faults have stopped."""
@@ -50,11 +50,6 @@ LOOK_EVERY: Final = 50
 class Failed(Exception):
     """The gateway did what it must not; `str` says what."""
 
-
-RULES: Final = [
-    RuleSection(deny=("publish",), destinations=("topic:nobody.>",)),
-    RuleSection(allow=("publish", "subscribe"), destinations=("topic:>", "queue:>")),
-]
 
 Client = MqttClient | StompClient | JsonClient | HttpClient | EventStream
 
@@ -104,7 +99,7 @@ class World:
         virtual = self.ledger.holder(f"queue {VIRTUAL_QUEUE}")
         virtual.may_take(is_for_virtual)
         virtual.keeps_passing = True
-        for name in (*QUEUES, AUTO_QUEUE, DEAD):
+        for name in (*QUEUES, AUTO_QUEUE, GUARDED_QUEUE, DEAD):
             holder = self.ledger.holder(f"queue {name}")
             target = f"queue:{name}"
             wants = (
@@ -117,10 +112,20 @@ class World:
             else:
                 holder.take(wants)
 
-    def reload(self, with_rules: bool) -> None:
-        """The configuration is read anew; what its rules deny, nobody does."""
-        if self.process is not None:
-            self.process.reload(self._config.model_copy(update={"rule": RULES if with_rules else []}))
+    def reload(self, kind: str) -> None:
+        """Its rules are others, and the gateway, should it run, is told so."""
+        process = self.process
+        if process is None or process.stays:
+            self._config = self._config.model_copy(update={"rule": RULES[kind]})
+            self.ledger.rights.changed(kind)
+        if process is not None:
+            process.reload(self._config)
+
+    def reloaded(self) -> None:
+        """The gateway says that it has taken the rules over: those that there are now, if nobody was quicker."""
+        process = self.process
+        if process is not None and process.gateway.reloading.config.rule == self._config.rule:
+            self.ledger.rights.taken_over()
 
     def _mqtt_client(
         self, name: str, version: int, clean: bool, expiry_s: int, packet_max: int = 0
@@ -179,6 +184,7 @@ class World:
         if self.process is None:
             self.say("the gateway starts")
             self.clock.serve()
+            self.ledger.rights.started()
             self.process = Process(self._config, self._limits, self.disk, self.clock, self._chance)
             self._patches.enter_context(self.process.within())
 
@@ -321,6 +327,8 @@ class World:
             if self.clock.now_s > until_s:
                 raise Failed(f"nobody waits for ever: {self._waits_for()}")
             self.start()
+            if self.ledger.rights.kind != OPEN:
+                self.reload(OPEN)
             for client in self.clients:
                 if client.connection is None:
                     self.connect(client)
@@ -374,7 +382,7 @@ class World:
         # A reader for each, so that one full queue makes no other wait.
         readers = (
             (self.stomp[0], QUEUES[:1]),
-            (self.stomp[1], (*QUEUES[1:], VIRTUAL_QUEUE)),
+            (self.stomp[1], (*QUEUES[1:], VIRTUAL_QUEUE, GUARDED_QUEUE)),
             (self.stomp[2], (DEAD, AUTO_QUEUE)),
         )
         for client, queues in readers:
@@ -487,6 +495,8 @@ class _Log(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         self._world.say(f"   log: {text}".replace(str(self._world.disk.directory), ""))
+        if text.startswith("reloaded: "):
+            self._world.reloaded()
         if record.exc_info and record.exc_info[1] is not None:
             where = traceback.format_exception(record.exc_info[1])
             self._world.say("".join(where))
