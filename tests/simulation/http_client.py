@@ -122,9 +122,12 @@ class HttpClient(Client):
             self._post_many(chance, size)
             return
         sent, meta = self._new(chance, size)
+        sent.retains = not sent.mortal and sent.topic in TOPICS and chance.random() < 0.2
         self._ledger.written(sent)
         kind, _, path = sent.target.partition(":")
         target = f"/{kind}s/{path.replace('/', '.')}"
+        if sent.retains:
+            target += "?retain=true"
         request = Request("POST", target, lambda answer: self._posted(request, answer))
         request.headers = {"x-mx-meta": json.dumps(meta), "content-type": "text/plain"}
         request.body = sent.body.encode()

@@ -99,6 +99,11 @@ class JsonClient(Client):
         name = chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE, GUARDED_QUEUE))
         topic = chance.choice((*TOPICS, *TOPICS, VIRTUAL_TOPIC, GUARDED_TOPIC))
         target = f"queue:{name}" if chance.random() < 0.6 else f"topic:{topic}"
+        if target[6:] in TOPICS and chance.random() < 0.05:
+            values = self._ledger.values
+            clear = {"to": f"topic:{topic.replace('/', '.')}", "body": "", "durable": True, "retain": True}
+            self._op("publish", clear, partial(values.confirm, values.begin(topic, None)))
+            return
         k = chance.randrange(KINDS)
         persistent = chance.random() < 0.85
         sent = self._ledger.new(self.name, target, 1, persistent, k, size)
@@ -140,6 +145,8 @@ class JsonClient(Client):
             delay_ms = chance.choice(DELAYS_MS)
             sent.due_s = self._clock.served_s() + delay_ms / 1_000
             words["delay"] = delay_ms
+        elif rare < 0.36 and sent.topic in TOPICS:
+            sent.retains = words["retain"] = True
 
     def _confirmed(self, sent: Sent) -> None:
         self._unsure.pop(sent.uid, None)
@@ -183,7 +190,11 @@ class JsonClient(Client):
         wish, words = self._wish(chance)
         mode = chance.choice((AUTO, AUTO, INDIVIDUAL))
         holder.may_take(wish)
-        subscription = self._begin(LIVE, holder, mode, words)
+        retained = mode == AUTO and not words["no_local"] and chance.random() < 0.4
+        subscription = self._begin(LIVE, holder, mode, {**words, "retained": retained})
+        if retained:
+            filter = words["from"].removeprefix("topic:").replace(".", "/").replace("*", "+")
+            subscription.ask_last(self._ledger.values, [one for one in TOPICS if matches(filter, one)])
         if mode == AUTO:
             # What is confirmed from then on comes.
             self._asked[self._number].then = lambda: (
@@ -407,7 +418,7 @@ class JsonClient(Client):
     @property
     def idle(self) -> bool:
         """Does it wait for nothing?"""
-        owed = any(subscription.owed for subscription in self._subscriptions.values())
+        owed = any(subscription.owed or subscription.due for subscription in self._subscriptions.values())
         waits = self._asked or owed or self._unsure or self._transaction is not None
         return self.connected and not waits
 
@@ -532,6 +543,9 @@ class JsonClient(Client):
             sent.look_at_time(self._clock.served_s(), self._opened_s, self._clock.served_offset_s)
             if message["to"].replace(".", "/") not in [to.replace(".", "/") for to in sent.targets]:
                 raise Violation(f"{reader}: {sent} came as {message['to']}")
+            if message.get("retained"):
+                subscription.told(sent, self._ledger.values, reader)
+                return
             redelivered, failures = message.get("redelivered", False), message.get("delivery_count", 0)
             copy = subscription.received(body, sent, reader, redelivered, failures)
         if subscription.mode == AUTO:

@@ -5,11 +5,13 @@ there again after a crash; so what is exact is this: one that was confirmed befo
 before somebody asked, is over; and where a confirmed one is over by nothing, the topic has a value.
 """
 
-from tests.simulation.messages import Sent, Violation
+from collections.abc import Iterable
+
+from tests.simulation.messages import HELD, NEVER, Sent, Violation
 
 
 class Setting:
-    """A PUBLISH with RETAIN; without a message it clears the value."""
+    """A message that is to be retained; without a message it clears the value."""
 
     def __init__(self, topic: str, sent: Sent | None, begun: int) -> None:
         self.topic = topic
@@ -46,6 +48,10 @@ class LastValues:
         """It has arrived, for good."""
         setting.confirmed = self.now()
 
+    def due(self, topics: Iterable[str], now: int) -> set[str]:
+        """Those of them of which who asks at that moment must be told a value."""
+        return {topic for topic in topics if self.has_value(topic, now)}
+
     def has_value(self, topic: str, now: int) -> bool:
         """Has it one for sure, for who asks at that moment?"""
         settings = self._settings.get(topic, [])
@@ -63,6 +69,8 @@ class LastValues:
 
     def look_at(self, topic: str, sent: Sent, asked: int) -> None:
         """Somebody who asked at that moment is told that this is the value.  Raises Violation."""
+        if sent.state in (HELD, NEVER):
+            raise Violation(f"{sent} is told as the value of {topic}")
         settings = self._settings.get(topic, [])
         mine = [one for one in settings if one.sent is sent]
         if not mine:

@@ -18,6 +18,7 @@ letters of one of these.  Promises (each is a sentence in `Violation`):
 from collections.abc import Callable
 from typing import Final
 
+from tests.simulation.last_values import LastValues
 from tests.simulation.messages import (
     CONFIRMED,
     HELD,
@@ -233,6 +234,7 @@ class Ledger:
         self.refusing = False
         """A refusal (NACK) is final, and no failure that is tried again."""
         self.rights = Rights()
+        self.values = LastValues()
         self.now_s: Callable[[], float] = lambda: 0.0
         """The gateway's wall clock."""
         self.dropping = False
@@ -268,6 +270,8 @@ class Ledger:
         self.stamp += 1
         sent.stamp = sent.again = self.stamp
         self.rights.sent(sent)
+        if sent.retains and sent.topic:
+            sent.sets = self.values.begin(sent.topic, sent)
         self.wanted(sent)
 
     def wanted(self, sent: Sent) -> None:
@@ -315,6 +319,8 @@ class Ledger:
         if sent.state == NEVER:
             raise Violation(f"{sent} was confirmed, though its transaction came to nothing")
         self.rights.confirmed(sent)
+        if sent.sets is not None and sent.persistent:
+            self.values.confirm(sent.sets)
         sent.state = CONFIRMED
         if sent.persistent and sent.target.startswith("queue:"):
             # There is one order for all that is written to the disk.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from tests.simulation.last_values import Setting
     from tests.simulation.ledger import Holder
 
 WRITTEN: Final = "written"
@@ -58,7 +59,9 @@ class Sent:
         "repetitions",
         "repetitions_of_any_qos",
         "reply_to",
+        "retains",
         "sender",
+        "sets",
         "stamp",
         "state",
         "target",
@@ -109,6 +112,10 @@ class Sent:
         """Whether it must not be seen yet."""
         self.offset_s = 0.0
         """How that clock was set when they were said."""
+        self.retains = False
+        """It is to be the last value of its topic."""
+        self.sets: Setting | None = None
+        """And is on its way there."""
         self.reply_to = ""
         """Where replies go; empty is nowhere."""
 

@@ -10,7 +10,7 @@ from protocols.mqtt.frames import Connack, Packet, Puback, Pubcomp, Publish, Pub
 from tests.behaviour import mqtt_text
 from tests.simulation.client import Client, Say
 from tests.simulation.clock import Clock
-from tests.simulation.last_values import LastValues, Setting
+from tests.simulation.last_values import Setting
 from tests.simulation.ledger import Holder, Ledger
 from tests.simulation.messages import (
     GUARDED_QUEUE,
@@ -86,7 +86,6 @@ class MqttClient(Client):
         expiry_s: int,
         packet_max: int,
         ledger: Ledger,
-        values: LastValues,
         clock: Clock,
         stays: Callable[[], bool],
         say: Say,
@@ -99,7 +98,7 @@ class MqttClient(Client):
         self._expiry_s = expiry_s
         self._packet_max = packet_max
         """Bytes of a packet that it takes; 0 is any."""
-        self._values = values
+        self._values = ledger.values
         # Is the gateway there, and not about to end?
         self._stays = stays
         self._holder: Holder = ledger.holder(f"session {name}")
@@ -121,7 +120,7 @@ class MqttClient(Client):
         self._packet_id = 0
         # Packet id → what waits for its PUBACK, PUBREC or (True) PUBCOMP.
         self._sent: dict[int, tuple[Sent, bool]] = {}
-        # Those that set a last value, or clear one.
+        # Those that clear a last value.
         self._settings: dict[int, Setting] = {}
         # Packet id → kind, filter, QoS, when, and under which rules.
         self._asked: dict[int, tuple[str, str, int, int, int]] = {}
@@ -223,6 +222,7 @@ class MqttClient(Client):
             self._clear(topic, chance.choice((0, 1)))
             return
         sent = self._ledger.new(self.name, target_of(topic), qos, qos > 0, -1, size)
+        sent.retains = rare < 0.15 and topic in TOPICS
         self._ledger.written(sent)
         words = ""
         packet_id = 0
@@ -230,11 +230,8 @@ class MqttClient(Client):
             packet_id = self._next_id()
             self._sent[packet_id] = (sent, False)
             words += f"qos={qos} id={packet_id} "
-        if rare < 0.15 and topic in TOPICS:
+        if sent.retains:
             words += "retain "
-            setting = self._values.begin(topic, sent)
-            if qos:
-                self._settings[packet_id] = setting
         elif rare < 0.25 and self.version == 5:
             sent.life_s = chance.choice(LIVES_S)
             # It counts from when the server has it, which nobody is told.
@@ -485,12 +482,11 @@ class MqttClient(Client):
     def _repeat(self, packet_id: int, sent: Sent) -> None:
         """Nobody has confirmed it: send it again (MQTT 5.0 §4.4)."""
         self._ledger.repeated(sent)
-        setting = self._settings.get(packet_id)
         if sent is self._ledger.nothing:
-            assert setting is not None
+            setting = self._settings[packet_id]
             self._write(f"PUBLISH {setting.topic} retain qos=1 dup id={packet_id}")
             return
-        words = f"qos={sent.qos} dup id={packet_id} {'' if setting is None else 'retain '}"
+        words = f"qos={sent.qos} dup id={packet_id} {'retain ' if sent.retains else ''}"
         if sent.life_s:
             words += f"life={sent.life_s} "
         self._write(f"PUBLISH {topic_of(sent.target)} {words}{sent.body}")
@@ -528,9 +524,7 @@ class MqttClient(Client):
         elif not filter.startswith("$"):
             self._holder.take(self._wishes())
             # Some may have come before the answer only if it had asked before; they count.
-            self._due |= {
-                topic for topic in TOPICS if matches(filter, topic) and self._values.has_value(topic, asked)
-            }
+            self._due |= self._values.due([topic for topic in TOPICS if matches(filter, topic)], asked)
 
     def _leave_group(self) -> None:
         """It may be the last that keeps the shared subscription."""

@@ -100,6 +100,9 @@ class StompClient(StompReader):
             target = f"queue:{chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE, GUARDED_QUEUE))}"
         else:
             target = f"topic:{chance.choice((*TOPICS, *TOPICS, VIRTUAL_TOPIC, GUARDED_TOPIC))}"
+        if target[6:] in TOPICS and chance.random() < 0.05:
+            self._clear(target[6:])
+            return
         k = chance.randrange(KINDS)
         persistent = chance.random() < 0.85
         sent = self._ledger.new(self.name, target, 1, persistent, k, size)
@@ -123,6 +126,14 @@ class StompClient(StompReader):
             if chance.random() < 0.9:
                 words += self._receipt(lambda: self._ledger.confirmed(sent))
         self._write(f"{words} body:{sent.body}")
+
+    def _clear(self, topic: str) -> None:
+        """Take a topic's last value back."""
+        values = self._ledger.values
+        receipt = self._receipt(partial(values.confirm, values.begin(topic, None)))
+        self._write(
+            f"SEND destination:{destination_of(f'topic:{topic}')} persistent:true retain:true{receipt}"
+        )
 
     def _expect_replies(self) -> None:
         """The SEND that names it subscribes to it (RabbitMQ)."""
@@ -283,7 +294,9 @@ class StompClient(StompReader):
     def idle(self) -> bool:
         """Does it wait for nothing?"""
         waits = any(
-            subscription.owed or (isinstance(subscription, Browser) and not subscription.ended)
+            subscription.owed
+            or subscription.due
+            or (isinstance(subscription, Browser) and not subscription.ended)
             for subscription in self._subscriptions.values()
         )
         return self.connected and not self._receipts and not waits and self._transaction is None
@@ -375,6 +388,9 @@ class StompClient(StompReader):
         sent.look_at_time(self._clock.served_s(), self._opened_s, self._clock.served_offset_s)
         if isinstance(subscription, Browser):
             subscription.show(sent, reader)
+            return
+        if frame.get("retained") == "true":
+            subscription.told(sent, self._ledger.values, reader)
             return
         redelivered, failures = tried(frame)
         target = target_of(frame.get("destination") or "") if self._is_plain(subscription) else ""

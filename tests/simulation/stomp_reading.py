@@ -14,6 +14,7 @@ from tests.simulation.messages import (
     GUARDED_TOPIC,
     KINDS,
     QUEUES,
+    TOPICS,
     VIRTUAL_QUEUE,
     Sent,
     Violation,
@@ -193,6 +194,11 @@ class StompReader(Client):
             receipt = self._receipt(
                 lambda: holder.take(wish) if subscription.id in self._subscriptions else None
             )
+            if wants is anything and self._number % 3 == 0:
+                subscription.ask_last(
+                    self._ledger.values, [topic for topic in TOPICS if matches(filter, topic)]
+                )
+                receipt += " retained:true"
         destination = "/topic/" + filter.replace("/", ".").replace("+", "*")
         self._write(f"SUBSCRIBE id:{subscription.id} destination:{destination} ack:{mode}{words}{receipt}")
 

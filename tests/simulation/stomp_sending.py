@@ -4,7 +4,7 @@ import random
 from typing import Final
 
 from tests.simulation.clock import Clock
-from tests.simulation.messages import GUARDED_QUEUE, QUEUES, Sent
+from tests.simulation.messages import GUARDED_QUEUE, QUEUES, TOPICS, Sent
 
 PRIORITIES: Final = (0, 4, 5, 9)
 LIVES_S: Final = (0.05, 1, 10, 100)
@@ -43,4 +43,7 @@ def dressed(sent: Sent, chance: random.Random, clock: Clock) -> str:
             repeats = chance.choice((1, 3))
             sent.repetitions += repeats
             words += f" AMQ_SCHEDULED_PERIOD:{chance.choice(PERIODS_MS)} AMQ_SCHEDULED_REPEAT:{repeats}"
+    elif rare < 0.36 and sent.topic in TOPICS:
+        sent.retains = True
+        words += " retain:true"
     return words

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from tests.simulation.last_values import LastValues
 from tests.simulation.ledger import Holder
 from tests.simulation.messages import HELD, NEVER, Copy, Sent, Violation
 
@@ -31,6 +32,22 @@ class Subscription:
         """Its selector."""
         self.owed: list[tuple[str, Copy]] = []
         """Ack id and copy of what is not acknowledged yet, oldest first."""
+        self.due: set[str] = set()
+        """Topics whose last values are to come yet."""
+        # When it asked for these; 0 for never.
+        self._asked = 0
+
+    def ask_last(self, values: LastValues, topics: list[str]) -> None:
+        """It asks for the last values of these too."""
+        self._asked = values.now()
+        self.due = values.due(topics, self._asked)
+
+    def told(self, sent: Sent, values: LastValues, reader: str) -> None:
+        """A last value has come.  Raises Violation."""
+        if not self._asked:
+            raise Violation(f"{reader} was told {sent} as a last value, and has not asked")
+        values.look_at(sent.topic, sent, self._asked)
+        self.due.discard(sent.topic)
 
     def holder_of(self, target: str) -> Holder:
         """Which holder that comes out of which was sent to `target`."""
@@ -77,6 +94,18 @@ class Several(Subscription):
     def __init__(self, id: str, holders: dict[str, Holder], mode: str, wants: Callable[[Sent], bool]) -> None:
         super().__init__(id, SEVERAL, next(iter(holders.values())), mode, wants)
         self._holders = holders
+
+    def ask_last(self, values: LastValues, topics: list[str]) -> None:
+        """It asks for the last values of these too."""
+        self._asked = values.now()
+        self.due = values.due(topics, self._asked)
+
+    def told(self, sent: Sent, values: LastValues, reader: str) -> None:
+        """A last value has come.  Raises Violation."""
+        if not self._asked:
+            raise Violation(f"{reader} was told {sent} as a last value, and has not asked")
+        values.look_at(sent.topic, sent, self._asked)
+        self.due.discard(sent.topic)
 
     def holder_of(self, target: str) -> Holder:
         """See Subscription."""

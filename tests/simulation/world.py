@@ -17,7 +17,6 @@ from tests.simulation.disk import Disk
 from tests.simulation.event_stream import EventStream
 from tests.simulation.http_client import HttpClient
 from tests.simulation.json_client import JsonClient
-from tests.simulation.last_values import LastValues
 from tests.simulation.ledger import Ledger
 from tests.simulation.messages import AUTO_QUEUE, DEAD, GUARDED_QUEUE, QUEUES, VIRTUAL_QUEUE, is_for_virtual
 from tests.simulation.mqtt_client import NEVER_EXPIRES, MqttClient
@@ -65,7 +64,6 @@ class World:
         self.disk = Disk(random.Random(f"disk {seed}"))
         self.ledger = Ledger()
         self.ledger.now_s = self.clock.served_s
-        self.values = LastValues()
         self.steps = 0
         self.dies_told = 0
         """How often a client reads something before the process dies; 0 is never."""
@@ -137,7 +135,6 @@ class World:
             expiry_s,
             packet_max,
             self.ledger,
-            self.values,
             self.clock,
             lambda: self.process is not None and self.process.stays,
             self.say,
