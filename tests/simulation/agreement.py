@@ -8,7 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gateway.app import Gateway
 from gateway.connectors.base import Connector
@@ -16,10 +16,14 @@ from gateway.core.contents import faults
 from gateway.core.flow import Gate
 from gateway.core.ports import SEQUENCE_BITS
 from gateway.core.queue import Queue
+from gateway.core.queue_key import NAMED, SESSION, SHARED
 from gateway.core.router import Broker
 from gateway.core.suspects import SPACE as SUSPECTS
 from gateway.core.unstored import RESIDENT_OVERHEAD
 from gateway.store.segments import KEPT_SUFFIX, directory_of
+
+READ: Final = (NAMED, SESSION, SHARED)
+"""Queues that somebody reads to the end in any case."""
 
 
 def disagreements(gateway: Gateway) -> list[str]:
@@ -53,6 +57,19 @@ def miscounted(gateway: Gateway, heard: int) -> list[str]:
         found.append(
             f"{status['core']['queues']} queues by the status, {len(gateway.broker.queues)} are there"
         )
+    return found
+
+
+def unread(gateway: Gateway) -> list[str]:
+    """What is left although everybody has read all there is."""
+    broker = gateway.broker
+    found = [
+        f"{queue.key}: {queue.depth} messages are left"
+        for queue in broker.queues.values()
+        if queue.depth and queue.key.kind in READ
+    ]
+    if len(broker.schedule):
+        found.append(f"{len(broker.schedule)} messages are still to be delivered, and were all due")
     return found
 
 

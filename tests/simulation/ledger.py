@@ -62,6 +62,7 @@ class Holder:
         """How often one of its messages may have been delivered in vain: once by each reader, once by each transaction."""
         self.buries = name.startswith(("queue ", "durable "))
         """What expires in it goes to the dead letters; elsewhere it is counted."""
+        self.is_session = name.startswith("session ")
         self.members: set[str] = set()
         """Who keeps a shared subscription for sure."""
         self.copies: dict[int, Copy] = {}
@@ -194,6 +195,16 @@ class Holder:
 
     # -- the end
 
+    @property
+    def drops(self) -> bool:
+        """May it let go of what was confirmed, by its own policy, as long as it is counted?"""
+        return self._ledger.sessions_drop if self.is_session else self._ledger.dropping
+
+    @property
+    def drops_passing(self) -> bool:
+        """The same of what is not persistent, which a topic waits for only so long."""
+        return self.drops or self.is_session or self.is_virtual or not self.name.startswith("queue ")
+
     def lost(self) -> list[Sent]:
         """What should have come out by the end, and has not."""
         if self.lossy:
@@ -239,6 +250,8 @@ class Ledger:
         """The gateway's wall clock."""
         self.dropping = False
         """A full queue drops, and counts that."""
+        self.sessions_drop = False
+        """And that of an MQTT session."""
 
     def holder(self, name: str) -> Holder:
         """The one of that name."""
@@ -389,28 +402,24 @@ class Ledger:
 
     def look_for_losses(self, dropped: int, dropped_in_this_life: int) -> None:
         """To be called at the end, with how many the gateway says to have dropped.  Raises Violation."""
-        lost = [
-            f"{holder.name}: {sent}"
-            for holder in self.holders.values()
-            for sent in holder.lost()
-            # What was too late when it came is nowhere.
-            if not sent.mortal or self._came(sent)
-        ]
+        lost = [(holder, sent) for holder in self.holders.values() for sent in holder.lost()]
+        self._look_at(lost, dropped, "was confirmed, and never comes", lambda holder: holder.drops)
+        passing = [(holder, sent) for holder in self.holders.values() for sent in holder.lost_passing()]
+        what = "was taken, and never comes though the gateway lives"
+        self._look_at(passing, dropped_in_this_life, what, lambda holder: holder.drops_passing)
+
+    def _look_at(
+        self, lost: list[tuple[Holder, Sent]], dropped: int, what: str, drops: Callable[[Holder], bool]
+    ) -> None:
+        """Where nothing is to be dropped nothing is lost, and elsewhere as much as was counted.  Raises Violation."""
+        # What was too late when it came is nowhere.
+        lost = [(holder, sent) for holder, sent in lost if not sent.mortal or self._came(sent)]
+        for holder, sent in lost:
+            if not drops(holder):
+                raise Violation(f"{holder.name}: {sent} {what}, and nothing may be dropped there")
         if len(lost) > dropped:
-            raise Violation(
-                f"{lost[0]} was confirmed, and never comes ({len(lost)} such, {dropped} counted as dropped)"
-            )
-        passing = [
-            f"{holder.name}: {sent}"
-            for holder in self.holders.values()
-            for sent in holder.lost_passing()
-            if not sent.mortal or self._came(sent)
-        ]
-        if len(passing) > dropped_in_this_life:
-            raise Violation(
-                f"{passing[0]} was taken, and never comes though the gateway lives"
-                f" ({len(passing)} such, {dropped_in_this_life} counted as dropped)"
-            )
+            holder, sent = lost[0]
+            raise Violation(f"{holder.name}: {sent} {what} ({len(lost)} such, {dropped} counted as dropped)")
 
     def look_at_groups(self) -> None:
         """To be called at the end.  Raises Violation."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from gateway.config import Config
 from gateway.store.errors import StoreError
 from tests.simulation import system
-from tests.simulation.agreement import left_over, stored
+from tests.simulation.agreement import left_over, stored, unread
 from tests.simulation.clock import Clock, installed
 from tests.simulation.disk import Disk
 from tests.simulation.event_stream import EventStream
@@ -78,6 +78,7 @@ class World:
         self._config = config = Config.model_validate(settings(self._chance, self.disk.path))
         self.ledger.deliveries_max = config.queues.deliveries_max
         self.ledger.dropping = config.queues.when_full.startswith("drop")
+        self.ledger.sessions_drop = config.mqtt.when_full.startswith("drop")
         self.ledger.refusing = config.stomp.nack == "rejected"
         # Messages that former processes have counted as dropped.
         self._dropped = 0
@@ -341,7 +342,7 @@ class World:
             quiet = quiet + 1 if idle and self.record.said == before else 0
         process = self.process
         assert process is not None
-        if found := process.miscounted(self.ledger.heard):
+        if found := process.miscounted(self.ledger.heard) or unread(process.gateway):
             raise Failed(found[0])
         if not self._was_full:
             # Where the store has no room nobody can be told so who is not there.
