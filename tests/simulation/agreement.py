@@ -68,8 +68,9 @@ def unread(gateway: Gateway) -> list[str]:
         for queue in broker.queues.values()
         if queue.depth and queue.key.kind in READ
     ]
-    if len(broker.schedule):
-        found.append(f"{len(broker.schedule)} messages are still to be delivered, and were all due")
+    due = sum(job.timing.cron is None for job in broker.schedule._heap)
+    if due:
+        found.append(f"{due} messages are still to be delivered, and were all due")
     return found
 
 

@@ -60,8 +60,6 @@ class Holder:
         """While the gateway lives, what is not persistent is there too until it is acknowledged."""
         self.tries = 0
         """How often one of its messages may have been delivered in vain: once by each reader, once by each transaction."""
-        self.buries = name.startswith(("queue ", "durable "))
-        """What expires in it goes to the dead letters; elsewhere it is counted."""
         self.is_session = name.startswith("session ")
         self.members: set[str] = set()
         """Who keeps a shared subscription for sure."""
@@ -195,6 +193,11 @@ class Holder:
 
     # -- the end
 
+    def buries(self, sent: Sent) -> bool:
+        """Does that go to the dead letters should its time run out, and is not only counted?"""
+        named = self.name.startswith("queue ")
+        return named or (self.name.startswith("durable ") and (sent.persistent or not sent.topic))
+
     @property
     def drops(self) -> bool:
         """May it let go of what was confirmed, by its own policy, as long as it is counted?"""
@@ -248,6 +251,10 @@ class Ledger:
         self.values = LastValues()
         self.now_s: Callable[[], float] = lambda: 0.0
         """The gateway's wall clock."""
+        self.due_until_s = 0.0
+        """When the last is due that cron lines have been said for, by the wall clock."""
+        self.cron_lines = False
+        """Whether there are any."""
         self.dropping = False
         """A full queue drops, and counts that."""
         self.sessions_drop = False
@@ -283,6 +290,7 @@ class Ledger:
         self.stamp += 1
         sent.stamp = sent.again = self.stamp
         self.rights.sent(sent)
+        self.cron_lines = self.cron_lines or sent.by_cron
         if sent.retains and sent.topic:
             sent.sets = self.values.begin(sent.topic, sent)
         self.wanted(sent)
@@ -340,8 +348,15 @@ class Ledger:
             self.safe = max(self.safe, sent.stamp)
         # What comes when its time is over is nobody's, and only counted.
         in_time = sent.expires_s is None or self.now_s() < sent.expires_s
+        if sent.by_cron and sent.due_s is not None:
+            # A line whose time has gone by means another day.
+            if self.now_s() >= sent.due_s:
+                return
+            self.due_until_s = max(self.due_until_s, sent.due_s)
         for holder, generation in sent.wanted:
-            if holder.generation == generation and (sent.expires_s is None or (in_time and holder.buries)):
+            if holder.generation == generation and (
+                sent.expires_s is None or (in_time and holder.buries(sent))
+            ):
                 if sent.persistent:
                     holder.copy_of(sent).must = True
                 elif holder.keeps_passing and sent.life == self.life:
@@ -412,8 +427,8 @@ class Ledger:
         self, lost: list[tuple[Holder, Sent]], dropped: int, what: str, drops: Callable[[Holder], bool]
     ) -> None:
         """Where nothing is to be dropped nothing is lost, and elsewhere as much as was counted.  Raises Violation."""
-        # What was too late when it came is nowhere.
-        lost = [(holder, sent) for holder, sent in lost if not sent.mortal or self._came(sent)]
+        # Whose time is counted from when it comes in may be too late by then, having waited: it is nowhere.
+        lost = [(holder, sent) for holder, sent in lost if not sent.life_s or self._came(sent)]
         for holder, sent in lost:
             if not drops(holder):
                 raise Violation(f"{holder.name}: {sent} {what}, and nothing may be dropped there")

@@ -44,6 +44,7 @@ class Sent:
     __slots__ = (
         "again",
         "body",
+        "by_cron",
         "connection",
         "due_s",
         "expires_s",
@@ -102,6 +103,8 @@ class Sent:
         self.priority = -1
         self.due_s: float | None = None
         """By the wall clock, not to be seen before."""
+        self.by_cron = False
+        """That is what a cron line says, which stays for its next time."""
         self.expires_s: float | None = None
         """By the wall clock, not to be delivered from then on."""
         self.life = 0

@@ -1,6 +1,7 @@
 """What a SEND says beside its destination and body, at random, and what that promises of its message."""
 
 import random
+from datetime import UTC, datetime
 from typing import Final
 
 from tests.simulation.clock import Clock
@@ -9,6 +10,8 @@ from tests.simulation.messages import GUARDED_QUEUE, QUEUES, TOPICS, Sent
 PRIORITIES: Final = (0, 4, 5, 9)
 LIVES_S: Final = (0.05, 1, 10, 100)
 DELAYS_MS: Final = (1, 50, 1_000, 4_000)
+HOURS_MAX: Final = 1_000
+"""For how many a line may go on."""
 PERIODS_MS: Final = (100, 1_500)
 
 
@@ -18,6 +21,19 @@ def composite(sent: Sent, chance: random.Random) -> None:
     if chance.random() < 0.2:
         further.append(f"queue:{GUARDED_QUEUE}")
     sent.targets = tuple(dict.fromkeys((*sent.targets, *further)))
+
+
+def _cron(sent: Sent, chance: random.Random, clock: Clock) -> str:
+    """In a minute or two, of this day or of each hour."""
+    minute = int(clock.served_s() // 60) + chance.choice((1, 2))
+    sent.due_s = minute * 60.0
+    sent.by_cron = True
+    time = datetime.fromtimestamp(sent.due_s, UTC)
+    hourly = chance.random() < 0.3
+    if hourly:
+        sent.repetitions += HOURS_MAX
+    day = "* * *" if hourly else f"{time.hour} {time.day} {time.month}"
+    return f" 'AMQ_SCHEDULED_CRON:{time.minute} {day} *'"
 
 
 def dressed(sent: Sent, chance: random.Random, clock: Clock) -> str:
@@ -43,6 +59,8 @@ def dressed(sent: Sent, chance: random.Random, clock: Clock) -> str:
             repeats = chance.choice((1, 3))
             sent.repetitions += repeats
             words += f" AMQ_SCHEDULED_PERIOD:{chance.choice(PERIODS_MS)} AMQ_SCHEDULED_REPEAT:{repeats}"
+    elif rare < 0.27 and not sent.topic:
+        words += _cron(sent, chance, clock)
     elif rare < 0.36 and sent.topic in TOPICS:
         sent.retains = True
         words += " retain:true"

@@ -339,7 +339,8 @@ class World:
             for client in self.mqtt:
                 if client.connection is None:
                     client.refused()
-            quiet = quiet + 1 if idle and self.record.said == before else 0
+            over = self.clock.served_s() > self.ledger.due_until_s
+            quiet = quiet + 1 if idle and over and self.record.said == before else 0
         process = self.process
         assert process is not None
         if found := process.miscounted(self.ledger.heard) or unread(process.gateway):
@@ -419,7 +420,8 @@ class World:
         assert self.process is not None
         expected = stored(self.process.gateway.broker)
         self._stop_in_order()
-        if found := left_over(self.disk.path, expected, KEPT_SPACES):
+        spaces = KEPT_SPACES | ({"core.schedule"} if self.ledger.cron_lines else set())
+        if found := left_over(self.disk.path, expected, spaces):
             raise Failed(f"the store: {found[0]}")
 
     def _stop_in_order(self) -> None:
