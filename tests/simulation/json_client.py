@@ -24,9 +24,12 @@ from tests.simulation.messages import (
     Sent,
     Violation,
 )
-from tests.simulation.mqtt_client import matches
+from tests.simulation.mqtt_client import is_shared, matches
 from tests.simulation.network import Connection
+from tests.simulation.stomp_reading import SHARED
+from tests.simulation.stomp_sending import composite
 from tests.simulation.subscription import AUTO, DURABLE, INDIVIDUAL, LIVE, QUEUE, Subscription
+from tests.simulation.transaction import Transaction
 
 LIVES_MS: Final = (50, 1_000, 10_000, 100_000)
 DELAYS_MS: Final = (1, 50, 1_000, 4_000)
@@ -44,17 +47,6 @@ GARBAGE: Final = (
     b"\x80\x80aaaa",  # goes on with nothing
 )
 """Each ends the connection that it comes by."""
-
-
-class Transaction:
-    """What is held back until it is committed."""
-
-    def __init__(self, id: str) -> None:
-        self.id = id
-        self.sends: list[Sent] = []
-        self.acks: list[Copy] = []
-        self.unanswered = 0
-        """Operations of which nobody has said yet whether they are part of it."""
 
 
 class Asked:
@@ -101,15 +93,17 @@ class JsonClient(Client):
         target = f"queue:{name}" if chance.random() < 0.6 else f"topic:{topic}"
         if target[6:] in TOPICS and chance.random() < 0.05:
             values = self._ledger.values
-            clear = {"to": f"topic:{topic.replace('/', '.')}", "body": "", "durable": True, "retain": True}
+            clear = {"to": _name_of(target), "body": "", "durable": True, "retain": True}
             self._op("publish", clear, partial(values.confirm, values.begin(topic, None)))
             return
         k = chance.randrange(KINDS)
         persistent = chance.random() < 0.85
         sent = self._ledger.new(self.name, target, 1, persistent, k, size)
         sent.connection = self._connections
-        kind, _, path = target.partition(":")
-        words: dict[str, Any] = {"to": f"{kind}:{path.replace('/', '.')}", "properties": {"k": k}}
+        if chance.random() < 0.12:
+            composite(sent, chance)
+        names = [_name_of(one) for one in sent.targets]
+        words: dict[str, Any] = {"to": names[0] if len(names) == 1 else names, "properties": {"k": k}}
         words |= {"body": sent.body, "durable": persistent}
         self._dress(sent, words, chance)
         transaction = self._transaction
@@ -141,7 +135,7 @@ class JsonClient(Client):
             # It counts from when the server has it.
             sent.expires_s = float("inf")
             words["ttl"] = round(sent.life_s * 1_000)
-        elif rare < 0.24 and sent.target.startswith("queue:"):
+        elif rare < 0.24 and not sent.topic:
             delay_ms = chance.choice(DELAYS_MS)
             sent.due_s = self._clock.served_s() + delay_ms / 1_000
             words["delay"] = delay_ms
@@ -163,11 +157,15 @@ class JsonClient(Client):
         """Read a queue, or a topic, durably or not."""
         if not self.connected or len(self._subscriptions) >= 4:
             return
-        kind = chance.choices((DURABLE, QUEUE, AUTO, LIVE), (5, 8, 2, 4))[0]
+        kind = chance.choices((DURABLE, QUEUE, AUTO, LIVE, SHARED), (5, 8, 2, 4, 2))[0]
         if kind == DURABLE:
             self.subscribe_durably(chance)
         elif kind == LIVE:
             self._listen(chance)
+        elif kind == SHARED:
+            holder = self._ledger.holder("shared g")
+            holder.may_take(is_shared)
+            self._begin(SHARED, holder, INDIVIDUAL, {"from": "share:g/u.s"})
         elif kind == AUTO:
             self._begin(
                 QUEUE, self._ledger.holder(f"queue {AUTO_QUEUE}"), AUTO, {"from": f"queue:{AUTO_QUEUE}"}
@@ -287,18 +285,29 @@ class JsonClient(Client):
                 continue
             at = chance.randrange(len(subscription.owed))
             if chance.random() < 0.15:
-                self._refuse(subscription, at, chance.choice(("failed", "release", "reject")))
+                self._refuse(subscription, at, chance)
             else:
                 self._settle(subscription, at, chance)
 
-    def _refuse(self, subscription: Subscription, at: int, outcome: str) -> None:
-        tag, copy = subscription.owed.pop(at)
+    def _refuse(self, subscription: Subscription, at: int, chance: random.Random) -> None:
+        """Give one back, or refuse it, in the transaction if there is one."""
+        outcome = chance.choice(("failed", "release", "reject"))
+        tag, copy = taken = subscription.owed.pop(at)
         subscription.holder.tries += 1
+        words = {"tag": int(tag), "outcome": outcome}
+        transaction = self._transaction
+        if transaction is not None and chance.random() < 0.5:
+            if outcome == "reject":
+                transaction.refusals.append((copy, True))
+            self._within(
+                transaction, "nack", words, partial(self._not_within, transaction, subscription, [taken])
+            )
+            return
         then: Callable[[], object] = nothing
         if outcome == "reject":
             copy.refused = copy.rejected = True
             then = partial(self._ledger.refused, copy)
-        self._op("nack", {"tag": int(tag), "outcome": outcome}, then)
+        self._op("nack", words, then)
 
     def acknowledge_all(self) -> None:
         """Acknowledge what it has, and end its transaction."""
@@ -349,10 +358,11 @@ class JsonClient(Client):
     def _not_within(
         self, transaction: Transaction, subscription: Subscription, taken: list[tuple[str, Copy]]
     ) -> None:
-        """An acknowledgement is no part of it: those deliveries still wait for one."""
+        """An acknowledgement, or refusal, is no part of it: those deliveries still wait for one."""
         for _, copy in taken:
             if copy in transaction.acks:
                 transaction.acks.remove(copy)
+            transaction.refusals = [one for one in transaction.refusals if one[0] is not copy]
         if self._subscriptions.get(subscription.id) is subscription:
             subscription.owed = sorted(subscription.owed + taken, key=lambda one: int(one[0]))
 
@@ -382,15 +392,17 @@ class JsonClient(Client):
             # What is refused does not make the rest of it come to nothing.
             group.acknowledged = []
             group.loose = True
-        self._op(
-            "commit", {"tx": transaction.id}, partial(self._committed, group), partial(_not_committed, group)
-        )
+        refused = transaction.refuse()
+        then = partial(self._committed, group, [] if group.loose else refused)
+        self._op("commit", {"tx": transaction.id}, then, partial(_not_committed, group))
 
-    def _committed(self, group: Group) -> None:
+    def _committed(self, group: Group, refused: list[Copy]) -> None:
         group.sends = [sent for sent in group.sends if sent.state != NEVER]
         for sent in group.sends:
             self._confirmed(sent)
         group.confirm()
+        for copy in refused:
+            self._ledger.refused(copy)
 
     def talk_nonsense(self, chance: random.Random) -> None:
         """Say what ends the connection."""
@@ -559,6 +571,12 @@ class JsonClient(Client):
             if self._credits.get(subscription.id, 1) <= 0:
                 self._credits[subscription.id] = 2
                 self._op("credit", {"sub": subscription.id, "count": 2})
+
+
+def _name_of(target: str) -> str:
+    """As this protocol has it."""
+    kind, _, path = target.partition(":")
+    return f"{kind}:{path.replace('/', '.')}"
 
 
 def _not_committed(group: Group) -> None:

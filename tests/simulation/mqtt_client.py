@@ -31,7 +31,7 @@ SHARED_TOPIC: Final = "u/s"
 SHARED: Final = "$share/g/u/s"
 QUEUE_PREFIX: Final = "$queue/"
 FILTERS: Final = (
-    *("t/a", "t/+", "t/#", "t/b", SHARED, GUARDED_TOPIC),
+    *("t/a", "t/+", "t/#", "t/b", "+/a", SHARED, GUARDED_TOPIC),
     *(f"$queue/{name}" for name in (*QUEUES, GUARDED_QUEUE)),
 )
 
@@ -57,7 +57,10 @@ REFUSALS_MAX: Final = 10
 
 def matches(filter: str, topic: str) -> bool:
     """MQTT 5.0 §4.7, for the few filters there are."""
-    return (filter in ("t/#", "t/+") and topic in TOPICS) or filter == topic
+    under = (
+        topic in TOPICS if filter in ("t/#", "t/+") else filter == "+/a" and topic in ("t/a", GUARDED_TOPIC)
+    )
+    return under or filter == topic
 
 
 def target_of(topic: str) -> str:
@@ -609,8 +612,8 @@ class MqttClient(Client):
 
     def _wishes(self) -> Callable[[Sent], bool]:
         """What it certainly gets: what is guarded may be taken from it."""
-        sure = {filter: qos for filter, qos in self._filters.items() if filter != GUARDED_TOPIC}
-        return _wish(sure, self._packet_max)
+        wish = _wish(self._filters, self._packet_max)
+        return lambda sent: sent.topic != GUARDED_TOPIC and wish(sent)
 
 
 PACKET_HEAD_MAX: Final = 100

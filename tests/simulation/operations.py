@@ -10,8 +10,13 @@ from tests.simulation.rights import KINDS as KINDS_OF_RIGHTS
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-SIZES: Final = (12, 12, 12, 100, 100, 100, 700, 900, 1_900, 4_096, 5_000, 65_400, 65_536, 70_000)
-"""Bytes of a body: around nothing, a page of the database, an output buffer, and what goes to a segment."""
+SIZES: Final = (
+    *(12, 12, 12, 12, 100, 100, 100, 100, 100, 700),
+    *(110, 126, 799, 800, 801, 900, 1_900, 2_000),
+    *(4_096, 5_000, 16_300, 16_384, 20_000, 65_400, 65_535, 65_536, 70_000),
+)
+"""Bytes of a body: around nothing, what a length of one more byte tells, a page of the database, an output buffer, and
+what goes to a segment."""
 
 STEPS_MAX: Final = 40
 """How much may go on between two operations."""

@@ -47,6 +47,7 @@ SEVERAL_AT_ONCE: Final = (
     QUEUE_PATTERNS[1:],
     ("/queue/q.2", "/queue/q.1"),
     ("/queue/q.1", "/topic/t.a"),
+    ("/queue/*.q", "/queue/q.1"),
     ("/topic/t.b", f"/queue/{AUTO_QUEUE}", "/queue/q.*"),
 )
 
@@ -111,7 +112,7 @@ class StompReader(Client):
             self._share(mode)
         elif kind == LIVE:
             self._listen(
-                chance.choice(("t/a", "t/+", "t/+", GUARDED_TOPIC)),
+                chance.choice(("t/a", "t/+", "t/+", "+/a", GUARDED_TOPIC)),
                 chance.choice((AUTO, AUTO, mode)),
                 words,
                 wants,
@@ -142,7 +143,9 @@ class StompReader(Client):
         """Read several by one subscription, named one by one or by a pattern."""
         holders: dict[str, Holder] = {}
         for destination in destinations:
-            if destination in QUEUE_PATTERNS:
+            if destination == "/queue/*.q":
+                holders[f"queue:{GUARDED_QUEUE}"] = self._ledger.holder(f"queue {GUARDED_QUEUE}")
+            elif destination in QUEUE_PATTERNS:
                 holders |= {f"queue:{name}": self._ledger.holder(f"queue {name}") for name in QUEUES}
             elif destination.startswith("/queue/"):
                 name = destination.removeprefix("/queue/")
@@ -184,6 +187,9 @@ class StompReader(Client):
         def wish(sent: Sent) -> bool:
             return matches(filter, sent.topic) and wants(sent)
 
+        def sure(sent: Sent) -> bool:
+            return sent.topic != GUARDED_TOPIC and wish(sent)
+
         holder.may_take(wish)
         subscription = self._subscribed(LIVE, holder, mode, wants)
         receipt = ""
@@ -192,7 +198,7 @@ class StompReader(Client):
             receipt = self._receipt(self._granted(f"topic:{filter}"))
         elif mode == AUTO:
             receipt = self._receipt(
-                lambda: holder.take(wish) if subscription.id in self._subscriptions else None
+                lambda: holder.take(sure) if subscription.id in self._subscriptions else None
             )
             if wants is anything and self._number % 3 == 0:
                 subscription.ask_last(
