@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Final, final
 from gateway.connectors.base import Counters, Limits, Turn
 from gateway.connectors.hearing import FrameConnector
 from gateway.connectors.mqtt.binding import MqttBinding
-from gateway.connectors.mqtt.mapping import (
-    MqttOrigin,
+from gateway.connectors.mqtt.json_packet import JsonPacket
+from gateway.connectors.mqtt.mapping import MqttOrigin
+from gateway.connectors.mqtt.outgoing import (
+    Outgoing,
     acknowledged_frame,
-    fitted_frame,
+    has_its_own,
     is_long,
-    json_packet,
-    long_frame,
-    qos0_frame,
+    retain_flag,
+    shared_frame,
 )
 from gateway.connectors.mqtt.properties_out import MqttTarget
 from gateway.connectors.mqtt.settings import MqttSettings
-from gateway.connectors.parts import LONG, Parts, Pieces
+from gateway.connectors.parts import Parts, Pieces
 from gateway.core.delivery import Delivery
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
@@ -112,37 +113,42 @@ class MqttSender(FrameConnector):
     ) -> None:
         """Send a QoS 0 delivery, or let the slow-consumer policy have it."""
         origin = message.origin
-        frame: bytes | None
+        target = self._target
+        own: Outgoing | None = None
+        packet: bytes | Parts
         if (
             binding.plain
             and isinstance(origin, MqttOrigin)
             and origin.forwardable == self._forwards
-            and failures == 0
+            and (failures == 0 or not target.five)
         ):
-            frame = origin.publish.frame
+            packet = origin.publish.frame
             tail = origin.publish.tail
             if tail is not None:
-                if not self._sends_long(Pieces([frame, tail.data]), False, NOTHING):
-                    self.counters.dropped_large += 1
-                return
-        elif binding.json and message.size >= LONG:
-            self._send_json(message, binding, 0, 0, False, failures, redelivered, NOTHING)
-            return
-        elif is_long(message, binding):
-            long = long_frame(message, binding, self._target, 0, 0, False, self.broker.now_ms, failures)
-            if self._sends_long(long, False, NOTHING):
-                return
-            frame = None
+                packet = Pieces([packet, tail.data])
+        elif (
+            binding.plain
+            and not is_long(message, binding)
+            and not has_its_own(message, binding, target, failures)
+        ):
+            packet = shared_frame(message, target)
         else:
-            frame = qos0_frame(message, binding, self._target, self.broker.now_ms, failures, redelivered)
-        if frame is None or len(frame) > self._packet_size_max:
-            frame = self._fitted(message, binding, 0, 0, False, failures)
-            if frame is None:
+            own = Outgoing(message, binding, target, self.broker.now_ms, failures, redelivered)
+            packet = own.packet()
+        if self._is_too_large(packet):
+            if own is None:
+                own = Outgoing(message, binding, target, self.broker.now_ms, failures, redelivered)
+            fitted = self._fitted(own)
+            if fitted is None:
                 return
-        if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
-            frame = self._aliases.shorten(frame, not self.congested)
+            packet = fitted
         self.counters.messages_out += 1
-        self.push(frame)
+        if not isinstance(packet, bytes):
+            self.push_parts(packet, False)
+            return
+        if self._aliases is not None and len(packet) + ALIAS_BYTES <= self._packet_size_max:
+            packet = self._aliases.shorten(packet, not self.congested)
+        self.push(packet)
 
     @final
     def send_delivery(
@@ -152,90 +158,58 @@ class MqttSender(FrameConnector):
 
         False when it is larger than the client takes (§3.1.2.11.4).
         """
-        frame: bytes | None
-        if binding.json and delivery.message.size >= LONG:
-            self._send_json(
-                delivery.message,
-                binding,
-                qos,
-                packet_id,
-                dup,
-                delivery.failures,
-                delivery.redelivered,
-                position,
-            )
-            return True
-        if is_long(delivery.message, binding):
-            long = long_frame(
-                delivery.message,
-                binding,
-                self._target,
-                qos,
-                packet_id,
-                dup,
-                self.broker.now_ms,
-                delivery.failures,
-            )
-            if self._sends_long(long, True, position):
-                return True
-            frame = None
+        message = delivery.message
+        own: Outgoing | None = None
+        packet: bytes | Parts
+        if is_long(message, binding) or has_its_own(message, binding, self._target, delivery.failures):
+            own = self._outgoing(delivery, binding).acknowledged(qos, packet_id, dup)
+            packet = own.packet()
         else:
-            frame = acknowledged_frame(
-                delivery.message,
-                binding,
-                self._target,
-                qos,
-                packet_id,
-                dup,
-                self.broker.now_ms,
-                delivery.failures,
-                binding.json and delivery.redelivered,
+            packet = acknowledged_frame(
+                message, self._target, retain_flag(message, binding), qos, packet_id, dup
             )
-        if frame is None or len(frame) > self._packet_size_max:
-            frame = self._fitted(delivery.message, binding, qos, packet_id, dup, delivery.failures)
-            if frame is None:
+        if self._is_too_large(packet):
+            if own is None:
+                own = self._outgoing(delivery, binding).acknowledged(qos, packet_id, dup)
+            fitted = self._fitted(own)
+            if fitted is None:
                 return False
-        behind = self._behind
-        waits = behind is not None or position > self.broker.store.durable
-        if self._aliases is not None and len(frame) + ALIAS_BYTES <= self._packet_size_max:
+            packet = fitted
+        waits = self._behind is not None or position > self.broker.store.durable
+        if (
+            self._aliases is not None
+            and isinstance(packet, bytes)
+            and len(packet) + ALIAS_BYTES <= self._packet_size_max
+        ):
             # QoS 0 will overtake one that waits: it must not be the one that says what an alias means.
-            frame = self._aliases.shorten(frame, not waits)
+            packet = self._aliases.shorten(packet, not waits)
         self.counters.messages_out += 1
-        if behind is not None:
-            behind.append((position, frame))
-        elif waits:
-            self._wait_with(position, frame)
+        if waits:
+            self._wait_with(position, packet)
         else:
-            self.push_sure(frame)
+            self._push_delivery(packet)
         return True
 
     @final
-    def _sends_long(self, frame: Pieces, sure: bool, position: int) -> bool:
-        """Send it, unless it is larger than the client takes; no alias pays for it."""
-        if frame.size > self._packet_size_max:
-            return False
-        self._send_parts(frame, sure, position)
-        return True
-
-    @final
-    def _send_json(
-        self,
-        message: Message,
-        binding: MqttBinding,
-        qos: int,
-        packet_id: int,
-        dup: bool,
-        failures: int,
-        redelivered: bool,
-        position: int,
-    ) -> None:
-        """Send a large message as its JSON; whether the client takes it is known only when all of that has been made."""
-        now_ms = self.broker.now_ms
-        packet = json_packet(
-            message, binding, self._target, qos, packet_id, dup, now_ms, failures, redelivered
+    def _outgoing(self, delivery: Delivery, binding: MqttBinding) -> Outgoing:
+        return Outgoing(
+            delivery.message,
+            binding,
+            self._target,
+            self.broker.now_ms,
+            delivery.failures,
+            delivery.redelivered,
         )
-        packet.ask(self._takes)
-        self._send_parts(packet, qos > 0, position)
+
+    @final
+    def _is_too_large(self, packet: bytes | Parts) -> bool:
+        """Is it more than the client takes?  Of large JSON that is known only when all of it has been made: see `_takes`."""
+        if isinstance(packet, bytes):
+            return len(packet) > self._packet_size_max
+        if isinstance(packet, JsonPacket):
+            packet.ask(self._takes)
+            return False
+        return packet.size > self._packet_size_max
 
     @final
     def _takes(self, packet_id: int, size: int) -> bool:
@@ -250,23 +224,28 @@ class MqttSender(FrameConnector):
         return False
 
     @final
-    def _send_parts(self, frame: Parts, sure: bool, position: int) -> None:
-        self.counters.messages_out += 1
-        if not sure:
-            self.push_parts(frame, False)
-        elif self._behind is not None:
-            self._behind.append((position, frame))
-        elif position > self.broker.store.durable:
-            self._wait_with(position, frame)
-        else:
-            self.push_parts(frame, True)
+    def _fitted(self, own: Outgoing) -> bytes | None:
+        """A packet above the client's maximum, made to fit by leaving things out; None, and counted, if it cannot be."""
+        packet = own.fitted(self._packet_size_max)
+        if packet is None:
+            self.counters.dropped_large += 1
+        return packet
 
     @final
-    def _wait_with(self, position: int, frame: bytes | Parts) -> None:
-        """The first delivery that waits: all that come now are behind it."""
-        self._behind = deque([(position, frame)])
-        self._promised = _DeliveriesWaiter(self)
-        self.broker.wait(self._promised)
+    def _push_delivery(self, packet: bytes | Parts) -> None:
+        if isinstance(packet, bytes):
+            self.push_sure(packet)
+        else:
+            self.push_parts(packet, True)
+
+    @final
+    def _wait_with(self, position: int, packet: bytes | Parts) -> None:
+        """Behind the deliveries that wait; the first of them has the broker say when it need not."""
+        if self._behind is None:
+            self._behind = deque()
+            self._promised = _DeliveriesWaiter(self)
+            self.broker.wait(self._promised)
+        self._behind.append((position, packet))
 
     @final
     def release_deliveries(self, durable: int) -> bool:
@@ -275,11 +254,7 @@ class MqttSender(FrameConnector):
         while behind:
             if behind[0][0] > durable:
                 return True
-            frame = behind.popleft()[1]
-            if isinstance(frame, Parts):
-                self.push_parts(frame, True)
-            else:
-                self.push_sure(frame)
+            self._push_delivery(behind.popleft()[1])
         self._behind = None
         self._promised = None
         return False
@@ -291,26 +266,6 @@ class MqttSender(FrameConnector):
         if self._promised is not None:
             self._promised.connector = None
             self._promised = None
-
-    @final
-    def _fitted(
-        self, message: Message, binding: MqttBinding, qos: int, packet_id: int, dup: bool, failures: int
-    ) -> bytes | None:
-        """A packet above the client's maximum, made to fit by leaving things out; None, and counted, if it cannot be."""
-        frame = fitted_frame(
-            message,
-            binding,
-            self._target,
-            qos,
-            packet_id,
-            dup,
-            self.broker.now_ms,
-            failures,
-            self._packet_size_max,
-        )
-        if frame is None:
-            self.counters.dropped_large += 1
-        return frame
 
     @final
     def send_pubrel(self, packet_id: int) -> None:
