@@ -225,7 +225,7 @@ class Browsing(PageReader):
                     return False
         else:
             try:
-                message = self._broker.decoder.message(entry.record)
+                message = self._broker.decoder.message(entry.record, entry.checked)
             except BadRecord:
                 # The queue sets it aside when its turn comes.
                 self._sequence = sequence

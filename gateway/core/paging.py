@@ -324,7 +324,7 @@ class Paged:
         queue = self._queue
         broker = queue.broker
         try:
-            message = broker.decoder.message(entry.record)
+            message = broker.decoder.message(entry.record, entry.checked)
             binding = broker.decoder.binding(entry.note)
         except BadRecord as error:
             broker.counters.quarantined += 1

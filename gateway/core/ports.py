@@ -188,6 +188,8 @@ class Entry:
     note: bytes
     record: bytes
     """As `gateway.core.record` wrote it; empty when only heads were asked for."""
+    checked: bool
+    """It is whole: of a large one the store has looked, where nobody waits for that."""
 
     def __init__(
         self,
@@ -198,7 +200,9 @@ class Entry:
         expires_at_ms: int,
         note: bytes,
         record: bytes,
+        checked: bool = False,
     ) -> None:
+        self.checked = checked
         self.sequence = sequence
         self.lane = lane
         self.failures = failures

@@ -198,6 +198,15 @@ def _cut(text: str) -> bytes:
     return data if len(data) <= _TEXT_MAX else data[:_TEXT_MAX].decode("utf-8", "ignore").encode()
 
 
+def is_whole(record: bytes) -> bool:
+    """Would `check_record` find nothing?"""
+    try:
+        check_record(record)
+    except BadRecord:
+        return False
+    return True
+
+
 def check_record(record: bytes) -> None:
     """Raise BadRecord unless `record` is whole."""
     if len(record) < _NAMES_AT:
@@ -259,9 +268,10 @@ class Decoder:
         """By `Origin.wire_id`."""
         self._publishers: dict[tuple[str, str | None], Publisher] = {}
 
-    def message(self, record: bytes) -> Message:
-        """The message that `encode_record` was given.  Raises BadRecord."""
-        check_record(record)
+    def message(self, record: bytes, checked: bool = False) -> Message:
+        """The message that `encode_record` was given; `checked`: `is_whole` has said yes.  Raises BadRecord."""
+        if not checked:
+            check_record(record)
         try:
             return self._message(record)
         except (StructError, UnicodeDecodeError, ValueError, IndexError, KeyError, TypeError) as error:

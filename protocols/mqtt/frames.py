@@ -98,7 +98,7 @@ class Connack(Packet):
 @mypyc_attr(acyclic=True)
 class LongPayload:
     """A payload so large that it is kept beside the head of its packet, and what has been found out about it, which takes a
-    while."""
+    while.  `data` is empty where it stands behind its head all the same, as a store gives it back."""
 
     __slots__ = ("checksum", "content", "data", "is_utf8")
 
@@ -174,12 +174,14 @@ class Publish(Packet):
     def payload(self) -> bytes:
         """The application message."""
         tail = self.tail
-        return self.frame[self.payload_start :] if tail is None else tail.data
+        return tail.data if tail is not None and tail.data else self.frame[self.payload_start :]
 
     def view(self) -> memoryview:
         """The same without a copy of it."""
         tail = self.tail
-        return memoryview(self.frame)[self.payload_start :] if tail is None else memoryview(tail.data)
+        if tail is not None and tail.data:
+            return memoryview(tail.data)
+        return memoryview(self.frame)[self.payload_start :]
 
     def whole(self) -> bytes:
         """The packet in one piece."""

@@ -4,9 +4,12 @@ import pytest
 from harness import Gateway, Party
 
 from gateway.connectors.mqtt.looks import SUMMED_AT_ONCE as CHECKED_AT_ONCE
+from gateway.connectors.mqtt.mapping import MqttOrigin
+from gateway.connectors.stomp.mapping import StompOrigin
 from gateway.connectors.text import LONG_TEXT
 from gateway.core.dedup import SUMMED_AT_ONCE
-from gateway.core.message import BYTES, TEXT
+from gateway.core.message import BYTES, TEXT, Message
+from gateway.core.record import LongRecord, record_of
 from protocols.mqtt.codec import encode_publish
 
 BODY = "é".encode() * 1_500_000 + b"end"
@@ -105,3 +108,28 @@ def test_what_is_said_under_a_key_by_stomp() -> None:
     assert gw.broker.queues["queue:q"].depth == 1
     # Neither is counted twice, however often it was begun.
     assert stomp.connector.counters.messages_in == 2
+
+
+@pytest.mark.parametrize(("body", "found"), [(BODY, True), (BODY + b"\xff", False), (b"small", None)])
+def test_what_was_found_out_is_kept_with_the_message(body: bytes, found: bool | None) -> None:
+    gw = Gateway()
+    mqtt, stomp = gw.mqtt("m"), gw.stomp("s")
+    mqtt >> "CONNECT m" << "CONNACK 0 present=0"
+    steps_for(mqtt, encode_publish("$queue/m", body, 1, False, False, 7, None))
+    steps_for(stomp, b"SEND\ndestination:/queue/s\ncontent-length:%d\n\n%b\0" % (len(body), body))
+    for name in ("m", "s"):
+        message = next(iter(gw.broker.queues[f"queue:{name}"].browse())).message
+        origin = gw.broker.decoder.message(record_whole(message)).origin
+        assert origin.body() == body
+        assert origin.decode().body_kind == message.fields().body_kind
+        if isinstance(origin, MqttOrigin):
+            tail = origin.publish.tail
+            assert (None if tail is None else tail.is_utf8) is found
+        else:
+            assert isinstance(origin, StompOrigin)
+            assert origin.send.is_utf8 is found
+
+
+def record_whole(message: Message) -> bytes:
+    record = record_of(message)
+    return record.whole() if isinstance(record, LongRecord) else record

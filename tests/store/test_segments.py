@@ -19,6 +19,7 @@ from gateway.store.errors import StoreFailed
 from gateway.store.replace import SUFFIXES
 from gateway.store.schema import VERSION, begin
 from gateway.store.segments import JOINED, KEPT_SUFFIX, Files, Place, directory_of, read_at, segments_in
+from gateway.store.tables import CHECKED_BYTES
 
 
 @pytest.fixture
@@ -112,6 +113,25 @@ def test_a_record_that_went_to_several_queues_is_written_once(path: Path) -> Non
     assert bodies(harness.load(everything(3))) == [BODY]
     harness.reopen()
     assert files_of(path) == [1]
+    harness.close()
+
+
+def test_the_checksum_of_a_large_record_is_looked_at_where_nobody_waits(path: Path) -> None:
+    harness = opened(path)
+    make(harness.store, 1)
+    put(harness.store, 1, 1, body=b"x" * CHECKED_BYTES)
+    put(harness.store, 1, 2, body=BODY)
+    harness.settle()
+    assert [entry.checked for entry in harness.load(everything(1))] == [True, False]
+    segment = directory_of(path) / "0000000001.seg"
+    data = bytearray(segment.read_bytes())
+    data[CHECKED_BYTES // 2] ^= 1
+    segment.write_bytes(data)
+    # What is not whole is found out by whoever wants the message.
+    entry = harness.load(everything(1))[0]
+    assert not entry.checked
+    with pytest.raises(BadRecord):
+        Decoder().message(entry.record, entry.checked)
     harness.close()
 
 

@@ -174,7 +174,7 @@ class Resending(PageReader):
             return
         broker = self._session.broker
         try:
-            bring_back(delivery, broker.decoder.message(entry.record))
+            bring_back(delivery, broker.decoder.message(entry.record, entry.checked))
         except BadRecord:
             broker.counters.quarantined += 1
             self._give_up(packet_id)

@@ -6,7 +6,7 @@ protocol version, flags | lengths of topic and property block | expiry | topic |
 from struct import Struct
 from typing import Final
 
-from protocols.mqtt.frames import Publish
+from protocols.mqtt.frames import LongPayload, Publish
 
 WIRE_ID: Final = 1
 """Names MQTT in the store."""
@@ -14,6 +14,9 @@ WIRE_ID: Final = 1
 _HEAD: Final = Struct("<BBHIq")
 _QOS: Final = 3
 _RETAIN: Final = 4
+# Of a long payload it is known whether it is UTF-8: which of the two it is.
+_UTF8: Final = 8
+_NOT_UTF8: Final = 16
 
 # Options of a subscription.
 _RETAIN_AS_PUBLISHED: Final = 4
@@ -37,6 +40,9 @@ def _head_of(publish: Publish) -> list[bytes]:
     topic = publish.topic.encode()
     properties = publish.properties
     flags = publish.qos | (_RETAIN if publish.retain else 0)
+    tail = publish.tail
+    if tail is not None and tail.is_utf8 is not None:
+        flags |= _UTF8 if tail.is_utf8 else _NOT_UTF8
     head = _HEAD.pack(publish.protocol_version, flags, len(topic), len(properties), publish.expiry_s)
     return [head, topic, properties]
 
@@ -47,7 +53,7 @@ def restored_publish(data: bytes, start: int) -> Publish:
     topic_at = start + _HEAD.size
     properties_at = topic_at + topic_size
     payload_at = properties_at + properties_size
-    return Publish(
+    publish = Publish(
         data,
         data[topic_at:properties_at].decode(),
         payload_at,
@@ -60,6 +66,10 @@ def restored_publish(data: bytes, start: int) -> Publish:
         expiry_s,
         version,
     )
+    if flags & (_UTF8 | _NOT_UTF8):
+        publish.tail = LongPayload(b"")
+        publish.tail.is_utf8 = flags & _UTF8 != 0
+    return publish
 
 
 def stored_options(

@@ -33,10 +33,10 @@ from gateway.connectors.stomp.headers_out import (
     foreign_headers,
 )
 from gateway.connectors.stomp.stored import WIRE_ID, stored_head, stored_send
-from gateway.connectors.text import integer, is_plain_text
+from gateway.connectors.text import LONG_TEXT, integer, is_plain_text
 from gateway.core.destination import Destination, InvalidName
 from gateway.core.flow import Publisher
-from gateway.core.message import OBJECT, Fields, Message, Origin
+from gateway.core.message import OBJECT, TEXT, Fields, Message, Origin
 from gateway.core.router import Broker
 from protocols.stomp.codec import message_constant, message_front, message_tail, timestamp_line
 from protocols.stomp.constants import HOP_HEADERS, V1_0
@@ -409,10 +409,15 @@ BARE_LENGTH_MAX: Final = 256
 _bare_constants: Final[list[dict[str, bytes]]] = [{}, {}, {}, {}]
 
 
+def _is_plain(message: Message, body: bytes) -> bool:
+    """Is the body text?  A long one has been looked at, some of it at a time."""
+    return message.fields().body_kind == TEXT if len(body) > LONG_TEXT else is_plain_text(body)
+
+
 def _bare_constant(message: Message, target: StompTarget, body: bytes) -> bytes:
     """The header lines of a message of which there is nothing to say but where it was sent."""
     # Its length would make it bytes when it comes back.
-    alike = target.by_length and is_plain_text(body)
+    alike = target.by_length and _is_plain(message, body)
     known = _bare_constants[(1 if message.persistent else 0) + (2 if alike else 0)]
     destination = message.destination
     # Names hold no U+0000, so what follows the first one cannot be mistaken for a part of one.

@@ -6,7 +6,7 @@ version, flags | lengths of owner, content type and header lines | owner | conte
 from struct import Struct
 from typing import Final
 
-from protocols.stomp.constants import VERSIONS
+from protocols.stomp.constants import SPECIAL_NOT_UTF8, SPECIAL_UTF8, VERSIONS
 from protocols.stomp.frames import Send
 
 WIRE_ID: Final = 2
@@ -16,6 +16,9 @@ _HEAD: Final = Struct("<BBHHI")
 _CONTENT_LENGTH: Final = 1
 _CONTENT_TYPE: Final = 2
 _BY_LENGTH: Final = 4
+# Of a long body it is known whether it is UTF-8: which of the two it is.
+_UTF8: Final = 8
+_NOT_UTF8: Final = 16
 
 
 def stored_send(send: Send, owner: str, by_length: bool) -> bytes:
@@ -37,6 +40,8 @@ def _head_of(send: Send, owner: str, by_length: bool) -> list[bytes]:
     flags = (_CONTENT_LENGTH if send.content_length else 0) | (0 if content_type is None else _CONTENT_TYPE)
     if by_length:
         flags |= _BY_LENGTH
+    if send.is_utf8 is not None:
+        flags |= _UTF8 if send.is_utf8 else _NOT_UTF8
     head = _HEAD.pack(
         VERSIONS.index(send.version), flags, len(owner_bytes), len(content_type or b""), len(lines)
     )
@@ -71,5 +76,6 @@ def restored_send(data: bytes, start: int) -> tuple[Send, str, bool]:
         flags & _CONTENT_LENGTH != 0,
         data[content_type_at:lines_at] if flags & _CONTENT_TYPE else None,
         VERSIONS[version],
+        (SPECIAL_UTF8 if flags & _UTF8 else 0) | (SPECIAL_NOT_UTF8 if flags & _NOT_UTF8 else 0),
     )
     return send, data[owner_at:content_type_at].decode(), flags & _BY_LENGTH != 0
