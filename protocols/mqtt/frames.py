@@ -98,7 +98,7 @@ class Connack(Packet):
 @mypyc_attr(acyclic=True)
 class LongPayload:
     """A payload so large that it is kept beside the head of its packet, and what has been found out about it, which takes a
-    while.  `data` is empty where it stands behind its head all the same, as a store gives it back."""
+    while.  As a store gives it back it stands behind its head all the same, and `data` is empty until somebody wants it."""
 
     __slots__ = ("checksum", "content", "data", "is_utf8")
 
@@ -174,7 +174,13 @@ class Publish(Packet):
     def payload(self) -> bytes:
         """The application message."""
         tail = self.tail
-        return tail.data if tail is not None and tail.data else self.frame[self.payload_start :]
+        if tail is None:
+            return self.frame[self.payload_start :]
+        if not tail.data:
+            # It is cut off once: others will want it too.
+            tail.data = self.frame[self.payload_start :]
+            self.frame = self.frame[: self.payload_start]
+        return tail.data
 
     def view(self) -> memoryview:
         """The same without a copy of it."""

@@ -33,7 +33,7 @@ from gateway.connectors.stomp.headers_out import (
     foreign_headers,
 )
 from gateway.connectors.stomp.stored import WIRE_ID, stored_head, stored_send
-from gateway.connectors.text import LONG_TEXT, integer, is_plain_text
+from gateway.connectors.text import integer, is_plain_text
 from gateway.core.destination import Destination, InvalidName
 from gateway.core.flow import Publisher
 from gateway.core.message import OBJECT, TEXT, Fields, Message, Origin
@@ -385,7 +385,7 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
         and not message.retain
         and not target.says_more
     ):
-        body = origin.body()
+        body = b"" if is_long(message) else origin.body()
         constant = _bare_constant(message, target, body)
         tail = _tail(message, constant, body, _moment_of(message).timestamp)
     else:
@@ -396,7 +396,7 @@ def tail_of(message: Message, target: StompTarget) -> bytes:
 
 def _tail(message: Message, constant: bytes, body: bytes, timestamp: bytes) -> bytes:
     if is_long(message):
-        return message_front(message_id(message), constant, len(body), timestamp)
+        return message_front(message_id(message), constant, len(message.origin.view()), timestamp)
     return message_tail(message_id(message), constant, body, timestamp)
 
 
@@ -410,8 +410,8 @@ _bare_constants: Final[list[dict[str, bytes]]] = [{}, {}, {}, {}]
 
 
 def _is_plain(message: Message, body: bytes) -> bool:
-    """Is the body text?  A long one has been looked at, some of it at a time."""
-    return message.fields().body_kind == TEXT if len(body) > LONG_TEXT else is_plain_text(body)
+    """Is the body text?  Of a long one that has been found out, some of it at a time."""
+    return message.fields().body_kind == TEXT if is_long(message) else is_plain_text(body)
 
 
 def _bare_constant(message: Message, target: StompTarget, body: bytes) -> bytes:
