@@ -46,13 +46,17 @@ def disagreements(gateway: Gateway) -> list[str]:
     return found
 
 
-def miscounted(gateway: Gateway, heard: int) -> list[str]:
-    """What its status says, against what is there, and the messages that clients have heard."""
+def miscounted(gateway: Gateway, heard: int, published: int) -> list[str]:
+    """What its status says, against what is there, and the messages that clients have heard and were confirmed."""
     status = gateway.status()
     went = sum(connector["messages_out"] for connector in status["connectors"])
+    came = sum(connector["messages_in"] for connector in status["connectors"])
     found: list[str] = []
     if went < heard:
         found.append(f"{went} messages went by the status, and {heard} were received")
+    for counted in (came, status["core"]["published"]):
+        if counted < published:
+            found.append(f"{counted} messages came by the status, and {published} were confirmed")
     if status["core"]["queues"] != len(gateway.broker.queues):
         found.append(
             f"{status['core']['queues']} queues by the status, {len(gateway.broker.queues)} are there"

@@ -9,11 +9,13 @@ from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.reconsidering import Reconsidering
 from gateway.connectors.stomp import sending as stomp_sending
 from gateway.core.checking import Checks
+from gateway.core.counters import CoreCounters
 from gateway.core.journal import Journal
 from gateway.core.last_values import LastValues
 from gateway.core.ports import Retained
 from gateway.core.retained import RetainedTree
 from gateway.core.schedule import Schedule
+from gateway.core.transaction import Transaction
 
 
 def _in_place(owner: Any, name: str, make: Callable[[Any], Any]) -> Callable[[], Any]:
@@ -71,6 +73,10 @@ SERVICES: Final[dict[str, Callable[[], Any]]] = {
     "wills are not published": _in_place(Sessions, "_publish", _never_done),
     "wills end with the process": _in_place(Sessions, "recover", _without_wills),
     "several destinations are the first": _in_place(stomp_sending, "destinations_of", _first_only),
+    "what a transaction settles is settled at once": _in_place(
+        Transaction, "settle", lambda _: lambda self, delivery, outcome: delivery.settle(outcome)
+    ),
+    "dead letters are not counted": _in_place(CoreCounters, "bury", _never_done),
     "who reads is not asked again": _in_place(Reconsidering, "_read", _never_done),
     "what may be sent is not asked again": _in_place(Connector, "forget_permissions", _never_done),
     "transactions are not asked about again": _in_place(Checks, "may_send", _never_done),

@@ -243,6 +243,10 @@ class Ledger:
         """Which process of the gateway it is."""
         self.heard = 0
         """Messages that clients have received from it."""
+        self.published = 0
+        """Messages that it was sent, and has confirmed."""
+        self.buried = 0
+        """Messages that have come out of the dead letters, each once for each holder that it has died in."""
         self.deliveries_max = 0
         """Failures after which a message is given up on; 0 for never."""
         self.refusing = False
@@ -340,6 +344,7 @@ class Ledger:
         if sent.state == NEVER:
             raise Violation(f"{sent} was confirmed, though its transaction came to nothing")
         self.rights.confirmed(sent)
+        self.published += sent.life == self.life and sent.state != CONFIRMED
         if sent.sets is not None and sent.persistent:
             self.values.confirm(sent.sets)
         sent.state = CONFIRMED
@@ -372,7 +377,7 @@ class Ledger:
     def life_over(self, in_order: bool) -> None:
         """It has ended; `in_order`: with all that it knew on the disk."""
         self.life += 1
-        self.heard = 0
+        self.heard = self.published = 0
         if in_order:
             self.safe = self.stamp + 1
 
@@ -393,6 +398,7 @@ class Ledger:
             raise Violation(f"{sent} has died in {origin}, which nobody knows")
         copy = holder.copy_of(sent)
         copy.buried += 1
+        self.buried += copy.buried == 1
         copy.acknowledged = True
         others = sent.others
         if count > 1 + others:

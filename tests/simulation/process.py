@@ -169,6 +169,11 @@ class Process:
         counters = self.gateway.broker.counters
         return counters.dropped_full + counters.discarded
 
+    @property
+    def dead_lettered(self) -> int:
+        """Messages that it has counted as dead letters."""
+        return self.gateway.broker.counters.dead_lettered
+
     def is_held(self, connection: Connection) -> bool:
         """Does it not hear this client for now?"""
         return connection.protocol.connector is None or connection.protocol.connector.unheard
@@ -177,9 +182,9 @@ class Process:
         """Who could go on and does not, while nothing goes on."""
         return waits_in_vain(self.gateway)
 
-    def miscounted(self, heard: int) -> list[str]:
+    def miscounted(self, heard: int, published: int) -> list[str]:
         """What its status says that is not so."""
-        return miscounted(self.gateway, heard)
+        return miscounted(self.gateway, heard, published)
 
     def faults(self) -> list[str]:
         """What is not as it must be, between any two calls."""

@@ -82,6 +82,8 @@ class World:
         self.ledger.refusing = config.stomp.nack == "rejected"
         # Messages that former processes have counted as dropped.
         self._dropped = 0
+        # And as dead letters.
+        self._dead_lettered = 0
         say = self.say
         self.mqtt = [
             self._mqtt_client("m1", 4, False, NEVER_EXPIRES),
@@ -200,6 +202,7 @@ class World:
         process, self.process = self.process, None
         assert process is not None
         self._dropped += process.dropped
+        self._dead_lettered += process.dead_lettered
         self.ledger.life_over(in_order)
         return process
 
@@ -343,7 +346,7 @@ class World:
             quiet = quiet + 1 if idle and over and self.record.said == before else 0
         process = self.process
         assert process is not None
-        if found := process.miscounted(self.ledger.heard) or unread(process.gateway):
+        if found := process.miscounted(self.ledger.heard, self.ledger.published) or unread(process.gateway):
             raise Failed(found[0])
         if not self._was_full:
             # Where the store has no room nobody can be told so who is not there.
@@ -352,6 +355,9 @@ class World:
                     will.look()
         self.ledger.look_at_groups()
         self.ledger.look_at_composites()
+        dead = self._dead_lettered + process.dead_lettered
+        if dead < self.ledger.buried:
+            raise Failed(f"{dead} dead letters were counted, and {self.ledger.buried} have come")
         self.ledger.look_for_losses(self._dropped + process.dropped, process.dropped)
 
     def _settle(self) -> None:
