@@ -69,7 +69,7 @@ class LastValues:
 
     def look_at(self, topic: str, sent: Sent, asked: int) -> None:
         """Somebody who asked at that moment is told that this is the value.  Raises Violation."""
-        if sent.state in (HELD, NEVER):
+        if sent.state in (HELD, NEVER) or (sent.hidden is not None and sent.hidden()):
             raise Violation(f"{sent} is told as the value of {topic}")
         settings = self._settings.get(topic, [])
         mine = [one for one in settings if one.sent is sent]

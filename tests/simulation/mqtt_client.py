@@ -175,9 +175,10 @@ class MqttClient(Client):
 
     def _with_will(self, connection: Connection, chance: random.Random) -> str:
         """What the server is to publish should the connection break."""
-        topic = chance.choice(TOPICS)
+        topic = chance.choice((*TOPICS, *TOPICS, *TOPICS, QUEUE_PREFIX + QUEUES[0], GUARDED_TOPIC))
         qos = chance.choice((0, 1, 2))
-        will = self._ledger.new(f"will of {self.name}", f"topic:{topic}", qos, qos > 0, -1, 30)
+        will = self._ledger.new(f"will of {self.name}", target_of(topic), qos, qos > 0, -1, 30)
+        will.retains = topic in TOPICS and chance.random() < 0.2
         # What has published it and forgotten it may be undone by a crash, and is done again.
         will.repetitions_of_any_qos = WILLS_MAX
         if not will.persistent:
@@ -195,9 +196,8 @@ class MqttClient(Client):
         self._ledger.written(will)
         self.wills.append(Will(will, delay_s, connection, self._ledger))
         self._has_will = True
-        return f" will={topic} will_qos={qos} will_body={will.body}" + (
-            f" will_delay={delay_s}" if delay_s else ""
-        )
+        words = f" will={topic} will_qos={qos} will_body={will.body}"
+        return words + " will_retain" * will.retains + (f" will_delay={delay_s}" if delay_s else "")
 
     def _begin_again(self) -> None:
         self._holder.forget()

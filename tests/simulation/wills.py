@@ -29,6 +29,7 @@ class Will:
     def told(self) -> None:
         """The client was told that it is connected."""
         self._told = True
+        self._life = self._ledger.life
 
     def left(self, in_order: bool) -> None:
         """The client knows that its connection is over, perhaps since it has said so itself."""
@@ -38,7 +39,6 @@ class Will:
         if not connection.given_up or connection.died:
             # Nobody can have published it before: whoever wants it now gets it.
             self._ledger.wanted(self.sent)
-        self._life = self._ledger.life
         self._due = True
 
     def returned(self, now_s: float) -> None:
@@ -46,11 +46,13 @@ class Will:
         if self._delay_s and self._due:
             ended_s = self._connection.ended_s
             published = ended_s is not None and now_s > ended_s + self._delay_s + PUBLISHED_AFTER_S
+            # With another process its time begins anew.
             self._due = published and self._life == self._ledger.life
 
     def look(self) -> None:
         """To be called at the end: who has wanted it all the time must have got it."""
-        if self._due and self.sent.persistent:
+        # A full queue that refuses refuses a will too, and nobody is there to say it again.
+        if self._due and self.sent.persistent and not self._ledger.full_refuses:
             for holder, generation in self.sent.wanted:
                 if holder.generation == generation:
                     holder.copy_of(self.sent).must = True

@@ -78,6 +78,7 @@ class World:
         self._config = config = Config.model_validate(settings(self._chance, self.disk.path))
         self.ledger.deliveries_max = config.queues.deliveries_max
         self.ledger.dropping = config.queues.when_full.startswith("drop")
+        self.ledger.full_refuses = config.queues.when_full == "reject"
         self.ledger.sessions_drop = config.mqtt.when_full.startswith("drop")
         self.ledger.refusing = config.stomp.nack == "rejected"
         # Messages that former processes have counted as dropped.
