@@ -25,20 +25,16 @@ from gateway.core.holding import HoldPoint
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Noted, Recovered
 from gateway.core.record import BadRecord, record_of
-from gateway.core.subscription import Binding
+from gateway.core.routes import WIDE, Route, may_have
 
 if TYPE_CHECKING:
     from gateway.core.router import Broker
-    from gateway.core.routes import Route
 
 FEW: Final = 32
 """Who publishes to more than these is asked whether it has had its share of the turn."""
 
-WIDE: Final = 1_024
-"""Up to so many get a message at once."""
-
 OFFERED_AT_ONCE: Final = 64
-"""Of those beyond that, so many in one step."""
+"""Of those on a wide route, so many in one step."""
 
 PART: Final = 1_024
 """Queues that one note names, about: it is written anew with each step until it is full."""
@@ -65,21 +61,23 @@ class FanOut:
         "number",
         "part",
         "point",
+        "unasked",
     )
 
     def __init__(
         self,
         number: int,
         message: Message,
-        bindings: list[Binding],
-        loose: set[Binding],
+        route: Route,
         point: HoldPoint | None,
     ) -> None:
         self.number = number
         self.message = message
-        self.bindings = bindings
+        self.bindings = route.bindings or []
         """Those of its route when it was published."""
-        self.loose = loose
+        self.unasked = route.unasked
+        """See Route."""
+        self.loose = route.loose()
         """Those of them that stand for several and are never bound themselves."""
         self.point = point
         """Not before this is safe."""
@@ -133,10 +131,9 @@ class FanOuts(Chore):
 
     def begin(self, message: Message, route: "Route", point: HoldPoint | None) -> int:
         """All of `route` are to have `message`, once `point` is safe; returns the position to wait for."""
-        assert route.bindings is not None
         broker = self._broker
         # Its own id will not do: one message may be published twice.
-        fan_out = FanOut(broker.next_message_id(), message, route.bindings, route.loose(), point)
+        fan_out = FanOut(broker.next_message_id(), message, route, point)
         position = NOTHING
         if message.persistent and broker.store.keeps:
             position = self._note(fan_out)
@@ -210,12 +207,14 @@ class FanOuts(Chore):
     def _offer(self, fan_out: FanOut) -> None:
         bindings = fan_out.bindings
         message = fan_out.message
+        authorizer = self._broker.authorizer
         end = min(fan_out.at + OFFERED_AT_ONCE, len(bindings))
         while fan_out.at < end:
             binding = bindings[fan_out.at]
             fan_out.at += 1
             # Who has left since gets nothing more.
-            if binding.place >= 0 or binding in fan_out.loose:
+            there = binding.place >= 0 or binding in fan_out.loose
+            if there and may_have(binding, fan_out.unasked, authorizer):
                 binding.sink.offer(message, binding)
 
     def _note_done(self, fan_out: FanOut) -> None:
@@ -282,9 +281,11 @@ class FanOuts(Chore):
     def _finish(self, number: str, message: Message, done: set[int], part: int) -> None:
         broker = self._broker
         topic = broker.topics.topic(message.destination.name)
-        bindings = [] if message.expired(broker.now_ms) else broker.route(topic)
-        bindings = [binding for binding in bindings if not binding.is_own(message.publisher)]
-        fan_out = FanOut(_as_number(number), message, bindings, topic.route.loose(), None)
+        broker.route(topic)
+        fan_out = FanOut(_as_number(number), message, topic.route, None)
+        if message.expired(broker.now_ms):
+            fan_out.bindings = []
+        fan_out.bindings = [one for one in fan_out.bindings if not one.is_own(message.publisher)]
         fan_out.noted = True
         fan_out.part = part
         fan_out.copying.had = done

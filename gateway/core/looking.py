@@ -8,7 +8,10 @@ from typing import Final, final
 
 from gateway.core.chores import Chore, Chores
 from gateway.core.flow import Gate, Publisher
+from gateway.core.ports import Authorizer
+from gateway.core.routes import Route, may_have
 from gateway.core.subscription import Binding
+from gateway.core.topics import Topic
 
 LOOKED_AT_ONCE: Final = 64
 """Subscribers that are looked at in one step."""
@@ -21,16 +24,29 @@ LOOKS_MAX: Final = 256
 class Look(Chore):
     """The way from one publisher to one topic."""
 
-    __slots__ = ("_at", "_chores", "_gate", "_persistent", "_publisher", "_to_ask", "_waited", "_working")
+    __slots__ = (
+        "_at",
+        "_authorizer",
+        "_chores",
+        "_gate",
+        "_persistent",
+        "_publisher",
+        "_to_ask",
+        "_unasked",
+        "_waited",
+        "_working",
+    )
 
     def __init__(
-        self, chores: Chores, publisher: Publisher, bindings: list[Binding], persistent: bool
+        self, chores: Chores, authorizer: Authorizer, publisher: Publisher, route: Route, persistent: bool
     ) -> None:
         self._chores = chores
+        self._authorizer = authorizer
         self._publisher = publisher
         self._persistent = persistent
         # Those to be asked in this round; not ours alone.
-        self._to_ask = bindings
+        self._to_ask = route.bindings or []
+        self._unasked = route.unasked
         self._at = 0
         # Those of them that had no room: the publisher waits there, or did and they are to be asked again.
         self._waited: list[Binding] = []
@@ -78,20 +94,24 @@ class Look(Chore):
         while self._at < end:
             binding = to_ask[self._at]
             self._at += 1
-            if not binding.is_own(publisher) and binding.sink.keeps_waiting(publisher, self._persistent):
+            if binding.is_own(publisher) or not may_have(binding, self._unasked, self._authorizer):
+                continue
+            if binding.sink.keeps_waiting(publisher, self._persistent):
                 self._waited.append(binding)
 
 
-def look(chores: Chores, publisher: Publisher, topic: str, bindings: list[Binding], persistent: bool) -> bool:
-    """Does `publisher` wait before it may publish to `topic`, and so to `bindings`?  Ask until it does not."""
+def look(
+    chores: Chores, authorizer: Authorizer, publisher: Publisher, topic: Topic, persistent: bool
+) -> bool:
+    """Does `publisher` wait before it may publish to `topic`, whose route is up to date?  Ask until it does not."""
     looks = publisher.looks
     if looks is None:
         looks = publisher.looks = {}
-    found = looks.get(topic)
+    found = looks.get(topic.name)
     if found is None:
         if len(looks) >= LOOKS_MAX:
             del looks[next(iter(looks))]
-        found = looks[topic] = Look(chores, publisher, bindings, persistent)
+        found = looks[topic.name] = Look(chores, authorizer, publisher, topic.route, persistent)
     return found.keeps_waiting()
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore
 from gateway.core.holding import HeldPublishes
+from gateway.core.routes import may_have
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
@@ -128,6 +129,8 @@ class Releases(Chore):
                 route = broker.route(topic)
                 offered += 1 + len(route)
                 for binding in route:
+                    if not may_have(binding, topic.route.unasked, broker.authorizer):
+                        continue
                     if binding.sink.passes(message, binding):
                         binding.sink.offer(message, binding)
         return offered

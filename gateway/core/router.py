@@ -12,7 +12,7 @@ from gateway.core.dedup import SPACE as DEDUP_SPACE
 from gateway.core.dedup import Dedup
 from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.expiry import QueueExpiry
-from gateway.core.fan_out import FEW, WIDE, FanOuts
+from gateway.core.fan_out import FEW, FanOuts
 from gateway.core.flow import Gate, Places, Publisher, tire
 from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.kept import KeptQueues
@@ -43,6 +43,7 @@ from gateway.core.record import BadRecord, Decoder
 from gateway.core.releasing import Releases
 from gateway.core.roll import Roll
 from gateway.core.room import REFUSED
+from gateway.core.routes import WIDE, may_have
 from gateway.core.schedule import SPACE as SCHEDULE_SPACE
 from gateway.core.schedule import Schedule
 from gateway.core.stalls import Stalls
@@ -232,7 +233,7 @@ class Broker(StoreListener):
         waits = False
         route = self.route(topic, publisher)
         if len(route) > WIDE:
-            return look(self.chores, publisher, topic.name, route, persistent)
+            return look(self.chores, self.authorizer, publisher, topic, persistent)
         for binding in route:
             if not binding.is_own(publisher) and binding.sink.keeps_waiting(publisher, persistent):
                 waits = True
@@ -330,7 +331,11 @@ class Broker(StoreListener):
     def refusers(self, message: Message, topic: Topic) -> list[Queue]:
         """The queues to which `message` would go and that may refuse it."""
         found: list[Queue] = []
-        for binding in self.route(topic, message.publisher):
+        route = self.route(topic, message.publisher)
+        unasked = topic.route.unasked
+        for binding in route:
+            if not may_have(binding, unasked, self.authorizer):
+                continue
             queue = binding.sink.refuser(message, binding)
             if queue is not None:
                 found.append(queue)

@@ -2,6 +2,9 @@
 
 A route lasts until one of its patterns gains or loses a binding; others are not touched by that.  A topic that holds one
 that is over looks its patterns up again, and finds the route that another topic may have had made meanwhile.
+
+Rules about receiving are asked when it is made, but for a wide one: there each is asked when it is to have a message, a step
+at a time (`FanOuts`), for to ask ten thousand users in one go takes a tenth of a second.
 """
 
 from collections import OrderedDict
@@ -14,6 +17,9 @@ from gateway.core.subscription import Binding, Sink
 
 BINDINGS_REMEMBERED_MAX: Final = 1_000_000
 """Bindings in all routes that are remembered; above that the oldest routes are forgotten, and made again on use."""
+
+WIDE: Final = 1_024
+"""Up to so many get a message at once; a route to more is wide."""
 
 DROPPED_AT_ONCE: Final = 256
 """Routes that end in one go; more end in later turns."""
@@ -34,13 +40,22 @@ class Claims:
 class Route:
     """One binding for each sink that gets what is published to its topics."""
 
-    __slots__ = ("_loose", "bindings", "claims", "key")
+    __slots__ = ("_loose", "bindings", "claims", "key", "unasked")
 
-    def __init__(self, key: tuple[object, ...], claims: list[Claims], bindings: list[Binding] | None) -> None:
+    def __init__(
+        self,
+        key: tuple[object, ...],
+        claims: list[Claims],
+        bindings: list[Binding] | None,
+        unasked: Destination | None = None,
+    ) -> None:
         self.key = key
         self.claims = claims
         self.bindings = bindings
         """None when it is over; else it stays as it is."""
+        self.unasked = unasked
+        """Where its bindings are still to be asked whether their owners may receive: from here, and so from all its topics;
+        None where all may."""
         # Looked for when first asked.
         self._loose: set[Binding] | None = None
 
@@ -87,9 +102,13 @@ class Routes:
         route = self._by_key.get(key)
         if route is None:
             bindings = _one_each(claims)
+            unasked: Destination | None = None
             if authorizer is not None:
-                bindings = _allowed(bindings, destination, authorizer)
-            route = Route(key, claims, bindings)
+                if len(bindings) > WIDE:
+                    unasked = destination
+                else:
+                    bindings = [b for b in bindings if may_have(b, destination, authorizer)]
+            route = Route(key, claims, bindings, unasked)
             self._remember(route)
         return route
 
@@ -206,6 +225,7 @@ def _one_each(claims: list[Claims]) -> list[Binding]:
     return [known if isinstance(known, Binding) else sink.merge(known) for sink, known in by_sink.items()]
 
 
-def _allowed(bindings: list[Binding], destination: Destination, authorizer: Authorizer) -> list[Binding]:
-    """Those whose owners may receive from the topic."""
-    return [b for b in bindings if b.owner is None or authorizer.may_receive(b.owner, destination)]
+def may_have(binding: Binding, unasked: Destination | None, authorizer: Authorizer) -> bool:
+    """May the owner of `binding` have what goes to its route?  See Route.unasked."""
+    owner = binding.owner
+    return unasked is None or owner is None or authorizer.may_receive(owner, unasked)

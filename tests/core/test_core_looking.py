@@ -4,7 +4,7 @@ from core_doubles import COMPILED, needs_outlet
 from core_messages import message, pattern, topic_message
 from core_queues import broker_with
 
-from gateway.core.fan_out import OFFERED_AT_ONCE, WIDE
+from gateway.core.fan_out import OFFERED_AT_ONCE
 from gateway.core.flow import Publisher
 from gateway.core.limits import REJECT, QueuePolicy
 from gateway.core.looking import LOOKED_AT_ONCE, LOOKS_MAX
@@ -12,6 +12,7 @@ from gateway.core.message import Message
 from gateway.core.purging import purge
 from gateway.core.queue import Queue
 from gateway.core.router import Broker
+from gateway.core.routes import WIDE
 from gateway.core.subscription import Binding
 
 if not COMPILED:

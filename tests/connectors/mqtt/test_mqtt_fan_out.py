@@ -8,11 +8,12 @@ from mqtt_client import Client, Properties, Will, World, payloads
 
 from gateway.connectors.mqtt.wills import WillMessage
 from gateway.core.destination import TOPIC, Destination
-from gateway.core.fan_out import DONE_SPACE, OFFERED_AT_ONCE, PART, SPACE, WIDE
+from gateway.core.fan_out import DONE_SPACE, OFFERED_AT_ONCE, PART, SPACE
 from gateway.core.message import Message
 from gateway.core.purging import purge
 from gateway.core.queue_key import SESSION, QueueKey
 from gateway.core.record import LONG_RECORD
+from gateway.core.routes import WIDE
 from gateway.store.memory import Kept, MemoryStore
 from protocols.mqtt.frames import Pingreq, Pingresp, Puback, Pubrec, Pubrel, SubscriptionRequest
 
