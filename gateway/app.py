@@ -202,6 +202,7 @@ def json_settings(config: Config) -> JsonSettings:
         section.json_operations_max,
         section.json_transactions_max,
         section.json_values_max,
+        section.json_name_bytes_max,
     )
 
 

@@ -33,6 +33,10 @@ class CoreSection(Section):
     """The same for the clients of one address."""
     subscriptions_max: int = Field(1_000_000, ge=1)
     """Subscriptions to topics."""
+    subscriptions_bytes_max: int = Field(268_435_456, ge=1_048_576)
+    """Bytes in memory of ids, filters and selectors of all subscriptions; of those of MQTT see sessions_bytes_max."""
+    subscriptions_bytes_per_client_max: int = Field(8_388_608, ge=1_024)
+    """Those of one connection: a selector takes up to thirty times its text, an id four times."""
     followed_queues_max: int = Field(1_000_000, ge=1)
     """Queues that are read by subscriptions to many (`/queue/w.*`), once for each of those; about 300 bytes each."""
     followed_queues_per_user_max: int = Field(500_000, ge=0)

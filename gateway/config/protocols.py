@@ -17,7 +17,8 @@ class MqttSection(Section):
     sessions_per_address_max: int = Field(50_000, ge=0)
     """The same for the clients of one address."""
     session_bytes_max: int = Field(1_048_576, ge=1)
-    """Bytes of client id, topic filters and will that one session may take."""
+    """Bytes that client id, topic filters and will of one session may take in memory: a filter is there twice, and each of
+    its levels behind the eighth counts 320."""
     sessions_bytes_max: int = Field(268_435_456, ge=1)
     """The same of all sessions together."""
     session_expiry_max_s: int = Field(4_294_967_295, ge=0, le=4_294_967_295)
@@ -91,6 +92,8 @@ class StompSection(Section):
     """Bytes of one frame's headers."""
     header_line_bytes_max: int = Field(32_768, ge=64)
     """Bytes of one header line."""
+    id_bytes_max: int = Field(1_024, ge=64, le=65_535)
+    """Bytes of the id of a subscription, and of the name of a transaction."""
     transactions_max: int = Field(100, ge=1)
     """Open transactions on one connection."""
     transaction_receipts: Literal["at-once", "commit"] = "at-once"

@@ -32,6 +32,8 @@ class WebSocketSection(Section):
     """gateway.json: operations in one batch."""
     json_transactions_max: int = Field(100, ge=1)
     """gateway.json: open transactions on one connection."""
+    json_name_bytes_max: int = Field(1_024, ge=64, le=65_535)
+    """Bytes of the name of a subscription or transaction (`sub`, `tx`)."""
     json_values_max: int = Field(50_000, ge=1_000)
     """Values (members, elements) in one JSON text, over HTTP too."""
 

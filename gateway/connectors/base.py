@@ -11,6 +11,7 @@ from gateway.connectors.confirmations import FRAME_BYTES, Confirmations
 from gateway.connectors.limits import Counters, Limits
 from gateway.connectors.output import RESUME_BYTES, TAKES_NOTHING, Output, Turn
 from gateway.connectors.reading import Reading
+from gateway.core.footprint import Share
 from gateway.core.ports import Asker, Credentials
 from gateway.core.router import Broker
 
@@ -68,6 +69,7 @@ class Connector(Output):
         "_rate_bytes",
         "_rate_messages",
         "_rate_second",
+        "_share",
         "_shut",
         "certificate_user",
         "handover",
@@ -113,6 +115,17 @@ class Connector(Output):
         self._rate_second = 0
         self._rate_messages = 0
         self._rate_bytes = 0
+        # Made when first used.
+        self._share: Share | None = None
+
+    @final
+    @property
+    def share(self) -> Share:
+        """What its subscriptions take of the bytes for those of all connections."""
+        share = self._share
+        if share is None:
+            share = self._share = Share(self.broker.footprint)
+        return share
 
     # -- driven by net
 

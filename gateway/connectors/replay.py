@@ -62,7 +62,7 @@ class Replay:
 class RetainedOutlet(Outlet):
     """A subscription that lives and ends with one connection, and may ask for the last values of its topics."""
 
-    __slots__ = ("_reader", "over")
+    __slots__ = ("_claimed", "_reader", "over")
 
     def __init__(self, connector: Connector) -> None:
         super().__init__()
@@ -70,6 +70,19 @@ class RetainedOutlet(Outlet):
         self.publishes_as = connector.publisher
         self.over = False
         """Its connection has let go of it: it gets nothing more, wherever it is still known."""
+        self._claimed = 0
+
+    @final
+    def claim(self, size: int) -> None:
+        """It is to take these bytes; see Footprint.  Raises LimitReached."""
+        self._reader.share.claim(size)
+        self._claimed += size
+
+    @final
+    def unclaim(self) -> None:
+        """It is gone, or was never made."""
+        self._reader.share.count(-self._claimed)
+        self._claimed = 0
 
     @final
     def stop(self) -> None:

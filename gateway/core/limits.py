@@ -118,6 +118,10 @@ class CoreLimits:
     """Named queues that one user, or one address, may have made; 0 for no limit of its own."""
     subscriptions_max: int
     """Bindings in the topic space."""
+    subscriptions_bytes_max: int
+    """Bytes of what clients can make subscriptions larger by; see Footprint."""
+    subscriptions_bytes_per_client_max: int
+    """Those of one connection."""
     followed_queues_max: int
     """Queues that are read by subscriptions to all queues of a pattern, counted once for each subscription."""
     followed_queues_per_user_max: int
@@ -188,12 +192,16 @@ class CoreLimits:
         followed_queues_per_address_max: int = 500_000,
         lookup_steps_max: int = LOOKUP_STEPS_MAX,
         unstored_bytes_max: int = 536_870_912,
+        subscriptions_bytes_max: int = 268_435_456,
+        subscriptions_bytes_per_client_max: int = 8_388_608,
     ) -> None:
         self.queues_max = queues_max
         self.separators_max = separators_max
         self.queues_per_user_max = queues_per_user_max
         self.queues_per_address_max = queues_per_address_max
         self.subscriptions_max = subscriptions_max
+        self.subscriptions_bytes_max = subscriptions_bytes_max
+        self.subscriptions_bytes_per_client_max = subscriptions_bytes_per_client_max
         self.followed_queues_max = followed_queues_max
         self.followed_queues_per_user_max = followed_queues_per_user_max
         self.followed_queues_per_address_max = followed_queues_per_address_max

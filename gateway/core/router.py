@@ -14,6 +14,7 @@ from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.expiry import QueueExpiry
 from gateway.core.fan_out import FEW, FanOuts
 from gateway.core.flow import Gate, Places, Publisher, tire
+from gateway.core.footprint import Footprint
 from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.kept import KeptQueues
 from gateway.core.last_values import LastValues
@@ -89,6 +90,7 @@ class Broker(StoreListener):
         "decoder",
         "dedup",
         "fan_outs",
+        "footprint",
         "holding",
         "kept",
         "leavers",
@@ -152,6 +154,10 @@ class Broker(StoreListener):
         self.watching = Watching(self.roll, self.chores, limits)
         """Subscriptions to all queues of a pattern."""
         self.counters = CoreCounters()
+        self.footprint = Footprint(
+            limits.subscriptions_bytes_per_client_max, limits.subscriptions_bytes_max, "subscriptions"
+        )
+        """What the subscriptions of connections take beside what each takes in any case."""
         self.topics = topics_within(limits, self.chores)
         self._next_message = 0
         self.kept = KeptQueues(self)

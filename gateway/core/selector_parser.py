@@ -9,6 +9,7 @@ sign    = ("+" | "-") sign | literal | name | "(" or ")"
 
 from typing import Final, final
 
+from gateway.core.footprint import text_bytes
 from gateway.core.selector import (
     ADD,
     BOOLEAN,
@@ -67,6 +68,14 @@ _SIGNS: Final = frozenset("=<>!+-*/%(),")
 
 _INTEGER_MAX: Final = (1 << 63) - 1
 
+_NODE_BYTES: Final = 64
+"""What one takes in memory."""
+_TEXT_BYTES: Final = 64
+"""What a text takes beside its characters: its head, and its place in what holds it."""
+_LIST_BYTES: Final = 72
+_PLACE_BYTES: Final = 8
+"""What a list takes, and a place in it."""
+
 
 class InvalidSelector(Exception):
     """A selector that cannot be; `str(error)` says what is wrong, fit for the client."""
@@ -91,7 +100,11 @@ def parse_selector(text: str, length_max: int, depth_max: int, converts: bool) -
         else:
             break
     parser = _Parser(_tokens(rest, hyphens), depth_max)
-    return Selector(text, parser.whole(), converts)
+    selector = Selector(text, parser.whole(), converts)
+    selector.bytes = text_bytes(text) + parser.bytes
+    if selector.one_of is not None:
+        selector.bytes += len(selector.one_of) * _NODE_BYTES
+    return selector
 
 
 # -- tokens
@@ -216,13 +229,17 @@ def _shown(text: str) -> str:
 class _Parser:
     """Recursive descent, as deep as `depth_max` allows."""
 
-    __slots__ = ("_at", "_depth", "_depth_max", "_tokens")
+    __slots__ = ("_at", "_depth", "_depth_max", "_names", "_tokens", "bytes")
 
     def __init__(self, tokens: list[_Token], depth_max: int) -> None:
         self._tokens = tokens
         self._at = 0
         self._depth = 0
         self._depth_max = depth_max
+        # Each name is one node, however often it is asked for.
+        self._names: dict[str, Name] = {}
+        self.bytes = 0
+        """What the tree takes in memory, about."""
 
     def whole(self) -> Node:
         """All of the text as one condition."""
@@ -257,6 +274,7 @@ class _Parser:
         if token.kind != _STRING:
             raise InvalidSelector(f"the selector has {self._here()} where a text in quotes should be")
         self._at += 1
+        self.bytes += _TEXT_BYTES + text_bytes(token.text)
         return token.text
 
     def _deeper(self) -> None:
@@ -267,7 +285,12 @@ class _Parser:
     def _checked(self, node: Node) -> Node:
         if node.depth > self._depth_max:
             raise InvalidSelector(f"the selector is nested deeper than {self._depth_max}")
+        self.bytes += _NODE_BYTES
         return node
+
+    def _joined(self, parts: list[Node], decides: bool) -> Node:
+        self.bytes += _LIST_BYTES + len(parts) * _PLACE_BYTES
+        return self._checked(Junction([_condition(part) for part in parts], decides))
 
     # -- conditions
 
@@ -277,7 +300,7 @@ class _Parser:
             parts.append(self._all())
         if len(parts) == 1:
             return parts[0]
-        return self._checked(Junction([_condition(part) for part in parts], True))
+        return self._joined(parts, True)
 
     def _all(self) -> Node:
         parts = [self._not()]
@@ -285,7 +308,7 @@ class _Parser:
             parts.append(self._not())
         if len(parts) == 1:
             return parts[0]
-        return self._checked(Junction([_condition(part) for part in parts], False))
+        return self._joined(parts, False)
 
     def _not(self) -> Node:
         if not self._skip(_KEYWORD, "NOT"):
@@ -324,7 +347,8 @@ class _Parser:
         return left
 
     def _perhaps_not(self, node: Node, inverted: bool) -> Node:
-        return self._checked(Not(node) if inverted else node)
+        checked = self._checked(node)
+        return self._checked(Not(checked)) if inverted else checked
 
     def _texts(self) -> frozenset[str]:
         self._need(_SIGN, "(")
@@ -341,7 +365,9 @@ class _Parser:
             escape = self._need_string()
             if len(escape) != 1:
                 raise InvalidSelector("the selector has an ESCAPE that is not one character")
-        return Like(part, pattern, escape)
+        like = Like(part, pattern, escape)
+        self.bytes += _LIST_BYTES + like.runs * (_LIST_BYTES + _PLACE_BYTES) + len(pattern) * _PLACE_BYTES
+        return like
 
     # -- values
 
@@ -390,10 +416,19 @@ class _Parser:
             raise InvalidSelector(f"the selector has {self._here()} where a value should be")
         self._at += 1
         if token.kind == _WORD:
-            return Name(token.text)
+            return self._name(token.text)
+        self.bytes += _NODE_BYTES
         if token.kind == _STRING:
+            self.bytes += _TEXT_BYTES + text_bytes(token.text)
             return Literal(token.text, TEXT)
         return Literal(_number_of(token.text), NUMBER)
+
+    def _name(self, text: str) -> Name:
+        name = self._names.get(text)
+        if name is None:
+            name = self._names[text] = Name(text)
+            self.bytes += _NODE_BYTES + _TEXT_BYTES + text_bytes(text)
+        return name
 
 
 def _condition(node: Node) -> Node:

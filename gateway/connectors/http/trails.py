@@ -12,6 +12,7 @@ from typing import Final, final
 from gateway.connectors.http.answering import Answering
 from gateway.connectors.http.settings import HttpSettings
 from gateway.core.flow import Publisher
+from gateway.core.footprint import Footprint, Share, pattern_bytes
 from gateway.core.limits import LimitReached
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
@@ -53,6 +54,7 @@ class Trail(Sink):
         "patterns",
         "publisher",
         "reader",
+        "share",
         "unfinished",
         "until_ms",
     )
@@ -74,6 +76,8 @@ class Trail(Sink):
         self.bytes = 0
         self.bytes_max = bytes_max
         self.until_ms = 0
+        self.share = Share(trails.footprint)
+        """What its filters take, from its beginning until nobody will ask for it any more."""
         self.unfinished = False
         """Its connection broke before all last values had been sent."""
 
@@ -105,6 +109,7 @@ class Trail(Sink):
 
     def clear(self) -> None:
         """Nobody will ask for it."""
+        self.share.count(-self.share.bytes)
         while self.kept:
             self._drop()
 
@@ -154,15 +159,21 @@ class Trails:
         """Of all events that are kept, about."""
 
     @property
+    def footprint(self) -> Footprint:
+        """For their filters."""
+        return self._broker.footprint
+
+    @property
     def broken(self) -> int:
         """Streams that wait for their clients."""
         return len(self._broken)
 
     def begin(self, patterns: list[Pattern], publisher: Publisher, bytes_max: int) -> Trail:
-        """A new stream."""
+        """A new stream.  Raises LimitReached."""
         settings = self.settings
         kept_max = min(bytes_max, settings.event_kept_bytes_max) if settings.event_kept_ms else 0
         trail = Trail(self, patterns, publisher, kept_max)
+        trail.share.claim(sum([2 * pattern_bytes(pattern) for pattern in patterns]))
         if settings.event_kept_ms:
             self._by_name[trail.name] = trail
         return trail

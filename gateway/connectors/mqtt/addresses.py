@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from gateway.core.destination import QUEUE, TOPIC, Destination, InvalidName, check_levels, check_reserved
+from gateway.core.footprint import pattern_bytes, text_bytes
 from gateway.core.pattern import MANY, ONE, Pattern, filter_from
 
 QUEUE_PREFIX: Final = "$queue/"
@@ -63,6 +64,11 @@ class Filter:
         self.queue = queue
         self.pattern = pattern
         self.json = json
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about, beyond a short one; see Footprint."""
+        return text_bytes(self.text) + pattern_bytes(self.pattern)
 
 
 def destination_of(topic: str) -> Destination:

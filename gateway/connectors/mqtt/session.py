@@ -16,7 +16,6 @@ from gateway.connectors.mqtt.binding import (
     comes_again,
     merged_bindings,
 )
-from gateway.connectors.mqtt.footprint import Footprint, bytes_of
 from gateway.connectors.mqtt.json_view import JsonView
 from gateway.connectors.mqtt.replay import Replay, Replays
 from gateway.connectors.mqtt.resending import Resending
@@ -26,6 +25,7 @@ from gateway.core.bodies_away import let_go
 from gateway.core.credit import Credit
 from gateway.core.delivery import ACCEPTED, REJECTED, UNREPRESENTABLE, Delivery
 from gateway.core.flow import Publisher
+from gateway.core.footprint import Footprint, Share, wire_bytes
 from gateway.core.leaving import be_done_with, give_back
 from gateway.core.limits import QueuePolicy
 from gateway.core.message import Message
@@ -55,14 +55,12 @@ class MqttSession(Outlet):
         "_replays",
         "awaiting_pubcomp",
         "broker",
-        "bytes",
         "client_id",
         "connector",
         "credit",
         "ended",
         "ended_at_ms",
         "expiry_s",
-        "footprint",
         "inflight",
         "kept_ids",
         "last_packet_id",
@@ -74,6 +72,7 @@ class MqttSession(Outlet):
         "received",
         "resending",
         "settings",
+        "share",
         "subscriptions",
         "will",
         "will_due_ms",
@@ -85,10 +84,8 @@ class MqttSession(Outlet):
         self.broker = broker
         self.settings = settings
         self.client_id = client_id
-        self.footprint = footprint
-        """What it shares with all other sessions."""
-        self.bytes = 0
-        """Of its client id, filters and will."""
+        self.share = Share(footprint)
+        """Of the bytes of all sessions: its client id, filters and will."""
         self.number = broker.next_message_id()
         """Tells it from an earlier session of the same client, of which the store may still have something."""
         self.publisher = Publisher(client_id, None)
@@ -155,12 +152,12 @@ class MqttSession(Outlet):
             self.subscriptions = {}
         if filter.text in self.subscriptions:
             return self._subscribe(filter, qos, no_local, retain_as_published, identifier)
-        size = bytes_of(filter.text)
-        self.footprint.claim(self, size)
+        size = filter.size
+        self.share.claim(size)
         try:
             return self._subscribe(filter, qos, no_local, retain_as_published, identifier)
         except LimitReached:
-            self.footprint.count(self, -size)
+            self.share.count(-size)
             raise
 
     def _subscribe(
@@ -219,7 +216,7 @@ class MqttSession(Outlet):
         return True
 
     def _undo(self, subscription: MqttSubscription) -> None:
-        self.footprint.count(self, -bytes_of(subscription.filter.text))
+        self.share.count(-subscription.filter.size)
         consumer = subscription.consumer
         if consumer is None:
             self._unbind(subscription)
@@ -499,12 +496,12 @@ class MqttSession(Outlet):
     def set_will(self, will: "WillMessage | None") -> None:
         """Have this will from now on, or none.  Raises LimitReached, and keeps the one it has."""
         before = 0 if self.will is None else self.will.size
-        self.footprint.claim(self, (0 if will is None else will.size) - before)
+        self.share.claim((0 if will is None else will.size) - before)
         self.will = will
 
     def keep_will(self, will: "WillMessage") -> None:
         """The will that an earlier run has granted."""
-        self.footprint.count(self, will.size)
+        self.share.count(will.size)
         self.will = will
 
     def _begin_noting(self) -> None:
@@ -604,7 +601,7 @@ class MqttSession(Outlet):
             self._replays.drop(None)
             self._replays = None
         journal.forget_session(self)
-        self.footprint.count(self, -bytes_of(self.client_id))
+        self.share.count(-wire_bytes(self.client_id))
         self.set_will(None)
         self.awaiting_pubcomp = None
         self.received = None

@@ -4,7 +4,6 @@ from typing import Final, final
 
 from gateway.connectors.mqtt import journal
 from gateway.connectors.mqtt.agenda import Agenda
-from gateway.connectors.mqtt.footprint import Footprint, bytes_of
 from gateway.connectors.mqtt.recovery import recover_sessions
 from gateway.connectors.mqtt.session import MqttSession
 from gateway.connectors.mqtt.settings import NEVER, MqttSettings
@@ -13,6 +12,7 @@ from gateway.core.chores import Chore
 from gateway.core.destination import InvalidName
 from gateway.core.fan_out import FEW
 from gateway.core.flow import Publisher
+from gateway.core.footprint import Footprint, wire_bytes
 from gateway.core.message import Message
 from gateway.core.ports import Recovered
 from gateway.core.quota import Quota
@@ -56,7 +56,9 @@ class Sessions(Chore):
         self._working = False
         # How many had a will to be given, all wills together.
         self._reached = 0
-        self.footprint = Footprint(settings.session_bytes_max, settings.sessions_bytes_max)
+        self.footprint = Footprint(
+            settings.session_bytes_max, settings.sessions_bytes_max, "client ids, filters and wills"
+        )
         self.connected = 0
         """Sessions that have a connection now."""
         self.wills_published = 0
@@ -118,7 +120,7 @@ class Sessions(Chore):
             raise LimitReached("too many sessions")
         if not self._made_by.has_room(maker):
             raise LimitReached("too many sessions of one user or address")
-        self.footprint.check(0, bytes_of(client_id) + (0 if will is None else will.size))
+        self.footprint.check(0, wire_bytes(client_id) + (0 if will is None else will.size))
         session = self._make(client_id)
         self._made_by.made(session, maker)
         session.set_will(will)
@@ -165,7 +167,7 @@ class Sessions(Chore):
         session = self._by_id[client_id] = MqttSession(
             self._broker, self._settings, client_id, self.footprint
         )
-        self.footprint.count(session, bytes_of(client_id))
+        session.share.count(wire_bytes(client_id))
         return session
 
     # -- time

@@ -4,10 +4,10 @@ from typing import final
 
 from gateway.connectors import side
 from gateway.connectors.mqtt.addresses import destination_of
-from gateway.connectors.mqtt.footprint import bytes_of
 from gateway.connectors.mqtt.mapping import MqttOrigin, has_items, message_from, take_items
 from gateway.core.destination import TOPIC
 from gateway.core.flow import Publisher
+from gateway.core.footprint import wire_bytes
 from gateway.core.message import Message
 from gateway.core.router import Broker
 from protocols.mqtt.constants import WILL
@@ -25,7 +25,7 @@ class WillMessage:
         self.will = will
         self.version = version
         self.delay_s = will.delay_s
-        self.size = bytes_of(will.topic) + len(will.payload) + len(will.properties)
+        self.size = wire_bytes(will.topic) + len(will.payload) + len(will.properties)
         """Bytes of it."""
 
     def message(self, broker: Broker, publisher: Publisher) -> Message:

@@ -421,6 +421,7 @@ class StompConnector(StompSender):
         self._subscriptions = None
         transactions = self._transactions
         self._transactions = None
+        self._forget_receipts()
         temporary = self._temporary
         self._temporary = None
         self._topics = None

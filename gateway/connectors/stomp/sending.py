@@ -12,6 +12,7 @@ from gateway.connectors.stomp.settings import StompSettings
 from gateway.connectors.text import LONG_TEXT, Looking
 from gateway.core.dedup import KeyReused
 from gateway.core.destination import QUEUE, TOPIC, Destination
+from gateway.core.footprint import text_bytes, wire_bytes
 from gateway.core.message import Message
 from gateway.core.once import done_before, hold_once, publish_once
 from gateway.core.ports import NOTHING
@@ -33,6 +34,8 @@ from protocols.stomp.frames import Begin, Send
 from protocols.stomp.headers import decode_headers, first
 
 TARGETS_REMEMBERED_MAX: Final = 1_024
+RECEIPT_BYTES: Final = 64
+"""What a receipt takes beside its characters while it is held."""
 TARGET_LENGTH_MAX: Final = 128
 """Destinations whose lookup and access check a connection remembers, and characters of the longest of them."""
 
@@ -351,12 +354,19 @@ class StompSender(FrameConnector):
             queues.clear()
         queues[text] = queue
 
+    def check_id(self, id: str | None) -> None:
+        """Raise StompRefusal for a name of a subscription or transaction that is too long to be kept."""
+        most = self.settings.id_bytes_max
+        if id is not None and len(id) > most // 4 and wire_bytes(id) > most:
+            raise StompRefusal(f"an id may have {most} bytes")
+
     # -- transactions
 
     def _on_begin(self, begin: Begin) -> None:
         transactions = self._transactions
         if transactions is None:
             transactions = self._transactions = {}
+        self.check_id(begin.transaction)
         if begin.transaction in transactions:
             raise StompRefusal(f"there is a transaction {begin.transaction} already")
         if len(transactions) >= self.settings.transactions_max:
@@ -378,7 +388,16 @@ class StompSender(FrameConnector):
         held = self._held_receipts
         if held is None:
             held = self._held_receipts = {}
+        self.share.claim(text_bytes(receipt) + RECEIPT_BYTES)
         held.setdefault(name, []).append(receipt)
+
+    def _forget_receipts(self) -> None:
+        """The transactions that would have ended with them have ended without."""
+        held = self._held_receipts
+        self._held_receipts = None
+        for receipts in () if held is None else held.values():
+            for receipt in receipts:
+                self.share.count(-text_bytes(receipt) - RECEIPT_BYTES)
 
     def _end_transaction(self, name: str, commit: bool, receipt: str | None) -> None:
         transaction = self._transaction(name)
@@ -393,5 +412,6 @@ class StompSender(FrameConnector):
             position = self.appended_since(before)
         if self._held_receipts is not None:
             for held in self._held_receipts.pop(name, []):
+                self.share.count(-text_bytes(held) - RECEIPT_BYTES)
                 self.confirm_frame(position, held)
         self.confirm_frame(position, receipt)

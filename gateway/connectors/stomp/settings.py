@@ -23,6 +23,8 @@ class StompSettings:
     headers_max: int
     header_bytes_max: int
     header_line_bytes_max: int
+    id_bytes_max: int
+    """Bytes of the id of a subscription, and of the name of a transaction."""
     transactions_max: int
     """Open transactions on one connection."""
     transaction_receipts: str
@@ -69,6 +71,7 @@ class StompSettings:
         selector_converts: bool = True,
         browse_messages_max: int = 10_000,
         untyped: str = "auto",
+        id_bytes_max: int = 1_024,
     ) -> None:
         self.prefetch = prefetch
         self.nack = nack
@@ -89,6 +92,7 @@ class StompSettings:
         self.selector_converts = selector_converts
         self.browse_messages_max = browse_messages_max
         self.untyped = untyped
+        self.id_bytes_max = id_bytes_max
 
     def room(self) -> Room:
         """What the head of a MESSAGE may hold: what that of a SEND may."""

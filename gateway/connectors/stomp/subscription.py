@@ -345,6 +345,7 @@ class StompSubscription(RetainedOutlet):
         self.unacked.clear()
         self._repeats = None
         give_back(unacked, tried)
+        self.unclaim()
         broker = self._connector.broker
         if self.private is not None:
             broker.delete_queue(self.private)

@@ -14,6 +14,7 @@ from gateway.connectors.stomp.subscription import StompSubscription
 from gateway.core.chores import Chore
 from gateway.core.credit import Credit
 from gateway.core.destination import QUEUE, TOPIC, Destination
+from gateway.core.footprint import pattern_bytes, text_bytes
 from gateway.core.limits import QueuePolicy
 from gateway.core.pattern import Pattern
 from gateway.core.queue import Queue
@@ -27,6 +28,12 @@ from protocols.stomp.frames import AckMode, Subscribe, Unsubscribe
 if TYPE_CHECKING:
     from gateway.connectors.stomp.connector import StompConnector
 
+
+ID_COPIES: Final = 4
+"""How often the id of a subscription is there: by itself, within its key, and within the heads of its MESSAGEs."""
+
+SOURCE_BYTES: Final = 350
+"""What a subscription takes for each destination that it names behind the first."""
 
 KEPT_AT_ONCE: Final = 32
 """Last values that a durable subscription takes in one step."""
@@ -69,12 +76,14 @@ class Subscriptions:
         """
         connector = self._connector
         key = _key(subscribe.id, subscribe.destination)
+        connector.check_id(subscribe.id)
         if key in self._by_key and self._replies.get(subscribe.destination) != key:
             raise StompRefusal(f"there is a subscription {key} already")
         sources = sources_of(subscribe.destination, connector.owner, connector.spelling)
         self._check(subscribe, sources)
         selector = self._selector_of(subscribe)
-        subscription = self._new(key, subscribe.id or "", subscribe.destination, subscribe.ack)
+        size = _bytes_of(subscribe, sources) + (0 if selector is None else selector.bytes)
+        subscription = self._new(key, subscribe.id or "", subscribe.destination, subscribe.ack, size)
         subscription.sources = sources
         subscription.selector = selector
         subscription.exclusive = subscribe.exclusive
@@ -92,9 +101,10 @@ class Subscriptions:
         subscription.look_at_congestion()
         self._begin(subscribe, subscription, sources, queues)
 
-    def _new(self, key: str, id: str, destination: str, mode: AckMode) -> StompSubscription:
+    def _new(self, key: str, id: str, destination: str, mode: AckMode, size: int) -> StompSubscription:
+        """A subscription that takes so many bytes; see Footprint."""
         connector = self._connector
-        implicit = self._replies.pop(destination, "")
+        implicit = self._forget_reply(destination)
         if implicit:
             # The client has come to subscribe itself.
             self._drop(implicit)
@@ -103,6 +113,7 @@ class Subscriptions:
             raise StompRefusal("too many subscriptions")
         self._made += 1
         subscription = StompSubscription(connector, self._made, id, destination, mode, self._inflight)
+        subscription.claim(size)
         self._by_key[key] = subscription
         self._by_number[str(self._made)] = subscription
         return subscription
@@ -271,15 +282,24 @@ class Subscriptions:
             or key in self._by_key
         ):
             if len(self._replies) < connector.limits.max_subscriptions:
+                connector.share.claim(text_bytes(text))
                 self._replies[text] = ""
             return
         source = source_of(text, connector.owner, connector.spelling)
         self._check_rights(source, text)
-        subscription = self._new(key, text, text, AckMode.AUTO)
+        size = ID_COPIES * text_bytes(text) + text_bytes(text) + pattern_bytes(source.pattern)
+        subscription = self._new(key, text, text, AckMode.AUTO, size)
         subscription.sources = [source]
         self._replies[text] = key
         subscription.look_at_congestion()
         subscription.read(queue)
+
+    def _forget_reply(self, text: str) -> str:
+        """A temporary queue is no longer one that a reply-to has named: the key of the subscription that made, or ""."""
+        key = self._replies.pop(text, None)
+        if key == "":
+            self._connector.share.count(-text_bytes(text))
+        return key or ""
 
     # -- UNSUBSCRIBE
 
@@ -308,7 +328,7 @@ class Subscriptions:
     def _drop(self, key: str) -> None:
         subscription = self._by_key.pop(key)
         del self._by_number[str(subscription.number)]
-        self._replies.pop(subscription.destination, "")
+        self._forget_reply(subscription.destination)
         if self._browsers is not None:
             self._browsers.drop(subscription)
         if self._replays is not None:
@@ -402,6 +422,8 @@ class Subscriptions:
 
     def leave(self) -> list[RetainedOutlet]:
         """The end: show nothing more; answers with all of them, for `end_all`."""
+        for text in list(self._replies):
+            self._forget_reply(text)
         if self._replays is not None:
             self._replays.end()
         if self._browsers is not None:
@@ -436,6 +458,16 @@ class _Keeping(Chore):
             if queue.broker.retained.get(message.destination.name) is message:
                 queue.offer(message, self._binding)
         return True
+
+
+def _bytes_of(subscribe: Subscribe, sources: list[Source]) -> int:
+    """What a subscription takes beside a short one, and beside its selector; see Footprint."""
+    named = subscribe.destination
+    size = text_bytes(named) + (len(sources) - 1) * SOURCE_BYTES
+    size += ID_COPIES * text_bytes(subscribe.id) if subscribe.id else text_bytes(named)
+    for source in sources:
+        size += pattern_bytes(source.pattern)
+    return size
 
 
 def _key(id: str | None, destination: str) -> str:

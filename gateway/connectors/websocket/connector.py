@@ -13,8 +13,9 @@ from gateway.connectors.replay import Replays
 from gateway.connectors.sources import Source, durable_key, may_read, share_key
 from gateway.connectors.websocket.addresses import destination_of, source_of
 from gateway.connectors.websocket.messages import JSON, message_from, once_parts
+from gateway.connectors.websocket.refusal import JsonRefusal, check_name
 from gateway.connectors.websocket.settings import JsonSettings
-from gateway.connectors.websocket.subscription import JsonSubscription
+from gateway.connectors.websocket.subscription import JsonSubscription, check_options
 from gateway.core.credit import Credit
 from gateway.core.dedup import KeyReused, Once
 from gateway.core.delivery import ACCEPTED, FAILED, REJECTED, RELEASED
@@ -61,15 +62,6 @@ from protocols.gatewayjson.reading import AT_ONCE, JsonText
 SERVER: Final = "gateway-broker/0.1.0"
 
 _NOT_HAD: Final = {FOREIGN: c.NOT_ALLOWED, IN_USE: c.IN_USE, NO_ROOM: c.FULL, UNKNOWN: c.UNKNOWN}
-
-
-class JsonRefusal(Exception):
-    """Why an operation cannot be carried out."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
 
 
 @final
@@ -463,20 +455,25 @@ class JsonConnector(FrameConnector):
         if len(self._subscriptions) >= self.limits.max_subscriptions:
             self.counters.limit_hits += 1
             raise JsonRefusal(c.LIMIT, "too many subscriptions")
+        check_name("sub", subscribe.sub, self._settings.name_bytes_max)
         source = source_of(subscribe.source)
         reading = Reading(subscribe.source, source.kind, source.pattern, bool(source.group))
         if not may_read(self.broker, self.publisher, reading.kind, reading.pattern, reading.whole):
             raise JsonRefusal(c.NOT_ALLOWED, f"not allowed to read from {subscribe.source[:200]}")
-        if subscribe.durable is not None and not (
-            self.client_id and source.kind == TOPIC and not source.group
-        ):
-            raise JsonRefusal(c.BAD_REQUEST, "`durable` is for topics, and for clients that have a client_id")
-        if subscribe.no_local and (source.kind == QUEUE or source.group):
-            raise JsonRefusal(c.BAD_REQUEST, "`no_local` is for topics, and for who reads them alone")
+        check_options(subscribe, source, self.client_id)
         automatic = subscribe.ack == c.ACK_AUTO
         subscription = JsonSubscription(self, subscribe.sub, reading, automatic, subscribe.credit >= 0)
+        subscription.claim(subscription.size)
+        try:
+            self._begin(subscribe, subscription, source)
+        except Exception:
+            subscription.unclaim()
+            raise
+
+    def _begin(self, subscribe: Subscribe, subscription: JsonSubscription, source: Source) -> None:
+        """Bind it, or have its queue and read that."""
         no_local = self.publisher if subscribe.no_local else None
-        if source.kind == TOPIC and not source.group and subscribe.durable is None and automatic:
+        if source.kind == TOPIC and not source.group and subscribe.durable is None and subscription.automatic:
             binding = Binding(source.pattern, subscription, no_local, self.publisher)
             self.broker.bind(binding, self.publisher)
             subscription.binding = binding
@@ -600,6 +597,7 @@ class JsonConnector(FrameConnector):
         if transact.word == "begin":
             if name in self._transactions:
                 raise JsonRefusal(c.IN_USE, "there is a transaction of that name already")
+            check_name("tx", name, self._settings.name_bytes_max)
             if len(self._transactions) >= self._settings.transactions_max:
                 self.counters.limit_hits += 1
                 raise JsonRefusal(c.LIMIT, "too many transactions")

@@ -17,6 +17,8 @@ class JsonSettings:
     """Open transactions on one connection."""
     values_max: int
     """Values in one JSON text."""
+    name_bytes_max: int
+    """Bytes of the name of a subscription or transaction."""
 
     def __init__(
         self,
@@ -24,8 +26,10 @@ class JsonSettings:
         operations_max: int = 1_000,
         transactions_max: int = 100,
         values_max: int = 50_000,
+        name_bytes_max: int = 1_024,
     ) -> None:
         self.window = window
         self.operations_max = operations_max
         self.transactions_max = transactions_max
         self.values_max = values_max
+        self.name_bytes_max = name_bytes_max

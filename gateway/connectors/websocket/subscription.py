@@ -5,20 +5,29 @@ from typing import TYPE_CHECKING, Final, final
 from gateway.connectors.parts import LONG
 from gateway.connectors.reading import Reading
 from gateway.connectors.replay import RetainedOutlet
+from gateway.connectors.sources import Source
 from gateway.connectors.websocket.long_messages import JsonParts
 from gateway.connectors.websocket.messages import json_of
+from gateway.connectors.websocket.refusal import JsonRefusal
 from gateway.core.credit import Credit
 from gateway.core.delivery import Delivery
+from gateway.core.destination import QUEUE, TOPIC
+from gateway.core.footprint import pattern_bytes, text_bytes
 from gateway.core.leaving import give_back
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING
 from gateway.core.queue import Queue
 from gateway.core.queue_key import SHARED
 from gateway.core.subscription import Binding, Consumer
+from protocols.gatewayjson import constants as c
 from protocols.gatewayjson.codec import message_head
+from protocols.gatewayjson.frames import Subscribe
 
 if TYPE_CHECKING:
     from gateway.connectors.websocket.connector import JsonConnector
+
+ID_COPIES: Final = 3
+"""How often its name is there: by itself, within the head of its messages, and within the name of a queue of its own."""
 
 _MORE: Final = b","
 
@@ -60,6 +69,12 @@ class JsonSubscription(RetainedOutlet):
         self.unacked: dict[int, Delivery] = {}
         """By tag."""
         self._head = message_head(id)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes beside what each takes in any case; see Footprint."""
+        reading = self.reading
+        return ID_COPIES * text_bytes(self.id) + text_bytes(reading.name) + pattern_bytes(reading.pattern)
 
     # -- Sink: live on topics
 
@@ -158,6 +173,7 @@ class JsonSubscription(RetainedOutlet):
         unacked = list(self.unacked.values())
         self.unacked.clear()
         give_back(unacked, tried)
+        self.unclaim()
         consumer = self.consumer
         if consumer is not None:
             queue = consumer.queue
@@ -165,3 +181,11 @@ class JsonSubscription(RetainedOutlet):
                 self._connector.broker.delete_queue(queue)
             else:
                 self._connector.broker.drop_unused(queue)
+
+
+def check_options(subscribe: Subscribe, source: Source, client_id: str) -> None:
+    """Raise JsonRefusal for what there is not for such a source, or such a client."""
+    if subscribe.durable is not None and not (client_id and source.kind == TOPIC and not source.group):
+        raise JsonRefusal(c.BAD_REQUEST, "`durable` is for topics, and for clients that have a client_id")
+    if subscribe.no_local and (source.kind == QUEUE or source.group):
+        raise JsonRefusal(c.BAD_REQUEST, "`no_local` is for topics, and for who reads them alone")
