@@ -153,7 +153,11 @@ class MqttSession(Outlet):
         if filter.text in self.subscriptions:
             return self._subscribe(filter, qos, no_local, retain_as_published, identifier)
         size = filter.size
-        self.share.claim(size)
+        if self.connector is None:
+            # An earlier run has granted it.
+            self.share.count(size)
+        else:
+            self.share.claim(size)
         try:
             return self._subscribe(filter, qos, no_local, retain_as_published, identifier)
         except LimitReached:

@@ -263,7 +263,7 @@ def test_a_will_that_is_too_large_is_refused_and_costs_the_session_nothing() -> 
     # It has not come back, so what it left behind is still due.
     world.advance(9_000)
     assert payloads(watcher.publishes()) == [b"old"]
-    assert world.service.sessions.footprint.total == len("c") + len("watcher") + len("w")
+    assert world.service.sessions.footprint.total == len("c") + len("watcher") + 2 * len("w")
 
 
 def test_a_subscription_that_is_refused_for_want_of_room_leaves_nothing_behind() -> None:
@@ -389,3 +389,24 @@ def test_filters_that_would_make_a_look_up_too_long_are_refused_and_those_of_a_k
     again.broker.recover(recovered)
     again.service.recover(recovered, again.now_ms)
     assert (again.broker.topics.bindings_count, again.broker.topics.steps) == (taken, steps)
+
+
+def test_filters_of_a_kept_session_stay_where_one_may_have_fewer_bytes_now() -> None:
+    disk = Kept()
+    world = World(store=MemoryStore(disk))
+    client = world.client("k", 5, clean_start=False, properties=kept(3_600))
+    client.subscribe(("a" * 60, 0), ("b" * 60, 0))
+    disk.clean = False
+    store = MemoryStore(disk)
+    again = World(MqttSettings(session_bytes_max=150), store=store)
+    recovered = store.recover()
+    again.broker.recover(recovered)
+    again.service.recover(recovered, again.now_ms)
+    assert again.broker.topics.bindings_count == 2
+    client = again.client("k", 5, clean_start=False, properties=kept(3_600))
+    answer(client)
+    client.subscribe(("c", 0))
+    assert codes(client) == [ReasonCode.QUOTA_EXCEEDED.value]
+    again.service.sessions.get("k").unsubscribe("a" * 60)  # type: ignore[union-attr]
+    client.subscribe(("c", 0))
+    assert codes(client) == [0]
