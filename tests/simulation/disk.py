@@ -252,7 +252,7 @@ class FaultyFile(apsw.VFSFile):  # type: ignore[misc]
     def xWrite(self, data: bytes, offset: int) -> None:
         disk = self._disk
         _refuse(disk.writes(disk.full and offset + len(data) > self.xFileSize()), IOERR_WRITE)
-        self._file.write(offset, bytes(data))
+        self._file.write(offset, data)
         super().xWrite(data, offset)
 
     def xTruncate(self, size: int) -> None:

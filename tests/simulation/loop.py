@@ -1,12 +1,17 @@
 """asyncio's own event loop, with virtual time and without a selector: sockets are in `network.py`."""
 
 import asyncio
+import heapq
 from asyncio import events
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from tests.simulation.clock import Clock
 from tests.simulation.threads import NEVER, Hub, Killed
+
+
+CANCELLED_MAX: Final = 100
+"""Timers that nobody waits for any more, before they are cleared away."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -28,7 +33,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.failures.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     def time(self) -> float:
-        return self._clock.now_s
+        return self._clock.us / 1_000_000
 
     # -- what BaseEventLoop asks of a selector: nothing ever comes of it
 
@@ -43,10 +48,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # -- turns
 
-    def ready(self) -> bool:
-        """Is there something to call?"""
-        return bool(self._ready)  # type: ignore[attr-defined]
-
     def next_s(self) -> float:
         """When the next timer is due."""
         scheduled = self._scheduled  # type: ignore[attr-defined]
@@ -55,20 +56,44 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run(self, main: Any) -> None:
         """Turn until `main` is done; waits for the hub between turns."""
         task = self.create_task(main)
+        hub = self._hub
+        # Is there something to call?
+        ready = self._ready.__len__  # type: ignore[attr-defined]
         while not task.done():
-            if not self.ready():
-                self._hub.wait(self.ready, self.next_s())
-            elif self._hub.chance.random() < 0.5:
-                self._hub.wait(self.ready)
-            if self._hub.killed:
+            if not ready():
+                hub.wait(ready, self.next_s())
+            elif hub.chance.random() < 0.5:
+                hub.wait(ready)
+            if hub.killed:
                 # What is thrown into a callback does not leave it.
                 raise Killed
             events._set_running_loop(self)
             try:
-                self._run_once()  # type: ignore[attr-defined]
+                self._run_once()
             finally:
                 events._set_running_loop(None)
         task.result()
+
+    def _run_once(self) -> None:
+        """As asyncio's own, which has a selector to ask between timers and calls, and itself to watch."""
+        if self._timer_cancelled_count > CANCELLED_MAX:  # type: ignore[attr-defined]
+            # It knows how to get rid of them.
+            super()._run_once()  # type: ignore[misc]
+            return
+        scheduled = self._scheduled  # type: ignore[attr-defined]
+        ready = self._ready  # type: ignore[attr-defined]
+        now_s = self._clock.us / 1_000_000
+        while scheduled and scheduled[0]._cancelled:
+            self._timer_cancelled_count -= 1
+            heapq.heappop(scheduled)._scheduled = False
+        while scheduled and scheduled[0]._when <= now_s:
+            timer = heapq.heappop(scheduled)
+            timer._scheduled = False
+            ready.append(timer)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
 
     def drop(self) -> None:
         """End what was killed where it is, or before it began, and close."""

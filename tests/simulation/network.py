@@ -50,6 +50,8 @@ class Connection(asyncio.Transport):
         """A client that stands still reads nothing."""
         self.said = 0
         """Frames of the client."""
+        self.stirs = True
+        """May anything be on its way?"""
         self.client_gone = False
         """Its process, or its cable, is gone."""
 
@@ -84,15 +86,16 @@ class Connection(asyncio.Transport):
         """The client writes; it may always."""
         if not self.client_gone and not self._client_ended:
             self.said += 1
+            self.stirs = True
             self._coming += data
 
     def end_writing(self) -> None:
         """The client has said all, and reads on."""
-        self._client_ended = True
+        self._client_ended = self.stirs = True
 
     def leave(self) -> None:
         """The client closes; what it wrote arrives."""
-        self._client_ended = True
+        self._client_ended = self.stirs = True
         self.client_gone = True
         self._going.clear()
 
@@ -107,10 +110,14 @@ class Connection(asyncio.Transport):
 
     def offer(self, choices: list[Any]) -> None:
         """Add what may happen now."""
-        if (self._coming or self._client_ended) and self.may_deliver():
+        coming = self._coming or (self._client_ended and not self._told_eof)
+        if coming and self._reading and not self._delivering and not self._lost:
             choices.append(self.deliver)
-        if self._going and self.may_read():
-            choices.append(self.read)
+        if self._going:
+            if self.client_reads and not self.client_gone:
+                choices.append(self.read)
+        elif not coming or self._lost:
+            self.stirs = False
 
     def may_deliver(self) -> bool:
         """Has the gateway something to read?"""
@@ -195,6 +202,7 @@ class Connection(asyncio.Transport):
             return
         if not self.client_gone:
             self._going += data
+            self.stirs = True
         if not self._paused and self.get_write_buffer_size() > self._high:
             self._paused = True
             self.protocol.pause_writing()

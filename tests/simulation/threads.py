@@ -24,9 +24,11 @@ class Killed(BaseException):
 class Task:
     """A thread, and what it waits for."""
 
+    __slots__ = ("_work", "failure", "greenlet", "name", "ready", "until_s")
+
     def __init__(self, hub: "Hub", name: str, work: Callable[[], object]) -> None:
         self.name = name
-        self.ready: Callable[[], bool] | None = None
+        self.ready: Callable[[], object] | None = None
         """Whether it may go on before `until_s`; None: it may."""
         self.until_s = 0.0
         self.failure: BaseException | None = None
@@ -60,10 +62,12 @@ class Hub:
 
     def runnable(self) -> list[Task]:
         """Those that may go on now."""
-        now_s = self.clock.now_s
-        return [
-            task for task in self.tasks if task.until_s <= now_s or (task.ready is not None and task.ready())
-        ]
+        now_s = self.clock.us / 1_000_000
+        found = []
+        for task in self.tasks:
+            if task.until_s <= now_s or ((ready := task.ready) is not None and ready()):
+                found.append(task)
+        return found
 
     def next_s(self) -> float:
         """When the next one may that only waits for time."""
@@ -79,7 +83,7 @@ class Hub:
             if task.failure is not None:
                 raise task.failure
 
-    def wait(self, ready: Callable[[], bool] | None, until_s: float = NEVER) -> None:
+    def wait(self, ready: Callable[[], object] | None, until_s: float = NEVER) -> None:
         """Called by a task: let others go on until it is ready or that time has come."""
         task = self._current
         if task is None or self.killed:
@@ -193,7 +197,7 @@ class SimulatedQueue:
 
     def get(self, timeout: float) -> Any:
         # Even what is there is not taken at once: whoever asked goes on first, or does not.
-        self._hub.wait(lambda: bool(self._items), self._hub.clock.now_s + timeout)
+        self._hub.wait(self._items.__len__, self._hub.clock.now_s + timeout)
         if not self._items:
             raise Empty
         return self._items.popleft()

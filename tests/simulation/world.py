@@ -26,6 +26,7 @@ from tests.simulation.process import MQTT_PORT, STOMP_PORT, WS_PORT, Process
 from tests.simulation.record import Record
 from tests.simulation.rights import OPEN, RULES
 from tests.simulation.stomp_client import StompClient
+from tests.simulation.threads import Task
 
 DRAIN_S: Final = 300.0
 """Virtual time in which all must come out once faults have stopped."""
@@ -249,7 +250,8 @@ class World:
         self.steps += 1
         choices: list[Any] = process.hub.runnable()
         for connection in process.connections:
-            connection.offer(choices)
+            if connection.stirs:
+                connection.offer(choices)
         if self.steps > STEPS_MAX_OF_A_RUN:
             raise Failed(f"it goes on and on: {self._waits_for()}")
         if not choices:
@@ -262,15 +264,15 @@ class World:
                 return True
         chosen = choices[int(self._chance.random() * len(choices))]
         try:
-            if callable(chosen):
-                chosen()
-            else:
+            if isinstance(chosen, Task):
                 process.hub.go_on(chosen)
+            else:
+                chosen()
         except StoreError:
             # Within a start; whatever a dying process still says, nobody hears.
             if not self.disk.dead:
                 raise
-        if self.disk.dead or self._dies_told(chosen):
+        if self.disk.dead or (self.dies_told and self._dies_told(chosen)):
             self.kill(self._chance.random() < 0.5)
             return True
         if self.steps % LOOK_EVERY == 0:
@@ -287,7 +289,7 @@ class World:
 
     def _dies_told(self, step: Any) -> bool:
         """Was this the last step that the process has lived to see?"""
-        if self.dies_told and getattr(step, "__func__", None) is Connection.read:
+        if getattr(step, "__func__", None) is Connection.read:
             self.dies_told -= 1
             return not self.dies_told
         return False
