@@ -1,6 +1,7 @@
 """The listening addresses: a URI each, whose options are the limits of its connections."""
 
 import socket
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -14,6 +15,9 @@ from gateway.core.limits import BLOCK, DROP_OLDEST
 
 SCHEMES: Final = {"mqtt": 1883, "stomp": 61613, "ws": 61614}
 """Protocols a connector can speak, and their usual ports."""
+
+OPTIONS_KNOWN_MAX: Final = 100
+"""URIs whose options are remembered as they were read."""
 
 AUTO: Final = "auto"
 """A connector that looks at the first bytes to find out which of them a client speaks."""
@@ -136,7 +140,7 @@ class ConnectorSection(Section):
     @property
     def socket_mode(self) -> int:
         """The mode of the Unix socket's file.  Raises ValueError."""
-        for key, value in parse_qsl(urlsplit(self.uri).query, keep_blank_values=True):
+        for key, value in _options(self.uri):
             if _option_name(key) == SOCKET_MODE:
                 return _mode_of(value)
         return SOCKET_MODE_DEFAULT
@@ -164,7 +168,7 @@ class ConnectorSection(Section):
     def client_certificates(self) -> str | None:
         """What the URI says of them, as ActiveMQ writes it; None when it says nothing.  Raises ValueError."""
         found: str | None = None
-        for key, value in parse_qsl(urlsplit(self.uri).query, keep_blank_values=True):
+        for key, value in _options(self.uri):
             wanted = TLS_OPTIONS.get(_option_name(key))
             if wanted is None:
                 continue
@@ -216,7 +220,7 @@ class ConnectorSection(Section):
         Raises ValueError."""
         limits = Limits(slow_consumer=BLOCK if (protocol or self.protocol) in BLOCKING else DROP_OLDEST)
         seen: set[str] = set()
-        for key, value in parse_qsl(urlsplit(self.uri).query, keep_blank_values=True):
+        for key, value in _options(self.uri):
             option = _option_name(key)
             if option in seen:
                 raise ValueError(f"{option} is there twice")
@@ -228,6 +232,12 @@ class ConnectorSection(Section):
                 continue
             _apply_option(limits, option, value)
         return limits
+
+
+@lru_cache(OPTIONS_KNOWN_MAX)
+def _options(uri: str) -> tuple[tuple[str, str], ...]:
+    """What stands behind its question mark: read once, though each protocol asks for its limits by itself."""
+    return tuple(parse_qsl(urlsplit(uri).query, keep_blank_values=True))
 
 
 def _option_name(key: str) -> str:

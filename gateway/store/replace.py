@@ -123,11 +123,20 @@ def finish(path: Path) -> list[str]:
             done.append(
                 f"{path}: was being replaced when an earlier start ended; what it was is kept as {kept}"
             )
-        for suffix in (*_PARTS, *_OLD_PARTS, ".work"):
-            remove(path.with_name(path.name + suffix))
+        _remove_parts(path)
     except OSError as error:
         raise StoreRefused(f"{path}: {error.strerror or error}") from None
     return done
+
+
+def _remove_parts(path: Path) -> None:
+    """What no earlier start came to the end of; mostly there is nothing, which one look at the directory says."""
+    there = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+    for part in (*_PARTS, *_OLD_PARTS, ".work"):
+        for suffix in SUFFIXES:
+            name = path.name + part + suffix
+            if name in there:
+                path.with_name(name).unlink(missing_ok=True)
 
 
 def _kind_of(suffix: str) -> str:

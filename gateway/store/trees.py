@@ -6,6 +6,7 @@ of pages, read from a page up to its root (fileformat2, "Pointer Map or Ptrmap P
 
 import sqlite3
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple, final
 
 from gateway.store.btree import (
@@ -236,6 +237,7 @@ def _may_begin(image: Image, root: int, shape: Shape) -> bool:
     return page.kind == 0 or bool(page.children) or not page.cells or fits(image, root, shape)
 
 
+@cache
 def _new_roots(origin: int, version: int) -> dict[str, int]:
     """The roots in a store that was made with version `origin`, and then became `version`."""
     known = [shape.table for shape in SHAPES]

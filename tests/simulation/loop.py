@@ -9,7 +9,6 @@ from typing import Any, Final
 from tests.simulation.clock import Clock
 from tests.simulation.threads import NEVER, Hub, Killed
 
-
 CANCELLED_MAX: Final = 100
 """Timers that nobody waits for any more, before they are cleared away."""
 

@@ -5,7 +5,6 @@ names.  A file is told apart from its name, as on a disk: what is open stays the
 """
 
 import random
-from pathlib import PurePosixPath
 from typing import Final
 
 SECTOR: Final = 512
@@ -127,7 +126,7 @@ class Platter:
 
 
 def _directory_of(name: str) -> str:
-    return str(PurePosixPath(name).parent)
+    return name.rpartition("/")[0] or HERE
 
 
 def _name(names: dict[str, File], change: dict[str, Named]) -> None:

@@ -231,7 +231,8 @@ class World:
     def let_pass(self, seconds: float) -> None:
         """Go on until that time has passed."""
         until_s = self.clock.now_s + seconds
-        while self.clock.now_s < until_s and self._step(until_s):
+        until_us = until_s * 1_000_000
+        while self.clock.us < until_us and self._step(until_s):
             pass
         self.clock.advance_to(until_s)
 
