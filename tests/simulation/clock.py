@@ -65,8 +65,10 @@ class Clock:
 
     def advance_to(self, when_s: float) -> None:
         """Nothing happens before then."""
-        self.us = max(self.us, math.ceil(when_s * 1_000_000))
-        if self.now_s < when_s:
+        us = math.ceil(when_s * 1_000_000)
+        if us > self.us:
+            self.us = us
+        if self.us / 1_000_000 < when_s:
             self.us += 1
 
     def monotonic(self) -> float:

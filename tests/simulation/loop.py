@@ -105,6 +105,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # -- what the gateway asks of a loop
 
+    def call_soon(self, callback: Any, *arguments: Any, context: Any = None) -> events.Handle:
+        # Nobody calls from another thread, or after its end.
+        handle = events.Handle(callback, arguments, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
     def create_task(self, coroutine: Any, **named: Any) -> asyncio.Task[Any]:
         task = super().create_task(coroutine, **named)
         self._tasks.append(task)

@@ -71,7 +71,11 @@ class Hub:
 
     def next_s(self) -> float:
         """When the next one may that only waits for time."""
-        return min((task.until_s for task in self.tasks), default=NEVER)
+        found = NEVER
+        for task in self.tasks:
+            if task.until_s < found:
+                found = task.until_s
+        return found
 
     def go_on(self, task: Task) -> None:
         """Let it run until it waits.  Raises what it raised."""
@@ -98,7 +102,7 @@ class Hub:
 
     def pause(self, seconds: float) -> None:
         """Called by a task: take so long."""
-        self.wait(None, self.clock.now_s + seconds)
+        self.wait(None, self.clock.us / 1_000_000 + seconds)
 
     def kill(self) -> None:
         """End all tasks where they are."""
