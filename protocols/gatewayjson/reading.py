@@ -30,6 +30,10 @@ WHOLE: Final = 2_048
 NESTED_MAX: Final = 500
 """Lists and objects within each other: Python's own writer of JSON takes some 900, less what has called it."""
 
+BESIDE_MAX: Final = 1_048_576
+"""Bytes that one operation or envelope may have beside its body, about: what is in there is looked at, translated and
+kept in one go, and no other protocol's headers hold as much."""
+
 INFINITY: Final = float("inf")
 
 BODY: Final = "body"
@@ -151,6 +155,7 @@ class JsonText:
 
     __slots__ = (
         "_at",
+        "_beside",
         "_buffer",
         "_containers",
         "_count",
@@ -175,6 +180,8 @@ class JsonText:
         self.size = len(data)
         # Are long bodies wanted as bytes?
         self._keeps = keeps
+        # Bytes of the operation that is being read, but for its body.
+        self._beside = 0
         # The name of the member whose text is being read, if that may be one; what has come of it, and of its base64.
         self._kept = ""
         self._buffer: Pieces | None = None
@@ -278,6 +285,7 @@ class JsonText:
         if found is None:
             raise self._wrong()
         self._at = found.end()
+        self._add_beside(found.end() - found.start())
         digits = found.group(1)
         if digits is None:
             self._put(_WORDS[found.group()])
@@ -313,6 +321,7 @@ class JsonText:
             self._descends_to = at + len(piece)
             return False
         self._add_count(bare.count(b",") + brackets)
+        self._add_beside(len(piece))
         self._at = at + len(piece)
         self._put(value)
         return True
@@ -369,9 +378,27 @@ class JsonText:
         container = containers[-1]
         if isinstance(container, list):
             container.append(value)
+            if len(containers) == 1:
+                # The next one begins.
+                self._beside = 0
         else:
             assert isinstance(container, dict)
             container[self._names[-1]] = value
+
+    def _add_beside(self, size: int) -> None:
+        """So many bytes more have been read, of a body or beside it."""
+        containers = self._containers
+        if not self._keeps or not containers:
+            return
+        at = 1 if isinstance(containers[0], list) else 0
+        depth = len(containers) - 1
+        # Names of an operation's members are none of the body, whatever the last one was.
+        own = depth == at and (self._wanted == _NAME or self._wanted == _NAME_OR_END)
+        if depth >= at and not own and self._names[at] in (BODY, BODY_PACKED):
+            return
+        self._beside += size
+        if self._beside > BESIDE_MAX:
+            raise JsonError(f"more than {BESIDE_MAX} bytes beside a body", BAD_JSON)
 
     def _add_count(self, count: int) -> None:
         self._count += count
@@ -418,6 +445,7 @@ class JsonText:
     def _add(self, piece: bytes, escaped: bool = False) -> None:
         parts = self._parts
         assert parts is not None
+        self._add_beside(len(piece))
         try:
             text: str = self._decoder.decode(piece)
         except UnicodeDecodeError:

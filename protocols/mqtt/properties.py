@@ -104,12 +104,19 @@ ANY_NUMBER: Final = 1 << 30
 """Where nothing bounds what may repeat: packets cannot have so many."""
 
 
+PROPERTY_BYTES_MAX: Final = 1_048_576
+"""Bytes of the properties of a packet where those that may repeat are bounded: they are read, and translated, in one go."""
+
+
 def decode_properties(block: bytes, packet_type: int = PUBLISH, repeats_max: int = ANY_NUMBER) -> Properties:
     """The properties in `block`, which has no length in front.
 
     Raises MalformedPacket for what cannot be read or does not belong into such a packet, ProtocolViolation for what
-    may not be there twice or have that value, TooMany for more than `repeats_max` of those that may repeat.
+    may not be there twice or have that value, TooMany for more than `repeats_max` of those that may repeat, and where
+    that is a bound for more bytes than PROPERTY_BYTES_MAX.
     """
+    if repeats_max < ANY_NUMBER and len(block) > PROPERTY_BYTES_MAX:
+        raise TooMany(PROPERTY_BYTES_MAX, "bytes of properties")
     properties = Properties()
     allowed = PROPERTIES_ALLOWED[packet_type]
     seen = 0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocols.gatewayjson.codec import load
 from protocols.gatewayjson.errors import JsonError
-from protocols.gatewayjson.reading import AT_ONCE, NESTED_MAX, TOKENS_AT_ONCE, WHOLE, JsonText
+from protocols.gatewayjson.reading import AT_ONCE, BESIDE_MAX, NESTED_MAX, TOKENS_AT_ONCE, WHOLE, JsonText
 
 
 def read(data: bytes, values_max: int = 1_000_000) -> Any:
@@ -203,3 +203,45 @@ def test_both_take_the_same_depth_however_it_is_spread_and_python_can_write_it(
         json.dumps(reader(b"[" + b"[]," * NESTED_MAX + b"[" + b"]]"))
         with pytest.raises(JsonError, match="nested too deeply"):
             reader(b"[" + b"".join(ends) + b"]")
+
+
+BESIDE = b'"' + b"x" * (BESIDE_MAX // 2) + b'"'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"op":"publish","body":"' + b"x" * BESIDE_MAX + b'","a":%b}' % BESIDE,
+        b'{"op":"publish","body":{"a":["' + b"x" * BESIDE_MAX + b'"]},"a":%b}' % BESIDE,
+        b'{"op":"publish","body_b64":"' + b"AAAA" * BESIDE_MAX + b'","a":%b}' % BESIDE,
+        b"[" + b",".join([b'{"op":"publish","a":%b}' % BESIDE] * 4) + b"]",
+    ],
+    ids=["text", "value", "packed", "several"],
+)
+def test_a_body_does_not_count_among_what_is_beside_it(text: bytes) -> None:
+    reading = JsonText(text, keeps=True)
+    while not reading.step():
+        pass
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"op":"publish","a":%b,"b":%b}' % (BESIDE, BESIDE),
+        b'{"op":"publish","properties":{"a":%b,"b":{"c":[%b]}}}' % (BESIDE, BESIDE),
+        b'{"op":"publish","body":"x","a":%b,"b":[%b]}' % (BESIDE, b",".join([b"1" * 4_000] * 200)),
+        b'{"body":"x",%b:1,%b:2}' % (BESIDE, BESIDE[:-2] + b'y"'),
+        b'[{"op":"ping"},{"op":"publish","a":%b,"b":%b}]' % (BESIDE, BESIDE),
+    ],
+    ids=["texts", "within", "digits", "names", "several"],
+)
+def test_what_is_beside_a_body_is_bounded(text: bytes) -> None:
+    """It is handled in one go."""
+    reading = JsonText(text, keeps=True)
+    with pytest.raises(JsonError, match="beside"):
+        while not reading.step():
+            pass
+    # Where a body itself is looked at there is nothing beside it.
+    whole = JsonText(text)
+    while not whole.step():
+        pass

@@ -2,10 +2,12 @@
 
 import pytest
 
+from protocols.mqtt.accepted import Accepted
 from protocols.mqtt.codec import encode_packet, encode_publish
 from protocols.mqtt.decoder import TAIL_BYTES_MIN, PacketDecoder
-from protocols.mqtt.errors import MalformedPacket
+from protocols.mqtt.errors import MalformedPacket, TooMany
 from protocols.mqtt.frames import Packet, Publish
+from protocols.mqtt.properties import PROPERTY_BYTES_MAX
 
 PINGREQ = b"\xc0\x00"
 
@@ -66,3 +68,25 @@ def test_properties_that_are_longer_than_their_packet_are_still_no_packet() -> N
     frame[start : start + 4] = b"\xff\xff\xff\x7f"
     with pytest.raises(MalformedPacket, match="longer than their packet"):
         decoded(PacketDecoder(1 << 30, 5), bytes(frame), 65_536)
+
+
+@pytest.mark.parametrize("user_properties_max", [2_000, None])
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_bytes_of_properties_are_bounded_where_their_number_is(
+    user_properties_max: int | None, extra: int
+) -> None:
+    """They are read in one go."""
+    one = b"\x26\0\1k\xff\xff" + b"v" * 65_535
+    block = one * (PROPERTY_BYTES_MAX // len(one))
+    left = PROPERTY_BYTES_MAX + extra - len(block) - 6
+    block += b"\x26\0\1k" + left.to_bytes(2, "big") + b"v" * left
+    assert len(block) == PROPERTY_BYTES_MAX + extra
+    decoder = PacketDecoder(1 << 28, 5)
+    if user_properties_max is not None:
+        decoder = PacketDecoder(1 << 28, 5, accepted=Accepted(frozenset((5,)), user_properties_max))
+    packet = encode_publish("t", b"x", 0, False, False, 0, block)
+    if extra > 0 and user_properties_max is not None:
+        with pytest.raises(TooMany, match="bytes of properties"):
+            decoded(decoder, packet, 65_536)
+    else:
+        assert len(decoded(decoder, packet, 65_536)) == 1
