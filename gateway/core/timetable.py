@@ -64,6 +64,15 @@ class Timetable(Generic[T]):
             self.count -= 1
             self._tidy()
 
+    @property
+    def next_ms(self) -> int:
+        """The time of the earliest entry, which may be in vain; 0 where there is none."""
+        heap = self._heap
+        older = self._older
+        if older and (not heap or older[0] < heap[0]):
+            heap = older
+        return heap[0][0] if heap else 0
+
     def is_due(self, now_ms: int) -> bool:
         """Has the time of any entry come?"""
         return _is_due(self._heap, now_ms) or _is_due(self._older, now_ms)

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from gateway.core.timetable import VAIN_MIN
 from gateway.net.clock import Clock
-from gateway.net.deadlines import DEAD_MIN, Deadlines, Timed
+from gateway.net.deadlines import CALLED_AT_ONCE, Deadlines, Timed
 
 
 class Waiting(Timed):
@@ -81,7 +82,7 @@ async def test_those_who_are_gone_do_not_stay_in_the_heap() -> None:
         one = Waiting(watch.start_ms + 86_400_000)
         watch.deadlines.watch(one)
         watch.deadlines.forget(one)
-    assert len(watch.deadlines) <= 2 * DEAD_MIN + 2
+    assert len(watch.deadlines) <= 2 * VAIN_MIN + 2
     watch.deadlines.close()
 
 
@@ -91,7 +92,7 @@ async def test_one_that_keeps_asking_for_an_earlier_time_does_not_fill_the_heap(
     for earlier in range(10_000):
         one.due_ms = watch.start_ms + 86_400_000 - earlier
         watch.deadlines.watch(one)
-    assert len(watch.deadlines) <= 2 * DEAD_MIN + 2
+    assert len(watch.deadlines) <= 2 * VAIN_MIN + 2
     watch.deadlines.close()
 
 
@@ -147,3 +148,21 @@ def test_sockets_are_looked_at_once_more_before_a_deadline_counts() -> None:
     loop.calls.pop(0)()
     assert heard.called == []
     assert len(silent.called) == 1
+
+
+def test_very_many_deadlines_that_come_at_once_are_some_a_turn_and_all_in_order() -> None:
+    loop, clock = StillLoop(), Clock()
+    deadlines = Deadlines(cast(asyncio.AbstractEventLoop, loop), clock)
+    start_ms = clock.now_ms() - 100_000
+    many = [Waiting(start_ms + number) for number in range(3 * CALLED_AT_ONCE)]
+    for one in (many[0], *reversed(many)):
+        deadlines.watch(one)
+    turns: list[int] = []
+    while loop.calls:
+        loop.calls.pop()()
+        turns.append(sum([len(one.called) for one in many]))
+        assert [bool(one.called) for one in many] == [True] * turns[-1] + [False] * (len(many) - turns[-1])
+    # Before each of these turns sockets are looked at once more.
+    each = CALLED_AT_ONCE
+    assert turns == [0, each, each, 2 * each, 2 * each, 3 * each]
+    assert len(deadlines) == 0

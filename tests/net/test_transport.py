@@ -9,7 +9,7 @@ import pytest
 from gateway.connectors.base import Limits
 from gateway.connectors.output import HEARD_MS
 from gateway.connectors.parts import PART_BYTES
-from gateway.net.deadlines import DEAD_MIN
+from gateway.core.timetable import VAIN_MIN
 from gateway.net.transport import CLOSE_TIMEOUT_MS, JOIN_MAX, WRITE_HIGH_WATER
 
 
@@ -410,4 +410,4 @@ async def test_connections_that_are_gone_leave_no_deadline_behind(net) -> None:
             pass
         writer.transport.abort()
     await net.until(lambda: not net.listener.transports)
-    assert len(net.machinery.deadlines) <= 2 * DEAD_MIN
+    assert len(net.machinery.deadlines) <= 2 * VAIN_MIN
