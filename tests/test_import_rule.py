@@ -89,6 +89,7 @@ RULES: dict[str, set[str]] = {
         "gateway.connectors.parts",
         "gateway.connectors.service",
         "gateway.core.ports",
+        "gateway.core.timetable",
     }
     # What the other side will think of a certificate.
     | {"gateway.core.router", "protocols.websocket", "gateway.pki.chain", "gateway.pki.fitness"},
