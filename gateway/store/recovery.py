@@ -91,7 +91,7 @@ def prepare(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreRefused(f"{path.parent}: {error.strerror or error}") from None
+        raise full_or(StoreRefused, str(path.parent), error) from None
     for needed in (path.parent, path):
         if needed.exists() and not os.access(needed, os.W_OK):
             raise StoreRefused(f"{needed}: not writable")

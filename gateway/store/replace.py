@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from gateway.store.errors import StoreRefused
+from gateway.store.errors import StoreRefused, full_or
 from gateway.store.schema import sync_directory
 from gateway.store.segments import directory_of, segments_in
 from gateway.store.wal import forget_index
@@ -106,7 +106,7 @@ def _move(old: Path, new: Path) -> None:
 
 
 def finish(path: Path) -> list[str]:
-    """Carry on where an earlier start, or a restore, broke off; returns what was done.  Raises StoreRefused."""
+    """Carry on where an earlier start, or a restore, broke off; returns what was done.  Raises StoreError."""
     done: list[str] = []
     try:
         if not path.exists():
@@ -125,7 +125,8 @@ def finish(path: Path) -> list[str]:
             )
         _remove_parts(path)
     except OSError as error:
-        raise StoreRefused(f"{path}: {error.strerror or error}") from None
+        # A disk that is full has room again when the reserve is given up; then it goes on.
+        raise full_or(StoreRefused, str(path), error) from None
     return done
 
 

@@ -12,7 +12,7 @@ from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer, Store
 from gateway.core.router import Broker
 from gateway.store import recovery
-from gateway.store.errors import StoreError, StoreFailed, StoreFull
+from gateway.store.errors import StoreError, StoreFailed, StoreFull, StoreRefused
 from gateway.store.replace import doubt
 from gateway.store.sqlite import SqliteStore
 from gateway.storing import Storing
@@ -58,6 +58,29 @@ def test_a_store_that_cannot_be_given_its_name_is_an_error_of_the_store(
     monkeypatch.undo()
     # Nobody has its lock.
     SqliteStore(tmp_path / "store.db").close(False)
+
+
+@pytest.mark.parametrize(("number", "kind"), ((errno.ENOSPC, StoreFull), (errno.EACCES, StoreRefused)))
+def test_a_replacement_that_cannot_go_on_since_the_disk_is_full_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[StoreError]
+) -> None:
+    path = tmp_path / "store.db"
+    SqliteStore(path).close(False)
+    # Where the power went once what was saved was whole: before it had its name.
+    os.rename(path, tmp_path / "store.db.next-damaged-1")
+    path.write_bytes(b"what was there before")
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(kind, match=os.strerror(number)) as caught:
+        SqliteStore(path)
+    assert type(caught.value) is kind
+    monkeypatch.undo()
+    store = SqliteStore(path)
+    assert any("was being replaced" in line for line in store.damages)
+    store.close(False)
 
 
 def test_what_is_left_of_a_salvage_and_cannot_be_removed_ends_no_start(
