@@ -38,8 +38,12 @@ from tests.perf.stalls_large import (
     json_packed,
     json_unpacked,
     json_very_large,
+    large_as_json,
+    large_in_chunks,
+    large_once,
     mqtt_one_large,
     mqtt_properties_to_stomp,
+    stomp_large_to_others,
     stomp_one_large,
 )
 from tests.perf.wires import Endpoint, Mqtt, mqtt_packet, mqtt_receive, mqtt_string, receive_exactly
@@ -407,6 +411,10 @@ CASES: Final[dict[str, Callable[[Site], None]]] = {
         json_packed,
         mqtt_one_large,
         stomp_one_large,
+        stomp_large_to_others,
+        large_once,
+        large_as_json,
+        large_in_chunks,
         mqtt_properties_to_stomp,
         http_deep_json,
         http_chunks,

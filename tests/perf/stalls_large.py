@@ -5,7 +5,7 @@ import socket
 import time
 import zlib
 
-from tests.perf.stall_site import Site, answered, drain, http, json_frame, publish, say, send
+from tests.perf.stall_site import Site, answered, drain, first_line, http, json_frame, publish, say, send
 from tests.perf.wires import mqtt_packet, mqtt_string
 
 
@@ -101,6 +101,53 @@ def stomp_one_large(site: Site) -> None:
         sock.recv(65_536)
         drain(sock)
         send(sock, b"SUBSCRIBE\nid:0\ndestination:/queue/large\nack:auto\n\n\0")
+        time.sleep(3)
+
+
+def large_once(site: Site) -> None:
+    """90 MB under a key, twice each: by HTTP, and by MQTT with QoS 2."""
+    body = b"x" * 90_000_000
+    for _ in range(2):
+        with site.connect("ws") as sock:
+            say(http(sock, "/queues/once", body, "Content-Type: text/plain\r\nIdempotency-Key: k\r\n"))
+    with site.mqtt() as sock:
+        for _ in range(2):
+            send(sock, mqtt_packet(0x34, mqtt_string("once") + b"\0\1\0" + body))
+            answered(sock)
+
+
+def large_as_json(site: Site) -> None:
+    """20 MB of text and of bytes to a `$json/` filter."""
+    with site.mqtt(name="reader") as reader, site.mqtt() as sock:
+        reader.sendall(mqtt_packet(0x82, b"\0\1\0" + mqtt_string("$json/large") + b"\1"))
+        time.sleep(0.3)
+        drain(reader)
+        for body in ("é".encode() * 10_000_000, b"\xff" * 20_000_000):
+            send(sock, publish("large", body))
+            answered(sock)
+            time.sleep(2)
+
+
+def large_in_chunks(site: Site) -> None:
+    """POST of 90 MB whose length nobody says."""
+    with site.connect("ws") as sock:
+        send(sock, b"POST /queues/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(900):
+            send(sock, b"186a0\r\n" + b"x" * 100_000 + b"\r\n")
+        send(sock, b"0\r\n\r\n")
+        say(first_line(sock))
+
+
+def stomp_large_to_others(site: Site) -> None:
+    """90 MB of text by STOMP to readers by MQTT and `gateway.json`."""
+    with site.stomp() as sock, site.mqtt(name="reader") as reader, site.json("topic:large") as other:
+        reader.sendall(mqtt_packet(0x82, b"\0\1\0" + mqtt_string("large") + b"\1"))
+        time.sleep(0.3)
+        drain(reader)
+        drain(other)
+        head = b"SEND\ndestination:/topic/large\nreceipt:r\ncontent-length:90000000\n\n"
+        send(sock, head + "é".encode() * 45_000_000 + b"\0")
+        sock.recv(65_536)
         time.sleep(3)
 
 
