@@ -2,9 +2,13 @@
 
 import secrets
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
+from gateway.core.chores import Chore, Chores
 from gateway.core.delivery import FAILED, Delivery
+
+ENDED_AT_ONCE: Final = 64
+"""Deliveries whose time has run out, in one step: one client may have fetched all of them at the same time."""
 
 
 @final
@@ -21,12 +25,15 @@ class _Waiting:
 
 
 @final
-class Receipts:
+class Receipts(Chore):
     """Name → delivery, in the order of their time-outs.  Who knows a name, and is the user it was given to, may use it."""
 
-    __slots__ = ("_maximum", "_timeout_ms", "_waiting")
+    __slots__ = ("_chores", "_maximum", "_now_ms", "_timeout_ms", "_waiting", "_working")
 
-    def __init__(self, maximum: int, timeout_ms: int) -> None:
+    def __init__(self, chores: Chores, maximum: int, timeout_ms: int) -> None:
+        self._chores = chores
+        self._now_ms = 0
+        self._working = False
         self._maximum = maximum
         self._timeout_ms = timeout_ms
         # Insertion is in order of time, and all wait equally long: the first is the first to run out.
@@ -61,14 +68,26 @@ class Receipts:
         return delivery.settle(outcome)
 
     def tick(self, now_ms: int) -> None:
-        """Those whose time has run out count as failed."""
-        while self._waiting:
-            name = next(iter(self._waiting))
-            waiting = self._waiting[name]
-            if waiting.until_ms > now_ms:
-                return
-            del self._waiting[name]
-            waiting.delivery.settle(FAILED)
+        """Those whose time has run out count as failed, in this turn of the loop or later ones."""
+        self._now_ms = now_ms
+        if not self._working and self._is_due():
+            self._working = True
+            self._chores.add(self)
+
+    def go_on(self) -> bool:
+        """See Chore."""
+        # Not only at the end: were a step to fail, the next tick would begin anew.
+        self._working = False
+        for _ in range(ENDED_AT_ONCE):
+            if not self._is_due():
+                return False
+            self._waiting.pop(next(iter(self._waiting))).delivery.settle(FAILED)
+        self._working = self._is_due()
+        return self._working
+
+    def _is_due(self) -> bool:
+        waiting = self._waiting
+        return len(waiting) > 0 and waiting[next(iter(waiting))].until_ms <= self._now_ms
 
     def close(self) -> None:
         """Nobody will come any more: all of it goes back."""

@@ -54,7 +54,7 @@ class HttpService(Service):
         self.settings = settings
         self.pages = pages
         """By path."""
-        self.receipts = Receipts(settings.receipts_max, settings.visibility_timeout_ms)
+        self.receipts = Receipts(broker.chores, settings.receipts_max, settings.visibility_timeout_ms)
         self.trails = Trails(broker, settings)
 
     def acceptor(self, name: str, scheme: str, limits: Limits) -> Acceptor:

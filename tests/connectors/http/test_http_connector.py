@@ -11,6 +11,7 @@ from json_schema import SCHEMA
 from jsonschema import Draft202012Validator
 
 from gateway.connectors.base import Limits
+from gateway.connectors.http.receipts import ENDED_AT_ONCE
 from gateway.connectors.http.settings import HttpSettings
 from gateway.core.limits import QueuePolicy
 from gateway.core.ports import Authorizer
@@ -190,6 +191,27 @@ def test_without_receipts() -> None:
     assert (answer.body, "location" in answer.headers) == (b"x", False)
     assert world.broker.queues["queue:q"].depth == 0
     assert world.once("GET", "/queues/q?ack=maybe").status == 400
+
+
+def test_receipts_whose_time_runs_out_at_once_go_some_a_step() -> None:
+    world = World()
+    count = 3 * ENDED_AT_ONCE
+    for _ in range(count):
+        world.once("POST", "/queues/q", b"x")
+    left = count
+    while left:
+        left -= len(json.loads(world.once("GET", "/queues/q?max=100", Accept=ENVELOPE).body))
+    world.broker.chores.driven_by(lambda: None)
+    world.advance(30_000)
+    # Another tick before the first step changes nothing.
+    world.service.tick(world.now_ms)
+    assert len(world.broker.chores) == 1
+    waiting = [world.service.stats()["http_receipts"]]
+    while world.broker.chores:
+        world.broker.chores.step()
+        waiting.append(world.service.stats()["http_receipts"])
+    assert waiting == [count, 2 * ENDED_AT_ONCE, ENDED_AT_ONCE, 0]
+    assert world.broker.queue("q").waiting == count
 
 
 def test_receipts_are_bounded() -> None:
