@@ -8,6 +8,7 @@ from typing import Final, final
 
 from gateway.core.limits import LimitReached
 from gateway.core.pattern import Pattern
+from gateway.core.subscription import Binding
 
 LEVELS_FREE: Final = 8
 """Levels of a filter that a subscription has in any case."""
@@ -70,6 +71,12 @@ def text_bytes(text: str) -> int:
         return len(text)
     widest = max(text)
     return len(text) * (1 if widest < "\u0100" else 2 if widest < "\U00010000" else 4)
+
+
+def binding_bytes(binding: Binding) -> int:
+    """What the filter and selector of a queue's binding take."""
+    selector = binding.selector
+    return pattern_bytes(binding.pattern) + (0 if selector is None else selector.bytes)
 
 
 def pattern_bytes(pattern: Pattern) -> int:

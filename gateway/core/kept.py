@@ -96,7 +96,7 @@ class KeptQueues:
         for binding in bindings_of_name(queue) if is_named else self._bindings_of(kept, queue):
             # Whatever the limit is by now: what is kept was within it.
             broker.topics.bind(binding)
-            queue.bindings.append(binding)
+            broker.add_binding(queue, binding)
         return queue
 
     def _key_of(self, kept: QueueFound) -> QueueKey:

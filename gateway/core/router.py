@@ -14,7 +14,7 @@ from gateway.core.destination import QUEUE, TEMPORARY_PREFIX, TOPIC, Destination
 from gateway.core.expiry import QueueExpiry
 from gateway.core.fan_out import FEW, FanOuts
 from gateway.core.flow import Gate, Places, Publisher, tire
-from gateway.core.footprint import Footprint
+from gateway.core.footprint import Footprint, binding_bytes
 from gateway.core.holding import HeldPublishes, HoldPoint
 from gateway.core.kept import KeptQueues
 from gateway.core.last_values import LastValues
@@ -396,15 +396,23 @@ class Broker(StoreListener):
 
     def bind_queue(self, queue: Queue, binding: Binding, maker: Publisher | None = None) -> None:
         """Bind a queue, as `maker` asks for; deleting the queue undoes it.  Raises LimitReached."""
+        if maker is not None:
+            self.footprint.check(0, binding_bytes(binding))
         self.bind(binding, maker)
-        queue.bindings.append(binding)
+        self.add_binding(queue, binding)
         self._note_bindings(queue)
 
     def unbind_queue(self, queue: Queue, binding: Binding) -> None:
         """Undo `bind_queue`."""
         self.unbind(binding)
         queue.bindings.remove(binding)
+        self.footprint.total -= binding_bytes(binding)
         self._note_bindings(queue)
+
+    def add_binding(self, queue: Queue, binding: Binding) -> None:
+        """It is bound; what its filter and selector take counts beside what its reader's do, for it outlives that."""
+        queue.bindings.append(binding)
+        self.footprint.total += binding_bytes(binding)
 
     def _note_bindings(self, queue: Queue) -> None:
         """Have the store remember what a durable queue is bound to; a named one that is bound by its name need not."""
@@ -492,6 +500,7 @@ class Broker(StoreListener):
             return
         for binding in queue.bindings:
             self.unbind(binding)
+            self.footprint.total -= binding_bytes(binding)
         queue.bindings.clear()
         queue.close()
         self.queue_expiry.forget(queue)

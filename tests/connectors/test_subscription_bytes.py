@@ -19,7 +19,7 @@ from gateway.core.limits import CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer
 from gateway.core.router import Broker
 from gateway.core.selector_parser import parse_selector
-from gateway.store.memory import MemoryStore
+from gateway.store.memory import Kept, MemoryStore
 
 COUNT = 60
 PLENTY = CoreLimits(subscriptions_bytes_max=1 << 40, subscriptions_bytes_per_client_max=1 << 40)
@@ -209,6 +209,36 @@ def test_all_clients_together_may_not_either_and_who_leaves_makes_room() -> None
     assert two.op("subscribe", id=6, **{**said, "sub": "t"}) == [{"op": "ok", "id": 6}]
     two.drop()
     assert world.broker.footprint.total == 0
+
+
+def test_durable_subscriptions_count_while_nobody_reads_them_and_after_a_restart() -> None:
+    disk = Kept()
+    limits = CoreLimits(subscriptions_bytes_max=400_000)
+    world = stomp_client.World(store=MemoryStore(disk), core=limits)
+    client = world.client(client_id="c")
+    taken = 0
+    while not (answers := client.received()):
+        taken += 1
+        words = {"id": "s", "destination": "/topic/t", "selector": f"{MANY} AND z = {taken}"}
+        client.send("SUBSCRIBE", durable_subscription_name=f"d{taken}", **words)
+        client.send("UNSUBSCRIBE", id="s")
+    assert [(answer.command, answer.headers["message"]) for answer in answers] == [
+        ("ERROR", "too many bytes of subscriptions of all clients together")
+    ]
+    client.connector.eof(world.now_ms)
+    kept = [queue for queue in world.broker.queues.values() if queue.bindings]
+    total = world.broker.footprint.total
+    assert 1 < len(kept) < taken <= 6
+    assert 60_000 * len(kept) < total < 400_000
+    disk.clean = False
+    store = MemoryStore(disk)
+    # What is kept stays, whatever may be had by now.
+    again = stomp_client.World(store=store, core=CoreLimits(subscriptions_bytes_max=1_000))
+    again.broker.recover(store.recover())
+    assert again.broker.footprint.total == total
+    for queue in list(again.broker.queues.values()):
+        again.broker.delete_queue(queue)
+    assert again.broker.footprint.total == 0
 
 
 def test_a_gateway_json_subscription_that_is_refused_takes_nothing() -> None:
