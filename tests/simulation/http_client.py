@@ -27,6 +27,7 @@ from tests.simulation.messages import (
     Violation,
 )
 from tests.simulation.network import Connection
+from tests.simulation.selectors import properties_of
 
 ENVELOPES: Final = "application/vnd.mx+json"
 
@@ -163,7 +164,7 @@ class HttpClient(Client):
         persistent = chance.random() < 0.85
         sent = self._ledger.new(self.name, target, 1, persistent, k, size)
         sent.connection = self._connections
-        meta: dict[str, Any] = {"properties": {"k": k}, "durable": persistent}
+        meta: dict[str, Any] = {"properties": properties_of(sent), "durable": persistent}
         if chance.random() < 0.2:
             sent.priority = meta["priority"] = chance.choice((0, 4, 5, 9))
         if chance.random() < 0.1:

@@ -26,6 +26,7 @@ from tests.simulation.messages import (
 )
 from tests.simulation.mqtt_client import is_shared, matches
 from tests.simulation.network import Connection
+from tests.simulation.selectors import properties_of
 from tests.simulation.stomp_reading import SHARED
 from tests.simulation.stomp_sending import composite
 from tests.simulation.subscription import AUTO, DURABLE, INDIVIDUAL, LIVE, QUEUE, Subscription
@@ -103,7 +104,10 @@ class JsonClient(Client):
         if chance.random() < 0.12:
             composite(sent, chance)
         names = [_name_of(one) for one in sent.targets]
-        words: dict[str, Any] = {"to": names[0] if len(names) == 1 else names, "properties": {"k": k}}
+        words: dict[str, Any] = {
+            "to": names[0] if len(names) == 1 else names,
+            "properties": properties_of(sent),
+        }
         words |= {"body": sent.body, "durable": persistent}
         self._dress(sent, words, chance)
         transaction = self._transaction

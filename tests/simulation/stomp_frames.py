@@ -15,6 +15,7 @@ GARBAGE: Final = (
     b"ACK\nid:never\nmessage-id:never\nsubscription:never\n\n\0",
     b"COMMIT\ntransaction:never\n\n\0",
     b"SEND\ndestination:/queue/q.1\ncontent-length:1\n\nlonger\0",
+    b"SUBSCRIBE\nid:bad\ndestination:/queue/q.1\nselector:k BETWEEN\n\n\0",
     b"CONNECT\n\n\0",
 )
 """Each ends the connection that it comes by."""
@@ -46,11 +47,6 @@ def destination_of(target: str) -> str:
     """And back."""
     kind, _, name = target.partition(":")
     return f"/{kind}/{name.replace('/', '.')}"
-
-
-def only(k: int) -> Callable[[Sent], bool]:
-    """The wish of a selector."""
-    return lambda sent: sent.k == k
 
 
 def to(target: str, wants: Callable[[Sent], bool]) -> Callable[[Sent], bool]:

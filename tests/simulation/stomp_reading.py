@@ -12,7 +12,6 @@ from tests.simulation.messages import (
     AUTO_QUEUE,
     GUARDED_QUEUE,
     GUARDED_TOPIC,
-    KINDS,
     QUEUES,
     TOPICS,
     VIRTUAL_QUEUE,
@@ -21,7 +20,8 @@ from tests.simulation.messages import (
     is_for_virtual,
 )
 from tests.simulation.mqtt_client import is_shared, matches
-from tests.simulation.stomp_frames import only, target_of, to
+from tests.simulation.selectors import SELECTORS
+from tests.simulation.stomp_frames import target_of, to
 from tests.simulation.subscription import (
     AUTO,
     BROWSER,
@@ -95,9 +95,8 @@ class StompReader(Client):
             return
         words, wants = "", anything
         if chance.random() < 0.4:
-            k = chance.randrange(KINDS)
-            words = f" 'selector:k = {k}'"
-            wants = only(k)
+            text, wants = chance.choice(SELECTORS)
+            words = f' "selector:{text}"'
         if chance.random() < 0.2:
             words += f" consumer-window-size:{chance.choice((0, 1_000, 100_000))}"
         words += f" {chance.choice(('prefetch-count', 'activemq.prefetchSize'))}:{chance.choice((1, 3, 100))}"
@@ -221,11 +220,12 @@ class StompReader(Client):
         holder.keeps_passing = True
         if self._durable_wish is None:
             filter = chance.choice(("t/a", "t/+"))
-            k = chance.choice((-1, -1, 0, 1))
             self._durable_words = "/topic/" + filter.replace("/", ".").replace("+", "*")
-            if k >= 0:
-                self._durable_words += f" 'selector:k = {k}'"
-            self._durable_wish = lambda sent: matches(filter, sent.topic) and k in (-1, sent.k)
+            selected = anything
+            if chance.random() < 0.5:
+                text, selected = chance.choice(SELECTORS)
+                self._durable_words += f' "selector:{text}"'
+            self._durable_wish = lambda sent: matches(filter, sent.topic) and selected(sent)
             holder.may_take(self._durable_wish)
         wish = self._durable_wish
         self.has_durable = True

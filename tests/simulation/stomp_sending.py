@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.simulation.clock import Clock
 from tests.simulation.messages import GUARDED_QUEUE, QUEUES, TOPICS, Sent
+from tests.simulation.selectors import word_of
 
 PRIORITIES: Final = (0, 4, 5, 9)
 LIVES_S: Final = (0.05, 1, 10, 100)
@@ -39,6 +40,8 @@ def _cron(sent: Sent, chance: random.Random, clock: Clock) -> str:
 def dressed(sent: Sent, chance: random.Random, clock: Clock) -> str:
     """Words for such headers."""
     words = f" k:{sent.k}"
+    if word := word_of(sent):
+        words += f" s:{word}"
     if sent.persistent:
         words += " persistent:true"
     if chance.random() < 0.2:
