@@ -63,6 +63,12 @@ class LastValues:
         clears = [one for one in settings if one.sent is None]
         return bool(there) and all(any(clear.is_over(one, now) for one in there) for clear in clears)
 
+    def tell_once_more(self, topic: str) -> None:
+        """Somebody asks, who may have been given it before: there is one more of what is its value now."""
+        for setting in self._settings.get(topic, []):
+            if setting.sent is not None:
+                setting.sent.repetitions_of_any_qos += 1
+
     def was_cleared(self, topic: str) -> bool:
         """Has anybody ever tried to clear it?"""
         return any(one.sent is None for one in self._settings.get(topic, []))

@@ -13,6 +13,7 @@ from tests.simulation.clock import Clock
 from tests.simulation.last_values import Setting
 from tests.simulation.ledger import Holder, Ledger
 from tests.simulation.messages import (
+    CONFIRMED,
     GUARDED_QUEUE,
     GUARDED_TOPIC,
     NEVER,
@@ -129,8 +130,8 @@ class MqttClient(Client):
         self._asked: dict[int, tuple[str, str, int, int, int]] = {}
         # Topics whose last values are to come yet.
         self._due: set[str] = set()
-        # When it asked last, by topic.
-        self._asked_at: dict[str, int] = {}
+        # When it has asked for the last value of a topic, and not been told yet, longest ago first.
+        self._asked_at: dict[str, list[int]] = {}
         self._refusals = 0
         # Received at QoS 1 and 2, and not acknowledged yet.
         self._owed: list[tuple[Publish, Copy]] = []
@@ -207,6 +208,11 @@ class MqttClient(Client):
         self._settings.clear()
         self._known.clear()
         self._came.clear()
+        self._asked_at.clear()
+        for copy in self._holder.copies.values():
+            if copy.sent.state != CONFIRMED:
+                # Its sender repeats what a crash undid, which is something new for a session that is new.
+                copy.deliveries = copy.fresh = copy.confirmations = 0
         self._asked.clear()
         self._kept = False
 
@@ -286,7 +292,10 @@ class MqttClient(Client):
             self._holder.may_take(_wish({filter: qos}, 0))
             for topic in TOPICS:
                 if matches(filter, topic):
-                    self._asked_at[topic] = self._values.now()
+                    self._asked_at.setdefault(topic, []).append(self._values.now())
+                    if self._packet_max:
+                        # What is too large for it dies in its session, once more each time that it is asked for.
+                        self._values.tell_once_more(topic)
         self._write(f"SUBSCRIBE {packet_id} {filter} qos={qos}")
 
     def ask_last(self) -> None:
@@ -390,16 +399,17 @@ class MqttClient(Client):
         self._say(f"{self.name} is disconnected")
         if leaves:
             connection.leave()
+        if self.connected:
+            # Where the gateway has ended it, that may have been long ago; whether it has ever heard of one that it has not
+            # answered, nobody knows.
+            self._left = (0 if connection.given_up else self._clock.us, self._clock.served_changes)
         self.connection = None
         self.connected = False
         if self._has_will:
             self.wills[-1].left(self._in_order)
         self._in_order = False
-        # Where the gateway has ended it, that may have been long ago.
-        self._left = (0 if connection.given_up else self._clock.us, self._clock.served_changes)
         self._owed.clear()
         self._due.clear()
-        self._asked_at.clear()
         self._aliases.clear()
         self._unfinished.clear()
         for kind, filter, *_ in self._asked.values():
@@ -576,8 +586,9 @@ class MqttClient(Client):
             # Else its delivery had begun before, which ends only with an acknowledgement (MQTT 5.0 §3.3.2.3.3, §4.4).
             sent.look_at_time(self._clock.served_s(), self._opened_s, self._clock.served_offset_s)
         if publish.retain:
-            # Of a session that is back it is what was asked for in an earlier connection.
-            self._values.look_at(topic, sent, self._asked_at.get(topic, 0))
+            # It may be what was asked for longest ago, or, again, what was told before.
+            asked = self._asked_at.get(topic)
+            self._values.look_at(topic, sent, asked.pop(0) if asked and not publish.dup else 0)
             self._due.discard(topic)
             return Copy(sent)
         late = self.connection is None or self.connection.is_ended
