@@ -399,9 +399,8 @@ class MqttClient(Client):
         self._say(f"{self.name} is disconnected")
         if leaves:
             connection.leave()
-        if self.connected:
-            # Where the gateway has ended it, that may have been long ago; whether it has ever heard of one that it has not
-            # answered, nobody knows.
+        if self.connected and self._clock.served_s() - self._opened_s > NOTED_S:
+            # Where the gateway has ended it, that may have been long ago.
             self._left = (0 if connection.given_up else self._clock.us, self._clock.served_changes)
         self.connection = None
         self.connected = False
@@ -626,6 +625,9 @@ class MqttClient(Client):
         wish = _wish(self._filters, self._packet_max)
         return lambda sent: sent.topic != GUARDED_TOPIC and wish(sent)
 
+
+NOTED_S: Final = 1.0
+"""A connection is told that it is there before that is on the disk, so a crash right then leaves the time of the last."""
 
 PACKET_HEAD_MAX: Final = 100
 """Bytes of a PUBLISH beside its body: topic, properties."""
