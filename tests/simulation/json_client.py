@@ -394,6 +394,8 @@ class JsonClient(Client):
         group = self._ledger.committed(sends, transaction.acks)
         if transaction.unanswered:
             # What is refused does not make the rest of it come to nothing.
+            for copy in group.acknowledged:
+                copy.group = None
             group.acknowledged = []
             group.loose = True
         refused = transaction.refuse()
