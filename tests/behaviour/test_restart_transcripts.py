@@ -576,3 +576,40 @@ def test_the_packet_id_of_a_message_that_ended_with_the_process_means_no_other(
     gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
     lives.commit()
     gw.mqtt("s").silent()
+
+
+@pytest.mark.parametrize("filter", ["$queue/q", "$share/g/q"])
+def test_what_a_client_has_confirmed_by_pubrec_is_its_own_though_it_has_unsubscribed(
+    lives: Lives, filter: str
+) -> None:
+    # What was begun is finished [MQTT-3.10.4-3], over a restart too.
+    gw = lives.gw
+    for name in ("s", "other"):
+        gw.mqtt(name) >> f"CONNECT {name} clean=0" << "CONNACK 0 present=0"
+    gw.mqtt("s") >> f"SUBSCRIBE 1 {filter} qos=2"
+    lives.commit()
+    gw.mqtt("s") << "SUBACK 1 2"
+    to = filter if filter.startswith("$queue") else "q"
+    gw.mqtt("p") >> "CONNECT p" << "CONNACK 0 present=0" >> f"PUBLISH {to} qos=2 id=1 x"
+    lives.commit()
+    gw.mqtt("p") << "PUBREC 1"
+    gw.mqtt("s") << f"PUBLISH {to} qos=2 id=1 x"
+    gw.mqtt("other") >> f"SUBSCRIBE 1 {filter} qos=2"
+    gw.mqtt("s") >> f"UNSUBSCRIBE 2 {filter}" >> "PUBREC 1"
+    lives.commit()
+    gw.mqtt("other") << "SUBACK 1 2"
+    gw.mqtt("s") << "UNSUBACK 2" << "PUBREL 1" >> DROP
+    gw = lives.kill()
+    gw.mqtt("other") >> "CONNECT other clean=0" << "CONNACK 0 present=1"
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    gw.mqtt("other").silent()
+    gw.mqtt("s") << "PUBREL 1" >> "PUBCOMP 1"
+    lives.commit()
+    gw = lives.kill()
+    gw.mqtt("other") >> "CONNECT other clean=0" << "CONNACK 0 present=1"
+    gw.mqtt("s") >> "CONNECT s clean=0" << "CONNACK 0 present=1"
+    lives.commit()
+    gw.mqtt("s").silent()
+    gw.mqtt("other").silent()
+    assert not lives.store.kept.entries

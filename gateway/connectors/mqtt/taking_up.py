@@ -4,10 +4,12 @@ from gateway.connectors.mqtt.binding import MqttBinding, binding_of
 from gateway.connectors.mqtt.session import PACKET_ID_MAX, MqttSession
 from gateway.core.bodies_away import let_go
 from gateway.core.paging import PAGE_BYTES_MAX, PAGE_MESSAGES_MAX
+from gateway.core.pattern import literal
 from gateway.core.ports import Entry, Page
 from gateway.core.queue import Queue
 from gateway.core.record import BadRecord
 from gateway.core.router import Broker
+from gateway.core.subscription import NOBODY, Consumer
 
 Sent = tuple[int, int, str, int, bool]
 """Queue, sequence, client id, packet id, and whether its PUBREC has come."""
@@ -82,6 +84,8 @@ def _take_up_unnoted(session: MqttSession, queue: Queue, entry: Entry, taken: se
 def _take_up_one(session: MqttSession, queue: Queue, entry: Entry, packet_id: int, received: bool) -> None:
     """Go on with one of them, if it can be read."""
     consumer = session.consumer_of(queue)
+    if consumer is None and received:
+        consumer = _finishing(session, queue)
     delivery = None if consumer is None else queue.reacquire(entry, consumer)
     if delivery is None:
         return
@@ -100,3 +104,12 @@ def _take_up_one(session: MqttSession, queue: Queue, entry: Entry, packet_id: in
         if session.awaiting_pubcomp is None:
             session.awaiting_pubcomp = set()
         session.awaiting_pubcomp.add(packet_id)
+
+
+def _finishing(session: MqttSession, queue: Queue) -> Consumer:
+    """Through which the client finishes what it has of a queue that it does not read any more [MQTT-3.10.4-3].
+
+    It takes nothing new; what a PUBREC has come for is the client's, and nobody else is to be given it (§4.3.3).
+    """
+    binding = MqttBinding(literal(queue.key.name), session, None, 2, False, [], owner=session.publisher)
+    return Consumer(queue, NOBODY, session.credit, False, binding)
