@@ -32,7 +32,7 @@ LOOKED_AT_ONCE: Final = 64
 class Resending(PageReader):
     """One connection's.  `room`: how many its Receive Maximum allows."""
 
-    __slots__ = ("_asked", "_room", "_session", "_unseen", "_unsent", "_wanted")
+    __slots__ = ("_asked", "_room", "_sent", "_session", "_unseen", "_unsent", "_wanted")
 
     def __init__(self, session: "MqttSession", room: int) -> None:
         self._session = session
@@ -41,6 +41,8 @@ class Resending(PageReader):
         # those before them that wait for room or for their bodies.
         self._unseen: deque[int] = deque()
         self._unsent: deque[int] = deque()
+        # Those that have taken room: a PUBREL takes none, nor gives any when its PUBCOMP comes [MQTT-3.3.4-9].
+        self._sent: set[int] = set()
         self._asked: Page | None = None
         # By sequence: what is asked for.
         self._wanted: dict[int, int] = {}
@@ -88,9 +90,11 @@ class Resending(PageReader):
                 self._go_on()
         return len(unseen) > 0
 
-    def freed(self) -> None:
-        """One exchange is finished: there is room for one more."""
-        self._room += 1
+    def freed(self, packet_id: int) -> None:
+        """That exchange is finished: there is room for one more, if it had taken any."""
+        if packet_id in self._sent:
+            self._sent.discard(packet_id)
+            self._room += 1
         self._go_on()
 
     def _go_on(self) -> None:
@@ -105,6 +109,7 @@ class Resending(PageReader):
             # One that has become too large for this connection takes no room.
             if delivery is not None and self._send(packet_id, delivery):
                 self._room -= 1
+                self._sent.add(packet_id)
 
     def _open_delivery(self, packet_id: int) -> Delivery | None:
         """The delivery, unless the client has answered meanwhile: after its PUBREC it is not sent again [MQTT-4.3.3-6]."""

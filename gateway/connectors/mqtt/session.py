@@ -468,7 +468,7 @@ class MqttSession(Outlet):
             self.awaiting_pubcomp.discard(packet_id)
         self._finish(packet_id, delivery, REJECTED if refused else ACCEPTED)
         if self.resending is not None:
-            self.resending.freed()
+            self.resending.freed(packet_id)
         if self._replays is not None:
             self.go_on_replaying()
 

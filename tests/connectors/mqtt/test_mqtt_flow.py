@@ -220,6 +220,27 @@ def test_4_9_what_is_sent_again_stays_within_the_new_receive_maximum() -> None:
     assert order == [b"%d" % n for n in range(12)]
 
 
+def test_3_3_4_9_the_end_of_an_exchange_whose_publish_went_before_gives_no_room_for_another() -> None:
+    world = World()
+    client = connected(world, clean=False, session_expiry_s=100, receive_maximum=10).subscribe(("t", 2))
+    client.received()
+    publisher = world.client("p")
+    for number in range(6):
+        publisher.publish("t", b"%d" % number, 2, number + 1)
+    begun = client.publishes()
+    for publish in begun[:3]:
+        client.send(Pubrec(publish.packet_id))
+    client.lose()
+    client = connected_again(world, receive_maximum=1)
+    assert payloads(client.publishes()) == [b"3"]
+    for publish in begun[:3]:
+        client.send(Pubcomp(publish.packet_id))
+    assert client.publishes() == []
+    for number in (3, 4, 5):
+        client.send(Pubrec(begun[number].packet_id)).send(Pubcomp(begun[number].packet_id))
+        assert payloads(client.publishes()) == [b"%d" % more for more in range(number + 1, 6)][:1]
+
+
 def test_4_4_pubrel_and_publish_are_sent_again_in_their_order() -> None:
     world = World()
     client = connected(world, clean=False, session_expiry_s=100).subscribe(("t", 2))
