@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any, Final
 from unittest import mock
 
-from gateway.connectors.base import Connector
 from gateway.connectors.mqtt.sessions import Sessions
 from gateway.connectors.reconsidering import Reconsidering
 from gateway.connectors.stomp import sending as stomp_sending
+from gateway.connectors.stomp.connector import StompConnector
 from gateway.core.checking import Checks
 from gateway.core.counters import CoreCounters
 from gateway.core.journal import Journal
@@ -78,7 +78,7 @@ SERVICES: Final[dict[str, Callable[[], Any]]] = {
     ),
     "dead letters are not counted": _in_place(CoreCounters, "bury", _never_done),
     "who reads is not asked again": _in_place(Reconsidering, "_read", _never_done),
-    "what may be sent is not asked again": _in_place(Connector, "forget_permissions", _never_done),
+    "what may be sent is not asked again": _in_place(StompConnector, "forget_permissions", _never_done),
     "transactions are not asked about again": _in_place(Checks, "may_send", _never_done),
     "last values are the first": _in_place(RetainedTree, "set", _keeps_the_first),
     "last values are not cleared": _in_place(

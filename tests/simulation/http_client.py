@@ -15,6 +15,7 @@ from tests.simulation.json_client import LIVES_MS, REMEMBERED_S
 from tests.simulation.ledger import Ledger
 from tests.simulation.messages import (
     AUTO_QUEUE,
+    GUARDED,
     GUARDED_QUEUE,
     GUARDED_TOPIC,
     KINDS,
@@ -115,14 +116,14 @@ class HttpClient(Client):
                 self._ledger.resent(sent)
             self._ask(request)
 
-    def send(self, chance: random.Random, size: int) -> None:
-        """Post a message, or several as one."""
+    def send(self, chance: random.Random, size: int, guarded: bool = False) -> None:
+        """Post a message, or several as one; `guarded`: to where rights are needed."""
         if not self.connected or len(self._waiting) > WAITING_MAX:
             return
         if chance.random() < 0.2:
-            self._post_many(chance, size)
+            self._post_many(chance, size, guarded)
             return
-        sent, meta = self._new(chance, size)
+        sent, meta = self._new(chance, size, guarded)
         sent.retains = not sent.mortal and sent.topic in TOPICS and chance.random() < 0.2
         self._ledger.written(sent)
         kind, _, path = sent.target.partition(":")
@@ -135,11 +136,11 @@ class HttpClient(Client):
         request.sends = [sent]
         self._post(request, chance)
 
-    def _post_many(self, chance: random.Random, size: int) -> None:
+    def _post_many(self, chance: random.Random, size: int, guarded: bool) -> None:
         request = Request("POST", "/messages", lambda answer: self._posted(request, answer))
         envelopes = []
         for _ in range(chance.choice((1, 2, 5))):
-            sent, meta = self._new(chance, size)
+            sent, meta = self._new(chance, size, guarded)
             request.sends.append(sent)
             envelopes.append({"to": sent.target.replace("/", "."), "body": sent.body, **meta})
         group = self._ledger.committed(request.sends, [])
@@ -155,11 +156,13 @@ class HttpClient(Client):
             self._unsure[uid] = (request, self._clock.us, self._clock.served_offset_s)
         self._ask(request)
 
-    def _new(self, chance: random.Random, size: int) -> tuple[Sent, dict[str, Any]]:
+    def _new(self, chance: random.Random, size: int, guarded: bool) -> tuple[Sent, dict[str, Any]]:
         """A message, and what is said beside its body."""
         name = chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE, GUARDED_QUEUE))
         topic = chance.choice((*TOPICS, *TOPICS, GUARDED_TOPIC))
         target = f"queue:{name}" if chance.random() < 0.6 else f"topic:{topic}"
+        if guarded:
+            target = chance.choice(sorted(GUARDED))
         k = chance.randrange(KINDS)
         persistent = chance.random() < 0.85
         sent = self._ledger.new(self.name, target, 1, persistent, k, size)

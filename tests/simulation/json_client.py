@@ -12,6 +12,7 @@ from tests.simulation.clock import Clock
 from tests.simulation.ledger import Holder, Ledger
 from tests.simulation.messages import (
     AUTO_QUEUE,
+    GUARDED,
     GUARDED_QUEUE,
     GUARDED_TOPIC,
     KINDS,
@@ -85,13 +86,15 @@ class JsonClient(Client):
         self._data = b""
         connection.say(ws.REQUEST)
 
-    def send(self, chance: random.Random, size: int) -> None:
-        """Send a message, in the transaction if there is one."""
+    def send(self, chance: random.Random, size: int, guarded: bool = False) -> None:
+        """Send a message, in the transaction if there is one; `guarded`: to where rights are needed."""
         if not self.connected:
             return
         name = chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE, GUARDED_QUEUE))
         topic = chance.choice((*TOPICS, *TOPICS, VIRTUAL_TOPIC, GUARDED_TOPIC))
         target = f"queue:{name}" if chance.random() < 0.6 else f"topic:{topic}"
+        if guarded:
+            target = chance.choice(sorted(GUARDED))
         if target[6:] in TOPICS and chance.random() < 0.05:
             values = self._ledger.values
             clear = {"to": _name_of(target), "body": "", "durable": True, "retain": True}

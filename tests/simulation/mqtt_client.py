@@ -216,13 +216,13 @@ class MqttClient(Client):
         self._asked.clear()
         self._kept = False
 
-    def publish(self, chance: random.Random, size: int) -> None:
-        """Send a message."""
+    def publish(self, chance: random.Random, size: int, guarded: bool = False) -> None:
+        """Send a message; `guarded`: to where rights are needed."""
         if not self.connected or len(self._sent) >= min(50, self._send_window):
             return
         topic = chance.choice(
             (*TOPICS, *TOPICS, SHARED_TOPIC, VIRTUAL_TOPIC, QUEUE_PREFIX + chance.choice(QUEUES))
-            if chance.random() < 0.9
+            if chance.random() < 0.9 and not guarded
             else (GUARDED_TOPIC, QUEUE_PREFIX + GUARDED_QUEUE)
         )
         qos = chance.choice((0, 1, 1, 2, 2))

@@ -4,8 +4,10 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tests.simulation.messages import GUARDED_QUEUE
 from tests.simulation.mqtt_client import MqttClient
 from tests.simulation.rights import KINDS as KINDS_OF_RIGHTS
+from tests.simulation.subscription import INDIVIDUAL
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -166,6 +168,27 @@ def reload(world: "World", chance: random.Random) -> None:
     world.reload(chance.choice(KINDS_OF_RIGHTS))
 
 
+def forbid(world: "World", chance: random.Random) -> None:
+    """What somebody has under way is forbidden, and tried again."""
+    sender = chance.choice(world.senders)
+    publisher = _mqtt(world, chance)
+    reader = chance.choice(world.stomp)
+    if reader.connected:
+        reader.read(GUARDED_QUEUE, INDIVIDUAL)
+    if chance.random() < 0.5:
+        sender.transact(chance)
+    for _ in range(3):
+        sender.send(chance, 12, True)
+        publisher.publish(chance, 12, True)
+    world.let_pass(0.1)
+    world.reload(chance.choice(KINDS_OF_RIGHTS))
+    world.let_pass(0.5)
+    for _ in range(3):
+        sender.send(chance, 12, True)
+        publisher.publish(chance, 12, True)
+    sender.transact(chance)
+
+
 def pause(world: "World", chance: random.Random) -> None:
     """The process, or the machine, stands still for a while."""
     world.clock.us += chance.randrange(20_000_000)
@@ -212,7 +235,8 @@ KINDS: Final[dict[str, tuple[int, Callable[["World", random.Random], None]]]] = 
     "die_writing": (1, die_writing),
     "stop": (1, stop),
     "start": (12, start),
-    "reload": (4, reload),
+    "reload": (3, reload),
+    "forbid": (3, forbid),
     "pause": (1, pause),
     "set_clock": (1, set_clock),
     "fill_disk": (1, fill_disk),

@@ -14,6 +14,7 @@ from tests.simulation.ledger import Ledger
 from tests.simulation.messages import (
     AUTO_QUEUE,
     DEAD,
+    GUARDED,
     GUARDED_QUEUE,
     GUARDED_TOPIC,
     KINDS,
@@ -92,14 +93,16 @@ class StompClient(StompReader):
         accept = "" if self.version == "1.0" else f" accept-version:{self.version}"
         self._write(f"CONNECT{accept} host:h client-id:{self.name} heart-beat:0,0")
 
-    def send(self, chance: random.Random, size: int) -> None:
-        """Send a message, in the transaction if there is one."""
+    def send(self, chance: random.Random, size: int, guarded: bool = False) -> None:
+        """Send a message, in the transaction if there is one; `guarded`: to where rights are needed."""
         if not self.connected:
             return
         if chance.random() < 0.6:
             target = f"queue:{chance.choice((*QUEUES, *QUEUES, AUTO_QUEUE, GUARDED_QUEUE))}"
         else:
             target = f"topic:{chance.choice((*TOPICS, *TOPICS, VIRTUAL_TOPIC, GUARDED_TOPIC))}"
+        if guarded:
+            target = chance.choice(sorted(GUARDED))
         if target[6:] in TOPICS and chance.random() < 0.05:
             self._clear(target[6:])
             return
