@@ -16,14 +16,14 @@ from gateway.core.contents import faults
 from gateway.core.flow import Gate
 from gateway.core.ports import SEQUENCE_BITS
 from gateway.core.queue import Queue
-from gateway.core.queue_key import NAMED, SESSION, SHARED
+from gateway.core.queue_key import NAMED, SESSION
 from gateway.core.router import Broker
 from gateway.core.suspects import SPACE as SUSPECTS
 from gateway.core.unstored import RESIDENT_OVERHEAD
 from gateway.store.segments import KEPT_SUFFIX, directory_of
 
-READ: Final = (NAMED, SESSION, SHARED)
-"""Queues that somebody reads to the end in any case."""
+READ: Final = (NAMED, SESSION)
+"""Queues that somebody reads to the end in any case.  A shared one waits for its next member."""
 
 
 def disagreements(gateway: Gateway) -> list[str]:

@@ -342,6 +342,10 @@ class HttpClient(Client):
         self.connection = None
         self.connected = False
         request, self._request = self._request, None
+        under_way = [*self._waiting] if request is None else [request, *self._waiting]
+        if any(one.target.startswith("/receipts/") for one in under_way):
+            # Whether it settled anything nobody knows either.
+            self._lost_until_us = self._clock.us + VISIBLE_AGAIN_S * 1_000_000
         if request is not None and request.takes:
             # Whether it took something nobody knows: that comes again, or has counted as read when it was answered.
             self._lost_until_us = self._clock.us + VISIBLE_AGAIN_S * 1_000_000

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tests.simulation.messages import GUARDED_QUEUE
 from tests.simulation.mqtt_client import MqttClient
 from tests.simulation.rights import KINDS as KINDS_OF_RIGHTS
+from tests.simulation.rights import NO_SENDING
 from tests.simulation.subscription import INDIVIDUAL
 
 if TYPE_CHECKING:
@@ -170,20 +171,24 @@ def reload(world: "World", chance: random.Random) -> None:
 
 def forbid(world: "World", chance: random.Random) -> None:
     """What somebody has under way is forbidden, and tried again."""
-    sender = chance.choice(world.senders)
+    senders = [client for client in world.senders if client.connected]
+    if not senders:
+        return
+    sender = chance.choice(senders)
     publisher = _mqtt(world, chance)
     reader = chance.choice(world.stomp)
     if reader.connected:
         reader.read(GUARDED_QUEUE, INDIVIDUAL)
-    if chance.random() < 0.5:
-        sender.transact(chance)
-    for _ in range(3):
+    for _ in range(2):
         sender.send(chance, 12, True)
         publisher.publish(chance, 12, True)
+    if chance.random() < 0.5:
+        sender.transact(chance)
+        sender.send(chance, 12, True)
     world.let_pass(0.1)
-    world.reload(chance.choice(KINDS_OF_RIGHTS))
+    world.reload(chance.choice((NO_SENDING, *KINDS_OF_RIGHTS)))
     world.let_pass(0.5)
-    for _ in range(3):
+    if chance.random() < 0.5:
         sender.send(chance, 12, True)
         publisher.publish(chance, 12, True)
     sender.transact(chance)
