@@ -261,6 +261,8 @@ class Ledger:
         """Whether there are any."""
         self.dropping = False
         """A full queue drops, and counts that."""
+        self.was_full = False
+        """The disk has been."""
         self.full_refuses = False
         """It says no."""
         self.sessions_drop = False

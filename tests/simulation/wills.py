@@ -10,6 +10,8 @@ from tests.simulation.ledger import Ledger
 from tests.simulation.messages import Sent
 from tests.simulation.network import Connection
 
+REPETITIONS_MAX: Final = 1_000
+"""How often a start may find one again, of which nobody could note that it was published."""
 PUBLISHED_AFTER_S: Final = 60
 """By when one is certainly published whose delay is over: more than the process ever stands still."""
 
@@ -25,6 +27,12 @@ class Will:
         self._told = False
         self._life = 0
         self._due = False
+        if ledger.was_full:
+            self.may_repeat()
+
+    def may_repeat(self) -> None:
+        """The disk is full: it is published as one that nothing keeps, and that it was is not noted."""
+        self.sent.repetitions = REPETITIONS_MAX
 
     def told(self) -> None:
         """The client was told that it is connected."""

@@ -68,8 +68,6 @@ class World:
         self.steps = 0
         self.dies_told = 0
         """How often a client reads something before the process dies; 0 is never."""
-        # Whether the disk has ever been full.
-        self._was_full = False
         self._numbers = 0
         self._patches = ExitStack()
         self._log = _Log(self)
@@ -216,7 +214,11 @@ class World:
     def fill_disk(self, full: bool) -> None:
         """The disk is full, or has room again."""
         self.disk.full = full
-        self._was_full = self._was_full or full
+        if full and not self.ledger.was_full:
+            self.ledger.was_full = True
+            for client in self.mqtt:
+                for will in client.wills:
+                    will.may_repeat()
 
     def connect(self, client: Client) -> None:
         """Connect a client, if somebody listens."""
@@ -352,7 +354,7 @@ class World:
         assert process is not None
         if found := process.miscounted(self.ledger.heard, self.ledger.published) or unread(process.gateway):
             raise Failed(found[0])
-        if not self._was_full:
+        if not self.ledger.was_full:
             # Where the store has no room nobody can be told so who is not there.
             for client in self.mqtt:
                 for will in client.wills:
