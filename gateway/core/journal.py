@@ -87,6 +87,7 @@ class Batch:
         self._message: Message | None = None
         self._record: bytes | LongRecord = b""
         self.bytes = 0
+        """Of all records and notes."""
         self.largest = 0
         """Bytes of the largest record among the entries."""
         self.long = False
@@ -117,14 +118,15 @@ class Batch:
             self._remove((operation.queue << SEQUENCE_BITS) + operation.sequence)
         elif isinstance(operation, Noted):
             check_text(operation.key)
-            self.notes[(operation.space, operation.key)] = operation.value
+            value = operation.value
+            self.notes[(operation.space, operation.key)] = value
+            if value is not None:
+                self.bytes += len(value)
         elif isinstance(operation, Redelivered):
             key = (operation.queue << SEQUENCE_BITS) + operation.sequence
             self.failures.append((operation.failures, key))
         elif isinstance(operation, Retained):
-            message = operation.message
-            check_text(operation.topic)
-            self.retained[operation.topic] = None if message is None else record_of(message)
+            self._retain(operation)
         elif isinstance(operation, QueueMade):
             check_text(operation.key)
             self.queues_made.append(operation)
@@ -159,6 +161,15 @@ class Batch:
         entries.append(message.expires_at_ms)
         entries.append(operation.note)
         entries.append(record)
+
+    def _retain(self, operation: Retained) -> None:
+        check_text(operation.topic)
+        message = operation.message
+        if message is None:
+            self.retained[operation.topic] = None
+            return
+        record = self.retained[operation.topic] = record_of(message)
+        self.bytes += len(record)
 
     def _repeat(self, number: int) -> None:
         """Entry `number` is of the same message as the one before it."""

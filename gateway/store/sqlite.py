@@ -36,7 +36,7 @@ FEW: Final = 8
 """Operations, at most, that the loop's thread may commit itself."""
 
 FEW_BYTES_MAX: Final = 65_536
-"""Bytes of messages among them."""
+"""Bytes of messages and notes among them."""
 
 QUICK_S: Final = 0.001
 """A commit of a few operations that takes no longer may be waited for."""

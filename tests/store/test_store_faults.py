@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_doubles import WAIT_S, SqliteHarness, everything, make, put, sequences
+from store_doubles import WAIT_S, SqliteHarness, everything, make, message, put, sequences
 
 from gateway.core.journal import OPERATION_BYTES
-from gateway.core.ports import Dequeued, Quarantined, QueueDeleted
-from gateway.core.record import BadRecord, Decoder
+from gateway.core.ports import Dequeued, Noted, Quarantined, QueueDeleted, Retained
+from gateway.core.record import BadRecord, Decoder, record_of
 from gateway.store import maintenance
 from gateway.store.database import Database
 from gateway.store.errors import StoreDamaged, StoreFailed, StoreFull, StoreRefused
 from gateway.store.schema import VERSION
-from gateway.store.sqlite import FEW, SqliteStore
+from gateway.store.sqlite import FEW, FEW_BYTES_MAX, SqliteStore
 
 root_only_writes = pytest.mark.skipif(
     hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere"
@@ -398,6 +398,27 @@ def test_the_loops_thread_commits_a_few_operations_where_the_disk_has_been_quick
     monkeypatch.setattr("gateway.store.sqlite.QUICK_S", WAIT_S)
     assert [here(n) for n in range(31, 35)] == [False, False, False, True]
     assert len(harness.load(everything(1))) == 4 + FEW + 1 + FEW + 5
+    harness.close()
+
+
+def test_what_is_large_is_never_committed_by_the_loops_thread_be_it_a_last_value_or_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.sqlite.QUICK_S", WAIT_S)
+    fault = Fault()
+    harness = SqliteHarness(tmp_path / "store.db", fault.opener, here=True)
+    harness.start()
+    large = message(1, bytes(FEW_BYTES_MAX + 1))
+    for here, operation in [
+        (True, Noted("t", "small", b"1")),
+        (False, Noted("t", "record", record_of(large, b"head"))),
+        (False, Noted("t", "bytes", bytes(FEW_BYTES_MAX + 1))),
+        (False, Retained("t", large)),
+        (True, Retained("u", message(1))),
+    ]:
+        harness.store.append(operation)
+        harness.settle()
+        assert (fault.threads[-1] == threading.get_ident()) == here, operation
     harness.close()
 
 
