@@ -29,6 +29,7 @@ class Look(Chore):
         "_authorizer",
         "_chores",
         "_gate",
+        "_loose",
         "_persistent",
         "_publisher",
         "_to_ask",
@@ -47,6 +48,7 @@ class Look(Chore):
         # Those to be asked in this round; not ours alone.
         self._to_ask = route.bindings or []
         self._unasked = route.unasked
+        self._loose = route.loose()
         self._at = 0
         # Those of them that had no room: the publisher waits there, or did and they are to be asked again.
         self._waited: list[Binding] = []
@@ -94,7 +96,11 @@ class Look(Chore):
         while self._at < end:
             binding = to_ask[self._at]
             self._at += 1
-            if binding.is_own(publisher) or not may_have(binding, self._unasked, self._authorizer):
+            # Who has left since is waited for no more.
+            there = binding.place >= 0 or binding in self._loose
+            if not there or binding.is_own(publisher):
+                continue
+            if not may_have(binding, self._unasked, self._authorizer):
                 continue
             if binding.sink.keeps_waiting(publisher, self._persistent):
                 self._waited.append(binding)

@@ -173,6 +173,26 @@ def test_whatever_fails_the_others_are_asked_and_nobody_waits_for_ever() -> None
     assert not crowd.waits()
 
 
+def test_who_has_left_meanwhile_is_waited_for_no_more_be_there_memory_or_not() -> None:
+    crowd = Crowd()
+    broker = crowd.broker
+    queue = broker.queue("gone")
+    broker.bind_queue(queue, Binding(pattern("t.*"), queue))
+    # Others have all the memory there is.
+    broker.unstored.bytes = broker.unstored.bytes_max
+    assert crowd.waits()
+    crowd.steps()
+    assert crowd.valve.shut
+    broker.delete_queue(queue)
+    assert not crowd.valve.shut
+    if crowd.waits():
+        crowd.publisher.went_on()
+        crowd.steps()
+    assert not crowd.valve.shut
+    assert not crowd.waits()
+    assert (broker.places.shut, broker.unstored.waiting) == (0, 0)
+
+
 def test_where_nobody_drives_the_chores_it_is_looked_at_at_once() -> None:
     crowd = Crowd()
     crowd.broker.chores.driven_by(None)
