@@ -225,7 +225,8 @@ class Gate:
 
 
 class Place:
-    """Where publishers wait for room: its gate is there, and it counts among `Places`, as long as anybody does."""
+    """Where publishers wait for room: its gate is there, and it counts among `Places`, from the first that
+    comes until there is room for all of them."""
 
     __slots__ = ("_gate", "_places")
 
@@ -238,13 +239,20 @@ class Place:
         raise NotImplementedError
 
     def shut_changed(self, shut: bool) -> None:
-        """Somebody waits, and nobody did; or the other way round."""
+        """`shut` is True from now on, or is no more."""
 
     @final
     @property
     def shut(self) -> bool:
-        """Does anybody wait?"""
+        """Does anybody wait, or did, and nobody has looked since whether there is room?"""
         return self._gate is not None
+
+    @final
+    @property
+    def waiting(self) -> int:
+        """How many wait: of who was kept out some may have left."""
+        gate = self._gate
+        return 0 if gate is None else gate.waiting
 
     @final
     def keep_out(self, publisher: Publisher | None) -> bool:

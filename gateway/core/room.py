@@ -113,7 +113,7 @@ class Room(Place):
     @property
     def anybody_waits(self) -> bool:
         """For what the policy leaves, or for memory?"""
-        return self.shut or self.share.shut
+        return self.waiting > 0 or self.share.waiting > 0
 
     def hold(self, publisher: Publisher | None, persistent: bool) -> bool:
         """Have it wait until there is room for what it sends; False for who cannot be stopped."""

@@ -12,7 +12,7 @@ from gateway.core.delivery import ACCEPTED
 from gateway.core.flow import Publisher
 from gateway.core.leaving import DISMISSED_AT_ONCE
 from gateway.core.limits import DROP_OLDEST, CoreLimits, QueuePolicy
-from gateway.core.overflow import DROPPED_AT_ONCE
+from gateway.core.overflow import DROPPED_AT_ONCE, hold
 from gateway.core.router import Broker
 from gateway.core.routes import DROPPED_AT_ONCE as ROUTES_AT_ONCE
 from gateway.core.schedule import FIRED_AT_ONCE, Timing
@@ -21,7 +21,7 @@ from gateway.core.subscription import Binding
 from gateway.core.watching import WATCHERS_AT_ONCE, QueueWatcher
 
 if not COMPILED:
-    from core_doubles import LogOutlet
+    from core_doubles import LogOutlet, LogValve
 
     class Stopper(LogOutlet):
         """Is ended when it holds up others."""
@@ -147,9 +147,7 @@ def test_readers_of_a_queue_that_lets_nothing_go_are_ended_some_a_step() -> None
         reader.congested = True
         consume(queue, reader, 1)
     queue.offer(message(broker))
-    publisher = Publisher("p", None)
-    queue.room.hold(publisher, False)
-    broker.stalls.watch(queue)
+    assert hold(queue, Publisher("p", LogValve()), False)
     broker.tick(2_000)
     ended = [0, sum(reader.ended for reader in readers)]
     while broker.chores:
@@ -157,6 +155,30 @@ def test_readers_of_a_queue_that_lets_nothing_go_are_ended_some_a_step() -> None
         ended.append(sum(reader.ended for reader in readers))
     assert max(changes(ended)) <= ENDED_AT_ONCE
     assert ended[-1] == len(readers)
+
+
+def test_readers_go_on_and_stay_where_those_that_waited_have_left() -> None:
+    """Others wait no longer: there is nobody whom the queue holds up."""
+    broker = driven(policy=QueuePolicy(messages_max=1, topic_wait_max_ms=1_000))
+    queue = broker.queue("q")
+    broker.bind_queue(queue, Binding(pattern("t"), queue))
+    reader = Stopper()
+    reader.congested = True
+    consume(queue, reader, 1)
+    queue.offer(message(broker))
+    publisher = Publisher("p", LogValve())
+    assert hold(queue, publisher, False)
+    publisher.leave()
+    for now_ms in range(2_000, 10_000, 1_000):
+        broker.tick(now_ms)
+        broker.chores.finish()
+    assert (reader.ended, len(broker.stalls)) == (False, 0)
+    # Its time begins anew with the next that waits.
+    assert queue.keeps_waiting(Publisher("q", LogValve()), False)
+    broker.tick(9_999)
+    assert not reader.ended
+    broker.tick(10_000)
+    assert reader.ended
 
 
 # -- what is due
