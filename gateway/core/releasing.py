@@ -127,9 +127,10 @@ class Releases(Chore):
                 held = self.publishes = None
             for message, topic in safe:
                 route = broker.route(topic)
+                unasked = topic.route.unasked
                 offered += 1 + len(route)
                 for binding in route:
-                    if not may_have(binding, topic.route.unasked, broker.authorizer):
+                    if not may_have(binding, unasked, broker.authorizer):
                         continue
                     if binding.sink.passes(message, binding):
                         binding.sink.offer(message, binding)

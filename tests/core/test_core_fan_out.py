@@ -7,7 +7,7 @@ from core_queues import store_of
 from gateway.core.destination import Destination
 from gateway.core.fan_out import OFFERED_AT_ONCE
 from gateway.core.flow import Publisher
-from gateway.core.limits import CoreLimits, QueuePolicy
+from gateway.core.limits import REJECT, CoreLimits, QueuePolicy
 from gateway.core.ports import Authorizer, Noted
 from gateway.core.router import Broker
 from gateway.core.routes import WIDE
@@ -77,6 +77,17 @@ def test_of_very_many_each_is_asked_about_when_it_is_to_have_a_message_some_a_st
     crowd.had([first, second])
     # What is remembered of an answer holds for all topics that are alike.
     assert crowd.rules.asked == ["t.1"] * 2 * COUNT
+
+
+def test_where_queues_may_refuse_the_rules_are_asked_about_those_alone_before_it_is_published() -> None:
+    crowd = Crowd()
+    queue = crowd.broker.queue("q", QueuePolicy(messages_max=1, when_full=REJECT))
+    for owner in ("1", "2"):
+        crowd.broker.bind_queue(queue, Binding(pattern("t.*"), queue, None, Publisher(owner, None)))
+    one = crowd.publish("t.1")
+    assert len(crowd.rules.asked) <= 2
+    crowd.steps()
+    crowd.had([one])
 
 
 def test_of_few_all_are_asked_when_their_route_is_made_and_once_for_all_topics_that_are_alike() -> None:
