@@ -30,7 +30,7 @@ WHOLE: Final = 2_048
 NESTED_MAX: Final = 500
 """Lists and objects within each other: Python's own writer of JSON takes some 900, less what has called it."""
 
-BESIDE_MAX: Final = 1_048_576
+BESIDE_MAX: Final = 2_097_152
 """Bytes that one operation or envelope may have beside its body, about: what is in there is looked at, translated and
 kept in one go, and no other protocol's headers hold as much."""
 
