@@ -10,6 +10,13 @@ if TYPE_CHECKING:
 LET_IN_MAX: Final = 32
 """Publishers that one gate lets go on at a time: how much each of them has to say is seen only then."""
 
+# What is waited for at a gate.
+SOMETHING: Final = 0
+ROOM: Final = 1
+"""Room in a queue: others have to take something away."""
+LOOK: Final = 2
+"""That it is looked whether there is room: what the publisher has to say is not said yet."""
+
 
 class Valve:
     """What can stop reading from a publisher's socket: its connector."""
@@ -110,7 +117,7 @@ class Publisher:
     def wait_no_longer(self) -> bool:
         """What it has to say next is taken or refused, whatever room there is; False where it did not wait for room."""
         behind = self._behind
-        rooms = [] if behind is None else [gate for gate in behind if gate.room]
+        rooms = [] if behind is None else [gate for gate in behind if gate.kind == ROOM]
         if behind is None or not rooms:
             return False
         self.overdue = True
@@ -125,7 +132,9 @@ class Publisher:
 
     def went_on(self) -> None:
         """What it had to say is said, or waits at a gate again: it is the turn of those behind it."""
-        self.overdue = False
+        if self.overdue:
+            behind = self._behind
+            self.overdue = behind is not None and LOOK in [gate.kind for gate in behind]
         gates = self._let_in
         if gates is not None:
             self._let_in = None
@@ -170,12 +179,12 @@ class Gate:
     there is room, each that goes on makes way for the next.
     """
 
-    __slots__ = ("_again", "_going", "_open", "_waiting", "room")
+    __slots__ = ("_again", "_going", "_open", "_waiting", "kind")
 
-    def __init__(self, again: Callable[[], None], room: bool = False) -> None:
+    def __init__(self, again: Callable[[], None], kind: int = SOMETHING) -> None:
         self._again = again
-        self.room = room
-        """What is waited for here is room in a queue: others have to take something away."""
+        self.kind = kind
+        """What is waited for here."""
         # All may go on, some at a time all the same.
         self._open = False
         # Those that were let in and have not had their turn.
@@ -259,7 +268,7 @@ class Place:
         """Have it wait until there is room; False for who cannot be stopped."""
         gate = self._gate
         if gate is None:
-            gate = self._gate = Gate(self.again, True)
+            gate = self._gate = Gate(self.again, ROOM)
             self._places.shut += 1
             self.shut_changed(True)
         return gate.hold(publisher)

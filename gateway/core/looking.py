@@ -7,7 +7,7 @@ at once.  What others do meanwhile is as if they had done it behind its message.
 from typing import Final, final
 
 from gateway.core.chores import Chore, Chores
-from gateway.core.flow import Gate, Publisher
+from gateway.core.flow import LOOK, Gate, Publisher
 from gateway.core.ports import Authorizer
 from gateway.core.routes import Route, may_have
 from gateway.core.subscription import Binding
@@ -53,7 +53,7 @@ class Look(Chore):
         # Those of them that had no room: the publisher waits there, or did and they are to be asked again.
         self._waited: list[Binding] = []
         self._working = False
-        self._gate = Gate(_nobody_is_next)
+        self._gate = Gate(_nobody_is_next, LOOK)
 
     def keeps_waiting(self) -> bool:
         """Look at all that is left; does the publisher wait for that, or for room?
@@ -66,7 +66,7 @@ class Look(Chore):
             self._to_ask, self._waited = self._waited, []
             self._at = 0
         # A new one: the turn for which the last has let it go on may not be over.
-        self._gate = Gate(_nobody_is_next)
+        self._gate = Gate(_nobody_is_next, LOOK)
         if not self._to_ask or not self._gate.hold(self._publisher):
             return False
         self._working = True

@@ -119,6 +119,31 @@ def test_rules_that_change_between_two_steps_are_asked_about_all_of_it() -> None
     assert {queue.depth for queue in sender.broker.queues.values()} <= {0}
 
 
+def test_whom_others_wait_for_commits_whatever_room_there_is() -> None:
+    sender = Sender()
+    full = sender.broker.queue("q.3", QueuePolicy(messages_max=1))
+    full.offer(message(sender.broker))
+    assert full.room.hold(Publisher("other", LogValve()), False)
+    assert sender.waits()
+    while sender.broker.chores:
+        sender.broker.chores.step()
+    assert sender.valve.shut
+    assert sender.publisher.wait_no_longer()
+    # It is looked at once more, which is not to have committed it.
+    waits = sender.waits()
+    sender.publisher.went_on()
+    while sender.broker.chores:
+        sender.broker.chores.step()
+    assert waits
+    assert not sender.valve.shut
+    assert not sender.waits()
+    sender.transaction.commit()
+    sender.publisher.went_on()
+    assert not sender.publisher.overdue
+    sender.broker.chores.finish()
+    assert full.depth == 2
+
+
 def test_rules_that_change_before_the_commit_are_asked_by_it() -> None:
     sender = Sender()
     sender.waits()

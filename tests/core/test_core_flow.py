@@ -2,7 +2,7 @@
 
 from core_doubles import COMPILED, needs_outlet
 
-from gateway.core.flow import LET_IN_MAX, Gate, Publisher
+from gateway.core.flow import LET_IN_MAX, LOOK, ROOM, Gate, Publisher
 
 if not COMPILED:
     from core_doubles import LogValve
@@ -116,7 +116,7 @@ def test_a_publisher_that_goes_before_its_turn_makes_way_for_the_next() -> None:
 def test_who_waits_for_room_no_longer_goes_on_once_nothing_else_makes_it_wait() -> None:
     valve = LogValve()
     publisher = Publisher("p", valve)
-    rooms = [Gate(no_more, True), Gate(no_more, True)]
+    rooms = [Gate(no_more, ROOM), Gate(no_more, ROOM)]
     store = Gate(no_more)
     store.hold(publisher)
     assert not publisher.wait_no_longer()
@@ -127,6 +127,12 @@ def test_who_waits_for_room_no_longer_goes_on_once_nothing_else_makes_it_wait() 
     assert [room.waiting for room in rooms] == [0, 0]
     store.let_in()
     assert not publisher.held and publisher.overdue
+    # To be looked at is not to have said it.
+    look = Gate(no_more, LOOK)
+    look.hold(publisher)
+    publisher.went_on()
+    assert publisher.overdue
+    look.open()
     publisher.went_on()
     assert not publisher.overdue
-    assert valve.turns == [True, False]
+    assert valve.turns == [True, False] * 2

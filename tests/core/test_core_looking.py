@@ -193,6 +193,29 @@ def test_who_has_left_meanwhile_is_waited_for_no_more_be_there_memory_or_not() -
     assert (broker.places.shut, broker.unstored.waiting) == (0, 0)
 
 
+def test_whom_others_wait_for_publishes_to_very_many_whatever_room_there_is() -> None:
+    crowd = Crowd(queues=1)
+    fill(crowd.queues[0])
+    assert crowd.waits()
+    crowd.steps()
+    assert crowd.valve.shut
+    assert crowd.publisher.wait_no_longer()
+    # What it has to say is looked at once more, which is not to have said it.
+    waits = crowd.waits()
+    crowd.publisher.went_on()
+    if waits:
+        crowd.steps()
+        waits = crowd.waits()
+        crowd.publisher.went_on()
+    assert not waits
+    one = crowd.publish()
+    crowd.publisher.went_on()
+    crowd.broker.chores.finish()
+    assert crowd.queues[0].browse()[-1].message.id == one.id
+    # Only that: what it says then waits as before.
+    assert not crowd.publisher.overdue
+
+
 def test_where_nobody_drives_the_chores_it_is_looked_at_at_once() -> None:
     crowd = Crowd()
     crowd.broker.chores.driven_by(None)
