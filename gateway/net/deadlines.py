@@ -93,14 +93,20 @@ class Deadlines:
     def _behind_input(self) -> None:
         self._timer = None
         now_ms = self._clock.now_ms()
+        try:
+            self._call_some(now_ms)
+        finally:
+            # Whatever is wrong with one of them, it is the turn of the next.
+            self._arm()
+
+    def _call_some(self, now_ms: int) -> None:
         for _ in range(CALLED_AT_ONCE):
             if not self._timetable.is_due(now_ms):
-                break
+                return
             who = self._timetable.take(now_ms)
             if who is not None:
                 who.appointment = None
                 self._call(who, now_ms)
-        self._arm()
 
     def _call(self, who: Timed, now_ms: int) -> None:
         wanted_ms = who.next_deadline_ms()

@@ -166,3 +166,26 @@ def test_very_many_deadlines_that_come_at_once_are_some_a_turn_and_all_in_order(
     each = CALLED_AT_ONCE
     assert turns == [0, each, each, 2 * each, 2 * each, 3 * each]
     assert len(deadlines) == 0
+
+
+class Failing(Waiting):
+    """Cannot be told."""
+
+    def deadline(self, now_ms: int) -> None:
+        raise RuntimeError("a bug")
+
+
+def test_whatever_fails_the_others_are_called_in_time() -> None:
+    loop, clock = StillLoop(), Clock()
+    deadlines = Deadlines(cast(asyncio.AbstractEventLoop, loop), clock)
+    start_ms = clock.now_ms() - 1_000
+    failing, other = Failing(start_ms), Waiting(start_ms + 1)
+    for one in (failing, other):
+        deadlines.watch(one)
+    failed = 0
+    while loop.calls:
+        try:
+            loop.calls.pop()()
+        except RuntimeError:
+            failed += 1
+    assert (failed, len(other.called)) == (1, 1)
