@@ -252,7 +252,7 @@ class Queue(Sink):
         delivery.position = position
         if broker.copying is not None:
             broker.copying.queues.append(self.number)
-        if store.congested:
+        if store.congested and store.accepting:
             broker.hold_publisher(delivery.message.publisher)
         return position
 

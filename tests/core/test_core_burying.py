@@ -1,16 +1,18 @@
 """gateway/core/burying.py"""
 
 import pytest
-from core_doubles import LogOutlet, needs_outlet
+from core_doubles import LogOutlet, LogValve, needs_outlet
 from core_messages import message
-from core_queues import broker_with, consume, waiting_ids
+from core_queues import broker_with, consume, store_of, waiting_ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.burying import LOOKED_AT_ONCE
 from gateway.core.contents import faults
 from gateway.core.credit import Credit
+from gateway.core.delivery import REJECTED
 from gateway.core.destination import TOPIC, Destination
+from gateway.core.flow import Publisher
 from gateway.core.limits import CoreLimits, LimitReached, QueuePolicy
 from gateway.core.purging import purge
 from gateway.core.queue import Queue
@@ -152,3 +154,18 @@ def test_dead_letters_are_kept_though_there_are_too_many_queues() -> None:
     assert broker.queue("DLQ").depth == 1
     with pytest.raises(LimitReached):
         broker.queue("another")
+
+
+@needs_outlet
+def test_on_a_full_disk_nobody_waits_since_a_message_of_his_is_buried() -> None:
+    """He would not be heard, and what he acknowledges is what makes room."""
+    broker, queue = driven()
+    store = store_of(broker)
+    valve = LogValve()
+    queue.offer(message(broker, "q", persistent=True, publisher=Publisher("p", valve)))
+    store.congested = True
+    store.accepting = False
+    broker.on_accepting(False)
+    consume(queue, LogOutlet(at_once=REJECTED))
+    assert broker.queue("DLQ").depth == 1
+    assert not valve.shut
