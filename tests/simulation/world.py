@@ -125,7 +125,7 @@ class World:
     def reloaded(self) -> None:
         """The gateway says that it has taken the rules over: those that there are now, if nobody was quicker."""
         process = self.process
-        if process is not None and process.gateway.reloading.config.rule == self._config.rule:
+        if process is not None and list(process.gateway.reloading.config.rule) == list(self._config.rule):
             self.ledger.rights.taken_over()
 
     def _mqtt_client(
