@@ -8,6 +8,7 @@ from typing import Final, final
 
 from gateway.core.chores import Chore, Chores
 from gateway.core.flow import LOOK, Gate, Publisher
+from gateway.core.limits import CoreLimits
 from gateway.core.ports import Authorizer
 from gateway.core.routes import Route, may_have
 from gateway.core.subscription import Binding
@@ -15,9 +16,6 @@ from gateway.core.topics import Topic
 
 LOOKED_AT_ONCE: Final = 64
 """Subscribers that are looked at in one step."""
-
-LOOKS_MAX: Final = 256
-"""Topics of which a client's connection may know that there was room, without having published there."""
 
 
 @final
@@ -45,12 +43,13 @@ class Look(Chore):
         self._authorizer = authorizer
         self._publisher = publisher
         self._persistent = persistent
-        # Those to be asked in this round; not ours alone.
+        # Those to be asked in this round; in the first not ours alone, then those that had no room the last time: the
+        # publisher waits there, or did.
         self._to_ask = route.bindings or []
         self._unasked = route.unasked
         self._loose = route.loose()
         self._at = 0
-        # Those of them that had no room: the publisher waits there, or did and they are to be asked again.
+        # Those for the next.
         self._waited: list[Binding] = []
         self._working = False
         self._gate = Gate(_nobody_is_next, LOOK)
@@ -62,9 +61,6 @@ class Look(Chore):
         """
         if self._working:
             return True
-        if self._at == len(self._to_ask):
-            self._to_ask, self._waited = self._waited, []
-            self._at = 0
         # A new one: the turn for which the last has let it go on may not be over.
         self._gate = Gate(_nobody_is_next, LOOK)
         if not self._to_ask or not self._gate.hold(self._publisher):
@@ -72,25 +68,25 @@ class Look(Chore):
         self._working = True
         self._chores.add(self)
         # Where nobody drives the chores it is done by now.
-        return self._working or len(self._waited) > 0
+        return self._working or len(self._to_ask) > 0
 
     def go_on(self) -> bool:
         """See Chore."""
         publisher = self._publisher
-        self._working = publisher.valve is not None and self._at < len(self._to_ask)
+        self._working = publisher.valve is not None
         try:
-            if self._working:
-                self._some(publisher)
+            if self._working and self._some(publisher):
+                self._working = False
         except Exception:
             # Whatever is wrong with one of them, it is the turn of the next.
             self._chores.add(self)
             raise
-        self._working = self._working and self._at < len(self._to_ask)
         if not self._working:
             self._gate.open()
         return self._working
 
-    def _some(self, publisher: Publisher) -> None:
+    def _some(self, publisher: Publisher) -> bool:
+        """Ask some more; answers whether the round is over."""
         to_ask = self._to_ask
         end = min(self._at + LOOKED_AT_ONCE, len(to_ask))
         while self._at < end:
@@ -104,10 +100,22 @@ class Look(Chore):
                 continue
             if binding.sink.keeps_waiting(publisher, self._persistent):
                 self._waited.append(binding)
+        if self._at < len(to_ask):
+            return False
+        # Nobody else is held in memory by what is known.
+        self._to_ask, self._waited = self._waited, []
+        self._loose = self._loose.intersection(self._to_ask)
+        self._at = 0
+        return True
 
 
 def look(
-    chores: Chores, authorizer: Authorizer, publisher: Publisher, topic: Topic, persistent: bool
+    chores: Chores,
+    authorizer: Authorizer,
+    limits: CoreLimits,
+    publisher: Publisher,
+    topic: Topic,
+    persistent: bool,
 ) -> bool:
     """Does `publisher` wait before it may publish to `topic`, whose route is up to date?  Ask until it does not."""
     looks = publisher.looks
@@ -115,7 +123,9 @@ def look(
         looks = publisher.looks = {}
     found = looks.get(topic.name)
     if found is None:
-        if len(looks) >= LOOKS_MAX:
+        # What one frame names, if it is several, is a transaction: were not all of that known at once, it would be asked
+        # about for ever.
+        if len(looks) >= limits.transaction_operations_max:
             del looks[next(iter(looks))]
         found = looks[topic.name] = Look(chores, authorizer, publisher, topic.route, persistent)
     return found.keeps_waiting()

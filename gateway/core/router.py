@@ -239,7 +239,7 @@ class Broker(StoreListener):
         waits = False
         route = self.route(topic, publisher)
         if len(route) > WIDE:
-            return look(self.chores, self.authorizer, publisher, topic, persistent)
+            return look(self.chores, self.authorizer, self.limits, publisher, topic, persistent)
         for binding in route:
             if not binding.is_own(publisher) and binding.sink.keeps_waiting(publisher, persistent):
                 waits = True

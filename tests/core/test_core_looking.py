@@ -1,5 +1,7 @@
 """gateway/core/looking.py: room on the way to very many is looked for some at a time, each is asked once."""
 
+import gc
+
 from core_doubles import COMPILED, needs_outlet
 from core_messages import message, pattern, topic_message
 from core_queues import broker_with
@@ -7,7 +9,7 @@ from core_queues import broker_with
 from gateway.core.fan_out import OFFERED_AT_ONCE
 from gateway.core.flow import Publisher
 from gateway.core.limits import REJECT, QueuePolicy
-from gateway.core.looking import LOOKED_AT_ONCE, LOOKS_MAX
+from gateway.core.looking import LOOKED_AT_ONCE
 from gateway.core.message import Message
 from gateway.core.purging import purge
 from gateway.core.queue import Queue
@@ -148,14 +150,39 @@ def test_of_two_topics_for_one_frame_each_is_looked_at_once() -> None:
 
 def test_what_is_known_of_topics_that_are_never_published_to_is_bounded_and_goes_with_the_client() -> None:
     crowd = Crowd()
-    for number in range(LOOKS_MAX + 3):
+    crowd.broker.limits.transaction_operations_max = 20
+    for number in range(23):
         crowd.waits(f"t.{number}")
     assert crowd.publisher.looks is not None
-    assert len(crowd.publisher.looks) == LOOKS_MAX
+    assert len(crowd.publisher.looks) == 20
     crowd.publisher.leave()
     crowd.broker.chores.finish()
     assert crowd.asked == 0
     assert crowd.publisher.looks is None
+
+
+def test_a_transaction_to_several_hundred_such_topics_is_committed_once_each_was_looked_at() -> None:
+    crowd = Crowd()
+    other = fill(crowd.broker.queue("q"))
+    transaction = crowd.broker.transaction(crowd.publisher)
+    for number in range(300):
+        transaction.publish(topic_message(crowd.broker, f"t.{number}"))
+    assert transaction.must_wait(crowd.publisher)
+    crowd.steps()
+    assert not transaction.must_wait(crowd.publisher)
+    assert crowd.asked == 300 * COUNT
+    assert other.held
+
+
+def test_what_is_known_of_a_topic_keeps_nobody_in_memory_who_had_room() -> None:
+    crowd = Crowd()
+    assert crowd.waits()
+    crowd.steps()
+    binding = crowd.broker.route(crowd.broker.topics.topic("t.1"))[-1]
+    assert binding.sink is crowd.outlets[-1]
+    crowd.broker.unbind(binding)
+    crowd.broker.chores.finish()
+    assert [one for one in gc.get_referrers(binding) if isinstance(one, list)] == []
 
 
 def test_whatever_fails_the_others_are_asked_and_nobody_waits_for_ever() -> None:
