@@ -44,6 +44,8 @@ class Publish:
     """Bytes it took, about."""
     dedup: str | None
     """The key under which it is sent once."""
+    told_by: list[bytes]
+    """What tells it from others, once somebody has asked: where it is long, that is asked again and again."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Publish:
         self.tx = tx
         self.size = size
         self.dedup = dedup
+        self.told_by = []
 
 
 @final

@@ -79,15 +79,17 @@ def message_from(
 
 
 def once_parts(publish: Publish) -> list[bytes]:
-    """What tells a message that is to be sent once from others."""
-    envelope: dict[str, object] = {}
-    long: list[bytes] = []
-    for name, value in publish.envelope.items():
-        if isinstance(value, (Utf8, Base64, Ready)):
-            long.append(value.data)
-        else:
-            envelope[name] = value
-    return [json.dumps([publish.to, envelope], sort_keys=True).encode(), *long]
+    """What tells a message that is to be sent once from others: the same objects each time."""
+    if not publish.told_by:
+        envelope: dict[str, object] = {}
+        long: list[bytes] = []
+        for name, value in publish.envelope.items():
+            if isinstance(value, (Utf8, Base64, Ready)):
+                long.append(value.data)
+            else:
+                envelope[name] = value
+        publish.told_by = [json.dumps([publish.to, envelope], sort_keys=True).encode(), *long]
+    return publish.told_by
 
 
 # -- HTTP's own way: the body as it is, its type as a header, the rest as `meta`

@@ -1,6 +1,7 @@
 # ruff: noqa: E501
 """`gateway.json` on the core: what each operation does, and what each mistake is told."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from json_client import NOW_MS, HoldingStore, World, error
 
 from gateway.connectors.base import Limits
 from gateway.connectors.output import HEARD_MS, Turn
+from gateway.core.dedup import SUMMED_AT_ONCE
 from gateway.core.destination import Destination
 from gateway.core.flow import Publisher
 from gateway.core.limits import CoreLimits
@@ -439,6 +441,22 @@ def test_what_is_published_again_under_its_key_is_one_message() -> None:
     assert again == {"op": "ok", "id": 2, "message": first["message"], "repeated": True}
     [refused] = client.op("publish", id=3, body=2, **said)
     assert refused["code"] == "in_use"
+    assert world.broker.queues["queue:q"].depth == 1
+
+
+def test_what_is_large_beside_its_body_too_is_summed_up_to_its_end() -> None:
+    world = World()
+    client = world.client()
+    said = {"op": "publish", "to": "queue:q", "dedup": "k", "body": "x" * 1_000_000}
+    said["properties"] = {"p": "x" * 2 * SUMMED_AT_ONCE}
+    for number in (1, 2):
+        client.connector.bytes_in(json.dumps({**said, "id": number}).encode(), world.now_ms)
+        steps = 0
+        while client.connector.resumes and steps < 1_000:
+            client.connector.go_on(world.now_ms)
+            steps += 1
+        [answer] = client.heard()
+        assert answer["op"] == "ok"
     assert world.broker.queues["queue:q"].depth == 1
 
 

@@ -229,7 +229,8 @@ def test_a_body_does_not_count_among_what_is_beside_it(text: bytes) -> None:
     [
         b'{"op":"publish","a":%b,"b":%b}' % (BESIDE, BESIDE),
         b'{"op":"publish","properties":{"a":%b,"b":{"c":[%b]}}}' % (BESIDE, BESIDE),
-        b'{"op":"publish","body":"x","a":%b,"b":[%b]}' % (BESIDE, b",".join([b"1" * 4_000] * 200)),
+        b'{"op":"publish","body":"x","a":%b,"b":[%b]}'
+        % (BESIDE, b",".join([b"1" * 4_000] * (BESIDE_MAX // 8_000 + 1))),
         b'{"body":"x",%b:1,%b:2}' % (BESIDE, BESIDE[:-2] + b'y"'),
         b'[{"op":"ping"},{"op":"publish","a":%b,"b":%b}]' % (BESIDE, BESIDE),
     ],
