@@ -218,9 +218,8 @@ class MqttSender(FrameConnector):
             return True
         self.counters.dropped_large += 1
         self.counters.messages_out -= 1
-        session = self.session
-        if packet_id and session is not None and session.inflight and packet_id in session.inflight:
-            session.skip(packet_id)
+        if packet_id and self.session is not None:
+            self.session.skip_late(packet_id)
         return False
 
     @final

@@ -389,6 +389,13 @@ class MqttSession(Outlet):
         delivery = self.inflight.pop(packet_id)
         self._finish(packet_id, delivery, UNREPRESENTABLE)
 
+    def skip_late(self, packet_id: int) -> None:
+        """The same of one whose size is known only now: it counted as sent, and the client may have had it before."""
+        if self.awaited(packet_id) in (PUBACK, PUBREC):
+            self.skip(packet_id)
+            if self.resending is not None:
+                self.resending.freed(packet_id)
+
     def _finish(self, packet_id: int, delivery: Delivery, outcome: int) -> None:
         """The exchange is over, and so is what the store knows of it, in one step."""
         if not self.noted:

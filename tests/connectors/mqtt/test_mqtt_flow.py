@@ -8,6 +8,7 @@ from mqtt_client import Client, World, payloads
 from gateway.connectors.base import Limits
 from gateway.connectors.mqtt.resending import LOOKED_AT_ONCE
 from gateway.connectors.mqtt.settings import MqttSettings
+from gateway.connectors.parts import LONG
 from gateway.core.limits import DROP_OLDEST
 from gateway.core.searching import NODES_AT_ONCE
 from protocols.mqtt.frames import (
@@ -239,6 +240,33 @@ def test_3_3_4_9_the_end_of_an_exchange_whose_publish_went_before_gives_no_room_
     for number in (3, 4, 5):
         client.send(Pubrec(begun[number].packet_id)).send(Pubcomp(begun[number].packet_id))
         assert payloads(client.publishes()) == [b"%d" % more for more in range(number + 1, 6)][:1]
+
+
+@pytest.mark.parametrize("received", [False, True], ids=["not received", "received meanwhile"])
+def test_4_9_json_that_turns_out_too_large_when_it_is_sent_again_gives_its_room_back(received: bool) -> None:
+    world = World()
+    client = connected(world, clean=False, session_expiry_s=100, receive_maximum=10).subscribe(("$json/t", 2))
+    publisher = world.client("p")
+    for number, payload in enumerate((b"\0" * LONG, b"1", b"2")):
+        publisher.publish("t", payload, 2, number + 1)
+    client.received()
+    client.lose()
+    client = connected_again(world, receive_maximum=1, maximum_packet_size=1_000)
+    if received:
+        # Of the connection before: the first is the client's, whatever it takes now.
+        client.send(Pubrec(1))
+    packets = [packet for _ in range(20) for packet in client.received()]
+    if received:
+        assert [packet.packet_id for packet in packets if isinstance(packet, Pubrel)] == [1]
+        client.send(Pubcomp(1))
+        packets += [packet for _ in range(20) for packet in client.received()]
+    got = [packet for packet in packets if isinstance(packet, Publish)]
+    assert [packet.packet_id for packet in got] == [2]
+    client.send(Pubrec(2)).send(Pubcomp(2))
+    assert [packet.packet_id for packet in client.publishes()] == [3]
+    session = world.service.sessions.get("s")
+    assert session is not None
+    assert not session.awaiting_pubcomp
 
 
 def test_4_4_pubrel_and_publish_are_sent_again_in_their_order() -> None:
