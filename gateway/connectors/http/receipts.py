@@ -1,6 +1,7 @@
 """Deliveries over HTTP that wait for their outcome: they outlive the connection that fetched them."""
 
 import secrets
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -37,7 +38,7 @@ class Receipts(Chore):
         self._maximum = maximum
         self._timeout_ms = timeout_ms
         # Insertion is in order of time, and all wait equally long: the first is the first to run out.
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -6,11 +6,12 @@ client as missing, never passed over.
 """
 
 import secrets
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Final, final
 
 from gateway.connectors.http.answering import Answering
 from gateway.connectors.http.settings import HttpSettings
+from gateway.core.chores import Chore
 from gateway.core.flow import Publisher
 from gateway.core.footprint import Footprint, Share, pattern_bytes
 from gateway.core.limits import LimitReached
@@ -144,17 +145,19 @@ class Trail(Sink):
 
 
 @final
-class Trails:
+class Trails(Chore):
     """All of them."""
 
-    __slots__ = ("_broken", "_broker", "_by_name", "bytes", "settings")
+    __slots__ = ("_broken", "_broker", "_by_name", "_now_ms", "_working", "bytes", "settings")
 
     def __init__(self, broker: Broker, settings: HttpSettings) -> None:
         self._broker = broker
         self.settings = settings
+        self._now_ms = 0
+        self._working = False
         self._by_name: dict[str, Trail] = {}
         # Those without a connection, in the order of their time-outs.
-        self._broken: dict[str, Trail] = {}
+        self._broken: OrderedDict[str, Trail] = OrderedDict()
         self.bytes = 0
         """Of all events that are kept, about."""
 
@@ -226,12 +229,23 @@ class Trails:
         self._by_name.pop(trail.name, None)
 
     def tick(self, now_ms: int) -> None:
-        """Forget those whose clients have not come again in time."""
-        while self._broken:
-            trail = self._first()
-            if trail.until_ms > now_ms:
-                return
-            self._forget(trail)
+        """Forget those whose clients have not come again in time, in this turn of the loop or later ones."""
+        self._now_ms = now_ms
+        if not self._working and self._is_due():
+            self._working = True
+            self._broker.chores.add(self)
+
+    def go_on(self) -> bool:
+        """See Chore.  One of them: it may have kept a thousand events, and has as many filters as its client asked for."""
+        # Not only at the end: were one to fail, the next tick would begin anew.
+        self._working = False
+        if self._is_due():
+            self._forget(self._first())
+        self._working = self._is_due()
+        return self._working
+
+    def _is_due(self) -> bool:
+        return len(self._broken) > 0 and self._first().until_ms <= self._now_ms
 
     def close(self) -> None:
         """Nobody will come any more."""

@@ -191,6 +191,23 @@ def test_more_than_is_kept_is_a_gap_of_so_many(settings: HttpSettings) -> None:
     assert len(source.gaps) == 1
 
 
+def test_streams_whose_time_runs_out_at_once_are_forgotten_one_a_step() -> None:
+    world = World()
+    for _ in range(3):
+        Source(world).open().break_off()
+    world.broker.chores.driven_by(lambda: None)
+    world.advance(60_000)
+    # Another tick before the first step changes nothing.
+    world.service.tick(world.now_ms)
+    assert len(world.broker.chores) == 1
+    broken = [world.service.trails.broken]
+    while world.broker.chores:
+        world.broker.chores.step()
+        broken.append(world.service.trails.broken)
+    assert broken == [3, 2, 1, 0]
+    assert world.broker.topics.bindings_count == 0
+
+
 def test_streams_that_are_kept_are_bounded_the_oldest_gives_way() -> None:
     world = World(settings=HttpSettings(event_streams_max=1))
     sources = [Source(world).open() for _ in range(2)]
