@@ -5,6 +5,7 @@ from harness import Gateway, Party
 
 from gateway.connectors.mqtt.looks import SUMMED_AT_ONCE as CHECKED_AT_ONCE
 from gateway.connectors.mqtt.mapping import MqttOrigin
+from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.stomp.mapping import StompOrigin
 from gateway.connectors.text import LONG_TEXT
 from gateway.core.dedup import SUMMED_AT_ONCE
@@ -67,6 +68,16 @@ def test_whether_a_payload_is_text(body: bytes, kind: int) -> None:
     assert [delivery.message.fields().body_kind for delivery in gw.broker.queues["queue:q"].browse()] == [
         kind
     ]
+
+
+def test_3_3_2_3_2_a_long_payload_that_is_not_what_it_says_is_0x99_where_that_is_checked() -> None:
+    gw = Gateway(mqtt=MqttSettings(check_payload_format=True))
+    mqtt = gw.mqtt("m", 5) >> "CONNECT m" << "CONNACK 0 present=0"
+    for payload, answer in ((BODY + b"\xff", "PUBACK 1 0x99"), (BODY, "PUBACK 1")):
+        packet = encode_publish("$queue/q", payload, 1, False, False, 1, b"\x01\x01")
+        assert steps_for(mqtt, packet) >= len(payload) // LONG_TEXT
+        mqtt << answer
+    assert gw.broker.queues["queue:q"].depth == 1
 
 
 def test_the_checksum_that_tells_a_repeated_publish_of_qos_2() -> None:

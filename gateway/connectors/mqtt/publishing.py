@@ -204,7 +204,7 @@ class MqttPublishing(MqttSender):
         """Payload Format Indicator 1 says UTF-8 (§3.3.2.3.2); False when it lies, which has been dealt with."""
         if not publish.properties or decode_properties(publish.properties).payload_format != 1:
             return True
-        if is_utf8(publish.payload()):
+        if is_utf8(publish.payload(), None if publish.tail is None else publish.tail.is_utf8):
             return True
         self._refuse_publish(
             publish, ReasonCode.PAYLOAD_FORMAT_INVALID, "the payload is not the UTF-8 that it says it is"
