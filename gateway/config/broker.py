@@ -31,6 +31,9 @@ class CoreSection(Section):
     """Named queues that one user may have made since the start; 0 is no limit but that for all."""
     queues_per_address_max: int = Field(50_000, ge=0)
     """The same for the clients of one address."""
+    queue_names_bytes_max: int = Field(67_108_864, ge=0)
+    """Bytes of the names of all queues, clients and durable subscriptions, beyond 255 of each; they take up to four times
+    as many in memory."""
     subscriptions_max: int = Field(1_000_000, ge=1)
     """Subscriptions to topics."""
     subscriptions_bytes_max: int = Field(268_435_456, ge=1_048_576)

@@ -116,6 +116,8 @@ class CoreLimits:
     queues_per_user_max: int
     queues_per_address_max: int
     """Named queues that one user, or one address, may have made; 0 for no limit of its own."""
+    queue_names_bytes_max: int
+    """Bytes of the names of all queues, beyond 255 of each."""
     subscriptions_max: int
     """Bindings in the topic space."""
     subscriptions_bytes_max: int
@@ -193,9 +195,11 @@ class CoreLimits:
         lookup_steps_max: int = LOOKUP_STEPS_MAX,
         unstored_bytes_max: int = 536_870_912,
         subscriptions_bytes_max: int = 268_435_456,
+        queue_names_bytes_max: int = 67_108_864,
         subscriptions_bytes_per_client_max: int = 8_388_608,
     ) -> None:
         self.queues_max = queues_max
+        self.queue_names_bytes_max = queue_names_bytes_max
         self.separators_max = separators_max
         self.queues_per_user_max = queues_per_user_max
         self.queues_per_address_max = queues_per_address_max

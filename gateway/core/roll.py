@@ -2,20 +2,29 @@
 reference a queue for each that does.
 """
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
+
+from gateway.core.footprint import text_bytes
+from gateway.core.limits import CoreLimits, LimitReached
 
 if TYPE_CHECKING:
     from gateway.core.queue import Queue
+
+NAME_BYTES_FREE: Final = 255
+"""Bytes of a queue's key that every queue may have; what is beyond them counts."""
 
 
 @final
 class Roll:
     """The queues, in no order that lasts.  Coming and going costs the same for any number."""
 
-    __slots__ = ("_queues",)
+    __slots__ = ("_limits", "_queues", "names_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, limits: CoreLimits) -> None:
         self._queues: list[Queue] = []
+        self._limits = limits
+        self.names_bytes = 0
+        """Bytes of long names: see NAME_BYTES_FREE."""
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -23,10 +32,19 @@ class Roll:
     def __bool__(self) -> bool:
         return bool(self._queues)
 
+    def check(self, key: str) -> None:
+        """Raise LimitReached if there may be no queue more with this key."""
+        if len(self._queues) >= self._limits.queues_max:
+            raise LimitReached("too many queues")
+        size = _long_bytes(key)
+        if size and self.names_bytes + size > self._limits.queue_names_bytes_max:
+            raise LimitReached("too many queues with long names")
+
     def add(self, queue: "Queue") -> None:
         """One more, behind all others."""
         queue.place = len(self._queues)
         self._queues.append(queue)
+        self.names_bytes += _long_bytes(queue.key.text)
 
     def remove(self, queue: "Queue") -> None:
         """One less: the last takes its place.  Nothing happens where it is not there."""
@@ -34,6 +52,7 @@ class Roll:
         if place < 0:
             return
         queue.place = -1
+        self.names_bytes -= _long_bytes(queue.key.text)
         last = self._queues.pop()
         if last is not queue:
             self._queues[place] = last
@@ -66,3 +85,7 @@ class Round:
             return None
         self._below = place
         return self._roll.at(place)
+
+
+def _long_bytes(key: str) -> int:
+    return max(text_bytes(key) - NAME_BYTES_FREE, 0)

@@ -140,7 +140,7 @@ class Broker(StoreListener):
         """What earlier runs have left that cannot be read."""
         self.queues: dict[str, Queue] = {}
         """By the text of the key."""
-        self.roll = Roll()
+        self.roll = Roll(limits)
         """The same, for who goes through all of them."""
         self._made_by = Quota(limits.queues_per_user_max, limits.queues_per_address_max)
         self.queue_expiry = QueueExpiry(self)
@@ -477,8 +477,8 @@ class Broker(StoreListener):
         """The queue with this key, made on first use: for subscriptions, which live beside the named queues."""
         queue = self.queues.get(key.text)
         if queue is None:
-            if len(self.queues) >= self.limits.queues_max and not self.assured:
-                raise LimitReached("too many queues")
+            if not self.assured:
+                self.roll.check(key.text)
             queue = Queue(self, key, policy, owner)
             self.enter(queue)
         return queue

@@ -1,5 +1,7 @@
 """gateway/core/router.py"""
 
+import tracemalloc
+
 import pytest
 from core_doubles import COMPILED, LogValve, LogWaiter, needs_outlet
 from core_messages import message, pattern, topic_message
@@ -111,6 +113,33 @@ def test_queues_are_bounded() -> None:
     assert broker.queue("a").key.text == "queue:a"
     broker.delete_queue(queue)
     broker.queue("b")
+
+
+def test_long_names_of_queues_are_bounded_in_bytes_and_short_ones_never_in_their_way() -> None:
+    broker = broker_with(CoreLimits(queue_names_bytes_max=10_000))
+    first = broker.queue("a" * 9_000)
+    for _ in range(2):
+        with pytest.raises(LimitReached, match="long names"):
+            broker.queue("b" * 9_000)
+    with pytest.raises(LimitReached):
+        broker.bound_queue(QueueKey(DURABLE, "c" * 9_000, "x"), QueuePolicy())
+    for number in range(1_000):
+        broker.queue(f"{number:0240}")
+    broker.delete_queue(first)
+    assert broker.roll.names_bytes == 0
+    broker.queue("b" * 9_000)
+
+
+def test_a_long_name_takes_no_more_memory_than_is_said() -> None:
+    broker = broker_with()
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            broker.queue(f"{number:020000}")
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert broker.roll.names_bytes <= taken <= 4 * broker.roll.names_bytes + 1_000_000
 
 
 def test_named_queues_and_subscriptions_do_not_share_names() -> None:
