@@ -142,7 +142,8 @@ class MqttClient(Client):
         # It has said that it leaves.
         self._in_order = False
         # Messages of QoS 1 and 2 in the order in which they came first, and how far this connection repeats them.
-        self._came: dict[tuple[int, int], int] = {}
+        # To a queue and a topic is two of them.
+        self._came: dict[tuple[int, int, str], int] = {}
         self._repeated_to = 0
 
     # -- what it does
@@ -608,7 +609,8 @@ class MqttClient(Client):
         if publish.retain or sent is self._ledger.nothing:
             # It comes once more each time that it is asked for, or cleared: which of these comes again, nobody can tell.
             return
-        place = self._came.setdefault((self._ledger.life, sent.uid), len(self._came) + 1)
+        key = (self._ledger.life, sent.uid, publish.topic)
+        place = self._came.setdefault(key, len(self._came) + 1)
         if publish.dup and not sent.others:
             if place < self._repeated_to:
                 raise Violation(f"{self.name}: {sent} is sent again after what came first after it")
