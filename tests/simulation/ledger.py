@@ -133,7 +133,7 @@ class Holder:
             copy.fresh += not redelivered
             return copy
         self._look_whether_it_may_come(copy, reader)
-        if once and copy.deliveries:
+        if once and copy.deliveries > sent.repetitions:
             raise Violation(f"{self.name}: {sent} came to {reader} {copy.deliveries + 1} times at QoS 2")
         if flagged:
             self._look_at_flags(copy, reader, redelivered, failures)
