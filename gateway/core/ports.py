@@ -389,6 +389,7 @@ class Store:
         "accepting",
         "congested",
         "durable",
+        "failed",
         "immediate",
         "keeps",
         "numbers_free",
@@ -404,6 +405,8 @@ class Store:
         """The highest position that has reached safety; raised before `StoreListener.on_durable` is called."""
         self.accepting = True
         """False while the disk is full: persistent messages must be refused, since nothing can confirm them."""
+        self.failed = False
+        """Nothing will ever be safe again, and the process ends: unlike a full disk this is not to be lived with."""
         self.refusal = DISK_FULL
         """Why nothing new is kept while it is not accepting, in words for clients."""
         self.congested = False

@@ -374,6 +374,7 @@ class SqliteStore(Journal):
 
     def _failed(self, error: StoreError) -> None:
         self.failure = error
+        self.failed = True
         self.refusal = DISK_FAILED
         log.critical("store: %s: nothing can be kept any more", error)
         self._accept(False, str(error))

@@ -119,3 +119,22 @@ def test_a_client_whose_will_is_not_safe_yet_may_leave_and_is_told_nothing(lives
     lives.store.accepting = False
     # Without room for it there is no use in waiting.
     gw.mqtt("e") >> "CONNECT e will=state will_body=off" << "CONNACK 0 present=0"
+
+
+def test_once_the_store_has_failed_nobody_hears_that_a_connection_with_a_will_is_there(lives: Lives) -> None:
+    # §3.1.2.5: the next run would know nothing of the will.
+    gw = lives.gw
+    lives.store.accepting = False
+    lives.store.failed = True
+    party = gw.mqtt("d") >> "CONNECT d will=state will_body=off"
+    party.silent()
+    gw.mqtt("e") >> "CONNECT e" << "CONNACK 0 present=0"
+
+
+def test_who_is_sent_away_before_the_will_is_safe_never_hears_of_having_been_connected(lives: Lives) -> None:
+    # Told so, the client would count on the will, of which a crash right then leaves nothing (§3.1.2.5).
+    gw = lives.gw
+    first = gw.mqtt("d", 5) >> "CONNECT d will=state will_body=off"
+    gw.mqtt("e", 5) >> "CONNECT d" << "CONNACK 0 present=0"
+    first.silent()
+    assert first.closed

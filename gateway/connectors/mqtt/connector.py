@@ -107,8 +107,9 @@ class MqttConnector(MqttPublishing):
         self.detach()
 
     def bytes_out(self, now_ms: int) -> list[bytes]:
-        """See Connector.  Nothing leaves before the CONNACK does, which is the first of all."""
-        if self._welcome is not None and not self.closing:
+        """See Connector.  Nothing leaves before the CONNACK does, which is the first of all; where the connection ends
+        before the CONNACK may leave, nothing ever does (§3.1.4: it is closed)."""
+        if self._welcome is not None:
             return []
         return super().bytes_out(now_ms)
 
@@ -277,8 +278,9 @@ class MqttConnector(MqttPublishing):
         position = session.connected(self, min(window, self.limits.max_inflight))
         store = self.broker.store
         # A client that has been told it is connected counts on its will.  Where the store has no room it is let in
-        # without that, to make room.
-        if session.will is not None and position > store.durable and store.accepting:
+        # without that, to make room; where it has failed nobody is, as the next run would know nothing of it.
+        unsafe = session.will is not None and position > store.durable
+        if unsafe and (store.accepting or store.failed):
             self._welcome = Welcome(self, position)
             self.broker.wait(self._welcome)
         self.sessions.adopted(session)
