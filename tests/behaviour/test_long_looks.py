@@ -9,6 +9,7 @@ from gateway.connectors.mqtt.settings import MqttSettings
 from gateway.connectors.stomp.mapping import StompOrigin
 from gateway.connectors.text import LONG_TEXT
 from gateway.core.dedup import SUMMED_AT_ONCE
+from gateway.core.limits import BLOCK, QueuePolicy
 from gateway.core.message import BYTES, TEXT, Message
 from gateway.core.record import LongRecord, record_of
 from protocols.mqtt.codec import encode_publish
@@ -144,3 +145,30 @@ def test_what_was_found_out_is_kept_with_the_message(body: bytes, found: bool | 
 def record_whole(message: Message) -> bytes:
     record = record_of(message)
     return record.whole() if isinstance(record, LongRecord) else record
+
+
+@pytest.mark.parametrize("protocol", ["mqtt", "stomp"])
+def test_who_waits_for_room_has_been_looked_at_when_there_is_some(protocol: str) -> None:
+    """Its turn would be over before it has taken the room, and those behind it would have that."""
+    gw = Gateway(policy=QueuePolicy(messages_max=1, when_full=BLOCK))
+    if protocol == "mqtt":
+        large: Party = gw.mqtt("m") >> "CONNECT m" << "CONNACK 0 present=0"
+        said = encode_publish("$queue/q", BODY, 1, False, False, 1, None)
+    else:
+        large = gw.stomp("s")
+        said = b"SEND\ndestination:/queue/q\ncontent-length:%d\n\n%b\0" % (len(BODY), BODY)
+    others = [gw.stomp(f"other {number}") for number in range(4)]
+    # The first fills the queue, the second waits.
+    others[0] >> "SEND destination:/queue/q body:0" >> "SEND destination:/queue/q body:1"
+    steps_for(large, said)
+    for other in others[1:]:
+        other >> "SEND destination:/queue/q body:2"
+    assert all(party.connector.throttled for party in (large, *others))
+    reader = gw.stomp("reader")
+    reader >> "SUBSCRIBE id:1 destination:/queue/q ack:client-individual prefetch-count:1"
+    for _ in range(2):
+        [frame] = reader.rest()
+        reader.connector.bytes_in(reader.write(f"ACK id:{frame.get('ack')}"), gw.now_ms)
+        gw.go_on()
+    # It is the next.
+    assert b"content-length:%d\n" % len(BODY) in b"".join(reader.connector.bytes_out(gw.now_ms))

@@ -78,9 +78,10 @@ class MqttPublishing(MqttSender):
 
     @final
     def _on_publish(self, publish: Publish) -> None:
-        if self.broker.places.shut and self._must_wait(publish):
-            return
+        # Before it waits for room: once that is there it is to be taken in this turn.
         if publish.tail is not None and not self._has_looked(publish, publish.tail):
+            return
+        if self.broker.places.shut and self._must_wait(publish):
             return
         items: Routing | None = None
         if publish.properties and publish.properties is not self._itemless:

@@ -103,9 +103,10 @@ class StompSender(FrameConnector):
     # -- publishing
 
     def _on_send(self, send: Send) -> None:
-        if self.broker.places.shut and self._must_wait(send):
-            return
+        # Before it waits for room: once that is there it is to be taken in this turn.
         if len(send.body) > LONG_TEXT and not self._has_looked(send):
+            return
+        if self.broker.places.shut and self._must_wait(send):
             return
         self.counters.messages_in += 1
         broker = self.broker
