@@ -169,9 +169,6 @@ class MqttSession(Outlet):
     ) -> MqttBinding:
         subscriptions = self.subscriptions
         assert subscriptions is not None
-        before = subscriptions.pop(filter.text, None)
-        if before is not None and before.consumer is None:
-            self._unbind(before)
         binding = MqttBinding(
             filter.pattern,
             self._json_view() if filter.json else self,
@@ -183,16 +180,20 @@ class MqttSession(Outlet):
             json=filter.json,
         )
         consumer: Consumer | None = None
+        # What may be refused comes first: what there was stays then.
         if filter.queue:
-            consumer = Consumer(
-                self.broker.queue(filter.queue, maker=self.publisher), self, self.credit, qos == 0, binding
-            )
+            queue = self.broker.queue(filter.queue, maker=self.publisher)
+            consumer = Consumer(queue, self, self.credit, qos == 0, binding)
         elif filter.group:
             consumer = Consumer(self._shared_queue(filter), self, self.credit, qos == 0, binding)
-        else:
-            if qos:
-                self.ensure_queue()
-            self.broker.bind(binding, self._asker)
+        elif qos:
+            self.ensure_queue()
+        before = subscriptions.pop(filter.text, None)
+        if consumer is None:
+            if before is not None:
+                self._unbind(before)
+            # The same filter again adds nothing.
+            self.broker.bind(binding, self._asker if before is None else None)
         subscription = MqttSubscription(filter, binding, consumer)
         subscriptions[filter.text] = subscription
         journal.note_subscription(self, subscription)

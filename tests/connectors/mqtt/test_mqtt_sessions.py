@@ -389,6 +389,31 @@ def test_filters_that_would_make_a_look_up_too_long_are_refused_and_those_of_a_k
     again.broker.recover(recovered)
     again.service.recover(recovered, again.now_ms)
     assert (again.broker.topics.bindings_count, again.broker.topics.steps) == (taken, steps)
+    # The same again are no more.
+    client = again.client("k", 5, clean_start=False, properties=kept(3_600))
+    answer(client)
+    client.subscribe(*[("/".join(levels), 0) for levels in product("+a", repeat=7)][:taken])
+    assert codes(client) == [0] * taken
+    assert (again.broker.topics.bindings_count, again.broker.topics.steps) == (taken, steps)
+
+
+def test_3_8_4_what_is_asked_for_again_and_refused_stays_as_it_was() -> None:
+    world = World()
+    client = world.client("k", 5)
+    client.subscribe(("a", 0))
+    answer(client)
+    session = world.service.sessions.get("k")
+    assert session is not None
+    before = session.share.bytes
+    world.broker.limits.queues_max = 0
+    client.received()
+    client.subscribe(("a", 1))
+    assert codes(client) == [ReasonCode.QUOTA_EXCEEDED]
+    world.client("p").publish("a", b"x")
+    assert payloads(client.publishes()) == [b"x"]
+    assert session.share.bytes == before
+    session.unsubscribe("a")
+    assert session.share.bytes == len("k")
 
 
 def test_filters_of_a_kept_session_stay_where_one_may_have_fewer_bytes_now() -> None:
