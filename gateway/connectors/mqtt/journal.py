@@ -41,7 +41,14 @@ SENT: Final = "mqtt.sent"
 NOT_KEPT: Final = 0
 """In place of the number of a queue: the message ends with the process."""
 
-# Queue, sequence, has the PUBREC come?
+AT_QOS_2: Final = 0
+"""Sent at QoS 2, and its PUBREC has not come."""
+PUBREC_CAME: Final = 1
+"""Its PUBREC has."""
+AT_QOS_1: Final = 2
+"""Sent at QoS 1.  Earlier versions wrote AT_QOS_2 for that."""
+
+# Queue, sequence, and which of these.
 _SENT: Final = Struct("<IQB")
 
 
@@ -118,18 +125,25 @@ def forget_received(session: "MqttSession", packet_id: int) -> int:
     return _put(session, RECEIVED, _key(session, str(packet_id)), None) if session.noted else NOTHING
 
 
-def note_sent(session: "MqttSession", packet_id: int, delivery: Delivery, received: bool) -> int:
-    """A message goes out under this packet id; `received` once its PUBREC has come."""
+def note_sent(session: "MqttSession", packet_id: int, delivery: Delivery, state: int) -> int:
+    """A message goes out under this packet id; `state` is AT_QOS_2, AT_QOS_1, or PUBREC_CAME."""
     if not session.noted:
         return NOTHING
     if delivery.stored:
-        value = _SENT.pack(delivery.queue.number, delivery.sequence, 1 if received else 0)
-    elif received:
+        value = _SENT.pack(delivery.queue.number, delivery.sequence, state)
+    elif state == PUBREC_CAME:
         # Nothing that is not known.
         return NOTHING
     else:
-        value = _SENT.pack(NOT_KEPT, 0, 0)
+        value = _SENT.pack(NOT_KEPT, 0, AT_QOS_2)
     return _put(session, SENT, _key(session, str(packet_id)), value)
+
+
+def note_left(session: "MqttSession", packet_id: int) -> int:
+    """The message that was sent under it is gone; the packet id means no other one before its PUBCOMP."""
+    if not session.noted:
+        return NOTHING
+    return _put(session, SENT, _key(session, str(packet_id)), _SENT.pack(NOT_KEPT, 0, AT_QOS_2))
 
 
 def forget_sent(session: "MqttSession", packet_id: int) -> int:
@@ -177,10 +191,10 @@ def read_subscription(value: bytes) -> tuple[int, bool, bool, int, int]:
     return qos, no_local, retain_as_published, identifier, options[4] if len(options) > 4 else 0
 
 
-def read_sent(value: bytes) -> tuple[int, int, bool]:
-    """Queue number, sequence, and whether the PUBREC has come."""
-    queue, sequence, received = _SENT.unpack(value)
-    return queue, sequence, bool(received)
+def read_sent(value: bytes) -> tuple[int, int, int]:
+    """Queue number, sequence, and its state: see `note_sent`."""
+    queue, sequence, state = _SENT.unpack(value)
+    return queue, sequence, state
 
 
 def _will_out(will: Will, version: int) -> list[Any]:

@@ -189,17 +189,20 @@ def _recover_exchanges(broker: Broker, found: Recovered, sessions: dict[str, Mqt
     for key, value in found.notes.get(journal.SENT, {}).items():
         client_id, packet_id = journal.split_key(key)
         try:
-            number, sequence, received = journal.read_sent(value)
+            number, sequence, state = journal.read_sent(value)
             if number == journal.NOT_KEPT and client_id in sessions:
                 _leave(sessions[client_id], int(packet_id))
             else:
-                sent.append((number, sequence, client_id, int(packet_id), received))
+                sent.append((number, sequence, client_id, int(packet_id), state))
             taken.setdefault(client_id, set()).add(int(packet_id))
         except Exception as error:
             broker.aside.note(journal.SENT, key, value, error)
     # In the order in which they were sent: that of the queue.
     sent.sort()
-    stale = take_up(broker, sent, sessions, {} if found.clean else taken)
+    stale, left = take_up(broker, sent, sessions, {} if found.clean else taken)
+    for session, number in left:
+        _leave(session, number)
+        journal.note_left(session, number)
     for key in stale:
         broker.store.append(Noted(journal.SENT, key, None))
 

@@ -377,7 +377,7 @@ class MqttSession(Outlet):
         position = NOTHING
         if qos == 2:
             # After a crash the client must get it under the same packet id, or it could take it for another.
-            position = journal.note_sent(self, packet_id, delivery, False)
+            position = journal.note_sent(self, packet_id, delivery, journal.AT_QOS_2)
         if not connector.send_delivery(delivery, binding, qos, packet_id, delivery.suspect, position):
             self.skip(packet_id)
 
@@ -487,7 +487,7 @@ class MqttSession(Outlet):
             self.awaiting_pubcomp = set()
         self.awaiting_pubcomp.add(packet_id)
         if self.noted:
-            journal.note_sent(self, packet_id, self.inflight[packet_id], True)
+            journal.note_sent(self, packet_id, self.inflight[packet_id], journal.PUBREC_CAME)
 
     # -- connections come and go
 
@@ -601,7 +601,7 @@ class MqttSession(Outlet):
         """
         for packet_id, delivery in (self.inflight or {}).items():
             if delivery.stored and not self._is_noted(packet_id, delivery):
-                journal.note_sent(self, packet_id, delivery, False)
+                journal.note_sent(self, packet_id, delivery, journal.AT_QOS_1)
 
     def end(self) -> None:
         """Forget everything (§4.1) but the subscriptions: see `forget_subscriptions`.
