@@ -19,7 +19,7 @@ Sent = tuple[int, int, str, int, int]
 """Queue, sequence, client id, packet id, and its state: see `journal.note_sent`."""
 
 Left = tuple[MqttSession, int]
-"""A packet id of a message that is gone, or the client's no more: the client may hold it (§4.3.3)."""
+"""A packet id of a message that is gone: the client may hold it (§4.3.3)."""
 
 
 def take_up(
@@ -49,10 +49,13 @@ def take_up(
                 for earlier in _between(broker, number, entry.lane, first, sequence - 1):
                     _take_up_unnoted(session, queue, earlier, taken[client_id])
             taken_up = _take_up_one(session, queue, entry, packet_id, state)
-        # Kept as it is, a note of what is gone would name another message once the number is given again.
-        if session is None or (not taken_up and state == AT_QOS_1):
+        if taken_up:
+            continue
+        # Kept as it is, a note of what is gone would name another message once the number is given again.  What others
+        # are to have instead must not be released to this client as well.
+        if session is None or entries or state == AT_QOS_1:
             stale.append(f"{client_id}\0{packet_id}")
-        elif not taken_up:
+        else:
             left.append((session, packet_id))
     return stale, left
 
