@@ -428,19 +428,22 @@ class Ledger:
     def look_for_losses(self, dropped: int, dropped_in_this_life: int) -> None:
         """To be called at the end, with how many the gateway says to have dropped.  Raises Violation."""
         lost = [(holder, sent) for holder in self.holders.values() for sent in holder.lost()]
-        self._look_at(lost, dropped, "was confirmed, and never comes", lambda holder: holder.drops)
+        self._look_at(lost, dropped, "was confirmed, and never comes", lambda holder, _: holder.drops)
         passing = [(holder, sent) for holder in self.holders.values() for sent in holder.lost_passing()]
         what = "was taken, and never comes though the gateway lives"
-        self._look_at(passing, dropped_in_this_life, what, lambda holder: holder.drops_passing)
+        # What is not persistent and whose time has run out has no place in dead letters that are full.
+        self._look_at(
+            passing, dropped_in_this_life, what, lambda holder, sent: holder.drops_passing or sent.mortal
+        )
 
     def _look_at(
-        self, lost: list[tuple[Holder, Sent]], dropped: int, what: str, drops: Callable[[Holder], bool]
+        self, lost: list[tuple[Holder, Sent]], dropped: int, what: str, drops: Callable[[Holder, Sent], bool]
     ) -> None:
         """Where nothing is to be dropped nothing is lost, and elsewhere as much as was counted.  Raises Violation."""
         # Whose time is counted from when it comes in may be too late by then, having waited: it is nowhere.
         lost = [(holder, sent) for holder, sent in lost if not sent.life_s or self._came(sent)]
         for holder, sent in lost:
-            if not drops(holder):
+            if not drops(holder, sent):
                 raise Violation(f"{holder.name}: {sent} {what}, and nothing may be dropped there")
         if len(lost) > dropped:
             holder, sent = lost[0]
