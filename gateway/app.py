@@ -503,6 +503,7 @@ class Gateway:
         if self._ticker is not None:
             self._ticker.cancel()
         self.reloading.stop()
+        self.broker.schedule.rest()
         now_ms = machinery.clock.now_ms()
         self.broker.now_ms = now_ms
         for listener in self.listeners:

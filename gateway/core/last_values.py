@@ -42,24 +42,23 @@ class LastValues(Chore):
         if not message.origin.body():
             return self.clear(message, name)
         broker = self._broker
-        limits = broker.limits
         tree = self.tree
-        full = (
-            tree.count >= limits.retained_messages_max
-            or tree.bytes + message.size > limits.retained_bytes_max
-        )
-        if full and tree.is_due(broker.now_ms):
+        if self._is_full_for(name, message) and tree.is_due(broker.now_ms):
             # Values whose time has run out must not stand in the way.
             self._expire()
-        before = tree.get(name)
-        count = tree.count - (0 if before is None else 1)
-        size = tree.bytes - (0 if before is None else before.size)
-        if count >= limits.retained_messages_max or size + message.size > limits.retained_bytes_max:
+        if self._is_full_for(name, message):
             # What it was to replace goes too: an outdated value must not pass for the last one.
             broker.counters.dropped_full += 1
             return self.clear(message, name)
         tree.set(name, message)
         return self._keep(name, message, message)
+
+    def _is_full_for(self, name: str, message: Message) -> bool:
+        limits = self._broker.limits
+        tree = self.tree
+        if tree.bytes + tree.more_bytes(name, message) > limits.retained_bytes_max:
+            return True
+        return tree.count >= limits.retained_messages_max and tree.get(name) is None
 
     def clear(self, message: Message, name: str) -> int:
         """The topic `name` has no value any more, because of `message`; returns as `take`."""

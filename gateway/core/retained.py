@@ -5,6 +5,7 @@ They are searched by pattern in `gateway.core.searching`.
 
 from typing import final
 
+from gateway.core.footprint import LEVEL_BYTES, LEVELS_FREE
 from gateway.core.message import Message
 from gateway.core.timetable import Appointment, Timetable
 
@@ -35,6 +36,7 @@ class RetainedTree:
         self._expiring: Timetable[str] = Timetable()
         self.count = 0
         self.bytes = 0
+        """Of the values, and of the nodes behind the first LEVELS_FREE levels: a name makes one a level."""
         self.changes = 0
         """Values that have been set so far."""
 
@@ -48,13 +50,26 @@ class RetainedTree:
             node = child
         return node.message
 
+    def more_bytes(self, name: str, message: Message) -> int:
+        """How many more there would be with `message` in place of the topic's last value."""
+        node = self.root
+        levels = name.split(".")
+        for depth, level in enumerate(levels):
+            child = node.children.get(level)
+            if child is None:
+                return message.size + LEVEL_BYTES * (len(levels) - max(depth, min(LEVELS_FREE, len(levels))))
+            node = child
+        return message.size - (0 if node.message is None else node.message.size)
+
     def set(self, name: str, message: Message) -> None:
         """Put `message` in place of the topic's last value."""
         node = self.root
-        for level in name.split("."):
+        for depth, level in enumerate(name.split(".")):
             child = node.children.get(level)
             if child is None:
                 child = node.children[level] = Node()
+                if depth >= LEVELS_FREE:
+                    self.bytes += LEVEL_BYTES
             node = child
         before = node.message
         if before is None:
@@ -87,6 +102,8 @@ class RetainedTree:
             if path[depth].message is not None or path[depth].children:
                 break
             del path[depth - 1].children[levels[depth - 1]]
+            if depth > LEVELS_FREE:
+                self.bytes -= LEVEL_BYTES
         return True
 
     def _left(self, node: Node, message: Message) -> None:

@@ -241,6 +241,13 @@ class Schedule(Chore):
             self._working = True
             self._broker.chores.add(self)
 
+    def rest(self) -> None:
+        """Deliver no more: the process is to end, and what is noted comes after the next start.
+
+        Who repeats faster than can be delivered would keep it for ever.
+        """
+        self._until_ms = 0
+
     def _is_due(self) -> bool:
         heap = self._heap
         return len(heap) > 0 and heap[0].next_ms <= self._until_ms
@@ -250,6 +257,9 @@ class Schedule(Chore):
         store = self._broker.store
         # Not only at the end: were a step to fail, the next look at the clock would begin anew.
         self._working = False
+        if store.congested:
+            # Nobody else who publishes is heard until it has written more; the next look at the clock goes on.
+            return False
         left = FIRED_AT_ONCE
         while left > 0 and self._is_due():
             job = heappop(self._heap)

@@ -1,5 +1,7 @@
 """gateway/core/retained.py"""
 
+import tracemalloc
+
 from core_messages import message, pattern, topic_message
 from core_queues import broker_with
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from test_core_topics import NAMES, PATTERNS
 
 from gateway.core.destination import TOPIC
+from gateway.core.footprint import LEVEL_BYTES
 from gateway.core.message import Message
 from gateway.core.pattern import Pattern
 from gateway.core.retained import RetainedTree
@@ -54,6 +57,38 @@ def test_set_get_clear() -> None:
     assert not tree.clear("a.b")
     assert tree.get("a.b") is None
     assert (tree.count, tree.bytes) == (0, 0)
+
+
+def test_levels_behind_the_eighth_count_once_however_many_names_share_them_and_while_they_are_there() -> None:
+    tree = RetainedTree()
+    deep = "a.b.c.d.e.f.g.h"
+    sizes: list[int] = []
+    for name in (deep, f"{deep}.i", f"{deep}.i.j.k", f"{deep}.i.x", "a.b.c.d.e.f.g.h.i.x.y"):
+        more = tree.more_bytes(name, value(name))
+        before = tree.bytes
+        tree.set(name, value(name))
+        assert tree.bytes == before + more
+        assert tree.more_bytes(name, value(name, b"123")) == 2
+        sizes.append(more - 1)
+    assert sizes == [count * LEVEL_BYTES for count in (0, 1, 2, 1, 1)]
+    for name in (deep, f"{deep}.i.j.k", f"{deep}.i", f"{deep}.i.x.y"):
+        tree.clear(name)
+    assert tree.bytes == 1 + 2 * LEVEL_BYTES
+    tree.clear(f"{deep}.i.x")
+    assert (tree.bytes, tree.count) == (0, 0)
+
+
+def test_a_name_of_many_levels_takes_no_more_memory_than_counts() -> None:
+    tree = RetainedTree()
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            name = f"{number}" + ".a" * 200
+            tree.set(name, value(name))
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert tree.bytes / 2 < taken < tree.bytes * 2
 
 
 def test_clearing_a_parent_keeps_its_children_and_the_other_way_round() -> None:

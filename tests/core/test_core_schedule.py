@@ -135,6 +135,28 @@ def test_what_cannot_be_delivered_when_it_is_due_waits_and_is_tried_again() -> N
     assert (len(broker.schedule), broker.queue("q").depth, broker.schedule.bytes) == (0, 1, 0)
 
 
+def test_while_very_much_waits_for_the_disk_nothing_comes_and_afterwards_all_of_it(broker: Broker) -> None:
+    for _ in range(3):
+        broker.schedule.add(message(broker), Timing(1_000))
+    broker.store.congested = True
+    assert depth_at(broker, 1_000) == 0
+    broker.store.congested = False
+    assert depth_at(broker, 2_000) == 3
+
+
+def test_a_process_that_is_to_end_delivers_no_more_of_what_has_fallen_due(broker: Broker) -> None:
+    broker.chores.driven_by(lambda: None)
+    for _ in range(500):
+        broker.schedule.add(message(broker), Timing(100, 100, 1_000_000))
+    broker.tick(NOW_MS + 3_600_000)
+    broker.chores.step()
+    there = broker.queue("q").depth
+    broker.schedule.rest()
+    broker.chores.finish()
+    assert 0 < there == broker.queue("q").depth
+    assert len(broker.schedule) == 500
+
+
 @needs_outlet
 def test_what_fails_when_it_is_due_is_tried_again_ever_later_and_the_others_come_on_time() -> None:
     broker = broker_with()
