@@ -20,6 +20,10 @@ from gateway.core.waiters import DONE, GOES_ON, WAITS, Waiter
 HEARD_MS: Final = 4
 """How long one client is heard in one turn of the loop, about: what it has said beyond that is for a later one."""
 
+HEARD_TOGETHER_MS: Final = 20
+"""How long all are heard like that in one turn: behind it each has one step, so that whoever says little waits for no more
+than that, however many say very much."""
+
 RESUME_BYTES: Final = 262_144
 """Bytes of what a slow client was to have that are handed over at a time, once it reads again."""
 
@@ -52,7 +56,7 @@ class Turn:
     And each client's share of it: net gives one (`share`) before it has a client heard, and who hears it asks `over`.
     """
 
-    __slots__ = ("_clock", "_marked", "_over_ms", "_schedule")
+    __slots__ = ("_began_ms", "_clock", "_marked", "_over_ms", "_schedule")
 
     def __init__(self, schedule: Callable[[], None], clock: Callable[[], int] = no_time_passes) -> None:
         self._schedule = schedule
@@ -61,10 +65,15 @@ class Turn:
         self._clock = clock
         """Milliseconds."""
         self._over_ms = HEARD_MS
+        # When the first had its share in this turn; -1 before that.
+        self._began_ms = -1
 
     def share(self) -> None:
         """A client has its share from now on."""
-        self._over_ms = self._clock() + HEARD_MS
+        now_ms = self._clock()
+        if self._began_ms < 0:
+            self._began_ms = now_ms
+        self._over_ms = now_ms + HEARD_MS if now_ms - self._began_ms < HEARD_TOGETHER_MS else now_ms
 
     @property
     def over(self) -> bool:
@@ -81,7 +90,8 @@ class Turn:
                 self._schedule()
 
     def take(self) -> "list[Output]":
-        """The marked outputs; net flushes each of them."""
+        """The marked outputs; net flushes each of them, and the next turn begins."""
+        self._began_ms = -1
         marked = self._marked
         self._marked = []
         for output in marked:

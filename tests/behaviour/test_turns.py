@@ -62,6 +62,11 @@ def _ticking() -> Gateway:
     return gw
 
 
+def _next_turn(gw: Gateway) -> None:
+    gw.turn.take()
+    gw.turn.share()
+
+
 @pytest.mark.parametrize("protocol", ["mqtt", "stomp"])
 def test_of_frames_with_long_heads_a_step_decodes_few(protocol: str) -> None:
     """Here and in translation a head of a thousand lines costs what some hundred short ones do."""
@@ -96,12 +101,12 @@ def test_frames_that_take_long_end_a_step_when_the_client_has_had_its_share() ->
     gw = _ticking()
     party = gw.stomp("p")
     frames = [f"SUBSCRIBE\nid:{n}\ndestination:/topic/t\nreceipt:{n}\n\n\0".encode() for n in range(20)]
-    gw.turn.share()
+    _next_turn(gw)
     party.connector.bytes_in(b"".join(frames), gw.now_ms)
     assert gw.broker.topics.bindings_count == HEARD_MS
     while party.connector.resumes:
         before = gw.broker.topics.bindings_count
-        gw.turn.share()
+        _next_turn(gw)
         party.connector.go_on(gw.now_ms)
         assert 0 < gw.broker.topics.bindings_count - before <= HEARD_MS
     assert [frame.get("receipt-id") for frame in party.rest()] == [str(n) for n in range(20)]
@@ -113,12 +118,12 @@ def test_messages_to_many_end_a_step_when_the_client_has_had_its_share(protocol:
     gw = _ticking()
     reader = gw.stomp("s")
     for number in range(readers):
-        gw.turn.share()
+        _next_turn(gw)
         reader >> f"SUBSCRIBE id:{number} destination:/topic/t"
     party, data = _publisher(gw, protocol)
     # A name that is new takes long too.
     gw.broker.route(gw.broker.topics.topic("t"))
-    gw.turn.share()
+    _next_turn(gw)
     party.connector.bytes_in(data, gw.now_ms)
     messages = len(_bodies(reader)) // readers
     assert messages == HEARD_MS if readers > FEW else messages > HEARD_MS
@@ -134,7 +139,7 @@ def test_a_burst_of_names_that_are_new_is_taken_some_a_turn_and_of_one_that_is_k
     reader >> "SUBSCRIBE id:1 destination:/topic/*"
     reader >> "SUBSCRIBE id:2 destination:/queue/*"
     count = 5 * HEARD_MS
-    gw.turn.share()
+    _next_turn(gw)
     if protocol == "mqtt":
         party: Party = gw.mqtt("p")
         party >> "CONNECT p" << "CONNACK 0 present=0"
@@ -143,16 +148,16 @@ def test_a_burst_of_names_that_are_new_is_taken_some_a_turn_and_of_one_that_is_k
         party = gw.stomp("p")
         kind = "queue" if protocol == "stomp queue" else "topic"
         frames = [f"SEND\ndestination:/{kind}/n{n}\n\nx\0".encode() for n in range(count)]
-    gw.turn.share()
+    _next_turn(gw)
     party.connector.bytes_in(b"".join(frames), gw.now_ms)
     came = [len(_bodies(reader))]
     while party.connector.resumes:
-        gw.turn.share()
+        _next_turn(gw)
         party.connector.go_on(gw.now_ms)
         came.append(len(_bodies(reader)))
     assert came == [HEARD_MS] * 5
     # Now they are known.
-    gw.turn.share()
+    _next_turn(gw)
     party.connector.bytes_in(b"".join(frames), gw.now_ms)
     assert len(_bodies(reader)) == count
 

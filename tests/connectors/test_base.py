@@ -14,7 +14,14 @@ from gateway.connectors.base import (
     Limits,
     Turn,
 )
-from gateway.connectors.output import DROPPED_AT_ONCE, HELD_FRAME_MIN, HELD_FRAMES_MIN, RESUME_FRAMES
+from gateway.connectors.output import (
+    DROPPED_AT_ONCE,
+    HEARD_MS,
+    HEARD_TOGETHER_MS,
+    HELD_FRAME_MIN,
+    HELD_FRAMES_MIN,
+    RESUME_FRAMES,
+)
 from gateway.connectors.service import Acceptor, Service
 from gateway.core.flow import LET_IN_MAX, Publisher
 from gateway.core.limits import BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, CoreLimits, QueuePolicy
@@ -547,3 +554,22 @@ def test_a_service_reports_nothing_and_waits_for_nothing_by_default() -> None:
     service.tick(0)
     service.close(0)
     assert Acceptor("name", "mqtt", Limits()).name == "name"
+
+
+def test_however_many_say_very_much_each_has_a_step_and_together_they_have_so_long_a_turn() -> None:
+    now_ms = 1_000
+    turn = Turn(lambda: None, lambda: now_ms)
+    for _ in range(2):
+        steps: list[int] = []
+        for _ in range(60):
+            turn.share()
+            steps.append(0)
+            while True:
+                # A step of one millisecond.
+                now_ms += 1
+                steps[-1] += 1
+                if turn.over:
+                    break
+        together = HEARD_TOGETHER_MS // HEARD_MS
+        assert steps == [HEARD_MS] * together + [1] * (60 - together)
+        turn.take()
