@@ -67,16 +67,12 @@ def http(user: str, password: str, more: str = "") -> bytes:
     ).encode()
 
 
-def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno == level]
-
-
-def lines_of_net(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
-    """Without what a gateway says of itself, where another test has left that on."""
+def lines(caplog: pytest.LogCaptureFixture, level: int, of: str = "gateway") -> list[str]:
+    """Those of the logger `of` and below it: another test may have left on what a gateway says of itself."""
     return [
         record.getMessage()
         for record in caplog.records
-        if record.levelno == level and record.name == "gateway.net"
+        if record.levelno == level and f"{record.name}.".startswith(f"{of}.")
     ]
 
 
@@ -134,9 +130,9 @@ async def test_who_is_refused_something_and_what_is_in_the_one_line_that_says_so
     more = {"mqtt": {"publish_denied": "disconnect"}, "stomp": {"virtual_hosts": ["h"]}, "rule": [rule]}
     async with Gateway(config(**more)) as gateway:
         await said_to(gateway, at, data)
-    assert [said.split(":", 2)[2].lstrip("0123456789") for said in lines_of_net(caplog, logging.INFO)] == [
-        line
-    ]
+    assert [
+        said.split(":", 2)[2].lstrip("0123456789") for said in lines(caplog, logging.INFO, "gateway.net")
+    ] == [line]
     assert "secret" not in caplog.text
 
 
@@ -145,7 +141,7 @@ async def test_a_line_of_the_log_is_not_as_long_as_a_name_may_be(caplog: pytest.
     async with Gateway(config(rule=[{"deny": ["publish"], "destinations": ["queue:>"]}])) as gateway:
         send = b"SEND\ndestination:/queue/%b\n\nx\0" % (b"n" * 30_000)
         await said_to(gateway, 1, stomp("bob", SECRET) + send)
-    (line,) = lines_of_net(caplog, logging.INFO)
+    (line,) = lines(caplog, logging.INFO, "gateway.net")
     assert "not allowed to send to /queue/nnn" in line
     assert len(line) <= LINE_MAX + 1
 

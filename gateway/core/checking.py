@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 from gateway.core.chores import Chore
 from gateway.core.delivery import Delivery
 from gateway.core.destination import QUEUE
-from gateway.core.flow import LOOK, Gate, Publisher
+from gateway.core.flow import LOOK, Gate, Publisher, nobody_is_next
 from gateway.core.limits import BLOCK, REJECT
 from gateway.core.message import Message
 from gateway.core.mishap import Mishap
@@ -161,7 +161,7 @@ class Checking(Chore):
         self._waited: list[Message] = []
         self._again: list[Message] = []
         self._working = False
-        self._gate = Gate(_nobody_is_next, LOOK)
+        self._gate = Gate(nobody_is_next, LOOK)
         self.generation = broker.authorizer.generation
         """Of the rules that are asked."""
         self.refusal = Mishap()
@@ -188,7 +188,7 @@ class Checking(Chore):
         if self._working:
             return True
         # A new one: the turn for which the last has let it go on may not be over.
-        self._gate = Gate(_nobody_is_next, LOOK)
+        self._gate = Gate(nobody_is_next, LOOK)
         if self.over or not self._gate.hold(self._publisher):
             return False
         self._again, self._waited = self._waited, []
@@ -235,7 +235,3 @@ class Checking(Chore):
     def _look_for_room(self, message: Message) -> None:
         if self._broker.keeps_waiting_at(self._publisher, message.destination, message.persistent):
             self._waited.append(message)
-
-
-def _nobody_is_next() -> None:
-    """Whoever waits here waits for its own transaction alone."""

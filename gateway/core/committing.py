@@ -16,7 +16,7 @@ from gateway.core.chores import Chore
 from gateway.core.dedup import Once
 from gateway.core.delivery import FAILED, Delivery
 from gateway.core.destination import QUEUE
-from gateway.core.flow import Gate, Publisher, Valve
+from gateway.core.flow import Gate, Publisher, Valve, nobody_is_next
 from gateway.core.holding import HoldPoint
 from gateway.core.message import Message
 from gateway.core.mishap import Mishap
@@ -92,7 +92,7 @@ class Committing(Chore):
         self._point: HoldPoint | None = None
         self._position = waits_for
         self._valve: Valve | None = None
-        self._gate = Gate(_nobody_is_next)
+        self._gate = Gate(nobody_is_next)
 
     @property
     def _count(self) -> int:
@@ -234,7 +234,3 @@ class Committing(Chore):
 def at_once(broker: "Broker") -> int:
     """How many operations of a transaction are carried out in one go."""
     return SMALL_DEAR if broker.looks_up_long else SMALL
-
-
-def _nobody_is_next() -> None:
-    """Whoever waits here waits for its own transaction alone."""

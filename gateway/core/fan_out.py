@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.core.chores import Chore
 from gateway.core.copying import Copying
-from gateway.core.flow import Gate, Publisher, Valve
+from gateway.core.flow import Gate, Publisher, Valve, nobody_is_next
 from gateway.core.holding import HoldPoint
 from gateway.core.message import Message
 from gateway.core.ports import NOTHING, Noted, Recovered
@@ -86,7 +86,7 @@ class FanOut:
         """The store knows of it."""
         self.part = 0
         self.copying = Copying()
-        self._gate = Gate(_nobody_is_next)
+        self._gate = Gate(nobody_is_next)
         self._valve: Valve | None = None
 
     @property
@@ -294,7 +294,3 @@ class FanOuts(Chore):
 
 def _as_number(key: str) -> int:
     return int(key) if key.isdecimal() else 0
-
-
-def _nobody_is_next() -> None:
-    """Whoever waits here waits for its own message alone."""

@@ -233,6 +233,10 @@ class Gate:
         self._waiting.pop(publisher, None)
 
 
+def nobody_is_next() -> None:
+    """For a gate at which each waits for something of its own: whoever has had its turn makes way for nobody."""
+
+
 class Place:
     """Where publishers wait for room: its gate is there, and it counts among `Places`, from the first that
     comes until there is room for all of them."""

@@ -43,13 +43,14 @@ class LastValues(Chore):
             return self.clear(message, name)
         broker = self._broker
         tree = self.tree
-        if self._is_full_for(name, message) and tree.is_due(broker.now_ms):
-            # Values whose time has run out must not stand in the way.
-            self._expire()
         if self._is_full_for(name, message):
-            # What it was to replace goes too: an outdated value must not pass for the last one.
-            broker.counters.dropped_full += 1
-            return self.clear(message, name)
+            if tree.is_due(broker.now_ms):
+                # Values whose time has run out must not stand in the way.
+                self._expire()
+            if self._is_full_for(name, message):
+                # What it was to replace goes too: an outdated value must not pass for the last one.
+                broker.counters.dropped_full += 1
+                return self.clear(message, name)
         tree.set(name, message)
         return self._keep(name, message, message)
 

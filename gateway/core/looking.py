@@ -7,7 +7,7 @@ at once.  What others do meanwhile is as if they had done it behind its message.
 from typing import Final, final
 
 from gateway.core.chores import Chore, Chores
-from gateway.core.flow import LOOK, Gate, Publisher
+from gateway.core.flow import LOOK, Gate, Publisher, nobody_is_next
 from gateway.core.limits import CoreLimits
 from gateway.core.ports import Authorizer
 from gateway.core.routes import Route, may_have
@@ -52,7 +52,7 @@ class Look(Chore):
         # Those for the next.
         self._waited: list[Binding] = []
         self._working = False
-        self._gate = Gate(_nobody_is_next, LOOK)
+        self._gate = Gate(nobody_is_next, LOOK)
 
     def keeps_waiting(self) -> bool:
         """Look at all that is left; does the publisher wait for that, or for room?
@@ -62,7 +62,7 @@ class Look(Chore):
         if self._working:
             return True
         # A new one: the turn for which the last has let it go on may not be over.
-        self._gate = Gate(_nobody_is_next, LOOK)
+        self._gate = Gate(nobody_is_next, LOOK)
         if not self._to_ask or not self._gate.hold(self._publisher):
             return False
         self._working = True
@@ -129,7 +129,3 @@ def look(
             del looks[next(iter(looks))]
         found = looks[topic.name] = Look(chores, authorizer, publisher, topic.route, persistent)
     return found.keeps_waiting()
-
-
-def _nobody_is_next() -> None:
-    """Whoever waits here waits for its own message alone."""

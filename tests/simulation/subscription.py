@@ -95,18 +95,6 @@ class Several(Subscription):
         super().__init__(id, SEVERAL, next(iter(holders.values())), mode, wants)
         self._holders = holders
 
-    def ask_last(self, values: LastValues, topics: list[str]) -> None:
-        """It asks for the last values of these too."""
-        self._asked = values.now()
-        self.due = values.due(topics, self._asked)
-
-    def told(self, sent: Sent, values: LastValues, reader: str) -> None:
-        """A last value has come.  Raises Violation."""
-        if not self._asked:
-            raise Violation(f"{reader} was told {sent} as a last value, and has not asked")
-        values.look_at(sent.topic, sent, self._asked)
-        self.due.discard(sent.topic)
-
     def holder_of(self, target: str) -> Holder:
         """See Subscription."""
         holder = self._holders.get(target)

@@ -9,7 +9,7 @@ from gateway.connectors.mqtt.addresses import Filter, filter_of
 from gateway.connectors.mqtt.binding import MqttBinding
 from gateway.core.chores import Chore
 from gateway.core.destination import InvalidName
-from gateway.core.flow import Gate
+from gateway.core.flow import Gate, nobody_is_next
 from protocols.mqtt.constants import ReasonCode
 from protocols.mqtt.frames import Subscribe, Unsubscribe
 from protocols.mqtt.topics import filter_error
@@ -34,7 +34,7 @@ class ManyFilters(Chore):
         self._session = session
         self._count = count
         self._at = 0
-        self._gate = Gate(_nobody_is_next)
+        self._gate = Gate(nobody_is_next)
 
     @property
     def _at_once(self) -> int:
@@ -138,7 +138,3 @@ def is_filter(text: str) -> bool:
     except InvalidName:
         return False
     return True
-
-
-def _nobody_is_next() -> None:
-    """Whoever waits here waits for itself alone."""
